@@ -1,0 +1,52 @@
+"""The only code that writes result files: canonical ids, atomic writes, the journal and the run lock.
+
+Importing it loads the standard library only; numpy is loaded by the functions that handle arrays.
+"""
+
+from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
+from harness.storage.atomic import (
+    MAX_JSON_BYTES,
+    read_json,
+    remove_stale_temporaries,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from harness.storage.canonical import (
+    array_id,
+    bytes_id,
+    canonical_array,
+    canonical_json,
+    content_id,
+    file_id,
+)
+from harness.storage.errors import IntegrityError, RunLockedError, StorageError
+from harness.storage.journal import MAX_RECORD_BYTES, Journal
+from harness.storage.lock import LOCK_NAME, RunLock
+
+__all__ = [
+    "IntegrityError",
+    "Journal",
+    "LOCK_NAME",
+    "MAX_ARRAY_BYTES",
+    "MAX_JSON_BYTES",
+    "MAX_RECORD_BYTES",
+    "RunLock",
+    "RunLockedError",
+    "StorageError",
+    "array_id",
+    "bytes_id",
+    "canonical_array",
+    "canonical_json",
+    "content_id",
+    "file_id",
+    "read_arrays",
+    "read_json",
+    "remove_stale_temporaries",
+    "replacing",
+    "write_arrays",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
