@@ -1,0 +1,28 @@
+"""What all specifications share: frozen, closed models of plain data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
+"""A name that is safe as a folder name and in an address: lower case, digits, `.`, `_`, `-`."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Spec(BaseModel):
+    """A frozen piece of plain data. Unknown fields are an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def canonical(self) -> dict[str, Any]:
+        """The model as JSON-ready data: what ids are computed from (`storage.content_id`)."""
+        return self.model_dump(mode="json")
+
+
+class Document(Spec):
+    """A specification that is stored in a file of its own, so it says how it is to be read."""
+
+    schema_version: Literal[1] = Field(default=1, description="version of the file's layout")

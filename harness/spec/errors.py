@@ -1,0 +1,21 @@
+"""Mistakes that a user can mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(Exception):
+    """Something the user asked for cannot be done. The message is one sentence that says what to do."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
+    """The error for a name that does not exist, with the nearest ones that do."""
+    choices = sorted(known)
+    near = get_close_matches(name, choices, n=3, cutoff=0.5)
+    if near:
+        advice = f"did you mean {' or '.join(near)}?"
+    else:
+        advice = f"there are: {', '.join(choices)}." if choices else "there are none."
+    return UsageError(f"no {what} is called {name!r}; {advice}{' ' + hint if hint else ''}")

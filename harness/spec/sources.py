@@ -1,0 +1,139 @@
+"""Where the model outputs of a confidence benchmark come from.
+
+Three kinds, one meaning: for each model and each named set of samples there are logits (or
+probabilities), labels, and whatever else that model offers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.spec.artefact import Artefact
+from harness.spec.base import Slug, Spec
+
+Rows = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
+
+
+class Model(Spec):
+    """One trained classifier of a benchmark."""
+
+    id: Slug
+    family: Slug = "default"
+    seed: int = 0
+    head: Slug | None = Field(default=None, description="name of the confidence head it was trained with")
+
+
+class TrainedModel(Model):
+    """A network whose weights the harness has, so that it can be run."""
+
+    weights: Artefact
+
+
+class FolderModel(Model):
+    """An experiment folder in the FD-Shifts layout (or its `test_results` folder)."""
+
+    folder: str
+
+
+class TableModel(Model):
+    """One `.npz` or `.parquet` file of outputs."""
+
+    table: Artefact
+
+
+class ImageSet(Spec):
+    """Images of a package's data, chosen by class and split, and corrupted or not.
+
+    With `severity`, the images are dealt in turn to the corruptions of the source, `per_corruption`
+    different images to each, the same images at every severity.
+    """
+
+    id: Slug
+    images: Literal["mnist-5k", "optical-digits", "photos"]
+    split: Literal["train", "validation", "test"] | None = None
+    classes: tuple[int, ...] | None = None
+    count: int | None = Field(default=None, ge=1)
+    severity: int | None = Field(default=None, ge=1, le=5)
+    per_corruption: int | None = Field(default=None, ge=1)
+    seed: int = 0
+
+
+class ImageSource(Spec):
+    """Images that travel in packages, and small networks that travel with the harness."""
+
+    kind: Literal["images"]
+    classes: int = Field(ge=2)
+    models: Annotated[tuple[TrainedModel, ...], Field(min_length=1)]
+    sets: Annotated[tuple[ImageSet, ...], Field(min_length=1)]
+    splits: Artefact
+    mc_members: int = Field(default=25, ge=0)
+    mc_seed: int = 0
+    corruptions: dict[str, tuple[float, float, float, float, float]] = Field(
+        default_factory=dict, description="strength at severities 1 to 5"
+    )
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        return tuple(each.id for each in self.sets)
+
+    @model_validator(mode="after")
+    def _severities_have_strengths(self) -> ImageSource:
+        for each in self.sets:
+            if (each.severity is None) != (each.per_corruption is None):
+                raise ValueError(f"set {each.id}: `severity` and `per_corruption` go together")
+            if each.severity is not None and not self.corruptions:
+                raise ValueError(f"set {each.id} has a severity, but the source lists no corruptions")
+        return self
+
+
+class FDShiftsSource(Spec):
+    """Existing inference results in the FD-Shifts layout: nothing is trained or run."""
+
+    kind: Literal["fd-shifts"]
+    models: Annotated[tuple[FolderModel, ...], Field(min_length=1)]
+    sets: dict[Slug, Annotated[int, Field(ge=0)]] = Field(min_length=1, description="set name -> dataset_idx")
+    train: Slug | None = Field(default=None, description="set name for `train_features.npz`, if it is to be used")
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        return (*self.sets, *((self.train,) if self.train else ()))
+
+
+class TableSet(Spec):
+    """Rows of a table: those whose set column has this name, or a half-open range."""
+
+    named: str | None = None
+    rows: Rows | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TableSet:
+        if (self.named is None) == (self.rows is None):
+            raise ValueError('a set of a table is either {named = "..."} or {rows = [first, end]}')
+        if self.rows is not None and self.rows[0] >= self.rows[1]:
+            raise ValueError(f"rows = {list(self.rows)} is empty; write [first, end] with first < end")
+        return self
+
+
+class TableSource(Spec):
+    """Plain tables: a matrix of logits or probabilities, labels, and perhaps a column of set names.
+
+    `values` and `labels` are array names in an `.npz`. In a parquet file `labels` is a column, and
+    `values` either a column of lists or the common prefix of one column a class (`logits_0`, ...).
+    """
+
+    kind: Literal["table"]
+    models: Annotated[tuple[TableModel, ...], Field(min_length=1)]
+    sets: dict[Slug, TableSet] = Field(min_length=1)
+    holds: Literal["logits", "probabilities"]
+    values: str = Field(min_length=1)
+    labels: str = "labels"
+    set_column: str = "set"
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        return tuple(self.sets)
+
+
+Source = Annotated[ImageSource | FDShiftsSource | TableSource, Field(discriminator="kind")]
