@@ -1,0 +1,52 @@
+"""Mahalanobis distance to class means in feature space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.methods.interface import confidence_score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.methods.outputs import Outputs, Reference
+
+
+@confidence_score(version="1.0", citation="Lee et al., NeurIPS 2018")
+class Mahalanobis:
+    """Negative squared distance to the nearest class mean, under one within-class covariance."""
+
+    def fit(self, reference: Reference) -> None:
+        import torch
+
+        features, labels = reference.train.features, reference.train.labels
+        classes = labels.unique()
+        self.means = torch.stack([features[labels == each].mean(dim=0) for each in classes])
+        within = features - self.means[torch.searchsorted(classes, labels)]
+        self.precision = torch.linalg.pinv(within.T @ within / len(within), hermitian=True)
+
+    def score(self, outputs: Outputs) -> Tensor:
+        distances = _squared_distances(outputs.features[:, None] - self.means, self.precision)
+        return -distances.amin(dim=1)
+
+
+@confidence_score(version="1.0", name="mahalanobis-fd-shifts", citation="Jaeger et al., ICLR 2023")
+class MahalanobisFDShifts:
+    """The FD-Shifts reading: covariance of all features at once, distance to the predicted class only."""
+
+    def fit(self, reference: Reference) -> None:
+        import torch
+
+        features, labels = reference.train.features, reference.train.labels
+        classes = range(int(labels.max()) + 1)
+        # A class without training samples is infinitely far; a finite mean keeps the algebra clean.
+        self.means = torch.stack([features[labels == each].mean(dim=0).nan_to_num() for each in classes])
+        self.precision = torch.linalg.pinv(torch.cov(features.T), hermitian=True)
+
+    def score(self, outputs: Outputs) -> Tensor:
+        predicted = outputs.probabilities.argmax(dim=1)
+        return -_squared_distances(outputs.features - self.means[predicted], self.precision)
+
+
+def _squared_distances(difference: Tensor, precision: Tensor) -> Tensor:
+    return ((difference @ precision) * difference).sum(dim=-1)

@@ -1,0 +1,40 @@
+"""How a track talks to a method: one call, arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.spec.method import MethodSpec
+    from harness.spec.result import UnitStatus
+
+
+class MethodError(Exception):
+    """The method did not answer properly. Becomes the status of the unit; the run goes on."""
+
+    def __init__(self, status: UnitStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status: UnitStatus = status
+        self.reason = reason
+
+
+class MethodClient(Protocol):
+    """A method that lives elsewhere.
+
+    `state` is for the caller: it names what the method has learnt so far (the model it was fitted
+    on) and falls back to None whenever the method had to be started afresh.
+    """
+
+    state: str | None
+
+    @property
+    def spec(self) -> MethodSpec: ...
+
+    def call(
+        self, what: str, arrays: Mapping[str, np.ndarray], *, seed: int, meta: Mapping[str, Any] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Ask the method. Raises MethodError for a crash, a time-out, an exception or a malformed answer."""
+        ...

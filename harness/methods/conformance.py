@@ -1,0 +1,143 @@
+"""Does a method keep its contract? Found out in seconds, on a synthetic task, before anything is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.methods.answers import checked_confidence
+from harness.methods.client import MethodClient, MethodError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Arrays = Mapping[str, np.ndarray]
+
+SAMPLES, CLASSES, FEATURES, MEMBERS = 16, 4, 12, 5
+_REFERENCE_SAMPLES = {"train": 200, "validation": 100}
+_IMAGE = (1, 28, 28)
+_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One requirement: `problem` is empty where it is met, else one sentence."""
+
+    name: str
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem
+
+
+def check_confidence_score(method: MethodClient) -> Iterator[Check]:
+    """Yield the checks in order; the first failed one is the last.
+
+    fit and score run; the answer is a finite, non-constant floating vector (n,); the same seed gives
+    the same answer; neither batch size nor order of the samples changes a sample's confidence.
+    """
+    task = _SyntheticTask(method)
+    for name, requirement in (
+        ("runs, and answers with finite numbers of shape (n,)", task.answers),
+        ("gives the same answer twice under one seed", task.is_deterministic),
+        ("gives the same answer for two batch sizes", task.ignores_batches),
+        ("gives the same answer in any order of samples", task.ignores_order),
+    ):
+        check = _attempt(name, requirement)
+        yield check
+        if not check.passed:
+            return
+
+
+def _attempt(name: str, requirement: Callable[[], str]) -> Check:
+    try:
+        return Check(name, requirement())
+    except MethodError as error:
+        return Check(name, error.reason)
+
+
+class _SyntheticTask:
+    """A made-up classifier on 16 samples, with everything that a real one may offer. No labels."""
+
+    def __init__(self, method: MethodClient) -> None:
+        import numpy as np
+
+        self._method = method
+        rng = np.random.default_rng(0)
+        self._weight = rng.normal(size=(CLASSES, FEATURES)).astype(np.float32)
+        self._centres = rng.normal(size=(CLASSES, FEATURES)) * 2
+        self._samples = self._outputs(SAMPLES, rng)[0]
+        self._reference = {part: self._outputs(count, rng) for part, count in _REFERENCE_SAMPLES.items()}
+        self._answer: np.ndarray | None = None
+
+    def answers(self) -> str:
+        self._answer = self._score(self._samples)
+        return ""
+
+    def is_deterministic(self) -> str:
+        return self._compare(self._score(self._samples), 0.0, "the second answer under the same seed")
+
+    def ignores_batches(self) -> str:
+        import numpy as np
+
+        middle = SAMPLES // 2
+        halves = [
+            self._score(_rows(self._samples, half), varied=False)
+            for half in (np.arange(middle), np.arange(middle, SAMPLES))
+        ]
+        return self._compare(np.concatenate(halves), _TOLERANCE, "the answer in two batches instead of one")
+
+    def ignores_order(self) -> str:
+        import numpy as np
+
+        order = np.random.default_rng(1).permutation(SAMPLES)
+        answer = np.empty(SAMPLES, dtype=np.float32)
+        answer[order] = self._score(_rows(self._samples, order))
+        return self._compare(answer, _TOLERANCE, "the answer for the samples in another order")
+
+    def _score(self, samples: Arrays, *, varied: bool = True) -> np.ndarray:
+        """Fit and score as a real unit would, with the same seeds each time."""
+        arrays: dict[str, np.ndarray] = {"shared/weight": self._weight}
+        arrays["shared/bias"] = self._weight[:, 0] * 0
+        for part, (given, labels) in self._reference.items():
+            arrays |= {f"{part}/{name}": array for name, array in given.items()}
+            arrays[f"{part}/labels"] = labels
+        meta: dict[str, Any] = {"reference": list(self._reference), "network": None}
+        if "model" in self._method.spec.needs:
+            meta["network"] = {"family": "plain", "classes": CLASSES}
+        self._method.call("fit", arrays, seed=1, meta=meta)
+        return checked_confidence(self._method.call("score", samples, seed=2), len(samples["logits"]), varied=varied)
+
+    def _compare(self, answer: np.ndarray, tolerance: float, what: str) -> str:
+        import numpy as np
+
+        assert self._answer is not None
+        spread = float(np.ptp(self._answer))
+        differs = int(np.count_nonzero(np.abs(answer - self._answer) > tolerance * spread))
+        if not differs:
+            return ""
+        return f"{what} differs for {differs} of {SAMPLES} samples; each sample must be scored by itself"
+
+    def _outputs(self, count: int, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        import numpy as np
+
+        labels = np.arange(count) % CLASSES
+        features = np.abs(self._centres[labels] + rng.normal(size=(count, FEATURES))).astype(np.float32)
+        logits = features @ self._weight.T
+        noise = rng.normal(size=(MEMBERS, count, CLASSES)).astype(np.float32)
+        arrays = {
+            "logits": logits,
+            "features": features,
+            "mc_logits": logits[None] + noise,
+            "head_confidence": rng.uniform(size=count).astype(np.float32),
+            "mc_head_confidence": rng.uniform(size=(MEMBERS, count)).astype(np.float32),
+        }
+        if "inputs" in self._method.spec.needs:
+            arrays["inputs"] = rng.normal(size=(count, *_IMAGE)).astype(np.float32)
+        return arrays, labels
+
+
+def _rows(samples: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array[:, rows] if name.startswith("mc_") else array[rows] for name, array in samples.items()}

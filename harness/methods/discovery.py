@@ -1,0 +1,148 @@
+"""From what a user typed to one method, without running any of its code.
+
+The parent process reads a file's syntax tree: the decorator's name says the track, its literal
+arguments are the declaration. Plug-ins are found by their entry point and read the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from harness.methods.declaration import DECORATORS, declared_methods
+from harness.spec.errors import UsageError, unknown
+from harness.spec.method import MethodSpec
+
+ENTRY_POINTS = "harness.methods"
+BASELINES = Path(__file__).parent / "baselines"
+LONGEST_SOURCE = 1_000_000
+
+
+@dataclass(frozen=True)
+class FoundMethod:
+    """A method's declaration and its source, exactly as hashed."""
+
+    spec: MethodSpec
+    source: bytes
+    path: Path
+    module: str | None = None
+    """Import name for plug-ins and baselines; files are loaded from a copy of `source`."""
+
+
+def find_method(target: str) -> FoundMethod:
+    """The method that `target` names: `file.py`, `file.py:name`, `package/name`, or a baseline's name.
+
+    Raises UsageError with one sentence that says what to do.
+    """
+    location, _, name = target.partition(":")
+    if location.endswith(".py") or Path(location).is_file():
+        return _from_file(Path(location), name)
+    if "/" in location:
+        return _from_plugin(location)
+    return _from_baselines(location)
+
+
+def baseline_names() -> tuple[str, ...]:
+    """Names of all methods that come with the harness."""
+    return tuple(sorted(_baselines()))
+
+
+def plugin_names() -> tuple[str, ...]:
+    """`package/name` of every installed plug-in method."""
+    return tuple(sorted(_plugins()))
+
+
+def _from_file(path: Path, name: str) -> FoundMethod:
+    if not path.exists():
+        near = [str(p) for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise unknown("file", str(path), near)
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file; name the .py file that holds the method.")
+    source = _read(path)
+    return _choose(list(declared_methods(source, path, "file")), path, source, name)
+
+
+def _from_plugin(target: str) -> FoundMethod:
+    found = _plugins().get(target)
+    if found is None:
+        hint = f"Plug-ins register under the entry-point group {ENTRY_POINTS!r}; a file ends in .py."
+        raise unknown("installed plug-in", target, _plugins(), hint)
+    path = _module_file(found.module)
+    if path is None:
+        raise UsageError(f"the plug-in {target} points to the module {found.module}, which is not installed.")
+    source = _read(path)
+    symbol = found.attr
+    methods = [each for each in declared_methods(source, path, "plug-in") if each.symbol == symbol]
+    if not methods:
+        raise UsageError(f"the plug-in {target} points to {found.value}, which is not a decorated method.")
+    spec = methods[0].model_copy(update={"target": target})
+    return FoundMethod(spec, source, path, module=found.module)
+
+
+def _from_baselines(name: str) -> FoundMethod:
+    baselines = _baselines()
+    if name not in baselines:
+        hint = "A method of your own is a file that ends in .py."
+        raise unknown("method", name, (*baselines, *_plugins()), hint)
+    path, spec = baselines[name]
+    module = f"harness.methods.baselines.{path.stem}"
+    return FoundMethod(spec.model_copy(update={"target": name}), _read(path), path, module=module)
+
+
+def _baselines() -> dict[str, tuple[Path, MethodSpec]]:
+    files = sorted(path for path in BASELINES.glob("*.py") if not path.stem.startswith("_"))
+    return {spec.name: (path, spec) for path in files for spec in declared_methods(_read(path), path, "baseline")}
+
+
+def _plugins() -> dict[str, metadata.EntryPoint]:
+    return {
+        f"{_canonical(point.dist.name)}/{point.name}": point
+        for point in metadata.entry_points(group=ENTRY_POINTS)
+        if point.dist is not None
+    }
+
+
+def _canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _module_file(module: str) -> Path | None:
+    """The file of a module, found without importing its parent packages."""
+    search: list[str] | None = None
+    parts = module.split(".")
+    for depth in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), search)
+        if spec is None:
+            return None
+        search = list(spec.submodule_search_locations or [])
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(source) > LONGEST_SOURCE:
+        raise UsageError(f"{path} is larger than {LONGEST_SOURCE // 1_000_000} MB; a method is one short file.")
+    return source
+
+
+def _choose(methods: list[MethodSpec], path: Path, source: bytes, name: str) -> FoundMethod:
+    if not methods:
+        raise UsageError(
+            f'{path} has no decorated method; put @{next(iter(DECORATORS))}(version="1.0") above the function.'
+        )
+    if name:
+        chosen = [method for method in methods if name in (method.symbol, method.name)]
+        if not chosen:
+            raise unknown(f"method in {path}", name, [method.symbol for method in methods])
+    elif len(methods) > 1:
+        choices = ", ".join(f"{path}:{method.symbol}" for method in methods)
+        raise UsageError(f"{path} has {len(methods)} methods; name one of them: {choices}.")
+    else:
+        chosen = methods
+    return FoundMethod(chosen[0], source, path)
