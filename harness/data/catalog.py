@@ -1,0 +1,108 @@
+"""Finding benchmarks, boards and the files that travel with the harness."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.spec.artefact import Artefact
+from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.errors import UsageError, unknown
+from harness.storage import IntegrityError, content_id, file_id
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A benchmark as loaded: the specification, its hash, and where its file lies."""
+
+    benchmark: ConfidenceBenchmark
+    hash: str
+    path: Path
+
+    def locate(self, relative: str) -> Path:
+        """A file that the protocol names: beside its own file, else among the bundled data sets."""
+        beside = self.path.parent / relative
+        bundled = bundled_folder("datasets") / relative
+        return beside if beside.exists() or not bundled.exists() else bundled
+
+    def verified(self, artefact: Artefact) -> tuple[Path, str]:
+        """Path and sha256 of an artefact. Raises UsageError if missing, IntegrityError if changed."""
+        path = self.locate(artefact.path)
+        if not path.is_file():
+            raise UsageError(f"{self.benchmark.name} needs the file {path}, which does not exist.")
+        found = file_id(path)
+        if artefact.sha256 is not None and found != artefact.sha256:
+            raise IntegrityError(
+                f"{path} is not the file that {self.benchmark.name} was made with "
+                f"(sha256 {found[:12]}…, expected {artefact.sha256[:12]}…); restore it or reinstall."
+            )
+        return path, found
+
+
+def bundled_folder(name: str) -> Path:
+    """`leaderboards`, `submissions` or `datasets`: in the wheel, or in the checkout around the package."""
+    inside = _PACKAGE / "_bundled" / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def cache_folder() -> Path:
+    """Where computed outputs are kept: `HARNESS_CACHE`, else the platform's cache folder. May be deleted."""
+    if "HARNESS_CACHE" in os.environ:
+        return Path(os.environ["HARNESS_CACHE"])
+    base = Path.home() / "Library/Caches" if sys.platform == "darwin" else Path.home() / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", base)) / "harness"
+
+
+def benchmark_files() -> dict[str, Path]:
+    """`id@version` -> benchmark.toml of every bundled benchmark."""
+    files = sorted(bundled_folder("leaderboards").glob("*/*/benchmark.toml"))
+    return {f"{path.parent.parent.name}@{path.parent.name}": path for path in files}
+
+
+def find_protocol(name: str) -> Protocol:
+    """The benchmark `id`, `id@version` or `path.toml`. Without a version, the newest."""
+    if name.endswith(".toml"):
+        return load_protocol(Path(name))
+    known = benchmark_files()
+    if "@" in name:
+        if name not in known:
+            raise unknown("benchmark", name, known, "A benchmark of your own is a path that ends in .toml.")
+        return load_protocol(known[name])
+    versions = sorted((int(key.split("@")[1]), path) for key, path in known.items() if key.split("@")[0] == name)
+    if not versions:
+        names = {key.split("@")[0] for key in known}
+        raise unknown("benchmark", name, names, "A benchmark of your own is a path that ends in .toml.")
+    return load_protocol(versions[-1][1])
+
+
+def load_protocol(path: Path) -> Protocol:
+    """Read and check a benchmark file. Raises UsageError that names the field to mend."""
+    if not path.is_file():
+        raise UsageError(f"the benchmark file {path} does not exist.")
+    try:
+        benchmark = ConfidenceBenchmark.model_validate(read_toml(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "file"
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UsageError(f"{path}: {field}: {problem['msg']}{more}.") from error
+    return Protocol(benchmark, content_id(benchmark.canonical()), path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content. Raises UsageError with the line that cannot be read."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
