@@ -1,0 +1,78 @@
+"""Where numbers were computed: recorded in every result."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import harness
+from harness.spec.result import Environment
+from harness.storage import bytes_id, content_id
+
+PACKAGES = (
+    "mlxtend",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "safetensors",
+    "scikit-image",
+    "scikit-learn",
+    "scipy",
+    "torch",
+)
+_ROOT = Path(harness.__file__).parent
+
+
+def describe_environment(device: str, threads: int, seeds: dict[str, int]) -> Environment:
+    """Versions, commit and settings; nothing in it changes between two runs on the same machine."""
+    commit, dirty = git_state()
+    return Environment(
+        harness=harness.__version__,
+        source_sha256=harness_source_hash(),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages={name: version for name in PACKAGES if (version := installed_version(name))},
+        git_commit=commit,
+        git_dirty=dirty,
+        device=device,
+        threads=threads,
+        seeds=seeds,
+    )
+
+
+def installed_version(package: str) -> str | None:
+    """Version of an installed distribution, without importing it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def harness_source_hash() -> str:
+    """Hash of the harness's own Python files: what computed a result, with or without git."""
+    files = sorted(_ROOT.rglob("*.py"))
+    return content_id({path.relative_to(_ROOT).as_posix(): bytes_id(path.read_bytes()) for path in files})
+
+
+@lru_cache(maxsize=1)
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that the harness runs from, and whether its code differs from it."""
+    checkout = _ROOT.parent
+    if not (checkout / ".git").exists():
+        return None, None
+    commit = _git(checkout, "rev-parse", "HEAD")
+    changes = _git(checkout, "status", "--porcelain", "--", "harness", "leaderboards", "datasets", "pyproject.toml")
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,149 @@
+"""`harness evaluate` as a function: the eight steps, from a method's name to a sealed run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.data.catalog import Protocol, find_protocol
+from harness.execution.executor import Job, LocalExecutor
+from harness.execution.method_process import Limits, MethodProcess
+from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
+from harness.execution.run_result import RunResult
+from harness.execution.runner import Observer, SilentObserver, discard, execute
+from harness.methods.conformance import Check, check_confidence_score
+from harness.methods.discovery import FoundMethod, find_method
+from harness.spec.errors import UsageError
+from harness.storage import write_bytes
+from harness.tracks.base import Track
+
+DEFAULT_BENCHMARK = {"confidence": "confidence-mnist"}
+_CHECK_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for. Only `method`, `benchmark`, `seed`, `device` and `limit` may change a number.
+
+    out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: one per core, at
+    most four). seconds: time limit for each call of the method. gibibytes: memory limit of the method.
+    fresh: discard what an earlier run of the same specification left.
+    """
+
+    method: str
+    benchmark: str | None = None
+    out: Path = Path("runs")
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    workers: int | None = None
+    seconds: float = 300.0
+    gibibytes: float = 8.0
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """After steps 1, 2 and 4: everything is known, nothing has run."""
+
+    method: FoundMethod
+    protocol: Protocol
+    track: Track
+    plan: Plan
+    limits: Limits
+    workers: int
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who wants to know how the run gets on."""
+
+    checked: Callable[[Check], None] = lambda check: None
+    observer: Observer = field(default_factory=SilentObserver)
+
+
+class NonConformingError(UsageError):
+    """The method fails the conformance suite."""
+
+
+def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
+    """Check, run, score and seal. Raises UsageError, IntegrityError, StorageError, RunLockedError.
+
+    Units that fail are part of the result: see `RunResult.failed`.
+    """
+    return evaluate_prepared(prepare(request), listener or Listener(), fresh=request.fresh)
+
+
+def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> RunResult:
+    """The steps after planning: check the method, run what is left, seal."""
+    if fresh:
+        discard(prepared.plan.folder)
+    for check in check_method(prepared.method, prepared.limits):
+        listener.checked(check)
+        if not check.passed:
+            raise NonConformingError(f"{prepared.method.spec.target} does not pass the check: {check.problem}.")
+    return run(prepared, listener.observer)
+
+
+def prepare(request: Request) -> Prepared:
+    """Specify, identify and plan. Raises UsageError for anything that cannot be done as asked."""
+    method = find_method(request.method)
+    protocol = find_protocol(request.benchmark or DEFAULT_BENCHMARK[method.spec.task])
+    device = resolve_device(request.device)
+    _positive("limit", request.limit)
+    _positive("workers", request.workers)
+    limits = Limits(request.seconds, request.gibibytes, threads=1, device=device)
+    track = open_track(protocol, method.spec, device)
+    plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
+    return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
+
+
+def run(prepared: Prepared, observer: Observer | None = None) -> RunResult:
+    """Execute a prepared run and seal it."""
+    plan = prepared.plan
+    job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits)
+    write_bytes(_made(plan.folder) / "method.py", prepared.method.source)
+    executor = LocalExecutor(job, prepared.workers)
+    document = execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits.threads)
+    return RunResult(document, plan.folder)
+
+
+def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
+    """The conformance suite in a worker of its own. Reference rows that read the outcomes have none to pass."""
+    if method.spec.oracle:
+        return ()
+    short = Limits(min(limits.seconds, _CHECK_SECONDS), limits.gibibytes, limits.threads, limits.device)
+    with MethodProcess(method, short) as worker:
+        return tuple(check_confidence_score(worker))
+
+
+def resolve_device(device: str) -> str:
+    """`auto` becomes cuda where there is one. torch is asked only where a driver is present."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device} is not known; use auto, cpu or cuda.")
+    if device == "cpu" or (device == "auto" and not Path("/dev/nvidiactl").exists()):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise UsageError("--device cuda was asked for, but torch finds no usable GPU; use --device cpu.")
+    return "cpu"
+
+
+def _positive(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise UsageError(f"--{name} must be at least 1, it is {value}.")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the run folder {folder} cannot be made: {error.strerror}; choose another with --out."
+        ) from error
+    return folder

@@ -1,0 +1,186 @@
+"""The third seam: units in, how each ended out. Local processes here; a cluster changes nothing above."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
+from harness.execution.child import ChildProcess
+from harness.execution.method_process import Limits
+from harness.methods.discovery import FoundMethod
+from harness.spec.errors import UsageError
+from harness.spec.result import UnitResult
+from harness.spec.run import Unit
+from harness.storage import IntegrityError, StorageError
+
+_RUN_STOPPERS: dict[str, type[Exception]] = {
+    "UsageError": UsageError,
+    "IntegrityError": IntegrityError,
+    "StorageError": StorageError,
+}
+
+
+@dataclass(frozen=True)
+class UnitEnd:
+    """How a unit ended, and how long it took."""
+
+    result: UnitResult
+    seconds: float
+
+
+class Executor(Protocol):
+    """Runs units somewhere. The order in which they end is not fixed and changes no number."""
+
+    def run(self, units: Mapping[str, Unit]) -> Iterator[UnitEnd]: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a unit process must know about the run."""
+
+    benchmark: Path
+    method: FoundMethod
+    folder: Path
+    limits: Limits
+
+
+class LocalExecutor:
+    """Unit processes on this machine, each with a method worker beside it.
+
+    A unit process that dies takes only its unit with it; a new one goes on with the next.
+    """
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self._job = job
+        self._workers = workers
+
+    def run(self, units: Mapping[str, Unit]) -> Iterator[UnitEnd]:
+        """Yield units as they end. Raises UsageError, IntegrityError or StorageError where no unit can go on."""
+        todo = _Queue(units)
+        ends: queue.Queue[UnitEnd | Exception] = queue.Queue()
+        lanes = [_Lane(self._job, todo, ends) for _ in range(min(self._workers, len(units)))]
+        for lane in lanes:
+            lane.start()
+        try:
+            for _ in units:
+                end = ends.get()
+                if isinstance(end, Exception):
+                    raise end
+                yield end
+        finally:
+            todo.clear()
+            for lane in lanes:
+                lane.stop()
+
+
+class _Queue:
+    """Units by model, so that a process that has loaded and fitted a model goes on with it."""
+
+    def __init__(self, units: Mapping[str, Unit]) -> None:
+        self._lock = threading.Lock()
+        self._waiting = dict(units)
+        self._begun: set[str] = set()
+
+    def take(self, model: str | None) -> tuple[str, Unit] | None:
+        """The next unit: of the same model, else of one that nobody has begun, else any."""
+        with self._lock:
+            for wanted in (
+                lambda unit: unit.model == model,
+                lambda unit: unit.model not in self._begun,
+                lambda unit: True,
+            ):
+                for key, unit in self._waiting.items():
+                    if wanted(unit):
+                        del self._waiting[key]
+                        self._begun.add(unit.model)
+                        return key, unit
+        return None
+
+    def clear(self) -> None:
+        with self._lock:
+            self._waiting.clear()
+
+
+class _Lane(threading.Thread):
+    """One unit process, kept busy and replaced when it dies."""
+
+    def __init__(self, job: Job, todo: _Queue, ends: queue.Queue[UnitEnd | Exception]) -> None:
+        super().__init__(daemon=True)
+        self._job, self._todo, self._ends = job, todo, ends
+        self._child: ChildProcess | None = None
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        model: str | None = None
+        try:
+            while not self._stopping.is_set() and (taken := self._todo.take(model)):
+                key, unit = taken
+                model = unit.model
+                self._ends.put(self._end(key, unit))
+        except Exception as error:  # whatever it is, the consumer must not wait for ever
+            self._ends.put(error)
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self._stopping.set()
+        self._close()
+        self.join(timeout=15)
+
+    def _end(self, key: str, unit: Unit) -> UnitEnd:
+        try:
+            child = self._child or self._open()
+            child.channel.send(Message("run", {"unit": unit.canonical()}))
+            reply = child.channel.receive()
+        except (ChannelClosedError, MalformedMessageError, OSError):
+            return UnitEnd(self._died(key, unit), 0.0)
+        if reply.what == "stop":
+            raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
+        return UnitEnd(UnitResult.model_validate(reply.meta["result"]), reply.meta["seconds"])
+
+    def _open(self) -> ChildProcess:
+        import numpy as np
+
+        threads = str(self._job.limits.threads)
+        self._child = child = ChildProcess(
+            "harness.execution.unit_process",
+            environment={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            clean=False,
+        )
+        method = self._job.method
+        meta = {
+            "benchmark": str(self._job.benchmark.resolve()),
+            "folder": str(self._job.folder.resolve()),
+            "limits": asdict(self._job.limits),
+            "method": method.spec.canonical(),
+            "module": method.module,
+            "path": str(method.path),
+        }
+        child.channel.send(Message("open", meta, {"source": np.frombuffer(method.source, dtype=np.uint8)}))
+        return child
+
+    def _died(self, key: str, unit: Unit) -> UnitResult:
+        child = self._child
+        code = child.ended(wait=5.0) if child else None
+        words = child.last_words(300).splitlines() if child else []
+        self._close()
+        detail = f": {words[-1]}" if words else ""
+        return UnitResult(
+            unit=key,
+            model=unit.model,
+            seed=unit.model_seed,
+            study=unit.study,
+            status="failed",
+            reason=f"the unit process died (exit code {code}){detail}",
+        )
+
+    def _close(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()

@@ -1,0 +1,83 @@
+"""Limits that a method worker puts on itself before any user code runs.
+
+Resource limits and the death signal are kept by the operating system. The audit hook is a fence for
+honest code and a clear sentence for the rest: native code can step over it (see SECURITY.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES = {
+    "os.remove": (0,),
+    "os.rename": (0, 1),
+    "os.rmdir": (0,),
+    "os.mkdir": (0,),
+    "os.link": (0, 1),
+    "os.symlink": (1,),
+    "os.truncate": (0,),
+    "os.chmod": (0,),
+    "os.chown": (0,),
+    "os.utime": (0,),
+    "shutil.rmtree": (0,),
+    "shutil.move": (0, 1),
+}
+_NETWORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"}
+_LONGEST_FILE = 1 << 30
+
+
+class NotAllowedError(PermissionError):
+    """A method tried what methods may not do."""
+
+
+def limit_memory(gibibytes: float) -> None:
+    """Let this process grow by at most so much from here on (address space)."""
+    with contextlib.suppress(OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        ceiling = pages * os.sysconf("SC_PAGE_SIZE") + int(gibibytes * 2**30)
+        resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
+
+
+def limit_files() -> None:
+    """No core dumps, no endless files."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
+
+
+def die_with_parent() -> None:
+    """Ask the kernel (Linux) to kill this process when the one that started it ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
+
+
+def fence(scratch: Path) -> None:
+    """Refuse, from now on, to write outside `scratch` and to use the network. Cannot be undone."""
+    allowed = (str(scratch.resolve()) + os.sep, "/dev/")
+
+    def permit(path: Any) -> None:
+        if isinstance(path, int) or path is None:
+            return
+        full = os.path.realpath(os.fsdecode(path))
+        if not (full + os.sep).startswith(allowed):
+            raise NotAllowedError(f"a method may write only into its temporary folder, not {os.fsdecode(path)}")
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, mode, flags = args
+            if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags and flags & _WRITING):
+                permit(path)
+        elif event in _CHANGES:
+            for position in _CHANGES[event]:
+                permit(args[position])
+        elif event in _NETWORK:
+            raise NotAllowedError("a method may not use the network")
+
+    sys.addaudithook(hook)

@@ -1,0 +1,74 @@
+"""What a run will do: its units, minus those that are done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.data.catalog import Protocol
+from harness.methods.discovery import FoundMethod
+from harness.metrics.registry import METRICS
+from harness.spec.method import MethodSpec
+from harness.spec.run import RunSpec, Unit
+from harness.storage import content_id
+from harness.tracks.base import Track
+from harness.tracks.confidence.track import ConfidenceTrack
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run and its units by id, in the order in which results list them."""
+
+    spec: RunSpec
+    id: str
+    units: dict[str, Unit]
+    folder: Path
+
+
+def open_track(protocol: Protocol, method: MethodSpec, device: str) -> ConfidenceTrack:
+    """The track that a benchmark's task names."""
+    return ConfidenceTrack(protocol, method, device)
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What the user chose that may change a number, and where the run is to lie."""
+
+    out: Path
+    seed: int = 0
+    device: str = "cpu"
+    limit: int | None = None
+
+
+def make_plan(protocol: Protocol, track: Track, method: FoundMethod, request: PlanRequest) -> Plan:
+    """Specify the run and list its units. The folder is named after the run's own content."""
+    benchmark = protocol.benchmark
+    spec = run_spec(protocol, method.spec, request)
+    run = content_id(spec.canonical())
+    name = f"{benchmark.id}-{benchmark.version}-{method.spec.name}-{run[:12]}"
+    return Plan(spec, run, _by_id(track, spec), request.out / name)
+
+
+def plan_units(protocol: Protocol, track: Track, method: MethodSpec, request: PlanRequest) -> dict[str, Unit]:
+    """The units that a complete run of a method has, by id."""
+    return _by_id(track, run_spec(protocol, method, request))
+
+
+def run_spec(protocol: Protocol, method: MethodSpec, request: PlanRequest) -> RunSpec:
+    """Everything that may change a number of the run."""
+    benchmark = protocol.benchmark
+    return RunSpec(
+        task=benchmark.task,
+        benchmark=benchmark.name,
+        benchmark_hash=protocol.hash,
+        method=method,
+        metric_versions={name: METRICS[name].version for name in benchmark.metrics},
+        seed=request.seed,
+        device=request.device,
+        limit=request.limit,
+        submittable=request.limit is None,
+    )
+
+
+def _by_id(track: Track, spec: RunSpec) -> dict[str, Unit]:
+    return {content_id(unit.canonical()): unit for unit in track.units(spec)}

@@ -1,0 +1,133 @@
+"""The core loop: run what is left, journal each unit as it ends, seal."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+from harness.execution.environment import describe_environment
+from harness.execution.executor import Executor, UnitEnd
+from harness.execution.plan import Plan
+from harness.execution.unit_process import OUTPUTS, outputs_id, outputs_path
+from harness.spec.result import RunDocument, Timing, UnitResult
+from harness.storage import (
+    IntegrityError,
+    Journal,
+    RunLock,
+    read_arrays,
+    remove_stale_temporaries,
+    write_json,
+)
+from harness.tracks.base import Outputs, Track
+
+JOURNAL = "journal.log"
+SEALED = "run.json"
+
+
+class Observer(Protocol):
+    """Is told how a run gets on."""
+
+    def started(self, done: int, total: int) -> None: ...
+
+    def finished(self, end: UnitEnd) -> None: ...
+
+    def sealing(self) -> None: ...
+
+
+def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, threads: int = 1) -> RunDocument:
+    """Take a run to its end, from wherever it was left, and seal it in `run.json`.
+
+    A kill at any instant loses at most the units that were under way. Raises RunLockedError if another
+    process writes this run, IntegrityError if what it left is damaged, StorageError if the disk refuses.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(plan.folder), Journal.open(plan.folder / JOURNAL) as journal:
+        remove_stale_temporaries(plan.folder)
+        done = _replayed(journal, plan)
+        journal.append({"session": _now(), "run": plan.id})
+        remaining = {key: unit for key, unit in plan.units.items() if key not in done}
+        observer.started(len(done), len(plan.units))
+        for end in executor.run(remaining) if remaining else ():
+            done[end.result.unit] = end
+            journal.append({"unit": end.result.canonical(), "seconds": end.seconds})
+            observer.finished(end)
+        observer.sealing()
+        journal.verify()
+        document = _document(plan, track, done, journal, threads)
+        write_json(plan.folder / SEALED, document.canonical())
+    return document
+
+
+def discard(folder: Path) -> None:
+    """Forget what an earlier run left, unless a live process is writing it (RunLockedError)."""
+    if not folder.is_dir():
+        return
+    with RunLock(folder):
+        for name in (SEALED, JOURNAL):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / OUTPUTS, ignore_errors=True)
+
+
+def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
+    """Units that the journal has, as far as their stored answers are still there."""
+    done: dict[str, UnitEnd] = {}
+    for record in journal.records:
+        if record.get("run", plan.id) != plan.id:
+            raise IntegrityError(f"{plan.folder / JOURNAL} belongs to another run; remove the folder or use --fresh.")
+        if "unit" in record:
+            end = UnitEnd(UnitResult.model_validate(record["unit"]), record["seconds"])
+            done[end.result.unit] = end
+    return {
+        key: end
+        for key, end in done.items()
+        if key in plan.units and (end.result.status != "ok" or outputs_path(plan.folder, key).is_file())
+    }
+
+
+def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal, threads: int) -> RunDocument:
+    results = [done[key].result for key in plan.units]
+    answered = {plan.units[each.unit]: stored_outputs(plan.folder, each) for each in results if each.status == "ok"}
+    sessions = [record["session"] for record in journal.records if "session" in record]
+    return RunDocument(
+        id=plan.id,
+        spec=plan.spec,
+        environment=describe_environment(plan.spec.device, threads, {"run": plan.spec.seed}),
+        units=tuple(results),
+        summary=track.summarize(answered),
+        timing=Timing(
+            started=sessions[0],
+            seconds=sum(end.seconds for end in done.values()),
+            resumed=len(sessions) - 1,
+            unit_seconds={key: done[key].seconds for key in plan.units},
+        ),
+    )
+
+
+def stored_outputs(folder: Path, result: UnitResult) -> Outputs:
+    """The method's answers of a unit. Raises IntegrityError if they are not those that were scored."""
+    path = outputs_path(folder, result.unit)
+    if not path.is_file():
+        raise IntegrityError(f"{path}, the stored answers of {result.study} on {result.model}, is missing.")
+    outputs = read_arrays(path)
+    if outputs_id(outputs) != result.outputs:
+        raise IntegrityError(f"{path} was changed after it was scored; use --fresh to run again.")
+    return outputs
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+class SilentObserver:
+    """For callers that need no progress."""
+
+    def started(self, done: int, total: int) -> None:
+        pass
+
+    def finished(self, end: UnitEnd) -> None:
+        pass
+
+    def sealing(self) -> None:
+        pass
