@@ -1,0 +1,90 @@
+"""Which samples a model fails on: the truth that confidences are held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from harness.spec.benchmark import Study
+from harness.spec.sources import Model
+from harness.storage import read_arrays
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.data.catalog import Protocol
+    from harness.spec.method import Classifier
+    from harness.tracks.confidence.sources import OutputSource, SampleSet
+
+PINNED = "{model}--{set}--{classifier}"
+LABELS = "{set}--labels"
+
+
+@dataclass(frozen=True)
+class StudyOutcomes:
+    """The samples of one study on one model, in the order in which confidences are stored.
+
+    residual (n,): 1 for a failure, 0 for a success. keep (n,): whether the study counts the sample.
+    stratum (n,): position of its sample set. labels (n,): true class.
+    """
+
+    residual: np.ndarray
+    keep: np.ndarray
+    stratum: np.ndarray
+    labels: np.ndarray
+
+
+class Outcomes:
+    """Labels and predictions: pinned by the benchmark where it pins them, else from the outputs."""
+
+    def __init__(self, protocol: Protocol, source: OutputSource, classifier: Classifier) -> None:
+        self._protocol = protocol
+        self._source = source
+        self._classifier: Classifier = classifier
+
+    def of(self, model: Model, study: Study) -> StudyOutcomes:
+        """See StudyOutcomes; the filters are those of the study's kind."""
+        import numpy as np
+
+        labels = [self.labels(model, name) for name in study.sets]
+        wrong = self.predicted(model, study.samples) != labels[0]
+        residual, keep = [wrong.astype(np.float64)], [np.ones(len(wrong), dtype=bool)]
+        if study.unknown is not None:
+            keep = [~wrong, np.ones(len(labels[1]), dtype=bool)]
+            residual.append(np.ones(len(labels[1])))
+        stratum = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
+        return StudyOutcomes(np.concatenate(residual), np.concatenate(keep), stratum, np.concatenate(labels))
+
+    def labels(self, model: Model, name: str) -> np.ndarray:
+        if self._pinned is not None:
+            return self._pinned[LABELS.format(set=name)]
+        return self._source.samples(model, name).labels
+
+    def predicted(self, model: Model, name: str) -> np.ndarray:
+        """Predicted class (n,) by the classifier that the method speaks about."""
+        if self._pinned is not None:
+            return self._pinned[PINNED.format(model=model.id, set=name, classifier=self._classifier)]
+        return predictions(self._source.samples(model, name), self._classifier)
+
+    @cached_property
+    def _pinned(self) -> dict[str, np.ndarray] | None:
+        artefact = self._protocol.benchmark.outcomes
+        return None if artefact is None else dict(read_arrays(self._protocol.verified(artefact)[0]))
+
+
+def predictions(samples: SampleSet, classifier: Classifier) -> np.ndarray:
+    """Class (n,) with the highest probability: of the network, or of the mean over its MC members.
+
+    Without stored members the network's own prediction stands in for their mean.
+    """
+    import numpy as np
+
+    arrays = samples.arrays
+    if classifier == "mc-mean" and "mc_probabilities" in arrays:
+        return np.asarray(arrays["mc_probabilities"].mean(axis=0).argmax(axis=1))
+    if classifier == "mc-mean" and "mc_logits" in arrays:
+        logits = arrays["mc_logits"].astype(np.float64)
+        exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
+        return np.asarray((exponentials / exponentials.sum(axis=2, keepdims=True)).mean(axis=0).argmax(axis=1))
+    return np.asarray(arrays["logits" if "logits" in arrays else "probabilities"].argmax(axis=1))

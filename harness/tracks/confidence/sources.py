@@ -1,0 +1,238 @@
+"""Model outputs by model and sample set, wherever they come from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.data.catalog import Protocol as LoadedProtocol
+from harness.data.catalog import cache_folder
+from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
+from harness.data.tables import Table, read_table, rows_of
+from harness.spec.sources import FDShiftsSource, ImageSource, Model, TableSource
+from harness.storage import IntegrityError, content_id, file_id, read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INFERENCE_VERSION = "1"
+"""Part of the cache key of computed outputs: raised by any change that may change them."""
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """What a model said about n samples (label-free arrays), and their labels (n,)."""
+
+    arrays: dict[str, np.ndarray]
+    labels: np.ndarray
+
+
+class OutputSource(Protocol):
+    """One of the three kinds of source."""
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        """Name -> sha256 of every file that this model's numbers rest on."""
+        ...
+
+    def samples(self, model: Model, name: str) -> SampleSet: ...
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        """`weight` and `bias` of the last layer, where they are known."""
+        ...
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        """Images of a set as the network takes them, where there are any."""
+        ...
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """How to build the network, and its weights, where it can be run."""
+        ...
+
+    def ready(self, model: Model, name: str) -> bool:
+        """Whether `samples` needs no computation."""
+        ...
+
+
+def open_source(protocol: LoadedProtocol, device: str) -> OutputSource:
+    """The source that a benchmark names."""
+    source = protocol.benchmark.source
+    if isinstance(source, ImageSource):
+        return _Images(protocol, source, device)
+    if isinstance(source, FDShiftsSource):
+        return _Folders(protocol, source)
+    return _Tables(protocol, source)
+
+
+class _Stored:
+    """What sources of stored outputs cannot offer."""
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        return None
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        return None
+
+    def ready(self, model: Model, name: str) -> bool:
+        return True
+
+
+class _Folders(_Stored):
+    def __init__(self, protocol: LoadedProtocol, source: FDShiftsSource) -> None:
+        self._paths = {model.id: protocol.locate(model.folder) for model in source.models}
+        self._source = source
+        self._read: Callable[[str], FDShiftsFolder] = lru_cache(maxsize=2)(
+            lambda model: read_fdshifts(self._paths[model])
+        )
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        return {path.name: file_id(path) for path in stored_files(self._paths[model.id])}
+
+    def samples(self, model: Model, name: str) -> SampleSet:
+        folder = self._read(model.id)
+        if name == self._source.train:
+            return self._train(folder, model)
+        index = self._source.sets[name]
+        if index not in folder.sets:
+            present = ", ".join(map(str, sorted(folder.sets)))
+            raise IntegrityError(
+                f"{self._paths[model.id]}: set {name} is dataset_idx {index}, but only {present} exist"
+            )
+        return SampleSet(folder.sets[index], folder.labels[index])
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        return dict(self._read(model.id).last_layer)
+
+    def _train(self, folder: FDShiftsFolder, model: Model) -> SampleSet:
+        """Training rows have features and labels; logits follow from the last layer where it is stored."""
+        if folder.train is None:
+            raise IntegrityError(f"{self._paths[model.id]} has no train_features.npz, which the benchmark asks for")
+        arrays = {"features": folder.train["features"]}
+        if folder.last_layer:
+            arrays["logits"] = arrays["features"] @ folder.last_layer["weight"].T + folder.last_layer["bias"]
+        return SampleSet(arrays, folder.train["labels"])
+
+
+class _Tables(_Stored):
+    def __init__(self, protocol: LoadedProtocol, source: TableSource) -> None:
+        self._protocol = protocol
+        self._artefacts = {model.id: model.table for model in source.models}
+        self._source = source
+        self._read: Callable[[str], Table] = lru_cache(maxsize=2)(self._load)
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        path, found = self._protocol.verified(self._artefacts[model.id])
+        return {path.name: found}
+
+    def samples(self, model: Model, name: str) -> SampleSet:
+        table = self._read(model.id)
+        rows = rows_of(table, self._source.sets[name], self._protocol.locate(self._artefacts[model.id].path))
+        return SampleSet({self._source.holds: table.values[rows]}, table.labels[rows])
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        return {}
+
+    def _load(self, model: str) -> Table:
+        return read_table(self._protocol.verified(self._artefacts[model])[0], self._source)
+
+
+class _Images:
+    """Images from packages, run through small networks once and cached by the content of both."""
+
+    def __init__(self, protocol: LoadedProtocol, source: ImageSource, device: str) -> None:
+        self._protocol = protocol
+        self._source = source
+        self._device = device
+        self._weights = {model.id: model.weights for model in source.models}
+        self._sets = {each.id: each for each in source.sets}
+
+    @cached_property
+    def _splits(self) -> tuple[Path, str]:
+        return self._protocol.verified(self._source.splits)
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        return {"weights": self._protocol.verified(self._weights[model.id])[1], "splits": self._splits[1]}
+
+    def ready(self, model: Model, name: str) -> bool:
+        return self._cached(model, name).is_file()
+
+    def samples(self, model: Model, name: str) -> SampleSet:
+        path = self._cached(model, name)
+        arrays = _read_cached(path)
+        if arrays is None:
+            arrays = self._compute(model, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_arrays(path, arrays, compressed=False)
+        labels = arrays.pop("labels")
+        return SampleSet(arrays, labels)
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        _, weights = self.network(model)
+        return {"weight": weights["classifier.weight"], "bias": weights["classifier.bias"]}
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        from harness.tracks.confidence.networks import to_inputs
+
+        inputs: np.ndarray = to_inputs(self._labelled(name).images).numpy()
+        return inputs
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        from safetensors.numpy import load_file
+
+        path, _ = self._protocol.verified(self._weights[model.id])
+        return {"family": model.family, "classes": self._source.classes}, load_file(path)
+
+    def _labelled(self, name: str) -> Any:
+        from harness.tracks.confidence.images import load_images
+
+        return load_images(self._sets[name], self._source, self._splits[0])
+
+    def _compute(self, model: Model, name: str) -> dict[str, np.ndarray]:
+        from harness.tracks.confidence.inference import run_model
+        from harness.tracks.confidence.networks import load_network
+
+        path, _ = self._protocol.verified(self._weights[model.id])
+        network = load_network(path, model.family, self._source.classes, self._device)
+        labelled = self._labelled(name)
+        arrays = run_model(
+            network,
+            labelled.images,
+            members=self._source.mc_members,
+            seed=self._source.mc_seed,
+            device=self._device,
+        )
+        return {**arrays, "labels": labelled.labels}
+
+    def _cached(self, model: Model, name: str) -> Path:
+        key = content_id(
+            {
+                "inference": INFERENCE_VERSION,
+                "artefacts": self.artefacts(model),
+                "model": model.canonical(),
+                "set": self._sets[name].canonical(),
+                "source": self._source.model_dump(mode="json", exclude={"models", "sets"}),
+                "device": self._device,
+                "libraries": _numeric_libraries(),
+            }
+        )
+        return cache_folder() / "outputs" / f"{key}.npz"
+
+
+def _read_cached(path: Path) -> dict[str, np.ndarray] | None:
+    """A damaged cache entry is as good as none."""
+    if path.is_file():
+        with contextlib.suppress(IntegrityError):
+            return dict(read_arrays(path))
+    return None
+
+
+@lru_cache(maxsize=1)
+def _numeric_libraries() -> Mapping[str, str]:
+    """Versions of the packages whose arithmetic, filters or data the outputs rest on."""
+    from importlib import metadata
+
+    names = ("mlxtend", "numpy", "pillow", "scikit-image", "scikit-learn", "scipy", "torch")
+    return {name: metadata.version(name) for name in names}

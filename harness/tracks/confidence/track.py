@@ -1,0 +1,216 @@
+"""The confidence track: a score's answers on each study of each trained model, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from harness.data.catalog import Protocol
+from harness.methods.answers import checked_confidence
+from harness.methods.client import MethodClient
+from harness.spec.benchmark import Study
+from harness.spec.errors import UsageError
+from harness.spec.method import MethodSpec
+from harness.spec.result import Record, Summary
+from harness.spec.run import RunSpec, Unit
+from harness.spec.sources import Model
+from harness.storage import IntegrityError, content_id
+from harness.tracks.base import Outputs
+from harness.tracks.confidence.outcomes import Outcomes, predictions
+from harness.tracks.confidence.sources import OutputSource, SampleSet, open_source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LEAST_AGREEMENT = 0.99
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Confidences of one unit beside what they should have told apart; only samples that count.
+
+    confidence, residual, labels: (m,). keep (n,): which of the study's n samples these m are.
+    """
+
+    confidence: np.ndarray
+    residual: np.ndarray
+    labels: np.ndarray
+    keep: np.ndarray
+    stratum: np.ndarray
+
+
+class ConfidenceTrack:
+    """See `harness.tracks.base.Track`."""
+
+    def __init__(self, protocol: Protocol, method: MethodSpec, device: str = "cpu") -> None:
+        self.protocol = protocol
+        self.benchmark = protocol.benchmark
+        self.method = method
+        self._device = device
+
+    @cached_property
+    def source(self) -> OutputSource:
+        return open_source(self.protocol, self._device)
+
+    @cached_property
+    def models(self) -> tuple[Model, ...]:
+        """The models that the method is run on: those with its head, else the default family."""
+        every = self.benchmark.source.models
+        if self.method.head is not None:
+            chosen = tuple(model for model in every if model.head == self.method.head)
+            if not chosen:
+                heads = sorted({model.head for model in every if model.head}) or ["none"]
+                raise UsageError(
+                    f"{self.method.name} needs models with the head {self.method.head!r}; "
+                    f"{self.benchmark.name} has: {', '.join(heads)}."
+                )
+            return chosen
+        return tuple(model for model in every if model.family == self.benchmark.default_family)
+
+    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
+        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
+        return tuple(
+            Unit(
+                task="confidence",
+                benchmark_hash=spec.benchmark_hash,
+                method_hash=method,
+                model=model.id,
+                model_seed=model.seed,
+                artefacts_hash=content_id(self.source.artefacts(model)),
+                study=study.id,
+                seed=spec.seed,
+                device=spec.device,
+                limit=spec.limit,
+                metrics_hash=content_id(spec.metric_versions),
+            )
+            for model in self.models
+            for study in self.benchmark.studies
+        )
+
+    def run(self, unit: Unit, method: MethodClient) -> Outputs:
+        import numpy as np
+
+        model, study = self.model(unit.model), self.study(unit.study)
+        if self.method.oracle:
+            return {"confidence": (-self.outcomes.of(model, study).residual[self._rows(unit)]).astype(np.float32)}
+        self._fit(unit, model, method)
+        parts = []
+        for name in study.sets:
+            samples = self._samples(unit, model, name)
+            answer = method.call("score", samples, seed=_seed(unit.seed, model.id, name))
+            parts.append(checked_confidence(answer, _count(samples)))
+        return {"confidence": np.concatenate(parts)}
+
+    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
+        from harness.metrics.registry import METRICS
+        from harness.tracks.confidence.scoring import measure
+
+        judged = self.judge(unit, outputs)
+        return tuple(measure(METRICS[name], judged) for name in self.benchmark.metrics)
+
+    def summarize(self, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
+        from harness.tracks.confidence.scoring import summarize
+
+        return summarize(self, answered)
+
+    def judge(self, unit: Unit, outputs: Outputs) -> Judged:
+        """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
+        outcomes, rows = self.outcomes.of(self.model(unit.model), self.study(unit.study)), self._rows(unit)
+        confidence = outputs["confidence"]
+        if confidence.shape != rows.shape:
+            raise IntegrityError(f"{unit.label}: {confidence.shape} confidences stored, expected {rows.shape}")
+        keep = outcomes.keep[rows]
+        return Judged(
+            confidence[keep],
+            outcomes.residual[rows][keep],
+            outcomes.labels[rows][keep],
+            keep,
+            outcomes.stratum[rows],
+        )
+
+    def uncomputed(self) -> int:
+        """How many sample sets must be run through a model before units can start."""
+        reference = (self.benchmark.reference.train, self.benchmark.reference.validation)
+        names = {name for study in self.benchmark.studies for name in study.sets} | set(filter(None, reference))
+        return sum(not self.source.ready(model, name) for model in self.models for name in names)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        return Outcomes(self.protocol, self.source, self.method.classifier)
+
+    def model(self, name: str) -> Model:
+        return next(model for model in self.benchmark.source.models if model.id == name)
+
+    def study(self, name: str) -> Study:
+        return next(study for study in self.benchmark.studies if study.id == name)
+
+    def _fit(self, unit: Unit, model: Model, method: MethodClient) -> None:
+        """Let the method learn from reference outputs, once for each model (and again after a restart)."""
+        if method.state == model.id:
+            return
+        arrays = {f"shared/{name}": array for name, array in self.source.shared(model).items()}
+        parts = {"train": self.benchmark.reference.train, "validation": self.benchmark.reference.validation}
+        offered = {part: name for part, name in parts.items() if name is not None}
+        for part, name in offered.items():
+            samples = self.source.samples(model, name)
+            given = {**samples.arrays, **self._inputs(name), "labels": samples.labels}
+            arrays |= {f"{part}/{key}": array for key, array in given.items()}
+        network = self.source.network(model) if "model" in self.method.needs else None
+        if network is not None:
+            arrays |= {f"network/{name}": array for name, array in network[1].items()}
+        meta: dict[str, Any] = {"reference": list(offered), "network": network[0] if network else None}
+        method.call("fit", arrays, seed=_seed(unit.seed, model.id, "fit"), meta=meta)
+        method.state = model.id
+
+    def _samples(self, unit: Unit, model: Model, name: str) -> dict[str, np.ndarray]:
+        """Label-free arrays of the samples that the unit asks about."""
+        samples = self.source.samples(model, name)
+        self._agree(model, name, samples)
+        given = {**samples.arrays, **self._inputs(name)}
+        rows = _chosen(len(samples.labels), unit.limit)
+        return {key: array[:, rows] if key.startswith("mc_") else array[rows] for key, array in given.items()}
+
+    def _inputs(self, name: str) -> dict[str, np.ndarray]:
+        if "inputs" not in self.method.needs:
+            return {}
+        inputs = self.source.inputs(name)
+        return {} if inputs is None else {"inputs": inputs}
+
+    def _agree(self, model: Model, name: str, samples: SampleSet) -> None:
+        """Pinned predictions must be those of the outputs at hand, up to rounding on other processors."""
+        predicted = self.outcomes.predicted(model, name)
+        agreement = float((predictions(samples, self.method.classifier) == predicted).mean())
+        if agreement < _LEAST_AGREEMENT:
+            raise IntegrityError(
+                f"{model.id} predicts other classes on {name} than {self.benchmark.name} pins "
+                f"({100 * agreement:.1f} % agree): this machine's images or networks differ from the benchmark's."
+            )
+
+    def _rows(self, unit: Unit) -> np.ndarray:
+        """Positions, among all samples of the unit's study, of those the unit asks about."""
+        import numpy as np
+
+        model, study = self.model(unit.model), self.study(unit.study)
+        sizes = [len(self.outcomes.labels(model, name)) for name in study.sets]
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        return np.concatenate([start + _chosen(size, unit.limit) for start, size in zip(starts, sizes, strict=True)])
+
+
+def _chosen(count: int, limit: int | None) -> np.ndarray:
+    """All positions, or `limit` of them spread evenly, so that every class and corruption has its share."""
+    import numpy as np
+
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return (np.arange(limit) * count) // limit
+
+
+def _count(samples: Mapping[str, np.ndarray]) -> int:
+    return len(samples["logits"] if "logits" in samples else samples["probabilities"])
+
+
+def _seed(seed: int, *what: str) -> int:
+    """A seed of its own for every call, so that order, restarts and workers change nothing."""
+    return int(content_id([seed, *what])[:8], 16)
