@@ -1,0 +1,34 @@
+"""Evaluate confidence scores, query strategies and XAI methods under fixed, versioned protocols.
+
+Importing this package loads nothing heavy; names are resolved when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from harness.api import evaluate
+    from harness.execution.run_result import RunResult
+    from harness.methods.interface import confidence_score
+
+__all__ = ["RunResult", "__version__", "confidence_score", "evaluate"]
+
+_WHERE = {
+    "RunResult": "harness.execution.run_result",
+    "confidence_score": "harness.methods.interface",
+    "evaluate": "harness.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,26 @@
+"""Baselines as submissions: made by the same runs as anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.boards.submissions import submissions_folder, write_submission
+from harness.data.catalog import Protocol
+from harness.execution.evaluate import Listener, Request, prepare, run
+from harness.methods.discovery import baseline_names
+
+AUTHORS = ("The reliabench developers",)
+
+
+def submit_baselines(protocol: Protocol, out: Path, listener: Listener) -> Iterator[tuple[str, str]]:
+    """Run each baseline and store it. Yields its name, and where it lies or why it does not."""
+    for name in baseline_names():
+        prepared = prepare(Request(method=name, benchmark=protocol.benchmark.name, out=out))
+        result = run(prepared, listener.observer)
+        if not result.complete:
+            yield name, f"not stored: {result.failed[0].reason}"
+            continue
+        folder = submissions_folder(protocol.benchmark.name) / name
+        write_submission(result, prepared.plan.units, folder, AUTHORS)
+        yield name, str(folder)

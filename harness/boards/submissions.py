@@ -1,0 +1,106 @@
+"""Submissions on disk: `submissions/<benchmark>@<version>/<method>/`.
+
+`submission.toml` says what it is, `method.py` is the source, `outputs.npz` holds the method's answers,
+one array `<model>--<study>` a unit. Boards are computed from these files alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from harness.data.catalog import bundled_folder, read_toml
+from harness.execution.run_result import RunResult
+from harness.spec.errors import UsageError
+from harness.spec.run import Unit
+from harness.spec.submission import Submission
+from harness.storage import IntegrityError, file_id, read_arrays, write_arrays, write_bytes, write_text
+from harness.tracks.base import Outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ABOUT, METHOD, OUTPUTS = "submission.toml", "method.py", "outputs.npz"
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class StoredSubmission:
+    """A submission and the folder it was read from."""
+
+    about: Submission
+    folder: Path
+
+    def answers(self, units: Mapping[str, Unit]) -> dict[Unit, Outputs]:
+        """Stored answers of those units that the submission has. Raises IntegrityError if the file was changed."""
+        path = self.folder / OUTPUTS
+        if not path.is_file() or file_id(path) != self.about.outputs.get(OUTPUTS):
+            raise IntegrityError(f"{path} is not the file that {ABOUT} names")
+        arrays = read_arrays(path, max_bytes=_MOST_BYTES)
+        return {unit: {"confidence": arrays[_member(unit)]} for unit in units.values() if _member(unit) in arrays}
+
+
+def submissions_folder(benchmark: str) -> Path:
+    """Where the submissions to a benchmark (`id@version`) lie."""
+    return bundled_folder("submissions") / benchmark
+
+
+def read_submissions(benchmark: str) -> tuple[list[StoredSubmission], dict[str, str]]:
+    """All readable submissions to a benchmark by name, and why others cannot be read."""
+    readable, unreadable = [], {}
+    folders = sorted(path.parent for path in submissions_folder(benchmark).glob(f"*/{ABOUT}"))
+    for folder in folders:
+        try:
+            readable.append(read_submission(folder))
+        except (UsageError, IntegrityError) as error:
+            unreadable[folder.name] = str(error)
+    return readable, unreadable
+
+
+def read_submission(folder: Path) -> StoredSubmission:
+    """One submission. Raises UsageError or IntegrityError that says what is wrong with it."""
+    try:
+        about = Submission.model_validate(read_toml(folder / ABOUT))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise IntegrityError(f"{ABOUT}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+    if about.name != folder.name:
+        raise IntegrityError(f"{ABOUT} is about {about.name}, but the folder is called {folder.name}")
+    return StoredSubmission(about, folder)
+
+
+def write_submission(run: RunResult, units: Mapping[str, Unit], folder: Path, authors: tuple[str, ...]) -> Submission:
+    """Store a sealed, complete run as a submission. Raises UsageError for one that no board can take."""
+    import tomli_w
+
+    spec = run.document.spec
+    if not spec.submittable:
+        raise UsageError(f"{run.folder} is a rehearsal (made with --limit); run it again without a limit.")
+    if not run.complete:
+        raise UsageError(f"{run.folder} has {len(run.failed)} failed units; a board takes complete runs only.")
+    arrays: dict[str, np.ndarray] = {
+        _member(units[key]): outputs["confidence"] for key, outputs in run.outputs().items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_arrays(folder / OUTPUTS, arrays)
+    write_bytes(folder / METHOD, (run.folder / METHOD).read_bytes())
+    about = Submission(
+        benchmark=spec.benchmark,
+        benchmark_hash=spec.benchmark_hash,
+        method=spec.method,
+        run=run.document.id,
+        outputs={OUTPUTS: file_id(folder / OUTPUTS)},
+        authors=authors,
+        licence="Apache-2.0",
+        citation=spec.method.citation,
+    )
+    write_text(folder / ABOUT, tomli_w.dumps(about.model_dump(mode="json", exclude_none=True)))
+    return about
+
+
+def _member(unit: Unit) -> str:
+    return f"{unit.model}--{unit.study}"

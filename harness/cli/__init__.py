@@ -1,0 +1,77 @@
+"""The command `harness`: one verb per file; each parses, calls one function, and renders."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 some units failed, 2 a mistake to mend, 3 damaged or changed data."""
+    debug = "--debug" in sys.argv[1:]
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        _app()
+    except Exception as error:
+        if debug:
+            raise
+        code = _exit_code(error)
+        if code is None:
+            _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)")
+            raise SystemExit(1) from None
+        _complain(str(error))
+        raise SystemExit(code) from None
+    except KeyboardInterrupt:
+        _complain("interrupted; the same command goes on from here.")
+        raise SystemExit(130) from None
+
+
+def _app() -> None:
+    import typer
+
+    from harness.cli import board, check, doctor, evaluate, listing, plan, show
+
+    app = typer.Typer(
+        name="harness",
+        help="Evaluate a confidence score under fixed protocols and see its place on the board.\n\n"
+        "Example: harness evaluate my_method.py",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="Any command takes --debug, which shows tracebacks.",
+    )
+    app.callback()(_version)
+    app.command("evaluate")(evaluate.evaluate)
+    app.command("check")(check.check)
+    app.command("plan")(plan.plan)
+    app.command("show")(show.show)
+    app.command("list")(listing.listing)
+    app.command("doctor")(doctor.doctor)
+    app.add_typer(board.app, name="board")
+    app()
+
+
+def _version() -> None:
+    """Evaluate a method under a fixed protocol and see its place on the board."""
+
+
+def _exit_code(error: Exception) -> int | None:
+    from harness.spec.errors import UsageError
+    from harness.storage import IntegrityError, RunLockedError, StorageError
+
+    if isinstance(error, UsageError | RunLockedError):
+        return 2
+    if isinstance(error, IntegrityError):
+        return 3
+    return 1 if isinstance(error, StorageError) else None
+
+
+def _complain(sentence: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(sentence)}")
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

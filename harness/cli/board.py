@@ -1,0 +1,65 @@
+"""`harness board`: leaderboards, built from submissions alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import options
+
+app = typer.Typer(help="Build and show leaderboards.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="id@version")]
+
+
+@app.command()
+def build(benchmark: Name) -> None:
+    """Score and rank all submissions; write board.json, board.csv and board.md beside the benchmark.
+
+    Example: harness board build confidence-mnist@1
+    """
+    from harness.boards.build import build_board, write_board
+    from harness.cli.render import print_board
+    from harness.data.catalog import find_protocol
+
+    protocol = find_protocol(benchmark)
+    board = build_board(protocol)
+    paths = write_board(board, protocol)
+    print_board(board, protocol.benchmark)
+    for path in paths:
+        typer.echo(path)
+
+
+@app.command()
+def show(benchmark: Name, json: options.AsJson = False) -> None:
+    """Show the board as it was last built.
+
+    Example: harness board show confidence-mnist@1
+    """
+    from harness.boards.build import read_board
+    from harness.cli.render import print_board
+    from harness.data.catalog import find_protocol
+
+    protocol = find_protocol(benchmark)
+    board = read_board(protocol)
+    if json:
+        typer.echo(board.model_dump_json(indent=2))
+    else:
+        print_board(board, protocol.benchmark)
+
+
+@app.command()
+def baselines(benchmark: Name, out: options.Out = Path("runs")) -> None:
+    """Run every baseline and store it as a submission. For maintainers of a benchmark.
+
+    Example: harness board baselines confidence-mnist@1
+    """
+    from harness.boards.baselines import submit_baselines
+    from harness.cli.progress import listening
+    from harness.data.catalog import find_protocol
+
+    with listening() as listener:
+        for name, where in submit_baselines(find_protocol(benchmark), out, listener):
+            typer.echo(f"{name}: {where}")

@@ -1,0 +1,38 @@
+"""`harness check`: does a method keep its contract?"""
+
+from __future__ import annotations
+
+import typer
+
+from harness.cli import options
+
+
+def check(
+    method: options.Method,
+    device: options.Device = "auto",
+    timeout: options.Seconds = 60.0,
+    memory: options.Memory = 8.0,
+) -> None:
+    """Run the conformance suite on a small synthetic task, in seconds. Exit code 1 if a check fails.
+
+    Example: harness check my_method.py
+    """
+    from rich.console import Console
+
+    from harness.execution.evaluate import check_method, resolve_device
+    from harness.execution.method_process import Limits
+    from harness.methods.discovery import find_method
+
+    found = find_method(method)
+    console = Console(highlight=False)
+    console.print(f"{found.spec.name} {found.spec.version} ({found.spec.task})")
+    passed = True
+    for each in check_method(found, Limits(timeout, memory, device=resolve_device(device))):
+        console.print(f"  {'[green]✓[/]' if each.passed else '[red]✗[/]'} {each.name}")
+        if not each.passed:
+            console.print(f"    {each.problem}", markup=False)
+            passed = False
+    console.print("  labels of test data are never given to a method", style="dim")
+    if passed:
+        console.print(f"Next: harness evaluate {method}", markup=False)
+    raise typer.Exit(0 if passed else 1)

@@ -1,0 +1,69 @@
+"""`harness doctor`: is this machine ready?"""
+
+from __future__ import annotations
+
+import typer
+
+from harness.cli import options
+
+
+def doctor(json: options.AsJson = False) -> None:
+    """Show versions, device, cache, disk and offline state, and say what is missing. Exit code 1 if anything is.
+
+    Example: harness doctor
+    """
+    from json import dumps
+
+    from rich.console import Console
+
+    facts, problems = _examine()
+    if json:
+        print(dumps({"facts": facts, "problems": problems}, indent=2))
+    else:
+        console = Console(highlight=False)
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
+        for problem in problems:
+            console.print(f"[red]✗[/] {problem}")
+        if not problems:
+            console.print("[green]✓[/] ready: harness evaluate msr")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _examine() -> tuple[dict[str, str], list[str]]:
+    import os
+    import platform
+    import shutil
+
+    import harness
+    from harness.data.catalog import benchmark_files, cache_folder
+    from harness.execution.environment import PACKAGES, git_state, installed_version
+    from harness.execution.evaluate import resolve_device
+
+    versions = {name: installed_version(name) for name in PACKAGES}
+    problems = [f"{name} is not installed: pip install {name}" for name, found in versions.items() if not found]
+    cache = cache_folder()
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.exists() else 0
+    if not os.access(existing, os.W_OK):
+        problems.append(f"the cache folder {cache} cannot be written: set HARNESS_CACHE to one that can")
+    if free < 1:
+        problems.append(f"only {free:.1f} GiB are free where the cache lies: make room, or set HARNESS_CACHE")
+    if not benchmark_files():
+        problems.append("no benchmarks are bundled: reinstall, or run from a complete checkout")
+    commit, dirty = git_state()
+    changed = " (changed)" if dirty else ""
+    facts = {
+        "harness": harness.__version__ + (f" at {commit[:12]}{changed}" if commit else ""),
+        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        **{name: found or "missing" for name, found in versions.items()},
+        "device": resolve_device("auto"),
+        "cores": str(os.cpu_count()),
+        "cache": f"{cache} ({size / 2**20:.0f} MiB)",
+        "free disk": f"{free:.0f} GiB",
+        "offline": "yes" if os.environ.get("HF_HUB_OFFLINE") == "1" else "no",
+        "benchmarks": ", ".join(benchmark_files()) or "none",
+    }
+    return facts, problems

@@ -1,0 +1,82 @@
+"""`harness list`: what there is."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from harness.cli import options
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    benchmarks = "benchmarks"
+    methods = "methods"
+    metrics = "metrics"
+
+
+def listing(
+    kind: Annotated[Kind, typer.Argument(help="what to list")] = Kind.benchmarks,
+    json: options.AsJson = False,
+) -> None:
+    """List the bundled benchmarks, the methods that come along or are installed, or the metrics.
+
+    Example: harness list methods
+    """
+    from json import dumps
+
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = {Kind.benchmarks: _benchmarks, Kind.methods: _methods, Kind.metrics: _metrics}[kind]()
+    if json:
+        print(dumps(rows, indent=2))
+        return
+    table = Table(title=kind.value)
+    for heading in rows[0] if rows else ("nothing",):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(highlight=False).print(table)
+
+
+def _benchmarks() -> list[dict[str, str]]:
+    from harness.data.catalog import benchmark_files, load_protocol
+
+    rows = []
+    for name, path in benchmark_files().items():
+        protocol = load_protocol(path)
+        benchmark = protocol.benchmark
+        rows.append(
+            {"benchmark": name, "task": benchmark.task, "status": benchmark.status, "title": benchmark.title}
+            | {"studies": str(len(benchmark.studies)), "hash": protocol.hash[:12]}
+        )
+    return rows
+
+
+def _methods() -> list[dict[str, str]]:
+    from harness.methods.discovery import baseline_names, find_method, plugin_names
+
+    rows = []
+    for name in (*baseline_names(), *plugin_names()):
+        spec = find_method(name).spec
+        rows.append({"method": name, "task": spec.task, "version": spec.version, "what": spec.summary})
+    return rows
+
+
+def _metrics() -> list[dict[str, str]]:
+    from harness.metrics.registry import METRICS
+
+    return [
+        {
+            "metric": metric.id,
+            "better": "lower" if metric.lower_is_better else "higher",
+            "range": "{:g} to {:g}".format(*metric.range),
+            "needs": ", ".join(sorted(metric.needs)),
+            "source": metric.citation,
+        }
+        for metric in METRICS.values()
+    ]

@@ -1,0 +1,27 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+Method = Annotated[
+    str, typer.Argument(help="file.py, file.py:name, package/name of a plug-in, or a baseline such as msr")
+]
+Benchmark = Annotated[
+    Optional[str],  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
+    typer.Option(help="id, id@version, or path.toml of your own; default: the embedded benchmark"),
+]
+Limit = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(help="at most so many samples of each set; the run is then a rehearsal"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Seed = Annotated[int, typer.Option(help="seed handed to the method")]
+Out = Annotated[Path, typer.Option(help="folder in which runs are kept")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+Seconds = Annotated[float, typer.Option("--timeout", help="seconds that one call of the method may take")]
+Memory = Annotated[float, typer.Option("--memory", help="GiB by which the method may grow")]
+Workers = Annotated[Optional[int], typer.Option(help="unit processes; default: one per core, at most 4")]  # noqa: UP045

@@ -1,0 +1,60 @@
+"""`harness plan`: what a run would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from harness.cli import options
+
+
+def plan(
+    method: Annotated[Optional[str], typer.Argument(help="as for evaluate; default: the baseline msr")] = None,  # noqa: UP045
+    benchmark: options.Benchmark = None,
+    limit: options.Limit = None,
+    device: options.Device = "auto",
+    out: options.Out = Path("runs"),
+    json: options.AsJson = False,
+) -> None:
+    """Show the units of a run, what must be computed first, and where the run would lie. Runs nothing.
+
+    Example: harness plan --benchmark confidence-mnist
+    """
+    from harness.execution.evaluate import Request, prepare
+
+    request = Request(method=method or "msr", benchmark=benchmark, limit=limit, device=device, out=out)
+    render_plan(prepare(request), as_json=json)
+
+
+def render_plan(prepared: Any, *, as_json: bool) -> None:
+    """Print a prepared run."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    units = prepared.plan.units
+    cold = prepared.track.uncomputed()
+    if as_json:
+        shown = {
+            "run": prepared.plan.id,
+            "folder": str(prepared.plan.folder),
+            "spec": prepared.plan.spec.canonical(),
+            "units": {key: unit.canonical() for key, unit in units.items()},
+            "outputs_to_compute": cold,
+            "bytes_to_fetch": 0,
+        }
+        print(json.dumps(shown, indent=2))
+        return
+    console = Console(highlight=False)
+    table = Table(title=f"{prepared.method.spec.name} on {prepared.protocol.benchmark.name}")
+    for heading in ("unit", "model", "study"):
+        table.add_column(heading)
+    for key, unit in units.items():
+        table.add_row(key[:12], unit.model, unit.study)
+    console.print(table)
+    state = f"{cold} sets of model outputs are to be computed first" if cold else "model outputs are cached"
+    console.print(f"{len(units)} units, {prepared.workers} unit processes; nothing to download; {state}.")
+    console.print(f"Run folder: {prepared.plan.folder}", markup=False, soft_wrap=True)

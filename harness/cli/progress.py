@@ -1,0 +1,74 @@
+"""Progress on the terminal: checks as they pass, then a bar with the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as TimeLeft
+
+from harness.execution.evaluate import Listener
+from harness.execution.executor import UnitEnd
+from harness.execution.runner import Observer
+from harness.methods.conformance import Check
+
+
+class BarObserver(Observer):
+    """Draws the progress of a run on standard error."""
+
+    def __init__(self, progress: Progress, console: Console) -> None:
+        self._progress, self._console = progress, console
+        self._task: TaskID = progress.add_task("checking the method", total=None)
+
+    def checked(self, check: Check) -> None:
+        mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
+        self._console.print(f"  {mark} {check.name}")
+
+    def started(self, done: int, total: int) -> None:
+        if done:
+            self._console.print(f"  {done} of {total} units are done already")
+        self._progress.update(self._task, description="running units", total=total, completed=done)
+
+    def finished(self, end: UnitEnd) -> None:
+        if end.result.status not in ("ok", "not-applicable"):
+            self._console.print(f"  [red]✗[/] {end.result.study} · {end.result.model}: ", end="")
+            self._console.print(f"{end.result.status}: {end.result.reason}", markup=False)
+        self._progress.advance(self._task)
+
+    def sealing(self) -> None:
+        self._progress.update(self._task, description="intervals by bootstrap", total=None)
+
+    def placing(self) -> None:
+        self._progress.update(self._task, description="place on the board", total=None)
+
+
+@dataclass(frozen=True)
+class BarListener(Listener):
+    """A listener whose bar also knows of the board."""
+
+    bar: BarObserver | None = None
+
+    def placing(self) -> None:
+        """Say that the run is being compared with the board."""
+        if self.bar is not None:
+            self.bar.placing()
+
+
+@contextmanager
+def listening(*, quiet: bool = False) -> Iterator[BarListener]:
+    """A bar on standard error while the block runs; nothing with `quiet`."""
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    columns = (
+        TextColumn("  [progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeLeft(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+        observer = BarObserver(progress, console)
+        yield BarListener(checked=observer.checked, observer=observer, bar=observer)

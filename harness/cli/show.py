@@ -1,0 +1,30 @@
+"""`harness show`: a sealed run again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.cli import options
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="folder of a run, as evaluate printed it")],
+    json: options.AsJson = False,
+) -> None:
+    """Show a run's scores, also those of every single unit, and its place on the board.
+
+    Example: harness show runs/confidence-mnist-1-msr-0123456789ab
+    """
+    from harness.boards.place import place_of
+    from harness.cli.render import print_json_result, print_result, print_units
+    from harness.execution.run_result import RunResult
+
+    result = RunResult.open(run)
+    place = place_of(result)
+    if json:
+        print_json_result(result, place)
+        return
+    print_units(result)
+    print_result(result, place)
