@@ -1,0 +1,193 @@
+"""Bootstrap by counts: a resample is a weight per sample, and all methods share the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.metrics import balanced, detection, excess, risk_coverage
+from harness.metrics._checks import FloatArray, numeric, vector
+from harness.metrics._weighted import Kernel, Replicates, Sample, evaluate
+from harness.metrics.registry import METRICS
+
+Metric = Callable[..., float]
+"""`metric(confidence, residual, **options) -> value`."""
+
+KERNELS: Mapping[Metric, Kernel] = MappingProxyType(
+    {
+        risk_coverage.augrc: risk_coverage.augrc_kernel,
+        risk_coverage.aurc: risk_coverage.aurc_kernel,
+        risk_coverage.partial_augrc: risk_coverage.partial_augrc_kernel,
+        risk_coverage.risk_at_coverage: risk_coverage.risk_at_coverage_kernel,
+        risk_coverage.coverage_at_risk: risk_coverage.coverage_at_risk_kernel,
+        excess.excess_augrc: excess.excess_augrc_kernel,
+        excess.excess_aurc: excess.excess_aurc_kernel,
+        excess.achievable_aurc: excess.achievable_aurc_kernel,
+        balanced.balanced_augrc: balanced.balanced_augrc_kernel,
+        balanced.balanced_aurc: balanced.balanced_aurc_kernel,
+        detection.failure_auroc: detection.failure_auroc_kernel,
+        detection.fpr_at_tpr: detection.fpr_at_tpr_kernel,
+        detection.failure_ap: detection.failure_ap_kernel,
+    }
+)
+
+_CHUNK = 1 << 16  # counts per chunk: half a megabyte per array, so that a kernel's few arrays stay in cache
+
+
+@dataclass(frozen=True, eq=False)
+class PairedBootstrap:
+    """Values of several methods on the same resamples, so that differences between methods are paired."""
+
+    names: tuple[str, ...]
+    values: FloatArray
+    """(methods,) metric on the original data."""
+    replicates: FloatArray
+    """(n, methods) metric on each resample; nan where undefined."""
+    low: FloatArray
+    """(methods,) 2.5 % percentile of the defined replicates; nan if there is none."""
+    high: FloatArray
+    """(methods,) 97.5 % percentile."""
+    ranks: FloatArray
+    """(n, methods) rank within each resample: 1 is best, equal values share their mean rank, nan has none."""
+
+
+def paired_bootstrap(
+    confidences: Mapping[str, ArrayLike],
+    residual: ArrayLike,
+    metric: Metric,
+    *,
+    n: int = 500,
+    seed: int = 0,
+    strata: ArrayLike | None = None,
+    **options: Any,
+) -> PairedBootstrap:
+    """Evaluate one metric for several confidence scores (each (samples,)) on n shared resamples.
+
+    `residual` (samples,) belongs to all of them. `strata` as in `bootstrap_weights`. `options` go to the
+    metric; `labels`, if given, are resampled along. Input errors are those of the metric; ValueError also
+    for no method, n < 1 or a metric that is not in `METRICS`. Intervals are percentile intervals (Efron &
+    Tibshirani 1993, "An Introduction to the Bootstrap"); ranking within paired resamples after Traub et
+    al. 2024.
+    """
+    direction = {info.function: info.lower_is_better for info in METRICS.values()}
+    if metric not in direction:
+        raise ValueError(f"metric {getattr(metric, '__name__', metric)!r} is not in METRICS.")
+    if not confidences:
+        raise ValueError("confidences is empty: there is no method to evaluate.")
+    values = np.array([metric(score, residual, **options) for score in confidences.values()])
+    evaluators = [_evaluator(score, residual, metric, options) for score in confidences.values()]
+    draws = _draws(len(np.asarray(residual)), n, seed, strata)
+    replicates = np.concatenate([np.stack([evaluator(counts) for evaluator in evaluators], axis=1) for counts in draws])
+    low, high = _percentile_interval(replicates)
+    ranks = _mean_ranks(replicates if direction[metric] else -replicates)
+    return PairedBootstrap(tuple(confidences), values, replicates, low, high, ranks)
+
+
+def weighted_replicates(
+    confidence: ArrayLike, residual: ArrayLike, weights: ArrayLike, metric: Metric, **options: Any
+) -> FloatArray:
+    """The metric on weighted copies of a sample: (replicates,).
+
+    `weights` (replicates, n) are whole numbers >= 0: how often each sample occurs. Rows may differ in
+    their sum. Equals `metric` on the data repeated by these counts, and is nan where that is undefined.
+    `metric` is a function of this package or any other `metric(confidence, residual, **options)`;
+    `labels` among the options are per sample. ValueError for weights of another form; other errors are
+    those of the metric.
+    """
+    counts = numeric("weights", weights)
+    samples = len(vector("residual", residual))
+    if counts.ndim != 2 or counts.shape[1] != samples:
+        raise ValueError(f"weights must have shape (replicates, {samples}), got {counts.shape}.")
+    if (counts < 0).any() or (counts != np.floor(counts)).any():
+        raise ValueError("weights must be whole numbers >= 0.")
+    evaluator = _evaluator(confidence, residual, metric, options)
+    step = _rows_per_chunk(samples)
+    return np.concatenate([evaluator(counts[i : i + step].astype(np.float64)) for i in range(0, len(counts), step)])
+
+
+def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> NDArray[np.int32]:
+    """How often each of n samples occurs in each resample with replacement: (replicates, n).
+
+    Row b depends on (n, seed, strata, b) alone, not on the number of rows. `strata` (n,) are integers;
+    every stratum is resampled within itself and keeps its size. ValueError for n or replicates < 1.
+    """
+    return np.concatenate([c.astype(np.int32) for c in _draws(n, replicates, seed, strata)])
+
+
+def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iterator[FloatArray]:
+    """The resamples in chunks of (rows, n) counts."""
+    if n < 1 or replicates < 1:
+        raise ValueError(f"a bootstrap needs samples and replicates, got {n} and {replicates}.")
+    stratum = np.zeros(n, dtype=np.intp) if strata is None else vector("strata", strata)
+    if len(stratum) != n:
+        raise ValueError(f"strata has {len(stratum)} samples, there are {n}.")
+    members = np.argsort(stratum, kind="stable")
+    _, sizes = np.unique(stratum, return_counts=True)
+    size = np.repeat(sizes, sizes)
+    start = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    step = _rows_per_chunk(n)
+    for first in range(0, replicates, step):
+        rows = range(first, min(first + step, replicates))
+        picks = (members[start + (_uniform(n, seed, b) * size).astype(np.intp)] for b in rows)
+        yield np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(np.float64)
+
+
+def _uniform(n: int, seed: int, replicate: int) -> FloatArray:
+    # From raw bits: NumPy guarantees the stream of a bit generator for good, that of a distribution not.
+    stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate,)))
+    return np.asarray(stream.random_raw(n) >> np.uint64(11)) * 2.0**-53
+
+
+def _rows_per_chunk(n: int) -> int:
+    return max(1, _CHUNK // n)
+
+
+def _evaluator(
+    confidence: ArrayLike, residual: ArrayLike, metric: Metric, options: Mapping[str, Any]
+) -> Callable[[FloatArray], FloatArray]:
+    """Counts (replicates, n) -> (replicates,), with all that does not depend on the counts done once."""
+    kernel = KERNELS.get(metric)
+    if kernel is None:
+        return _repeating_evaluator(confidence, residual, metric, options)
+    settings = {key: value for key, value in options.items() if key != "labels"}
+    sample = Sample.of(confidence, residual, options.get("labels"))
+    return lambda counts: evaluate(kernel, Replicates(sample, counts), **settings)
+
+
+def _repeating_evaluator(
+    confidence: ArrayLike, residual: ArrayLike, metric: Metric, options: Mapping[str, Any]
+) -> Callable[[FloatArray], FloatArray]:
+    """For metrics without a kernel: repeat the samples by their counts and evaluate."""
+    scores, losses = numeric("confidence", confidence), vector("residual", residual)
+    labels = vector("labels", options["labels"]) if "labels" in options else None
+
+    def value(row: FloatArray) -> float:
+        if not row.any():
+            return float("nan")
+        chosen = np.repeat(np.arange(len(row)), row.astype(np.intp))
+        resampled = dict(options) if labels is None else {**options, "labels": labels[chosen]}
+        return metric(scores[chosen], losses[chosen], **resampled)
+
+    return lambda counts: np.array([value(row) for row in counts])
+
+
+def _percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """95 % percentile interval of each column over its defined replicates."""
+    interval = np.full((2, replicates.shape[1]), np.nan)
+    for column, values in enumerate(replicates.T):
+        defined = values[~np.isnan(values)]
+        if len(defined):
+            interval[:, column] = np.percentile(defined, [2.5, 97.5])
+    return interval[0], interval[1]
+
+
+def _mean_ranks(values: FloatArray) -> FloatArray:
+    """Rank within each row, the smallest value first, by comparing all pairs of columns."""
+    smaller = (values[:, None, :] < values[:, :, None]).sum(axis=2)
+    equal = (values[:, None, :] == values[:, :, None]).sum(axis=2)
+    return np.where(np.isnan(values), np.nan, smaller + 0.5 * (equal + 1))
