@@ -1,0 +1,99 @@
+"""Ranks of methods with their uncertainty: rank intervals, the chance to be best, tied groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TAILS = (2.5, 97.5)
+
+
+def rank_with_uncertainty(
+    values: pd.Series[float], replicates: pd.DataFrame, *, lower_is_better: bool = True
+) -> pd.DataFrame:
+    """Rank methods by value and say how far paired bootstrap replicates support the order.
+
+    `values` holds one value per method; `replicates` one row per bootstrap replicate and one column per
+    method, each row from the same resample for all methods. The result is indexed by method, sorted by
+    rank, then by name, whatever the order of the input:
+
+    - value, low, high: the value and its 95 % percentile interval;
+    - rank: 1 is best, equal values share the lowest rank (so the next rank is skipped);
+    - rank_low, rank_high: 2.5 % and 97.5 % percentiles of the rank within each replicate, widened to
+      ranks that occur;
+    - p_best: share of replicates in which the method is best; methods that tie for best share the vote;
+    - group: from 1. Walking down the ranking, a method joins the current group while the 95 % percentile
+      interval of its paired difference to the first (best) member contains 0, else it opens the next.
+
+    ValueError for missing or infinite numbers (missing is a status, not a rank), no methods, no
+    replicates, repeated names, or names that differ between the two. Intervals of ranks after Goldstein &
+    Spiegelhalter 1996, "League Tables and Their Limitations", JRSS A.
+    """
+    import pandas as pd
+
+    _check(values, replicates)
+    values = values.astype(float)
+    cost = values if lower_is_better else -values
+    names = sorted(cost.index, key=lambda name: (cost[name], str(name)))
+    draws = replicates[names].to_numpy(dtype=float)
+    low, high = np.percentile(draws, _TAILS, axis=0)
+    ranks = _lowest_ranks(draws if lower_is_better else -draws)
+    table = {
+        "value": values.loc[names].to_numpy(),
+        "low": low,
+        "high": high,
+        "rank": _lowest_ranks(cost.loc[names].to_numpy(dtype=np.float64)[None])[0],
+        "rank_low": np.percentile(ranks, _TAILS[0], axis=0, method="lower"),
+        "rank_high": np.percentile(ranks, _TAILS[1], axis=0, method="higher"),
+        "p_best": _share_of_wins(ranks),
+        "group": _tied_groups(draws),
+    }
+    return pd.DataFrame(table, index=pd.Index(names, name="method"))
+
+
+def _check(values: pd.Series[float], replicates: pd.DataFrame) -> None:
+    if not len(values):
+        raise ValueError("values is empty: there is no method to rank.")
+    if not len(replicates):
+        raise ValueError("replicates is empty: rank uncertainty needs bootstrap replicates.")
+    for what, names in (("values", values.index), ("replicates", replicates.columns)):
+        if names.has_duplicates:
+            raise ValueError(f"{what} names {names[names.duplicated()][0]!r} more than once.")
+    unpaired = set(values.index) ^ set(replicates.columns)
+    if unpaired:
+        raise ValueError(f"values and replicates name different methods: {sorted(map(str, unpaired))}.")
+    finite = np.isfinite(values.to_numpy(dtype=float))
+    finite &= np.isfinite(replicates[list(values.index)].to_numpy(dtype=float)).all(axis=0)
+    if not finite.all():
+        missing = sorted(str(name) for name in values.index[~finite])
+        raise ValueError(f"missing or infinite numbers cannot be ranked: {missing}.")
+
+
+def _lowest_ranks(costs: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Ranks within each row, lowest cost first; equal costs share the lowest rank."""
+    ordered = np.sort(costs, axis=1)
+    return np.stack([np.searchsorted(o, c, side="left") for o, c in zip(ordered, costs, strict=True)]) + 1
+
+
+def _share_of_wins(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    best = ranks == 1
+    votes = best / best.sum(axis=1, keepdims=True)
+    # Sorted first, so that the order of the replicates cannot change the last digit of the sum.
+    return np.asarray(np.sort(votes, axis=0).mean(axis=0))
+
+
+def _tied_groups(draws: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Group of each column; columns from best to worst."""
+    groups = np.ones(draws.shape[1], dtype=np.int64)
+    leader = 0
+    for column in range(1, draws.shape[1]):
+        low, high = np.percentile(draws[:, column] - draws[:, leader], _TAILS)
+        separated = not low <= 0 <= high
+        leader = column if separated else leader
+        groups[column] = groups[column - 1] + separated
+    return groups
