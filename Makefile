@@ -1,0 +1,65 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need in .venv, and both may be
+# run again: what is done already is not done twice. Needed beforehand: Python >= 3.10 with venv, and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt
+SETTINGS := pyproject.toml requirements/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint types tests format models board query clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: .venv/.core  ## set up, then score an example method against the embedded benchmark
+	@echo "==> harness evaluate examples/margin.py"
+	$(BIN)/harness evaluate examples/margin.py
+
+test: lint types tests  ## set up, then lint, check types, run the tests
+
+test-all: lint types .venv/.dev  ## the same with the long campaigns
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: .venv/.dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev  ## mypy --strict
+	$(BIN)/mypy
+
+tests: .venv/.dev  ## the tests alone
+	$(BIN)/python -m pytest
+
+format: .venv/.dev  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+models: .venv/.dev  ## train the embedded networks anew (for maintainers; they are committed)
+	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist/models
+
+board: .venv/.core  ## build the embedded board from its submissions
+	$(BIN)/harness board build confidence-mnist@1
+
+query: .venv/.core  ## add nnU-Net without torchvision
+	$(PIP) --no-deps -r requirements/query-alone.txt
+	$(PIP) -r requirements/query-needs.txt
+
+clean:  ## remove the environment and everything computed in this folder
+	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/.made:
+	@echo "==> creating .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11 demo")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.core: .venv/.made $(SETTINGS)
+	@echo "==> installing the harness (torch is large: a few minutes on a slow line)"
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.dev: .venv/.core
+	@echo "==> installing the tools for tests"
+	$(PIP) --editable '.[dev]'
+	@touch $@
