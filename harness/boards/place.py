@@ -68,9 +68,9 @@ def _place(own: Scores, column: str, table: pd.DataFrame) -> Place:
     return Place(
         column=column,
         value=own.values[column],
-        rank=int(mine["rank"]),
-        rank_low=int(mine["rank_low"]),
-        rank_high=int(mine["rank_high"]),
+        rank=int(str(mine["rank"])),
+        rank_low=int(str(mine["rank_low"])),
+        rank_high=int(str(mine["rank_high"])),
         of=len(table),
         tied_with=tuple(other for other in table.index[table["group"] == mine["group"]] if other != name),
     )

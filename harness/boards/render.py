@@ -14,8 +14,10 @@ def board_csv(board: Board) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
-        ["benchmark", "method", "version", "reference", "column", "metric", "scale", "value", "low", "high"]
-        + ["rank", "rank_low", "rank_high", "group"]
+        [
+            *("benchmark", "method", "version", "reference", "column", "metric", "scale"),
+            *("value", "low", "high", "rank", "rank_low", "rank_high", "group"),
+        ]
     )
     for row in board.rows:
         for column in board.columns:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.data.catalog import Protocol, find_protocol
-from harness.execution.executor import Job, LocalExecutor
+from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import RunResult
@@ -64,10 +64,6 @@ class Listener:
     observer: Observer = field(default_factory=SilentObserver)
 
 
-class NonConformingError(UsageError):
-    """The method fails the conformance suite."""
-
-
 def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
     """Check, run, score and seal. Raises UsageError, IntegrityError, StorageError, RunLockedError.
 
@@ -77,13 +73,16 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
 
 
 def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> RunResult:
-    """The steps after planning: check the method, run what is left, seal."""
+    """The steps after planning: check the method, run what is left, seal.
+
+    A method that fails the check is not run: all its units end with the check's status and reason.
+    """
     if fresh:
         discard(prepared.plan.folder)
     for check in check_method(prepared.method, prepared.limits):
         listener.checked(check)
         if not check.passed:
-            raise NonConformingError(f"{prepared.method.spec.target} does not pass the check: {check.problem}.")
+            return run(prepared, listener.observer, RefusingExecutor(check.status, check.problem))
     return run(prepared, listener.observer)
 
 
@@ -100,12 +99,12 @@ def prepare(request: Request) -> Prepared:
     return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
 
 
-def run(prepared: Prepared, observer: Observer | None = None) -> RunResult:
-    """Execute a prepared run and seal it."""
+def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:
+    """Execute a prepared run, by default on this machine, and seal it."""
     plan = prepared.plan
     job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits)
     write_bytes(_made(plan.folder) / "method.py", prepared.method.source)
-    executor = LocalExecutor(job, prepared.workers)
+    executor = executor or LocalExecutor(job, prepared.workers)
     document = execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits.threads)
     return RunResult(document, plan.folder)
 

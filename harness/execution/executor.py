@@ -12,9 +12,10 @@ from typing import Protocol
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess
 from harness.execution.method_process import Limits
+from harness.execution.plan import unit_result
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
-from harness.spec.result import UnitResult
+from harness.spec.result import UnitResult, UnitStatus
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError
 
@@ -76,6 +77,18 @@ class LocalExecutor:
             todo.clear()
             for lane in lanes:
                 lane.stop()
+
+
+@dataclass(frozen=True)
+class RefusingExecutor:
+    """Runs nothing: every unit ends with the same status, for a method that fails its check."""
+
+    status: UnitStatus
+    reason: str
+
+    def run(self, units: Mapping[str, Unit]) -> Iterator[UnitEnd]:
+        for unit in units.values():
+            yield UnitEnd(unit_result(unit, self.status, f"the check failed: {self.reason}"), 0.0)
 
 
 class _Queue:
@@ -171,14 +184,7 @@ class _Lane(threading.Thread):
         words = child.last_words(300).splitlines() if child else []
         self._close()
         detail = f": {words[-1]}" if words else ""
-        return UnitResult(
-            unit=key,
-            model=unit.model,
-            seed=unit.model_seed,
-            study=unit.study,
-            status="failed",
-            reason=f"the unit process died (exit code {code}){detail}",
-        )
+        return unit_result(unit, "failed", f"the unit process died (exit code {code}){detail}")
 
     def _close(self) -> None:
         child, self._child = self._child, None

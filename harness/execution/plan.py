@@ -9,6 +9,7 @@ from harness.data.catalog import Protocol
 from harness.methods.discovery import FoundMethod
 from harness.metrics.registry import METRICS
 from harness.spec.method import MethodSpec
+from harness.spec.result import UnitResult, UnitStatus
 from harness.spec.run import RunSpec, Unit
 from harness.storage import content_id
 from harness.tracks.base import Track
@@ -72,3 +73,15 @@ def run_spec(protocol: Protocol, method: MethodSpec, request: PlanRequest) -> Ru
 
 def _by_id(track: Track, spec: RunSpec) -> dict[str, Unit]:
     return {content_id(unit.canonical()): unit for unit in track.units(spec)}
+
+
+def unit_result(unit: Unit, status: UnitStatus, reason: str = "") -> UnitResult:
+    """How a unit ended, without any scores yet."""
+    return UnitResult(
+        unit=content_id(unit.canonical()),
+        model=unit.model,
+        seed=unit.model_seed,
+        study=unit.study,
+        status=status,
+        reason=reason,
+    )

@@ -71,7 +71,10 @@ def discard(folder: Path) -> None:
 
 
 def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
-    """Units that the journal has, as far as their stored answers are still there."""
+    """Units that need not run again: scored ones whose stored answers are there, and inapplicable ones.
+
+    What failed is tried once more, because a time-out or a full memory may have had other causes.
+    """
     done: dict[str, UnitEnd] = {}
     for record in journal.records:
         if record.get("run", plan.id) != plan.id:
@@ -82,7 +85,11 @@ def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
     return {
         key: end
         for key, end in done.items()
-        if key in plan.units and (end.result.status != "ok" or outputs_path(plan.folder, key).is_file())
+        if key in plan.units
+        and (
+            end.result.status == "not-applicable"
+            or (end.result.status == "ok" and outputs_path(plan.folder, key).is_file())
+        )
     }
 
 

@@ -6,13 +6,12 @@ import socket
 import time
 import traceback
 from pathlib import Path
-from typing import Any
 
 from harness.data.catalog import load_protocol
 from harness.execution.channel import Channel, ChannelClosedError, Message
 from harness.execution.guard import die_with_parent
 from harness.execution.method_process import Limits, MethodProcess
-from harness.execution.plan import open_track
+from harness.execution.plan import open_track, unit_result
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
@@ -76,7 +75,7 @@ def _reply(track: Track, method: MethodProcess, unit: Unit, folder: Path) -> Mes
         traceback.print_exc()
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"the harness itself failed ({type(error).__name__}: {error}; {last.name}, line {last.lineno})"
-        result = _ended(unit, "failed", reason)
+        result = unit_result(unit, "failed", reason)
     return Message("done", {"result": result.canonical(), "seconds": time.monotonic() - started})
 
 
@@ -85,20 +84,9 @@ def run_unit(track: Track, method: MethodProcess, unit: Unit, folder: Path) -> U
     try:
         outputs = track.run(unit, method)
     except MethodError as error:
-        return _ended(unit, error.status, error.reason)
+        return unit_result(unit, error.status, error.reason)
     path = outputs_path(folder, content_id(unit.canonical()))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_arrays(path, outputs)
-    result = _ended(unit, "ok", "")
+    result = unit_result(unit, "ok", "")
     return result.model_copy(update={"outputs": outputs_id(outputs), "records": track.score(unit, outputs)})
-
-
-def _ended(unit: Unit, status: Any, reason: str) -> UnitResult:
-    return UnitResult(
-        unit=content_id(unit.canonical()),
-        model=unit.model,
-        seed=unit.model_seed,
-        study=unit.study,
-        status=status,
-        reason=reason,
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import checked_confidence
 from harness.methods.client import MethodClient, MethodError
+from harness.spec.result import UnitStatus
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,10 +23,11 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Check:
-    """One requirement: `problem` is empty where it is met, else one sentence."""
+    """One requirement: `problem` is empty where it is met, else one sentence, with the status it amounts to."""
 
     name: str
     problem: str = ""
+    status: UnitStatus = "ok"
 
     @property
     def passed(self) -> bool:
@@ -53,9 +55,10 @@ def check_confidence_score(method: MethodClient) -> Iterator[Check]:
 
 def _attempt(name: str, requirement: Callable[[], str]) -> Check:
     try:
-        return Check(name, requirement())
+        problem = requirement()
     except MethodError as error:
-        return Check(name, error.reason)
+        return Check(name, error.reason, error.status)
+    return Check(name, problem, "invalid" if problem else "ok")
 
 
 class _SyntheticTask:

@@ -1,0 +1,125 @@
+"""A mistake gives one clear line and exit code 2; damage gives exit code 3; no traceback without --debug."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.support import harness, write_toy
+
+HEADER = "from harness import confidence_score\n\n"
+MISTAKES = {
+    "no such file": ("evaluate", "no_such.py"),
+    "no such baseline": ("evaluate", "margn"),
+    "no such plug-in": ("evaluate", "nobody/nothing"),
+    "no method in file": ("evaluate", "empty.py"),
+    "syntax error": ("evaluate", "broken.py"),
+    "two methods": ("evaluate", "two.py"),
+    "unknown benchmark": ("evaluate", "msr", "--benchmark", "confidence-mnst"),
+    "no such benchmark file": ("evaluate", "msr", "--benchmark", "nowhere.toml"),
+    "bad benchmark file": ("evaluate", "msr", "--benchmark", "bad.toml"),
+    "limit of zero": ("evaluate", "msr", "--benchmark", "toy.toml", "--limit", "0"),
+    "unknown device": ("evaluate", "msr", "--benchmark", "toy.toml", "--device", "tpu"),
+    "not a run": ("show", "."),
+    "head that no model has": ("evaluate", "devries", "--benchmark", "toy.toml"),
+    "out is a file": ("evaluate", "margin.py", "--benchmark", "toy.toml", "--out", "margin.py"),
+}
+SAYS = {
+    "no such file": "did you mean two.py",
+    "no such baseline": "did you mean margin",
+    "no such plug-in": "no installed plug-in",
+    "no method in file": "@confidence_score",
+    "syntax error": "broken.py, line 3",
+    "two methods": "two.py:first",
+    "unknown benchmark": "did you mean confidence-mnist",
+    "no such benchmark file": "nowhere.toml does not exist",
+    "bad benchmark file": "bad.toml",
+    "limit of zero": "at least 1",
+    "unknown device": "auto, cpu or cuda",
+    "not a run": "run.json is missing",
+    "head that no model has": "head 'devries'",
+    "out is a file": "--out",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_toy(tmp_path)
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    (tmp_path / "broken.py").write_text(HEADER + "def f(:\n")
+    one = "@confidence_score(version='1')\ndef {}(outputs):\n    return outputs.logits[:, 0]\n\n\n"
+    (tmp_path / "two.py").write_text(HEADER + one.format("first") + one.format("second"))
+    (tmp_path / "wrong.py").write_text(
+        HEADER + "@confidence_score(version='1')\ndef wrong(outputs):\n    return outputs.logits[:, 0] * float('nan')\n"
+    )
+    (tmp_path / "bad.toml").write_text("id = [\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_one_clear_line_and_exit_code_two(mistake: str, folder: Path) -> None:
+    done = harness(*MISTAKES[mistake], folder=folder)
+    assert done.returncode == 2, done.stderr
+    assert SAYS[mistake] in done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+
+
+def test_debug_shows_the_traceback(folder: Path) -> None:
+    done = harness("evaluate", "no_such.py", "--debug", folder=folder)
+    assert "Traceback" in done.stderr
+
+
+def test_a_method_that_fails_the_check_ends_with_exit_code_one(folder: Path) -> None:
+    done = harness("evaluate", "wrong.py", "--benchmark", "toy.toml", folder=folder)
+    assert done.returncode == 1
+    assert "invalid: the check failed: 16 of 16 confidences are NaN or infinite" in done.stdout
+
+
+def test_failed_units_end_with_exit_code_one(folder: Path) -> None:
+    (folder / "late.py").write_text(
+        HEADER + "@confidence_score(version='1')\ndef late(outputs):\n"
+        "    assert len(outputs) < 100, 'too many'\n    return outputs.logits[:, 0]\n"
+    )
+    done = harness("evaluate", "late.py", "--benchmark", "toy.toml", folder=folder)
+    assert done.returncode == 1
+    assert "AssertionError: too many (line 5)" in done.stdout
+
+
+def test_changed_outputs_end_with_exit_code_three(folder: Path) -> None:
+    command = ("evaluate", "margin.py", "--benchmark", "toy.toml")
+    assert harness(*command, folder=folder).returncode == 0
+    (outputs,) = folder.glob("runs/*/outputs/*.npz")
+    with np.load(outputs, allow_pickle=False) as stored:
+        better = stored["confidence"] + 1
+    np.savez(outputs, confidence=better)
+    done = harness(*command, folder=folder)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_damaged_journal_ends_with_exit_code_three(folder: Path) -> None:
+    command = ("evaluate", "margin.py", "--benchmark", "toy.toml")
+    harness(*command, folder=folder)
+    (journal,) = folder.glob("runs/*/journal.log")
+    data = bytearray(journal.read_bytes())
+    data[40] ^= 1
+    journal.write_bytes(data)
+    done = harness(*command, folder=folder)
+    assert done.returncode == 3
+    assert "Line 1" in done.stderr
+
+
+def test_running_twice_at_once_is_refused(folder: Path) -> None:
+    from harness.storage import RunLock
+
+    command = ("evaluate", "margin.py", "--benchmark", "toy.toml")
+    harness(*command, folder=folder)
+    (run,) = (folder / "runs").iterdir()
+    with RunLock(run):
+        done = harness(*command, folder=folder)
+    assert done.returncode == 2
+    assert "error:" in done.stderr

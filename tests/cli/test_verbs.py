@@ -1,0 +1,109 @@
+"""Every verb: help with an example, the right output, the right exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import harness, write_toy
+
+VERBS = (
+    ["evaluate"],
+    ["check"],
+    ["plan"],
+    ["show"],
+    ["list"],
+    ["doctor"],
+    ["board"],
+    ["board", "build"],
+    ["board", "show"],
+    ["board", "baselines"],
+)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_help_shows_an_example(verb: list[str], tmp_path: Path) -> None:
+    done = harness(*verb, "--help", folder=tmp_path)
+    assert done.returncode == 0
+    assert "Example:" in done.stdout
+
+
+def test_evaluate_show_and_report(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    done = harness("evaluate", "margin.py", "--benchmark", "toy.toml", "--workers", "1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "augrc" in done.stdout
+    assert "this benchmark has no board" in done.stdout
+    (run,) = (tmp_path / "runs").iterdir()
+    assert str(run.relative_to(tmp_path)) in done.stdout
+    page = (run / "report.html").read_text()
+    assert "<svg" in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("https://matplotlib.org", ""), "the report must not load anything"
+    again = harness("show", run, "--json", folder=tmp_path)
+    shown = json.loads(again.stdout)
+    assert shown["run"] == json.loads((run / "run.json").read_text())
+
+
+def test_a_second_evaluation_does_nothing_twice(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    command = ("evaluate", "msr", "--benchmark", "toy.toml", "--json", "--workers", "1")
+    first, second = (harness(*command, folder=tmp_path) for _ in range(2))
+    assert "1 of 1 units are done already" not in first.stderr
+    one, two = (json.loads(done.stdout)["run"] for done in (first, second))
+    assert two.pop("timing")["resumed"] == 1
+    assert one.pop("timing")["resumed"] == 0
+    assert one == two
+
+
+def test_fresh_starts_over(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    command = ("evaluate", "msr", "--benchmark", "toy.toml", "--json", "--workers", "1")
+    harness(*command, folder=tmp_path)
+    again = harness(*command, "--fresh", folder=tmp_path)
+    assert json.loads(again.stdout)["run"]["timing"]["resumed"] == 0
+
+
+def test_limit_makes_a_rehearsal(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    done = harness("evaluate", "msr", "--benchmark", "toy.toml", "--limit", "50", "--json", folder=tmp_path)
+    run = json.loads(done.stdout)["run"]
+    assert run["spec"]["submittable"] is False
+    assert {record["n"] for unit in run["units"] for record in unit["records"]} == {50}
+
+
+def test_dry_run_and_plan_run_nothing(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    dry = harness("evaluate", "msr", "--benchmark", "toy.toml", "--dry-run", "--json", folder=tmp_path)
+    plan = harness("plan", "msr", "--benchmark", "toy.toml", "--json", folder=tmp_path)
+    assert json.loads(dry.stdout) == json.loads(plan.stdout)
+    assert len(json.loads(plan.stdout)["units"]) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_check_passes_and_fails(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    (tmp_path / "bad.py").write_text(
+        "from harness import confidence_score\n\n@confidence_score(version='1')\ndef bad(outputs):\n    return outputs.logits\n"
+    )
+    good, bad = harness("check", "margin.py", folder=tmp_path), harness("check", "bad.py", folder=tmp_path)
+    assert good.returncode == 0
+    assert bad.returncode == 1
+    assert "it returned shape (16, 4), expected (16,)" in bad.stdout
+
+
+def test_doctor_reports_versions(tmp_path: Path) -> None:
+    done = harness("doctor", "--json", folder=tmp_path)
+    facts = json.loads(done.stdout)["facts"]
+    assert {"torch", "numpy", "cache", "device", "offline", "free disk"} <= facts.keys()
+
+
+@pytest.mark.parametrize("kind", ["benchmarks", "methods", "metrics"])
+def test_lists(kind: str, tmp_path: Path) -> None:
+    rows = json.loads(harness("list", kind, "--json", folder=tmp_path).stdout)
+    assert rows
+    expected = {"benchmarks": "confidence-mnist@1", "methods": "mahalanobis", "metrics": "augrc"}[kind]
+    assert expected in {next(iter(row.values())) for row in rows}
