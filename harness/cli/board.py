@@ -9,7 +9,9 @@ import typer
 
 from harness.cli import options
 
-app = typer.Typer(help="Build and show leaderboards.\n\nExample: harness board show confidence-mnist@1", no_args_is_help=True)
+app = typer.Typer(
+    help="Build and show leaderboards.\n\nExample: harness board show confidence-mnist@1", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(help="id@version")]
 

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from harness.boards.place import Place
     from harness.spec.benchmark import Benchmark
 
-_PERCENT = {"failure_auroc", "fpr_at_tpr", "failure_ap", "ece", "mce", "adaptive_ece", "coverage_at_risk"}
+_PERCENT = {
+    "failure_rate",
+    "failure_auroc",
+    "fpr_at_tpr",
+    "failure_ap",
+    "ece",
+    "mce",
+    "adaptive_ece",
+    "coverage_at_risk",
+}
 
 
 def print_result(result: RunResult, place: tuple[Place, ...] | str, report: Path | None = None) -> None:
@@ -130,8 +139,10 @@ def _number(metric: str, value: float | None) -> str:
 
 
 def _cell(row: Summary) -> str:
-    if row.value is None or row.low is None or row.high is None:
+    if row.value is None:
         return "–"
+    if row.low is None or row.high is None:
+        return _number(row.metric, row.value)
     return f"{_number(row.metric, row.value)} [dim]{_number(row.metric, row.low)}–{_number(row.metric, row.high)}[/]"
 
 

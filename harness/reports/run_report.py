@@ -33,7 +33,7 @@ def write_run_report(run: RunResult, protocol: Protocol) -> Path:
     page = pages.get_template("run.html").render(
         document=document,
         failed=run.failed,
-        metrics={row.metric: METRICS[row.metric] for row in document.summary},
+        metrics={row.metric: METRICS.get(row.metric) for row in document.summary},
         rows=_rows(run),
         units=document.units,
         curves=_drawn(_curves(run, protocol), protocol.benchmark),
@@ -46,8 +46,8 @@ def _rows(run: RunResult) -> dict[str, dict[str, str]]:
     """study -> metric -> `value (low to high)`, scaled for display."""
     rows: dict[str, dict[str, str]] = {}
     for row in run.document.summary:
-        scale = METRICS[row.metric].display_scale
-        text = "undefined"
+        scale = METRICS[row.metric].display_scale if row.metric in METRICS else 1.0
+        text = "undefined" if row.value is None else f"{row.value * scale:.4g}"
         if row.value is not None and row.low is not None and row.high is not None:
             text = f"{row.value * scale:.4g} ({row.low * scale:.4g} to {row.high * scale:.4g})"
         rows.setdefault(row.study, {})[row.metric] = text

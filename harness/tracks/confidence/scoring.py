@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Replicates = dict[str, "np.ndarray"]
 
+FAILURE_RATE = "failure_rate"
+"""Not a score of the method but the frame it is read in: scores at other failure rates are not comparable."""
+
 
 def measure(metric: MetricInfo, judged: Judged) -> Record:
     """One metric of one unit; *undefined* where it has no meaning for these confidences."""
@@ -38,10 +41,18 @@ def measure(metric: MetricInfo, judged: Judged) -> Record:
     return Record(metric=metric.id, value=value, n=count)
 
 
+def failure_rate(judged: Judged) -> Record:
+    """Share of the counted samples that are failures."""
+    count = len(judged.residual)
+    if not count:
+        return Record(metric=FAILURE_RATE, value=None, n=0, status="undefined")
+    return Record(metric=FAILURE_RATE, value=float(judged.residual.mean()), n=count)
+
+
 def summarize(track: ConfidenceTrack, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
     """Every metric of every study over its seeds, then of every group of studies over its members."""
     judged = {unit: track.judge(unit, outputs) for unit, outputs in answered.items()}
-    rows: list[Summary] = []
+    rows = _failure_rates(track, judged)
     for name in track.benchmark.metrics:
         rows += _summaries(track, METRICS[name], judged)
     order = {study.id: i for i, study in enumerate(track.benchmark.studies)}
@@ -111,12 +122,27 @@ def _summaries(track: ConfidenceTrack, metric: MetricInfo, judged: Mapping[Unit,
         if not members:
             continue
         if value is None:
-            rows.append(
-                Summary(study=name, metric=metric.id, value=None, n=count, seeds=seeds, status="undefined")
-            )
+            rows.append(Summary(study=name, metric=metric.id, value=None, n=count, seeds=seeds, status="undefined"))
             continue
         low, high = interval(replicates[name] if name in replicates else group_replicates[name])
         rows.append(Summary(study=name, metric=metric.id, value=value, low=low, high=high, n=count, seeds=seeds))
+    return rows
+
+
+def _failure_rates(track: ConfidenceTrack, judged: Mapping[Unit, Judged]) -> list[Summary]:
+    """Failure rate of every study and group, mean over units; a fact, so without an interval."""
+    import numpy as np
+
+    rows = []
+    for name in dict.fromkeys(
+        [study.id for study in track.benchmark.studies] + [s.group for s in track.benchmark.studies]
+    ):
+        members = {unit: each for unit, each in judged.items() if name in (unit.study, track.study(unit.study).group)}
+        rates = [record.value for each in members.values() if (record := failure_rate(each)).value is not None]
+        if rates:
+            count, seeds = sum(len(each.residual) for each in members.values()), len({unit.model for unit in members})
+            value = float(np.mean(rates))
+            rows.append(Summary(study=name, metric=FAILURE_RATE, value=value, n=count, seeds=seeds))
     return rows
 
 

@@ -105,10 +105,10 @@ class ConfidenceTrack:
 
     def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
         from harness.metrics.registry import METRICS
-        from harness.tracks.confidence.scoring import measure
+        from harness.tracks.confidence.scoring import failure_rate, measure
 
         judged = self.judge(unit, outputs)
-        return tuple(measure(METRICS[name], judged) for name in self.benchmark.metrics)
+        return (failure_rate(judged), *(measure(METRICS[name], judged) for name in self.benchmark.metrics))
 
     def summarize(self, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
         from harness.tracks.confidence.scoring import summarize

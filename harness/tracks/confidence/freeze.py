@@ -1,0 +1,51 @@
+"""Pin the outcomes of a benchmark: labels and predictions of every model on every studied set.
+
+    python -m harness.tracks.confidence.freeze leaderboards/confidence-mnist/1/benchmark.toml outcomes.npz
+
+For whoever makes a new benchmark version; not needed to use one. Prints the line for the TOML file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.catalog import Protocol, load_protocol
+from harness.spec.method import Classifier
+from harness.storage import file_id, write_arrays
+from harness.tracks.confidence.outcomes import LABELS, PINNED, predictions
+from harness.tracks.confidence.sources import open_source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CLASSIFIERS: tuple[Classifier, ...] = ("point", "mc-mean")
+
+
+def outcomes_of(protocol: Protocol) -> dict[str, np.ndarray]:
+    """Arrays of int16 as `Outcomes` reads them."""
+    import numpy as np
+
+    source = open_source(protocol, "cpu")
+    names = dict.fromkeys(name for study in protocol.benchmark.studies for name in study.sets)
+    arrays: dict[str, np.ndarray] = {}
+    for model in protocol.benchmark.source.models:
+        for name in names:
+            samples = source.samples(model, name)
+            arrays[LABELS.format(set=name)] = samples.labels.astype(np.int16)
+            for classifier in CLASSIFIERS:
+                key = PINNED.format(model=model.id, set=name, classifier=classifier)
+                arrays[key] = predictions(samples, classifier).astype(np.int16)
+    return arrays
+
+
+def main(benchmark: Path, out: Path) -> None:
+    """Write the outcomes of a benchmark file to `out`."""
+    write_arrays(out, outcomes_of(load_protocol(benchmark)))
+    print(f'outcomes = {{ path = "{out.name}", sha256 = "{file_id(out)}" }}')
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
