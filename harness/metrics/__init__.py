@@ -9,6 +9,7 @@ from harness.metrics.bootstrap import (
     PairedBootstrap,
     bootstrap_weights,
     paired_bootstrap,
+    replicate_table,
     weighted_replicates,
 )
 from harness.metrics.calibration import adaptive_ece, ece, mce
@@ -51,6 +52,7 @@ __all__ = [
     "nll",
     "paired_bootstrap",
     "partial_augrc",
+    "replicate_table",
     "risk_at_coverage",
     "risk_coverage_curve",
     "weighted_replicates",

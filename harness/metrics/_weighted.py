@@ -121,12 +121,15 @@ class Sample:
     residual: FloatArray
     ranking: Ranking
     labels: NDArray[Any] | None = None
+    group_confidence: FloatArray | None = None
+    """(groups,) the confidence that the samples of a group share."""
 
     @classmethod
     def of(cls, confidence: ArrayLike, residual: ArrayLike, labels: ArrayLike | None = None) -> Sample:
         scores, losses = scored_pair(confidence, residual)
         classes = None if labels is None else class_labels(labels, len(scores))
-        return cls(losses, Ranking.of(scores), classes)
+        ranking = Ranking.of(scores)
+        return cls(losses, ranking, classes, scores[ranking.order[ranking.starts]].astype(np.float64))
 
     @cached_property
     def binary(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.metrics import balanced, detection, excess, risk_coverage
+from harness.metrics import balanced, calibration, detection, excess, risk_coverage
 from harness.metrics._checks import FloatArray, numeric, vector
 from harness.metrics._weighted import Kernel, Replicates, Sample, evaluate
 from harness.metrics.registry import METRICS
@@ -33,6 +33,8 @@ KERNELS: Mapping[Metric, Kernel] = MappingProxyType(
         detection.failure_auroc: detection.failure_auroc_kernel,
         detection.fpr_at_tpr: detection.fpr_at_tpr_kernel,
         detection.failure_ap: detection.failure_ap_kernel,
+        calibration.ece: calibration.ece_kernel,
+        calibration.mce: calibration.mce_kernel,
     }
 )
 
@@ -99,15 +101,32 @@ def weighted_replicates(
     `labels` among the options are per sample. ValueError for weights of another form; other errors are
     those of the metric.
     """
-    counts = numeric("weights", weights)
-    samples = len(vector("residual", residual))
-    if counts.ndim != 2 or counts.shape[1] != samples:
-        raise ValueError(f"weights must have shape (replicates, {samples}), got {counts.shape}.")
-    if (counts < 0).any() or (counts != np.floor(counts)).any():
-        raise ValueError("weights must be whole numbers >= 0.")
+    counts = _counts(weights, len(vector("residual", residual)))
     evaluator = _evaluator(confidence, residual, metric, options)
-    step = _rows_per_chunk(samples)
-    return np.concatenate([evaluator(counts[i : i + step].astype(np.float64)) for i in range(0, len(counts), step)])
+    return np.concatenate([evaluator(chunk) for chunk in _chunks(counts)])
+
+
+def replicate_table(
+    confidence: ArrayLike, residual: ArrayLike, weights: ArrayLike, metrics: Mapping[str, Metric], **options: Any
+) -> dict[str, FloatArray]:
+    """`weighted_replicates` of several metrics by name, which share the work of sorting and summing.
+
+    Options go to all of them; `labels` only to those that take labels.
+    """
+    counts = _counts(weights, len(vector("residual", residual)))
+    labels = options.pop("labels", None)
+    sample = Sample.of(confidence, residual, labels)
+    table: dict[str, list[FloatArray]] = {name: [] for name in metrics}
+    for chunk in _chunks(counts):
+        replicates = Replicates(sample, chunk)
+        for name, metric in metrics.items():
+            kernel = KERNELS.get(metric)
+            table[name].append(
+                evaluate(kernel, replicates, **options)
+                if kernel
+                else _repeating_evaluator(confidence, residual, metric, options)(chunk)
+            )
+    return {name: np.concatenate(chunks) for name, chunks in table.items()}
 
 
 def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> NDArray[np.int32]:
@@ -141,6 +160,20 @@ def _uniform(n: int, seed: int, replicate: int) -> FloatArray:
     # From raw bits: NumPy guarantees the stream of a bit generator for good, that of a distribution not.
     stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate,)))
     return np.asarray(stream.random_raw(n) >> np.uint64(11)) * 2.0**-53
+
+
+def _counts(weights: ArrayLike, samples: int) -> NDArray[Any]:
+    counts = numeric("weights", weights)
+    if counts.ndim != 2 or counts.shape[1] != samples:
+        raise ValueError(f"weights must have shape (replicates, {samples}), got {counts.shape}.")
+    if (counts < 0).any() or (counts != np.floor(counts)).any():
+        raise ValueError("weights must be whole numbers >= 0.")
+    return counts
+
+
+def _chunks(counts: NDArray[Any]) -> Iterator[FloatArray]:
+    step = _rows_per_chunk(counts.shape[1])
+    return (counts[first : first + step].astype(np.float64) for first in range(0, len(counts), step))
 
 
 def _rows_per_chunk(n: int) -> int:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import operator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from harness.metrics._checks import FloatArray, IntArray, require_binary, scored_pair
+from harness.metrics._weighted import Replicates, point_value
 
 
 def ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
@@ -25,9 +26,13 @@ def ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
     Probabilities Using Bayesian Binning", AAAI; Guo et al. 2017, "On Calibration of Modern Neural
     Networks", ICML.
     """
-    stated, correct = _stated_and_correct(confidence, residual)
-    share, gap = _bin_gaps(stated, correct, _equal_width(stated, _bin_count(bins)))
-    return float((share * gap).sum())
+    return point_value(ece_kernel, confidence, residual, bins=bins)
+
+
+def ece_kernel(replicates: Replicates, bins: int = 20) -> FloatArray:
+    excess, _ = _equal_width_bins(replicates, bins)
+    result: FloatArray = np.abs(excess).sum(axis=1) / replicates.total
+    return result
 
 
 def mce(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
@@ -36,9 +41,13 @@ def mce(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
     Of confidence (n,), clipped to [0, 1], and binary residual (n,). Lower is better; in [0, 1]. Bins,
     ties and ValueError as for `ece`. Naeini et al. 2015; Guo et al. 2017.
     """
-    stated, correct = _stated_and_correct(confidence, residual)
-    _, gap = _bin_gaps(stated, correct, _equal_width(stated, _bin_count(bins)))
-    return float(gap.max())
+    return point_value(mce_kernel, confidence, residual, bins=bins)
+
+
+def mce_kernel(replicates: Replicates, bins: int = 20) -> FloatArray:
+    excess, weight = _equal_width_bins(replicates, bins)
+    largest: FloatArray = (np.abs(excess) / np.maximum(weight, 1.0)).max(axis=1)
+    return largest
 
 
 def adaptive_ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
@@ -49,15 +58,11 @@ def adaptive_ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> 
     whole to the part that holds its middle. ValueError as for `ece`. Nixon et al. 2019,
     "Measuring Calibration in Deep Learning", CVPR Workshops.
     """
-    stated, correct = _stated_and_correct(confidence, residual)
-    share, gap = _bin_gaps(stated, correct, _equal_mass(stated, _bin_count(bins)))
-    return float((share * gap).sum())
-
-
-def _stated_and_correct(confidence: ArrayLike, residual: ArrayLike) -> tuple[FloatArray, FloatArray]:
     scores, losses = scored_pair(confidence, residual)
     require_binary(losses)
-    return np.clip(scores.astype(np.float64), 0.0, 1.0), 1.0 - losses
+    stated = np.clip(scores.astype(np.float64), 0.0, 1.0)
+    part = _equal_mass(stated, _bin_count(bins))
+    return float(np.abs(np.bincount(part, weights=1.0 - losses - stated)).sum() / len(stated))
 
 
 def _bin_count(bins: int) -> int:
@@ -70,21 +75,20 @@ def _bin_count(bins: int) -> int:
     return count
 
 
-def _equal_width(stated: FloatArray, bins: int) -> NDArray[np.intp]:
+def _equal_width_bins(replicates: Replicates, bins: int) -> tuple[FloatArray, FloatArray]:
+    """(replicates, used bins): correct samples beyond the stated confidence, and samples."""
+    require_binary(replicates.sample.residual)
+    assert replicates.sample.group_confidence is not None
+    stated = np.clip(replicates.sample.group_confidence, 0.0, 1.0)
     # The last edge lies just above 1, which keeps 1.0 in the last bin; as in FD-Shifts.
-    edges = np.linspace(0.0, 1.0 + 1e-8, bins + 1)
-    return np.searchsorted(edges, stated, side="right") - 1
+    edges = np.linspace(0.0, 1.0 + 1e-8, _bin_count(bins) + 1)
+    index = np.searchsorted(edges, stated, side="right")
+    starts = np.flatnonzero(np.append(True, index[1:] != index[:-1]))  # groups come in order of confidence
+    excess = replicates.weight * (1.0 - stated) - replicates.error
+    return np.add.reduceat(excess, starts, axis=1), np.add.reduceat(replicates.weight, starts, axis=1)
 
 
 def _equal_mass(stated: FloatArray, bins: int) -> IntArray:
     _, group, size = np.unique(stated, return_inverse=True, return_counts=True)
     doubled_middle = 2 * np.cumsum(size) - size
     return (doubled_middle * bins // (2 * len(stated)))[group]
-
-
-def _bin_gaps(stated: FloatArray, correct: FloatArray, index: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Share of samples and |accuracy - mean confidence| of every bin that is not empty."""
-    count = np.bincount(index)
-    used = count > 0
-    excess = np.bincount(index, weights=correct - stated)[used]
-    return count[used] / len(stated), np.abs(excess) / count[used]

@@ -180,3 +180,21 @@ def test_nothing_to_draw(n, replicates):
 def test_strata_of_another_length():
     with pytest.raises(ValueError, match="strata has 2 samples"):
         bootstrap_weights(3, 5, seed=0, strata=[0, 1])
+
+
+def test_a_table_of_metrics_equals_each_metric_by_itself():
+    rng = np.random.default_rng(8)
+    confidence = np.round(rng.uniform(size=300), 2)
+    residual = (rng.uniform(size=300) > confidence).astype(float)
+    labels = rng.integers(3, size=300)
+    weights = metrics.bootstrap_weights(300, 40, seed=1)
+    weights[:, labels == 0] *= rng.integers(2, size=(40, 1))
+    names = [name for name, info in metrics.METRICS.items() if not info.function.__name__.endswith(("_at_risk", "_at_coverage"))]
+    table = metrics.replicate_table(
+        confidence, residual, weights, {name: metrics.METRICS[name].function for name in names}, labels=labels
+    )
+    for name in names:
+        info = metrics.METRICS[name]
+        options = {"labels": labels} if "labels" in info.needs else {}
+        alone = metrics.weighted_replicates(confidence, residual, weights, info.function, **options)
+        np.testing.assert_array_equal(table[name], alone)

@@ -25,7 +25,13 @@ def test_entries_describe_public_functions(name):
 
 def test_the_table_is_complete():
     functions = {name for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
-    others = {"bootstrap_weights", "paired_bootstrap", "weighted_replicates", "risk_coverage_curve"}
+    others = {
+        "bootstrap_weights",
+        "paired_bootstrap",
+        "replicate_table",
+        "risk_coverage_curve",
+        "weighted_replicates",
+    }
     assert functions - others == set(METRICS)
     assert set(KERNELS) <= {info.function for info in METRICS.values()}
 
