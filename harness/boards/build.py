@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -19,8 +18,8 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_json, write_json, write_text
 from harness.tracks.confidence.scoring import interval
 
-if TYPE_CHECKING:
-    import pandas as pd
+Ranks = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""column -> method -> rank, rank_low, rank_high, group."""
 
 SIGNIFICANT_DIGITS = 6
 
@@ -48,7 +47,7 @@ def build_board(protocol: Protocol) -> Board:
         lower_is_better=metric.lower_is_better,
         scale=metric.display_scale,
         columns=columns,
-        groups={column: int(table["group"].max()) if len(table) else 0 for column, table in tables.items()},
+        groups={column: max((row["group"] for row in table.values()), default=0) for column, table in tables.items()},
         rows=tuple(rows),
         unranked=standings.unranked,
     )
@@ -85,29 +84,30 @@ def read_standings(protocol: Protocol) -> Standings:
     return Standings(tuple(scores), tuple(sorted(unranked, key=lambda each: each.method)))
 
 
-def rank_column(scores: tuple[Scores, ...], column: str, lower_is_better: bool) -> pd.DataFrame:
-    """Ranks of all competitors in one column; reference rows take no rank. Index: method."""
+def rank_column(scores: tuple[Scores, ...], column: str, lower_is_better: bool) -> dict[str, dict[str, int]]:
+    """method -> rank, rank_low, rank_high, group, best first; reference rows take no rank."""
     import pandas as pd
 
     competitors = [each for each in scores if not each.method.reference]
+    if not competitors:
+        return {}
     values = pd.Series({each.method.name: each.values[column] for each in competitors}, dtype=float)
     replicates = pd.DataFrame({each.method.name: each.replicates[column] for each in competitors})
-    if values.empty:
-        return pd.DataFrame(columns=["rank", "rank_low", "rank_high", "group"])
-    return rank_with_uncertainty(values, replicates, lower_is_better=lower_is_better)
+    table = rank_with_uncertainty(values, replicates, lower_is_better=lower_is_better)
+    ranks = table[["rank", "rank_low", "rank_high", "group"]].astype(int)
+    return {str(name): {str(key): int(value) for key, value in row.items()} for name, row in ranks.iterrows()}
 
 
-def _row(scores: Scores, columns: tuple[str, ...], tables: Mapping[str, pd.DataFrame], scale: float) -> Row:
+def _row(scores: Scores, columns: tuple[str, ...], tables: Ranks, scale: float) -> Row:
     cells = {}
     for column in columns:
-        low, high = interval(scores.replicates[column])
-        ranked: dict[str, Any] = {}
-        if scores.method.name in tables[column].index:
-            found = tables[column].loc[scores.method.name]
-            ranked = {name: int(str(found[name])) for name in ("rank", "rank_low", "rank_high", "group")}
         value = scores.values[column]
+        low, high = interval(scores.replicates[column])
         cells[column] = Cell(
-            value=_rounded(value * scale), low=_rounded(low * scale), high=_rounded(high * scale), **ranked
+            value=_rounded(value * scale),
+            low=_rounded(low * scale),
+            high=_rounded(high * scale),
+            **tables[column].get(scores.method.name, {}),
         )
     return Row(
         method=scores.method.name,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from harness.boards.build import rank_column, read_standings
 from harness.boards.scores import MEAN, Scores, columns_of, score_method
@@ -11,9 +11,6 @@ from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
 from harness.metrics.registry import METRICS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,15 @@ def overall(places: tuple[Place, ...]) -> Place:
     return next(place for place in places if place.column == MEAN)
 
 
-def _place(own: Scores, column: str, table: pd.DataFrame) -> Place:
+def _place(own: Scores, column: str, ranks: Mapping[str, Mapping[str, int]]) -> Place:
     name = own.method.name
-    mine = table.loc[name]
+    mine = ranks[name]
     return Place(
         column=column,
         value=own.values[column],
-        rank=int(str(mine["rank"])),
-        rank_low=int(str(mine["rank_low"])),
-        rank_high=int(str(mine["rank_high"])),
-        of=len(table),
-        tied_with=tuple(other for other in table.index[table["group"] == mine["group"]] if other != name),
+        rank=mine["rank"],
+        rank_low=mine["rank_low"],
+        rank_high=mine["rank_high"],
+        of=len(ranks),
+        tied_with=tuple(other for other in ranks if other != name and ranks[other]["group"] == mine["group"]),
     )

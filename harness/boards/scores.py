@@ -17,7 +17,7 @@ from harness.spec.method import MethodSpec
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, content_id, read_arrays, write_arrays
 from harness.tracks.base import Outputs
-from harness.tracks.confidence.scoring import group_means, study_replicates
+from harness.tracks.confidence.scoring import group_scores, study_scores
 from harness.tracks.confidence.track import ConfidenceTrack
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def score_method(protocol: Protocol, track: ConfidenceTrack, answered: Mapping[U
 
     metric = METRICS[protocol.benchmark.primary]
     judged = {unit: track.judge(unit, outputs) for unit, outputs in answered.items()}
-    values, replicates = group_means(track, *study_replicates(track, metric, judged))
+    grouped = group_scores(track, study_scores(track, [metric], judged)[metric.id])
+    values, replicates = dict(grouped.values), dict(grouped.replicates)
     if len(values) == len(columns_of(protocol)) - 1:
         values[MEAN] = float(np.mean(list(values.values())))
         replicates[MEAN] = np.mean(list(replicates.values()), axis=0)

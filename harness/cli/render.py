@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -58,20 +59,22 @@ def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None
 
 
 def print_units(result: RunResult) -> None:
-    """Every metric of every unit."""
-    console = Console(highlight=False)
-    names = list(dict.fromkeys(record.metric for unit in result.document.units for record in unit.records))
-    table = Table(title=f"{result.document.spec.method.name} on {result.document.spec.benchmark}, each unit")
-    for heading in ("study", "model", "n"):
-        table.add_column(heading, justify="right" if heading == "n" else "left")
-    for name in names:
-        table.add_column(_heading(name), justify="right")
-    for unit in result.document.units:
-        records = {record.metric: record for record in unit.records}
-        count = str(next(iter(records.values())).n) if records else ""
-        values = [_number(name, records[name].value) if name in records else unit.status for name in names]
-        table.add_row(unit.study, unit.model, count, *values)
-    console.print(table)
+    """The first metric of every unit: studies by models. All metrics are in `--json` and `to_frame()`."""
+    document = result.document
+    models = list(dict.fromkeys(unit.model for unit in document.units))
+    names = [record.metric for unit in document.units for record in unit.records if record.metric in METRICS]
+    metric = names[0] if names else "status"
+    table = Table(title=f"{_heading(metric)} of every unit", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("study")
+    for model in models:
+        table.add_column(model, justify="right")
+    cells: dict[str, dict[str, str]] = {}
+    for unit in document.units:
+        values = [record.value for record in unit.records if record.metric == metric]
+        cells.setdefault(unit.study, {})[unit.model] = _number(metric, values[0]) if values else unit.status
+    for study, by_model in cells.items():
+        table.add_row(study, *(by_model.get(model, "") for model in models))
+    Console(highlight=False).print(table)
 
 
 def print_board(board: Board, benchmark: Benchmark) -> None:
@@ -95,33 +98,32 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
 
 
 def _score_table(result: RunResult) -> Table:
-    """One row per group of studies (severities are averaged), one column per metric."""
+    """One column per group of studies (severities are averaged), one row per metric: fits 80 characters."""
     document = result.document
     rows: dict[str, dict[str, Summary]] = {}
     for row in document.summary:
         rows.setdefault(row.study, {})[row.metric] = row
-    grouped = _without_members(list(rows))
+    studies = _groups_first(list(rows))
     table = Table(
         title=f"{document.spec.method.name} {document.spec.method.version} on {document.spec.benchmark}",
-        caption="mean over seeds, 95 % interval over test samples and seeds; areas × 1000, the rest in %",
+        caption="mean over seeds; 95 % interval over test samples and seeds\nareas × 1000, the rest in %",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("study")
-    table.add_column("n", justify="right")
-    metrics = list(dict.fromkeys(row.metric for row in document.summary))
-    for name in metrics:
-        table.add_column(_heading(name), justify="right")
-    for study in grouped:
-        cells = rows[study]
-        table.add_row(
-            study, str(max(row.n // row.seeds for row in cells.values())), *(_cell(cells[m]) for m in metrics)
-        )
+    table.add_column("")
+    for study in studies:
+        table.add_column(study, justify="right")
+    extents = [next(iter(rows[study].values())) for study in studies]
+    table.add_row("samples", *(str(row.n // row.seeds) for row in extents))
+    for name in dict.fromkeys(row.metric for row in document.summary):
+        cells = [rows[study].get(name) for study in studies]
+        table.add_row(_heading(name), *("–" if cell is None else _cell(cell) for cell in cells))
     return table
 
 
-def _without_members(studies: list[str]) -> list[str]:
-    """Leave out `corruption-3` where the mean over all of `corruption` is a row of its own."""
-    groups = set(studies)
-    return [study for study in studies if study.rsplit("-", 1)[0] not in groups or study.rsplit("-", 1)[0] == study]
+def _groups_first(studies: list[str]) -> list[str]:
+    """Leave out `corruption-3` where the mean over all of `corruption` is a column of its own."""
+    return [study for study in studies if study.rpartition("-")[0] not in studies]
 
 
 def _heading(metric: str) -> str:
@@ -143,7 +145,7 @@ def _cell(row: Summary) -> str:
         return "–"
     if row.low is None or row.high is None:
         return _number(row.metric, row.value)
-    return f"{_number(row.metric, row.value)} [dim]{_number(row.metric, row.low)}–{_number(row.metric, row.high)}[/]"
+    return f"{_number(row.metric, row.value)}\n[dim]{_number(row.metric, row.low)}–{_number(row.metric, row.high)}[/]"
 
 
 def _print_place(console: Console, place: tuple[Place, ...] | str) -> None:

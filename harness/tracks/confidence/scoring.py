@@ -6,11 +6,12 @@ they are the same for every method, and differences between methods are paired.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from harness.metrics.bootstrap import bootstrap_weights, weighted_replicates
+from harness.metrics.bootstrap import bootstrap_weights, replicate_table
 from harness.metrics.registry import METRICS, MetricInfo
 from harness.spec.result import Record, Summary
 from harness.storage import content_id
@@ -22,10 +23,16 @@ if TYPE_CHECKING:
     from harness.tracks.base import Outputs
     from harness.tracks.confidence.track import ConfidenceTrack, Judged
 
-Replicates = dict[str, "np.ndarray"]
-
 FAILURE_RATE = "failure_rate"
 """Not a score of the method but the frame it is read in: scores at other failure rates are not comparable."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric by study or group: values, and bootstrap replicates (b,) that are paired across methods."""
+
+    values: dict[str, float]
+    replicates: dict[str, np.ndarray]
 
 
 def measure(metric: MetricInfo, judged: Judged) -> Record:
@@ -50,52 +57,50 @@ def failure_rate(judged: Judged) -> Record:
 
 
 def summarize(track: ConfidenceTrack, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
-    """Every metric of every study over its seeds, then of every group of studies over its members."""
+    """Every metric of every study over its seeds, and of every group of studies over its members."""
     judged = {unit: track.judge(unit, outputs) for unit, outputs in answered.items()}
+    metrics = [METRICS[name] for name in track.benchmark.metrics]
     rows = _failure_rates(track, judged)
-    for name in track.benchmark.metrics:
-        rows += _summaries(track, METRICS[name], judged)
-    order = {study.id: i for i, study in enumerate(track.benchmark.studies)}
-    return tuple(sorted(rows, key=lambda row: (order.get(row.study, -1), row.study)))
+    for name, scores in study_scores(track, metrics, judged).items():
+        rows += _summaries(track, name, scores, judged)
+    order = {name: position for position, name in enumerate(_names(track))}
+    return tuple(sorted(rows, key=lambda row: order[row.study]))
 
 
-def study_replicates(
-    track: ConfidenceTrack, metric: MetricInfo, judged: Mapping[Unit, Judged]
-) -> tuple[dict[str, float], Replicates]:
-    """Value and bootstrap replicates (b,) of each study: the mean over its seeds.
+def study_scores(
+    track: ConfidenceTrack, metrics: Sequence[MetricInfo], judged: Mapping[Unit, Judged]
+) -> dict[str, Scores]:
+    """Metric -> scores of each study: the mean over its seeds.
 
-    Studies for which the metric is undefined on any seed are left out.
+    A study for which a metric is undefined on any seed is left out of that metric's scores.
     """
     import numpy as np
 
-    values: dict[str, float] = {}
-    replicates: Replicates = {}
+    scores = {metric.id: Scores({}, {}) for metric in metrics}
     for study in track.benchmark.studies:
-        members = {unit: each for unit, each in judged.items() if unit.study == study.id}
-        records = [measure(metric, each) for each in members.values()]
-        if not records or any(record.value is None for record in records):
-            continue
-        values[study.id] = float(np.mean([record.value for record in records]))
-        over_seeds = np.stack([_unit_replicates(track, metric, study.id, each) for each in members.values()])
-        drawn = _seed_draws(track, len(members))
-        replicates[study.id] = np.take_along_axis(over_seeds, drawn.T, axis=0).mean(axis=0)
-    return values, replicates
+        members = [each for unit, each in judged.items() if unit.study == study.id]
+        records = [{metric.id: measure(metric, each).value for metric in metrics} for each in members]
+        defined = [m for m in metrics if records and all(record[m.id] is not None for record in records)]
+        over_seeds = [_replicates(track, defined, study.id, each) for each in members]
+        for metric in defined:
+            drawn = _seed_draws(track, len(members)).T
+            stacked = np.stack([each[metric.id] for each in over_seeds])
+            scores[metric.id].values[study.id] = float(np.mean([record[metric.id] for record in records]))
+            scores[metric.id].replicates[study.id] = np.take_along_axis(stacked, drawn, axis=0).mean(axis=0)
+    return scores
 
 
-def group_means(
-    track: ConfidenceTrack, values: Mapping[str, float], replicates: Replicates
-) -> tuple[dict[str, float], Replicates]:
+def group_scores(track: ConfidenceTrack, scores: Scores) -> Scores:
     """The same for each group of studies: the mean over its members. Groups with a missing member are left out."""
     import numpy as np
 
-    grouped: dict[str, float] = {}
-    grouped_replicates: Replicates = {}
-    for group in dict.fromkeys(study.group for study in track.benchmark.studies):
+    grouped = Scores({}, {})
+    for group in _groups(track):
         members = [study.id for study in track.benchmark.studies if study.group == group]
-        if all(member in values for member in members):
-            grouped[group] = float(np.mean([values[member] for member in members]))
-            grouped_replicates[group] = np.mean([replicates[member] for member in members], axis=0)
-    return grouped, grouped_replicates
+        if all(member in scores.values for member in members):
+            grouped.values[group] = float(np.mean([scores.values[member] for member in members]))
+            grouped.replicates[group] = np.mean([scores.replicates[member] for member in members], axis=0)
+    return grouped
 
 
 def interval(replicates: np.ndarray) -> tuple[float, float]:
@@ -106,27 +111,19 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _summaries(track: ConfidenceTrack, metric: MetricInfo, judged: Mapping[Unit, Judged]) -> list[Summary]:
-    values, replicates = study_replicates(track, metric, judged)
-    groups, group_replicates = group_means(track, values, replicates)
-    names = [study.id for study in track.benchmark.studies]
-    extra = [group for group in groups if group not in names]
-    rows = []
-    for name in names + extra:
-        members = [unit for unit in judged if name in (unit.study, track.study(unit.study).group)]
-        count, seeds = (
-            sum(len(judged[unit].confidence) for unit in members),
-            len({unit.model for unit in members}),
-        )
-        value = values.get(name, groups.get(name))
-        if not members:
+def _summaries(track: ConfidenceTrack, metric: str, scores: Scores, judged: Mapping[Unit, Judged]) -> Iterator[Summary]:
+    grouped = group_scores(track, scores)
+    values = {**grouped.values, **scores.values}
+    replicates = {**grouped.replicates, **scores.replicates}
+    for name in _names(track):
+        count, seeds = _extent(track, name, judged)
+        if not count:
             continue
-        if value is None:
-            rows.append(Summary(study=name, metric=metric.id, value=None, n=count, seeds=seeds, status="undefined"))
-            continue
-        low, high = interval(replicates[name] if name in replicates else group_replicates[name])
-        rows.append(Summary(study=name, metric=metric.id, value=value, low=low, high=high, n=count, seeds=seeds))
-    return rows
+        if name in values:
+            low, high = interval(replicates[name])
+            yield Summary(study=name, metric=metric, value=values[name], low=low, high=high, n=count, seeds=seeds)
+        else:
+            yield Summary(study=name, metric=metric, value=None, n=count, seeds=seeds, status="undefined")
 
 
 def _failure_rates(track: ConfidenceTrack, judged: Mapping[Unit, Judged]) -> list[Summary]:
@@ -134,28 +131,26 @@ def _failure_rates(track: ConfidenceTrack, judged: Mapping[Unit, Judged]) -> lis
     import numpy as np
 
     rows = []
-    for name in dict.fromkeys(
-        [study.id for study in track.benchmark.studies] + [s.group for s in track.benchmark.studies]
-    ):
-        members = {unit: each for unit, each in judged.items() if name in (unit.study, track.study(unit.study).group)}
-        rates = [record.value for each in members.values() if (record := failure_rate(each)).value is not None]
-        if rates:
-            count, seeds = sum(len(each.residual) for each in members.values()), len({unit.model for unit in members})
-            value = float(np.mean(rates))
-            rows.append(Summary(study=name, metric=FAILURE_RATE, value=value, n=count, seeds=seeds))
+    for name in _names(track):
+        rates = [failure_rate(judged[unit]).value for unit in _members(track, name, judged)]
+        known = [rate for rate in rates if rate is not None]
+        if known:
+            count, seeds = _extent(track, name, judged)
+            rows.append(Summary(study=name, metric=FAILURE_RATE, value=float(np.mean(known)), n=count, seeds=seeds))
     return rows
 
 
-def _unit_replicates(track: ConfidenceTrack, metric: MetricInfo, study: str, judged: Judged) -> np.ndarray:
-    """Values of the metric (b,) under the study's resamples, of which only the kept samples count."""
+def _replicates(
+    track: ConfidenceTrack, metrics: Sequence[MetricInfo], study: str, judged: Judged
+) -> dict[str, np.ndarray]:
+    """Metric -> values (b,) under the study's resamples, of which only the counted samples are looked at."""
     import numpy as np
 
     settings = track.benchmark.bootstrap
     seed = int(content_id([settings.seed, study])[:8], 16)
     weights = _weights(settings.replicates, seed, tuple(np.bincount(judged.stratum).tolist()))[:, judged.keep]
-    confidence, residual, *labels = _arguments(metric, judged)
-    options = {"labels": labels[0]} if labels else {}
-    return weighted_replicates(confidence, residual, weights, metric.function, **options)
+    functions = {metric.id: metric.function for metric in metrics}
+    return replicate_table(judged.confidence, judged.residual, weights, functions, labels=judged.labels)
 
 
 @lru_cache(maxsize=16)
@@ -173,6 +168,27 @@ def _seed_draws(track: ConfidenceTrack, seeds: int) -> np.ndarray:
     settings = track.benchmark.bootstrap
     rng = np.random.default_rng([settings.seed, seeds])
     return rng.integers(seeds, size=(settings.replicates, seeds))
+
+
+def _groups(track: ConfidenceTrack) -> list[str]:
+    return list(dict.fromkeys(study.group for study in track.benchmark.studies))
+
+
+def _names(track: ConfidenceTrack) -> list[str]:
+    """Every study, each after the first mention of its group."""
+    names = [name for study in track.benchmark.studies for name in (study.group, study.id)]
+    return list(dict.fromkeys(names))
+
+
+def _members(track: ConfidenceTrack, name: str, judged: Mapping[Unit, Judged]) -> list[Unit]:
+    """Units of a study or group."""
+    return [unit for unit in judged if name in (unit.study, track.study(unit.study).group)]
+
+
+def _extent(track: ConfidenceTrack, name: str, judged: Mapping[Unit, Judged]) -> tuple[int, int]:
+    """Counted samples and models of a study or group."""
+    members = _members(track, name, judged)
+    return sum(len(judged[unit].residual) for unit in members), len({unit.model for unit in members})
 
 
 def _arguments(metric: MetricInfo, judged: Judged) -> tuple[np.ndarray, ...]:

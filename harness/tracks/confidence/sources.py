@@ -148,6 +148,7 @@ class _Images:
         self._device = device
         self._weights = {model.id: model.weights for model in source.models}
         self._sets = {each.id: each for each in source.sets}
+        self._labelled: Callable[[str], Any] = lru_cache(maxsize=None)(self._load_images)
 
     @cached_property
     def _splits(self) -> tuple[Path, str]:
@@ -185,7 +186,7 @@ class _Images:
         path, _ = self._protocol.verified(self._weights[model.id])
         return {"family": model.family, "classes": self._source.classes}, load_file(path)
 
-    def _labelled(self, name: str) -> Any:
+    def _load_images(self, name: str) -> Any:
         from harness.tracks.confidence.images import load_images
 
         return load_images(self._sets[name], self._source, self._splits[0])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import Protocol
 from harness.methods.answers import checked_confidence
-from harness.methods.client import MethodClient
+from harness.methods.client import MethodClient, MethodError
 from harness.spec.benchmark import Study
 from harness.spec.errors import UsageError
 from harness.spec.method import MethodSpec
@@ -118,9 +118,10 @@ class ConfidenceTrack:
     def judge(self, unit: Unit, outputs: Outputs) -> Judged:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
         outcomes, rows = self.outcomes.of(self.model(unit.model), self.study(unit.study)), self._rows(unit)
-        confidence = outputs["confidence"]
-        if confidence.shape != rows.shape:
-            raise IntegrityError(f"{unit.label}: {confidence.shape} confidences stored, expected {rows.shape}")
+        try:
+            confidence = checked_confidence(outputs, len(rows), varied=False)
+        except MethodError as error:
+            raise IntegrityError(f"the stored answers of {unit.label} cannot be scored: {error.reason}") from error
         keep = outcomes.keep[rows]
         return Judged(
             confidence[keep],

@@ -1,0 +1,108 @@
+"""A checkout in miniature: one benchmark of made-up outputs, and submissions written as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+
+from harness.data.catalog import Protocol, load_protocol
+from harness.spec.method import MethodSpec
+from harness.spec.submission import Submission
+from harness.storage import file_id, write_arrays
+
+STUDIES, MODELS = ("iid", "shift"), ("one", "two")
+SAMPLES = 300
+BENCHMARK = """
+schema_version = 1
+id = "toy"
+version = 1
+title = "Toy"
+task = "confidence"
+metrics = ["augrc"]
+[bootstrap]
+replicates = 200
+[source]
+kind = "table"
+holds = "logits"
+values = "logits"
+[[source.models]]
+id = "one"
+seed = 0
+table = { path = "one.npz" }
+[[source.models]]
+id = "two"
+seed = 1
+table = { path = "two.npz" }
+[source.sets]
+iid = { named = "iid" }
+shift = { named = "shift" }
+[[studies]]
+id = "iid"
+kind = "iid"
+samples = "iid"
+group = "iid"
+[[studies]]
+id = "shift"
+kind = "domain-shift"
+samples = "shift"
+group = "shift"
+"""
+
+
+def write_checkout(root: Path) -> Protocol:
+    """`leaderboards/toy/1` with its tables, and empty folders beside it."""
+    folder = root / "leaderboards" / "toy" / "1"
+    folder.mkdir(parents=True)
+    (root / "submissions").mkdir()
+    (root / "datasets").mkdir()
+    (folder / "benchmark.toml").write_text(BENCHMARK)
+    for seed, model in enumerate(MODELS):
+        rng = np.random.default_rng(seed)
+        labels = rng.integers(4, size=2 * SAMPLES)
+        strength = np.repeat([2.0, 1.2], SAMPLES)[:, None]
+        logits = rng.normal(size=(2 * SAMPLES, 4)) + strength * np.eye(4)[labels]
+        np.savez(folder / f"{model}.npz", logits=logits, labels=labels, set=np.repeat(STUDIES, SAMPLES))
+    return load_protocol(folder / "benchmark.toml")
+
+
+def wrong(protocol: Protocol, model: str, study: str) -> np.ndarray:
+    """1 where the model errs."""
+    with np.load(protocol.path.parent / f"{model}.npz", allow_pickle=False) as table:
+        rows = table["set"] == study
+        return (table["logits"][rows].argmax(axis=1) != table["labels"][rows]).astype(float)
+
+
+def write_submission(
+    root: Path, protocol: Protocol, name: str, quality: float, units: int = 4, reference: bool = False
+) -> Path:
+    """A score that tells failures from successes by `quality` standard deviations."""
+    folder = root / "submissions" / protocol.benchmark.name / name
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(sum(name.encode()))
+    answers = {}
+    for model in MODELS:
+        for study in STUDIES:
+            truth = wrong(protocol, model, study)
+            answers[f"{model}--{study}"] = (rng.normal(size=len(truth)) - quality * truth).astype(np.float32)
+    write_arrays(folder / "outputs.npz", dict(list(answers.items())[:units]))
+    method = MethodSpec(
+        task="confidence",
+        name=name,
+        version="1.0",
+        origin="file",
+        target=f"{name}.py:{name}",
+        symbol=name,
+        source_sha256="0" * 64,
+        reference=reference,
+    )
+    about = Submission(
+        benchmark=protocol.benchmark.name,
+        benchmark_hash=protocol.hash,
+        method=method,
+        run="0" * 64,
+        outputs={"outputs.npz": file_id(folder / "outputs.npz")},
+    )
+    (folder / "submission.toml").write_text(tomli_w.dumps(about.model_dump(mode="json", exclude_none=True)))
+    return folder
