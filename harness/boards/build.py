@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -23,6 +23,8 @@ Ranks = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 SIGNIFICANT_DIGITS = 6
 
+Progress = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
 class Standings:
@@ -32,9 +34,9 @@ class Standings:
     unranked: tuple[Unranked, ...]
 
 
-def build_board(protocol: Protocol) -> Board:
+def build_board(protocol: Protocol, progress: Progress = lambda done, total: None) -> Board:
     """Score and rank all submissions to a benchmark."""
-    standings = read_standings(protocol)
+    standings = read_standings(protocol, progress)
     columns = columns_of(protocol)
     metric = METRICS[protocol.benchmark.primary]
     tables = {column: rank_column(standings.scores, column, metric.lower_is_better) for column in columns}
@@ -62,12 +64,13 @@ def write_board(board: Board, protocol: Protocol) -> tuple[str, ...]:
     return tuple(str(folder / f"board.{ending}") for ending in ("json", "csv", "md"))
 
 
-def read_standings(protocol: Protocol) -> Standings:
-    """Score every submission that this benchmark can rank."""
+def read_standings(protocol: Protocol, progress: Progress = lambda done, total: None) -> Standings:
+    """Score every submission that this benchmark can rank, telling `progress` how many are done of how many."""
     readable, unreadable = read_submissions(protocol.benchmark.name)
     unranked = [Unranked(method=name, reason=reason) for name, reason in unreadable.items()]
     scores = []
-    for submission in readable:
+    for done, submission in enumerate(readable):
+        progress(done, len(readable))
         name = submission.about.name
         if submission.about.benchmark_hash != protocol.hash:
             unranked.append(Unranked(method=name, reason="made for another state of the benchmark (its hash differs)"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from harness.boards.build import rank_column, read_standings
+from harness.boards.build import Progress, rank_column, read_standings
 from harness.boards.scores import MEAN, Scores, columns_of, score_method
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
@@ -26,7 +26,7 @@ class Place:
     tied_with: tuple[str, ...]
 
 
-def place_of(run: RunResult) -> tuple[Place, ...] | str:
+def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> tuple[Place, ...] | str:
     """The run's place in every column, its own earlier submission left out; or why it has none."""
     spec = run.document.spec
     if spec.benchmark not in benchmark_files():
@@ -42,7 +42,7 @@ def place_of(run: RunResult) -> tuple[Place, ...] | str:
     units = plan_units(protocol, track, spec.method, PlanRequest(run.folder, spec.seed, spec.device, spec.limit))
     answered = {units[key]: outputs for key, outputs in run.outputs().items()}
     own = score_method(protocol, track, answered, len(units))
-    others = [each for each in read_standings(protocol).scores if each.method.name != spec.method.name]
+    others = [each for each in read_standings(protocol, progress).scores if each.method.name != spec.method.name]
     if not others:
         return "the board is empty"
     everyone = (*others, replace(own, method=own.method.model_copy(update={"reference": False})))

@@ -23,11 +23,13 @@ def build(benchmark: Name) -> None:
     Example: harness board build confidence-mnist@1
     """
     from harness.boards.build import build_board, write_board
+    from harness.cli.progress import listening
     from harness.cli.render import print_board
     from harness.data.catalog import find_protocol
 
     protocol = find_protocol(benchmark)
-    board = build_board(protocol)
+    with listening("scoring the board") as listener:
+        board = build_board(protocol, listener.scoring_board)
     paths = write_board(board, protocol)
     print_board(board, protocol.benchmark)
     for path in paths:
@@ -62,6 +64,6 @@ def baselines(benchmark: Name, out: options.Out = Path("runs")) -> None:
     from harness.cli.progress import listening
     from harness.data.catalog import find_protocol
 
-    with listening() as listener:
+    with listening("running baselines") as listener:
         for name, where in submit_baselines(find_protocol(benchmark), out, listener):
             typer.echo(f"{name}: {where}")

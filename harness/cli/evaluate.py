@@ -63,11 +63,10 @@ def _evaluate(request: Any, *, as_json: bool) -> int:
     from harness.execution.evaluate import evaluate_prepared, prepare
     from harness.reports.run_report import write_run_report
 
-    with listening(quiet=as_json) as listener:
+    with listening("checking the method", quiet=as_json) as listener:
         prepared = prepare(request)
         result = evaluate_prepared(prepared, listener, fresh=request.fresh)
-        listener.placing()
-        place = place_of(result)
+        place = place_of(result, listener.scoring_board)
         report = write_run_report(result, prepared.protocol)
     if as_json:
         print_json_result(result, place)

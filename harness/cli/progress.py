@@ -19,9 +19,9 @@ from harness.methods.conformance import Check
 class BarObserver(Observer):
     """Draws the progress of a run on standard error."""
 
-    def __init__(self, progress: Progress, console: Console) -> None:
+    def __init__(self, progress: Progress, console: Console, first: str) -> None:
         self._progress, self._console = progress, console
-        self._task: TaskID = progress.add_task("checking the method", total=None)
+        self._task: TaskID = progress.add_task(first, total=None)
 
     def checked(self, check: Check) -> None:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
@@ -41,8 +41,8 @@ class BarObserver(Observer):
     def sealing(self) -> None:
         self._progress.update(self._task, description="intervals by bootstrap", total=None)
 
-    def placing(self) -> None:
-        self._progress.update(self._task, description="place on the board", total=None)
+    def scoring_board(self, done: int, total: int) -> None:
+        self._progress.update(self._task, description="scoring the board", total=total, completed=done)
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class BarListener(Listener):
 
     bar: BarObserver | None = None
 
-    def placing(self) -> None:
-        """Say that the run is being compared with the board."""
+    def scoring_board(self, done: int, total: int) -> None:
+        """Show how many submissions of the board are scored."""
         if self.bar is not None:
-            self.bar.placing()
+            self.bar.scoring_board(done, total)
 
 
 @contextmanager
-def listening(*, quiet: bool = False) -> Iterator[BarListener]:
-    """A bar on standard error while the block runs; nothing with `quiet`."""
+def listening(first: str, *, quiet: bool = False) -> Iterator[BarListener]:
+    """A bar on standard error while the block runs, which begins with `first`; nothing with `quiet`."""
     console = Console(stderr=True, quiet=quiet, highlight=False)
     columns = (
         TextColumn("  [progress.description]{task.description}"),
@@ -70,5 +70,5 @@ def listening(*, quiet: bool = False) -> Iterator[BarListener]:
         TimeLeft(),
     )
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        observer = BarObserver(progress, console)
+        observer = BarObserver(progress, console, first)
         yield BarListener(checked=observer.checked, observer=observer, bar=observer)
