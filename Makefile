@@ -36,7 +36,7 @@ format: .venv/.dev  ## put the code into shape
 	$(BIN)/ruff format .
 
 models: .venv/.dev  ## train the embedded networks anew (for maintainers; they are committed)
-	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist/models
+	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist
 
 board: .venv/.core  ## build the embedded board from its submissions
 	$(BIN)/harness board build confidence-mnist@1

@@ -63,7 +63,7 @@ def cache_folder() -> Path:
 def benchmark_files() -> dict[str, Path]:
     """`id@version` -> benchmark.toml of every bundled benchmark."""
     files = sorted(bundled_folder("leaderboards").glob("*/*/benchmark.toml"))
-    return {f"{path.parent.parent.name}@{path.parent.name}": path for path in files}
+    return {f"{path.parent.parent.name}@{path.parent.name}": path for path in files if path.parent.name.isdecimal()}
 
 
 def find_protocol(name: str) -> Protocol:
@@ -85,7 +85,8 @@ def find_protocol(name: str) -> Protocol:
 def load_protocol(path: Path) -> Protocol:
     """Read and check a benchmark file. Raises UsageError that names the field to mend."""
     if not path.is_file():
-        raise UsageError(f"the benchmark file {path} does not exist.")
+        near = [str(each) for each in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        raise unknown("benchmark file", str(path), near)
     try:
         benchmark = ConfidenceBenchmark.model_validate(read_toml(path))
     except ValidationError as error:
@@ -106,3 +107,5 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error

@@ -32,6 +32,8 @@ _FILES = (
     "last_layer.npz",
 )
 _MOST_BYTES = 1 << 36
+_FLOAT16_SUM = 5e-3
+"""How far from 1 a row of probabilities may sum up after each was rounded to float16."""
 
 
 @dataclass(frozen=True)
@@ -64,39 +66,52 @@ def read_fdshifts(folder: Path) -> FDShiftsFolder:
 
     present = {path.name: path for path in stored_files(folder)}
     kind = "logits" if "raw_logits.npz" in present else "probabilities"
-    raw = _array(present["raw_logits.npz" if kind == "logits" else "raw_output.npz"])
-    if raw.ndim != 2 or raw.shape[1] < 4:
-        raise IntegrityError(f"{folder}: outputs have shape {raw.shape}, expected (N, classes + 2)")
-    index = raw[:, -1].astype(np.int64)
-    columns = {kind: raw[:, :-2]} | _optional_columns(present, len(raw))
-    labels = raw[:, -2].astype(np.int64)
+    path = present["raw_logits.npz" if kind == "logits" else "raw_output.npz"]
+    raw = _array(path, 2)
+    if raw.shape[1] < 4:
+        raise IntegrityError(f"{path} has shape {raw.shape}, expected (N, classes + 2)")
+    outputs, index = raw[:, :-2], _integers(raw[:, -1], path, "dataset_idx")
+    if kind == "probabilities":
+        _check_probabilities(outputs, path)
+    columns = {kind: outputs} | _optional_columns(present, index, outputs.shape[1])
+    train, last_layer = _train(present), _last_layer(present)
+    _check_widths(folder, columns, train, last_layer)
+    labels = _integers(raw[:, -2], path, "label")
     groups = {int(i): np.flatnonzero(index == i) for i in np.unique(index)}
     return FDShiftsFolder(
         sets={i: {name: _rows(name, values, rows) for name, values in columns.items()} for i, rows in groups.items()},
         labels={i: labels[rows] for i, rows in groups.items()},
-        train=_train(present),
-        last_layer=_last_layer(present),
+        train=train,
+        last_layer=last_layer,
     )
 
 
-def _optional_columns(present: Mapping[str, Path], count: int) -> dict[str, np.ndarray]:
+def _optional_columns(present: Mapping[str, Path], index: np.ndarray, classes: int) -> dict[str, np.ndarray]:
     """Everything beside the logits, with samples where `_rows` expects them."""
     import numpy as np
 
     columns: dict[str, np.ndarray] = {}
-    if "encoded_output.npz" in present:
-        columns["features"] = _array(present["encoded_output.npz"])[:, :-1]
-    if "external_confids.npz" in present:
-        columns["head_confidence"] = _array(present["external_confids.npz"]).reshape(-1)
-    for name, file in (("mc_logits", "raw_logits_dist.npz"), ("mc_probabilities", "raw_output_dist.npz")):
-        if file in present:
-            columns[name] = np.moveaxis(_array(present[file]), 2, 0)
-    if "external_confids_dist.npz" in present:
-        columns["mc_head_confidence"] = _array(present["external_confids_dist.npz"]).T
-    for name, values in columns.items():
-        samples = values.shape[1] if name.startswith("mc_") else values.shape[0]
-        if samples != count:
-            raise IntegrityError(f"{name} has {samples} samples where the outputs have {count}")
+    if (path := present.get("encoded_output.npz")) is not None:
+        table = _array(path, 2)
+        _check_count(path, len(table), len(index))
+        if not np.array_equal(table[:, -1], index):
+            raise IntegrityError(f"{path} has other dataset_idx values than the outputs, so its rows are others")
+        columns["features"] = table[:, :-1]
+    if (path := present.get("external_confids.npz")) is not None:
+        columns["head_confidence"] = _array(path).reshape(-1)
+        _check_count(path, len(columns["head_confidence"]), len(index))
+    for name, file in (("mc_probabilities", "raw_output_dist.npz"), ("mc_logits", "raw_logits_dist.npz")):
+        if (path := present.get(file)) is not None:
+            members = _array(path, 3)
+            _check_count(path, len(members), len(index))
+            if members.shape[1] != classes:
+                raise IntegrityError(f"{path} has {members.shape[1]} classes where the outputs have {classes}")
+            columns[name] = np.moveaxis(members, 2, 0)
+    if {"mc_logits", "mc_probabilities"} <= columns.keys():
+        del columns["mc_probabilities"]  # they follow from the logits: two sources could disagree
+    if (path := present.get("external_confids_dist.npz")) is not None:
+        columns["mc_head_confidence"] = _array(path, 2).T
+        _check_count(path, columns["mc_head_confidence"].shape[1], len(index))
     return columns
 
 
@@ -110,26 +125,86 @@ def _rows(name: str, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _train(present: Mapping[str, Path]) -> dict[str, np.ndarray] | None:
     import numpy as np
 
-    if "train_features.npz" not in present:
+    if (path := present.get("train_features.npz")) is None:
         return None
-    table = _array(present["train_features.npz"])
-    return {"features": np.ascontiguousarray(table[:, :-1]), "labels": table[:, -1].astype(np.int64)}
+    table = _array(path, 2)
+    return {"features": np.ascontiguousarray(table[:, :-1]), "labels": _integers(table[:, -1], path, "label")}
 
 
 def _last_layer(present: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    if "last_layer.npz" not in present:
+    """At least float32, so that what is computed with it is."""
+    import numpy as np
+
+    if (path := present.get("last_layer.npz")) is None:
         return {}
-    arrays = read_arrays(present["last_layer.npz"], max_bytes=_MOST_BYTES)
+    arrays = read_arrays(path, max_bytes=_MOST_BYTES)
     if not {"w", "b"} <= arrays.keys():
-        raise IntegrityError(f"{present['last_layer.npz']} must hold w and b, it holds {', '.join(sorted(arrays))}")
-    return {"weight": arrays["w"], "bias": arrays["b"].reshape(-1)}
+        raise IntegrityError(f"{path} must hold w and b, it holds {', '.join(sorted(arrays))}")
+    weight, bias = _checked(arrays["w"], path, 2), _checked(arrays["b"], path).reshape(-1)
+    kind = np.promote_types(weight.dtype, np.float32)
+    return {"weight": weight.astype(kind), "bias": bias.astype(kind)}
 
 
-def _array(path: Path) -> np.ndarray:
+def _array(path: Path, dimensions: int | None = None) -> np.ndarray:
     arrays = read_arrays(path, max_bytes=_MOST_BYTES)
     if "arr_0" not in arrays:
         raise IntegrityError(f"{path} has no array arr_0, only {', '.join(sorted(arrays)) or 'nothing'}")
-    return arrays["arr_0"]
+    return _checked(arrays["arr_0"], path, dimensions)
+
+
+def _checked(array: np.ndarray, path: Path, dimensions: int | None = None) -> np.ndarray:
+    """Finite numbers in this machine's byte order, the only one that torch takes."""
+    import numpy as np
+
+    if array.dtype.kind not in "fiu":
+        raise IntegrityError(f"{path} holds {array.dtype}, not numbers")
+    if dimensions is not None and array.ndim != dimensions:
+        raise IntegrityError(f"{path} has shape {array.shape}, expected {dimensions} dimensions")
+    if not np.isfinite(array).all():
+        raise IntegrityError(f"{path} holds NaN or infinite values")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _integers(column: np.ndarray, path: Path, name: str) -> np.ndarray:
+    import numpy as np
+
+    integers = column.astype(np.int64)
+    if not np.array_equal(integers, column):
+        raise IntegrityError(f"{path}: the column {name} holds values that are not integers")
+    return integers
+
+
+def _check_count(path: Path, samples: int, expected: int) -> None:
+    if samples != expected:
+        raise IntegrityError(f"{path} has {samples} samples where the outputs have {expected}")
+
+
+def _check_probabilities(values: np.ndarray, path: Path) -> None:
+    import numpy as np
+
+    sums = values.sum(axis=1, dtype=np.float64)
+    if values.min(initial=0) < 0 or not np.allclose(sums, 1.0, atol=_FLOAT16_SUM):
+        raise IntegrityError(f"{path} holds no probabilities: rows are negative or do not sum to 1")
+
+
+def _check_widths(
+    folder: Path,
+    columns: Mapping[str, np.ndarray],
+    train: dict[str, np.ndarray] | None,
+    last_layer: dict[str, np.ndarray],
+) -> None:
+    """Features of test and training data and the last layer must belong to one network."""
+    widths = {"encoded_output.npz": columns["features"].shape[1]} if "features" in columns else {}
+    if train is not None:
+        widths["train_features.npz"] = train["features"].shape[1]
+    if last_layer:
+        classes, widths["last_layer.npz"] = last_layer["weight"].shape
+        outputs = columns["logits" if "logits" in columns else "probabilities"].shape[1]
+        if (classes, last_layer["bias"].shape) != (outputs, (outputs,)):
+            raise IntegrityError(f"{folder}: last_layer.npz has {classes} classes where the outputs have {outputs}")
+    if len(set(widths.values())) > 1:
+        described = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise IntegrityError(f"{folder}: the numbers of features disagree: {described}")
 
 
 def _results(folder: Path) -> Path:

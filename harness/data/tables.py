@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,17 +32,40 @@ def read_table(path: Path, source: TableSource) -> Table:
 
     if not path.is_file():
         raise UsageError(f"the file {path} does not exist; paths in a benchmark file are relative to that file.")
-    columns = _parquet(path, source) if path.suffix == ".parquet" else _npz(path, source)
-    values, labels, names = columns
+    values, labels, names = _parquet(path, source) if path.suffix == ".parquet" else _npz(path, source)
     if values.ndim != 2 or values.shape[1] < 2:
         raise IntegrityError(f"{path}: {source.values} has shape {values.shape}, expected (n, classes)")
-    if labels.shape != (len(values),):
-        raise IntegrityError(f"{path}: {source.labels} has shape {labels.shape}, expected ({len(values)},)")
-    if not np.isfinite(values).all():
+    for name, column in ((source.labels, labels), (source.set_column, names)):
+        if column is not None and column.shape != (len(values),):
+            raise IntegrityError(f"{path}: {name} has shape {column.shape}, expected ({len(values)},)")
+    if values.dtype.kind not in "fiu":
+        raise IntegrityError(f"{path}: {source.values} holds {values.dtype}, not numbers")
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    if not np.isfinite(single).all():
         raise IntegrityError(f"{path}: {source.values} holds NaN or infinite values")
-    if source.holds == "probabilities" and not np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
-        raise UsageError(f'{path}: rows of {source.values} do not sum to 1; if these are logits, say holds = "logits".')
-    return Table(values.astype(np.float32), labels.astype(np.int64), names)
+    if source.holds == "probabilities" and not _are_probabilities(single):
+        raise UsageError(
+            f"{path}: rows of {source.values} are negative or do not sum to 1; "
+            'if these are logits, say holds = "logits".'
+        )
+    return Table(single, _class_indices(labels, path, source), names)
+
+
+def _are_probabilities(values: np.ndarray) -> bool:
+    import numpy as np
+
+    sums = values.sum(axis=1, dtype=np.float64)
+    return bool((values >= 0).all() and np.allclose(sums, 1.0, atol=1e-3))
+
+
+def _class_indices(labels: np.ndarray, path: Path, source: TableSource) -> np.ndarray:
+    """Labels as integers; samples of unknown classes may have any, so their range is not looked at."""
+    import numpy as np
+
+    if labels.dtype.kind not in "fiub" or not np.isfinite(labels).all() or (labels != np.round(labels)).any():
+        raise IntegrityError(f"{path}: {source.labels} must hold class indices, whole numbers in every row")
+    return labels.astype(np.int64)
 
 
 def rows_of(table: Table, chosen: TableSet, path: Path) -> np.ndarray:
@@ -82,22 +106,35 @@ def _parquet(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, n
 
     try:
         table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise IntegrityError(f"{path} is not a readable parquet file: {error}") from error
     if source.labels not in table.column_names:
         raise unknown(f"column in {path}", source.labels, table.column_names)
     if source.values in table.column_names:
-        values = np.asarray(table.column(source.values).to_pylist(), dtype=np.float64)
+        try:
+            values = np.asarray(table.column(source.values).to_pylist(), dtype=np.float64)
+        except (ValueError, TypeError) as error:
+            raise IntegrityError(f"{path}: {source.values} must hold one list of numbers, all equally long") from error
     else:
-        prefix = f"{source.values}_"
-        numbered = [name for name in table.column_names if name.startswith(prefix) and name[len(prefix) :].isdigit()]
-        if not numbered:
-            raise unknown(f"column in {path}", source.values, table.column_names)
-        numbered.sort(key=lambda name: int(name[len(prefix) :]))
-        values = np.stack([table.column(name).to_numpy() for name in numbered], axis=1)
+        values = np.stack([table.column(name).to_numpy() for name in _numbered(path, source, table.column_names)], 1)
     names = table.column(source.set_column).to_pylist() if source.set_column in table.column_names else None
     return (
         values,
         table.column(source.labels).to_numpy(),
         None if names is None else np.asarray(names, dtype=str),
     )
+
+
+def _numbered(path: Path, source: TableSource, columns: Sequence[str]) -> list[str]:
+    """`logits_0`, `logits_1`, ... in the order of classes. A gap would shift the classes after it."""
+    prefix = f"{source.values}_"
+    numbers = {
+        int(name[len(prefix) :]): name
+        for name in columns
+        if name.startswith(prefix) and name[len(prefix) :].isdecimal()
+    }
+    if not numbers:
+        raise unknown(f"column in {path}", source.values, columns)
+    if sorted(numbers) != list(range(len(numbers))):
+        raise UsageError(f"{path}: columns {prefix}<number> must be numbered from 0 without gaps, one a class.")
+    return [numbers[number] for number in range(len(numbers))]

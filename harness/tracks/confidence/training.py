@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.data.corruptions import CORRUPTIONS, corrupt
 from harness.data.embedded import Images, Labels, mnist_5k
 from harness.tracks.confidence.networks import (
     FAMILIES,
@@ -40,7 +42,7 @@ _HEAD_EPOCHS = 100  # of the ConfidNet head, on the finished plain network
 _LEARNING_RATE, _WEIGHT_DECAY = 1.5e-3, 1e-2
 _REWARD = 3.0  # Deep Gamblers: the pay-off o of a right answer against a reservation
 _BUDGET = 0.3  # DeVries: the mean of -log(confidence) that the branch may spend on hints
-TARGETS = (0.90, 0.79, 0.68, 0.56, 0.45)  # accuracies of the plain models at severities 1 to 5
+_SEVERITIES, _MILDEST, _HARSHEST = 5, 0.90, 0.45  # accuracy of the plain models at severities 1 and 5
 _STRONGEST = {  # search limits of the calibration, in each corruption's own unit
     "brightness": 0.99,
     "contrast": 0.999,
@@ -51,9 +53,9 @@ _STRONGEST = {  # search limits of the calibration, in each corruption's own uni
     "gaussian_noise": 2.0,
     "glass_blur": 10.0,
     "impulse_noise": 1.0,
-    "jpeg_compression": 0.99,
+    "jpeg_compression": 1000.0,
     "motion_blur": 28.0,
-    "pixelate": 0.95,
+    "pixelate": 12.0,
     "shot_noise": 20.0,
     "snow": 2.0,
     "zoom_blur": 3.0,
@@ -73,11 +75,12 @@ def train(out: Folder) -> None:
     torch.set_num_threads(1)  # sums in another order would give other bytes
     images, labels = mnist_5k()
     splits = make_splits(labels)
+    chosen = np.sort(splits["train"])  # the models shall not depend on the order of a list
     (out / "models").mkdir(parents=True, exist_ok=True)
     (out / "splits.json").write_text(json.dumps(splits) + "\n")
     for family in FAMILIES:
         for seed in SEEDS:
-            network = train_network(family, seed, images[splits["train"]], labels[splits["train"]])
+            network = train_network(family, seed, images[chosen], labels[chosen])
             (out / "models" / f"{family}-{seed}.safetensors").write_bytes(save(network.state_dict()))
             accuracy = _accuracy(network, images[splits["test"]], labels[splits["test"]])
             typer.echo(f"{family}-{seed}: accuracy on the iid test {accuracy:.4f}")
@@ -89,31 +92,27 @@ def calibrate(out: Folder) -> None:
     torch.set_num_threads(1)
     images, labels = mnist_5k()
     chosen = np.array(json.loads((out / "splits.json").read_text())["validation"])
-    networks = [load_network(out / "models" / f"plain-{seed}.safetensors", "plain", CLASSES) for seed in SEEDS]
-    lines = []
+    plain = _Plain(out, images[chosen], labels[chosen], chosen)
+    lines = ["[corruptions]  # strengths at severities 1 to 5, and the accuracies they gave"]
     for name in CORRUPTIONS:
-
-        def accuracy(strength: float, name: str = name) -> float:
-            corrupted = corrupt(images[chosen], name, strength, seed=0, ids=chosen)
-            return float(np.mean([_accuracy(network, corrupted, labels[chosen]) for network in networks]))
-
+        accuracy = partial(plain.accuracy, name)
         strengths = calibrate_strengths(accuracy, _STRONGEST[name])
         reached = ", ".join(f"{accuracy(strength):.3f}" for strength in strengths)
         lines.append(f"{name} = [{', '.join(f'{strength:.4g}' for strength in strengths)}]  # {reached}")
         typer.echo(lines[-1])
-    (out / "severities.toml").write_text("\n".join(["[corruptions]", *lines]) + "\n")
+    (out / "severities.toml").write_text("\n".join(lines) + "\n")
 
 
 def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of the three parts of digits 0-7, drawn per class, each sorted."""
+    """Indices of the three parts of digits 0-7, drawn per class and listed as 0, 1, ... 7, 0, 1, ...
+
+    So any leading part of a list, and every k-th index of it (k odd), has the classes in equal shares.
+    """
     rng = np.random.default_rng(seed)
-    parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
-    for digit in range(CLASSES):
-        order = rng.permutation(np.flatnonzero(labels == digit))
-        cuts = np.cumsum([_TRAIN // CLASSES, _VALIDATION // CLASSES])
-        for part, chosen in zip(parts.values(), np.split(order, cuts), strict=True):
-            part.extend(int(index) for index in chosen)
-    return {name: sorted(part) for name, part in parts.items()}
+    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(CLASSES)])
+    cuts = np.cumsum([_TRAIN // CLASSES, _VALIDATION // CLASSES])
+    parts = zip(("train", "validation", "test"), np.split(shuffled, cuts, axis=1), strict=True)
+    return {name: np.sort(part, axis=1).T.ravel().tolist() for name, part in parts}
 
 
 def train_network(family: str, seed: int, images: Images, labels: Labels) -> ConfidenceNetwork:
@@ -133,20 +132,18 @@ def train_network(family: str, seed: int, images: Images, labels: Labels) -> Con
 
 
 def calibrate_strengths(accuracy: Callable[[float], float], strongest: float) -> list[float]:
-    """Five strengths in (0, strongest] at which the accuracy meets `TARGETS`, found by bisection.
+    """Rising strengths up to `strongest` at which the accuracy falls in even steps, found by bisection.
 
-    Where even the strongest leaves more accuracy than the last target, the targets are spread evenly down
-    to what it leaves.
+    It falls from `_MILDEST` to `_HARSHEST`, or to what the strongest leaves where that is more.
     """
-    floor = max(TARGETS[-1], accuracy(strongest))
-    strengths = []
-    for target in np.linspace(TARGETS[0], floor, len(TARGETS)):
-        weak, strong = 0.0, strongest
+    strengths = [0.0]
+    for target in np.linspace(_MILDEST, max(_HARSHEST, accuracy(strongest)), _SEVERITIES):
+        weak, strong = strengths[-1], strongest
         for _ in range(12):
             middle = (weak + strong) / 2
             weak, strong = (middle, strong) if accuracy(middle) > target else (weak, middle)
         strengths.append(float(f"{strong:.4g}"))
-    return strengths
+    return strengths[1:]
 
 
 class DeVriesLoss:
@@ -205,7 +202,7 @@ class _Trainer:
             for batch in torch.randperm(len(self.targets)).split(_BATCH):
                 optimiser.zero_grad()
                 outputs = self.network.outputs(augment(self.inputs[batch]))
-                loss(outputs, self.targets[batch]).backward()  # type: ignore[no-untyped-call]
+                loss(outputs, self.targets[batch]).backward()
                 optimiser.step()
                 schedule.step()
 
@@ -221,6 +218,19 @@ def augment(inputs: Tensor) -> Tensor:
 
 # Largest turn, scale and shifts (half a side = 1). Little, so that about 1 in 25 test digits is a failure.
 _AUGMENT = (math.radians(5), 0.05, 0.03, 0.03)
+
+
+class _Plain:
+    """The plain models on some labelled images, which `calibrate` corrupts."""
+
+    def __init__(self, folder: Path, images: Images, labels: Labels, ids: Labels) -> None:
+        weights = [folder / "models" / f"plain-{seed}.safetensors" for seed in SEEDS]
+        self.networks = [load_network(path, "plain", CLASSES) for path in weights]
+        self.images, self.labels, self.ids = images, labels, ids
+
+    def accuracy(self, name: str, strength: float) -> float:
+        corrupted = corrupt(self.images, name, strength, seed=0, ids=self.ids)
+        return float(np.mean([_accuracy(network, corrupted, self.labels) for network in self.networks]))
 
 
 @torch.inference_mode()
