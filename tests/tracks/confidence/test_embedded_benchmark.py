@@ -1,0 +1,141 @@
+"""confidence-mnist version 1 is what it says it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.boards.build import build_board, read_board
+from harness.boards.render import board_csv, board_markdown
+from harness.data.catalog import Protocol, bundled_folder, find_protocol
+from harness.spec.sources import ImageSource
+from harness.storage import read_arrays, read_json
+from harness.tracks.confidence.outcomes import LABELS, PINNED, predictions
+from harness.tracks.confidence.sources import open_source
+
+FAMILIES = ("plain", "devries", "deep-gamblers")
+
+
+@pytest.fixture(scope="module")
+def protocol() -> Protocol:
+    return find_protocol("confidence-mnist@1")
+
+
+@pytest.fixture(scope="module")
+def source(protocol: Protocol) -> ImageSource:
+    assert isinstance(protocol.benchmark.source, ImageSource)
+    return protocol.benchmark.source
+
+
+@pytest.fixture(scope="module")
+def accuracy(protocol: Protocol) -> dict[tuple[str, str], float]:
+    """(model, set) -> accuracy, from the pinned outcomes."""
+    assert protocol.benchmark.outcomes is not None
+    outcomes = read_arrays(protocol.verified(protocol.benchmark.outcomes)[0])
+    sets = {name for study in protocol.benchmark.studies for name in study.sets}
+    return {
+        (model.id, name): float(
+            (
+                outcomes[PINNED.format(model=model.id, set=name, classifier="point")]
+                == outcomes[LABELS.format(set=name)]
+            ).mean()
+        )
+        for model in protocol.benchmark.source.models
+        for name in sets
+    }
+
+
+def test_every_file_has_its_pinned_hash(protocol: Protocol, source: ImageSource) -> None:
+    assert protocol.benchmark.outcomes is not None
+    for artefact in (source.splits, protocol.benchmark.outcomes, *(model.weights for model in source.models)):
+        assert artefact.sha256 is not None
+        protocol.verified(artefact)
+
+
+def test_training_validation_and_test_images_are_apart(protocol: Protocol, source: ImageSource) -> None:
+    splits = {name: set(ids) for name, ids in read_json(protocol.locate(source.splits.path)).items()}
+    assert {name: len(ids) for name, ids in splits.items()} == {"train": 800, "validation": 600, "test": 2600}
+    assert len(set.union(*splits.values())) == 4000
+
+
+def test_there_are_at_least_a_hundred_failures_a_model(accuracy: dict[tuple[str, str], float]) -> None:
+    failures = {model: round(2600 * (1 - value)) for (model, name), value in accuracy.items() if name == "iid"}
+    assert len(failures) == 9
+    assert min(failures.values()) >= 100
+    assert 0.94 < min(accuracy[model, "iid"] for model in failures)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_seeds_are_within_one_and_a_half_points(accuracy: dict[tuple[str, str], float], family: str) -> None:
+    values = [accuracy[f"{family}-{seed}", "iid"] for seed in range(3)]
+    assert max(values) - min(values) < 0.015
+
+
+def test_accuracy_falls_evenly_over_the_severities(accuracy: dict[tuple[str, str], float]) -> None:
+    levels = [
+        np.mean([accuracy[f"plain-{seed}", name] for seed in range(3)])
+        for name in ["iid", *(f"corruption-{severity}" for severity in range(1, 6))]
+    ]
+    steps = -np.diff(levels)
+    assert 0.87 < levels[1] < levels[0]
+    assert 0.40 < levels[5] < 0.50
+    assert steps[1:].min() > 0.08
+    assert steps[1:].max() < 0.15
+
+
+def test_each_corruption_has_its_share_of_other_images(protocol: Protocol, source: ImageSource) -> None:
+    from harness.tracks.confidence.images import load_images
+
+    sets = {each.id: each for each in source.sets}
+    splits = protocol.locate(source.splits.path)
+    first, last = (load_images(sets[f"corruption-{severity}"], source, splits) for severity in (1, 5))
+    assert len(source.corruptions) == 15
+    assert len(set(first.ids)) == 1500
+    assert (first.ids == last.ids).all(), "the same images at every severity"
+    assert np.bincount(first.labels).min() >= 187, "equal shares of the classes"
+    assert (first.images != last.images).any(axis=(1, 2)).mean() > 0.99
+
+
+def test_pinned_predictions_are_those_of_this_machine(
+    protocol: Protocol, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    assert protocol.benchmark.outcomes is not None
+    outcomes = read_arrays(protocol.verified(protocol.benchmark.outcomes)[0])
+    opened = open_source(protocol, "cpu")
+    model = source.models[0]
+    for name in ("iid", "corruption-3", "scanner", "photos"):
+        samples = opened.samples(model, name)
+        for classifier in ("point", "mc-mean"):
+            pinned = outcomes[PINNED.format(model=model.id, set=name, classifier=classifier)]
+            assert (predictions(samples, classifier) == pinned).mean() > 0.998
+        assert (samples.labels == outcomes[LABELS.format(set=name)]).all()
+
+
+def test_the_committed_board_is_the_one_its_submissions_give(
+    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    board = build_board(protocol)
+    folder = protocol.path.parent
+    assert board == read_board(protocol)
+    assert (folder / "board.csv").read_text() == board_csv(board)
+    assert (folder / "board.md").read_text() == board_markdown(board, protocol.benchmark)
+    assert not board.unranked
+
+
+def test_the_board_discriminates(protocol: Protocol) -> None:
+    board = read_board(protocol)
+    assert all(count >= 4 for count in board.groups.values()), board.groups
+    best = {column: min(row.cells[column].value for row in board.rows if not row.reference) for column in board.columns}
+    bounds = {row.method: row for row in board.rows if row.reference}
+    for column in board.columns:
+        assert bounds["oracle"].cells[column].value < best[column] < bounds["random"].cells[column].value
+
+
+def test_stored_outputs_are_small() -> None:
+    files = [path for path in bundled_folder("submissions").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files if path.suffix == ".npz") < 8_000_000
+    assert max(path.stat().st_size for path in bundled_folder("datasets").rglob("*.safetensors")) < 300_000
