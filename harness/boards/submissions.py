@@ -1,7 +1,7 @@
 """Submissions on disk: `submissions/<benchmark>@<version>/<method>/`.
 
-`submission.toml` says what it is, `method.py` is the source, `outputs.npz` holds the method's answers,
-one array `<model>--<study>` a unit. Boards are computed from these files alone.
+`submission.toml` says what it is, `method.py` is the source, `run.json` the sealed run, and `outputs.npz`
+holds the method's answers, one array `<model>--<study>` a unit. Boards are computed from these files alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from harness.data.catalog import bundled_folder, read_toml
 from harness.execution.run_result import RunResult
+from harness.execution.runner import SEALED
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.spec.submission import Submission
@@ -87,7 +88,8 @@ def write_submission(run: RunResult, units: Mapping[str, Unit], folder: Path, au
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / OUTPUTS, arrays)
-    write_bytes(folder / METHOD, (run.folder / METHOD).read_bytes())
+    for name in (METHOD, SEALED):
+        write_bytes(folder / name, (run.folder / name).read_bytes())
     about = Submission(
         benchmark=spec.benchmark,
         benchmark_hash=spec.benchmark_hash,

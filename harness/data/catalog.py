@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,9 @@ def find_protocol(name: str) -> Protocol:
 def load_protocol(path: Path) -> Protocol:
     """Read and check a benchmark file. Raises UsageError that names the field to mend."""
     if not path.is_file():
-        near = [str(each) for each in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise unknown("benchmark file", str(path), near)
+        near = get_close_matches(path.name, [each.name for each in path.parent.glob("*.toml")], n=1)
+        advice = f"did you mean {path.parent / near[0]}?" if near else "name one that ends in .toml, or a bundled one."
+        raise UsageError(f"the benchmark file {path} does not exist; {advice}")
     try:
         benchmark = ConfidenceBenchmark.model_validate(read_toml(path))
     except ValidationError as error:

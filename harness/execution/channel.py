@@ -1,13 +1,14 @@
 """Messages between processes: a JSON header and raw arrays, over a socket. No pickles.
 
-A message is a header (its length, then JSON) followed by each array as `np.save` writes it. Whatever
-arrives is bounded before it is read, because the other end may run a user's code.
+A message is a header (its length, then JSON that names each array's dtype and shape) followed by the
+arrays' bytes. Whatever arrives is bounded before it is read, because the other end may run a user's code.
 """
 
 from __future__ import annotations
 
-import io
 import json
+import math
+import select
 import socket
 import struct
 import time
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">Q")
 _LONGEST_HEADER = 16_000_000
+_LONGEST_WAIT = 1e6  # seconds: more does not fit into the system's timers
 _CHUNK = 1 << 20
+_MOST_DIMENSIONS = 32  # of any numpy
+_KINDS = "biufc"
 
 
 class ChannelClosedError(Exception):
@@ -33,7 +37,7 @@ class MalformedMessageError(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """A verb, JSON-ready details, and named arrays."""
+    """A verb, JSON-ready details, and named arrays of numbers."""
 
     what: str
     meta: dict[str, Any] = field(default_factory=dict)
@@ -47,36 +51,57 @@ class Channel:
         self._socket = connection
 
     def send(self, message: Message, deadline: float | None = None) -> None:
-        """Send whole. Raises TimeoutError, ChannelClosedError."""
-        packed = {name: _pack(array) for name, array in message.arrays.items()}
+        """Send whole. Raises TimeoutError, ChannelClosedError; TypeError for arrays of anything but numbers."""
+        import numpy as np
+
+        arrays = {name: np.asarray(array, order="C") for name, array in message.arrays.items()}
+        for name, array in arrays.items():
+            if array.dtype.kind not in _KINDS:
+                raise TypeError(f"{name} has dtype {array.dtype}; only numbers are sent")
         header = {
             "what": message.what,
             "meta": message.meta,
-            "arrays": {k: len(v) for k, v in packed.items()},
+            "arrays": {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()},
         }
         encoded = json.dumps(header, allow_nan=False).encode()
         self._send(_LENGTH.pack(len(encoded)) + encoded, deadline)
-        for data in packed.values():
-            self._send(data, deadline)
+        for array in arrays.values():
+            self._send(array.reshape(-1).view(np.uint8).data, deadline)
 
     def receive(self, deadline: float | None = None, max_bytes: int = 1 << 36) -> Message:
-        """The next message. Raises TimeoutError, ChannelClosedError, MalformedMessageError."""
+        """The next message; its arrays are its own. Raises TimeoutError, ChannelClosedError, MalformedMessageError."""
         (length,) = _LENGTH.unpack(self._receive(_LENGTH.size, deadline))
         if length > _LONGEST_HEADER:
             raise MalformedMessageError("the header is too long")
+        encoded = self._receive(length, deadline)
         try:
-            header = json.loads(self._receive(length, deadline))
-            what, meta, sizes = str(header["what"]), dict(header["meta"]), dict(header["arrays"])
-            if not all(isinstance(size, int) and size >= 0 for size in sizes.values()):
-                raise ValueError("array sizes")
-        except (ValueError, KeyError, TypeError) as error:
-            raise MalformedMessageError(f"the header cannot be read ({error})") from error
-        if sum(sizes.values()) > max_bytes:
-            raise MalformedMessageError(f"{sum(sizes.values()):,} bytes arrived where at most {max_bytes:,} make sense")
-        return Message(what, meta, {name: _unpack(self._receive(size, deadline)) for name, size in sizes.items()})
+            header = json.loads(encoded)
+            what, meta = str(header["what"]), dict(header["meta"])
+            layouts = {name: _layout(*layout) for name, layout in dict(header["arrays"]).items()}
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise MalformedMessageError(f"the header cannot be read ({type(error).__name__})") from error
+        total = sum(size for *_, size in layouts.values())
+        if total > max_bytes:
+            raise MalformedMessageError(f"{total:,} bytes arrived where at most {max_bytes:,} make sense")
+        return Message(what, meta, {name: self._array(*layout, deadline) for name, layout in layouts.items()})
+
+    def readable(self, seconds: float) -> bool:
+        """Whether anything arrives within so many seconds; the end of the connection counts."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(max(0.0, min(seconds, _LONGEST_WAIT)) * 1000))
 
     def close(self) -> None:
         self._socket.close()
+
+    def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...], size: int, deadline: float | None) -> np.ndarray:
+        import numpy as np
+
+        data = self._receive(size, deadline)
+        try:
+            return np.ndarray(shape, dtype, buffer=data)
+        except (ValueError, OverflowError) as error:  # a zero beside lengths that no array has
+            raise MalformedMessageError("an array has an impossible shape") from error
 
     def _send(self, data: bytes | memoryview, deadline: float | None) -> None:
         view = memoryview(data)
@@ -105,28 +130,22 @@ class Channel:
         return data
 
     def _wait(self, deadline: float | None) -> None:
-        if deadline is None:
-            self._socket.settimeout(None)
-            return
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
+        remaining = None if deadline is None else min(deadline - time.monotonic(), _LONGEST_WAIT)
+        if remaining is not None and remaining <= 0:
             raise TimeoutError
-        self._socket.settimeout(remaining)
+        try:
+            self._socket.settimeout(remaining)
+        except OSError as error:  # closed by another thread of ours
+            raise ChannelClosedError(str(error)) from error
 
 
-def _pack(array: np.ndarray) -> bytes:
+def _layout(dtype: str, shape: list[int]) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Dtype, shape and bytes of an array as its header tells them. Raises ValueError, TypeError."""
     import numpy as np
 
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _unpack(data: bytearray) -> np.ndarray:
-    import numpy as np
-
-    try:
-        array: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise MalformedMessageError(f"an array cannot be read ({error})") from error
-    return array
+    plain = np.dtype(str(dtype))
+    if plain.kind not in _KINDS or plain.subdtype is not None:
+        raise ValueError("dtype")
+    if len(shape) > _MOST_DIMENSIONS or not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError("shape")
+    return plain, tuple(shape), math.prod(shape) * plain.itemsize

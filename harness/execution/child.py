@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
 
 from harness.execution.channel import Channel
+from harness.execution.folders import HeldFolder, abandoned
+from harness.storage import StorageError
 
 _TOKEN = "HARNESS_PROCESS_TOKEN"
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
-_START = "import sys; sys.path.append({parent!r}); from {module} import main; main(int(sys.argv[1]), sys.argv[2:])"
+# The child runs the very harness that started it, but whatever lies beside that comes last on its path.
+_START = (
+    "import sys; sys.path[:] = [{parent!r}, *filter(None, sys.path)]; import harness; "
+    "sys.path.append(sys.path.pop(0)); "
+    "from harness.execution.guard import die_with_parent; die_with_parent({pid}); "
+    "from {module} import main; main(int(sys.argv[1]), sys.argv[2:])"
+)
+_KILLING_SECONDS = 10.0
 
 
 class ChildProcess:
     """A Python process running `module.main(fd, args)`, its own session leader, in its own folder.
 
     The environment is clean unless `environment` adds to it; standard output and error go to a log
-    file, so that nothing the child prints can be taken for an answer.
+    file, so that nothing the child prints can be taken for an answer. Raises StorageError if the
+    system refuses a folder or a process.
     """
 
     def __init__(
@@ -35,31 +43,24 @@ class ChildProcess:
         environment: dict[str, str] | None = None,
         clean: bool = True,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="harness-"))
-        self.log = self.folder / "output.log"
-        self._token = secrets.token_hex(16)
-        ours, theirs = socket.socketpair()
-        self.channel = Channel(ours)
-        base = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} if clean else dict(os.environ)
-        scratch = self.folder / "tmp"
-        scratch.mkdir()
-        lineage = ":".join(filter(None, (os.environ.get(_TOKEN), self._token)))
-        own = {_TOKEN: lineage, "PYTHONHASHSEED": "0"}
-        if clean:
-            own |= {"HOME": str(scratch), "TMPDIR": str(scratch), "MPLCONFIGDIR": str(scratch)}
-        command = [sys.executable, "-I", "-c", _START.format(parent=_PACKAGE_PARENT, module=module)]
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), *args],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=scratch if clean else None,
-                env=base | own | (environment or {}),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        theirs.close()
+        try:
+            self._held = HeldFolder()
+            try:
+                self._start(_command(module, clean), args, environment or {}, clean)
+            except BaseException:
+                self._held.remove()
+                raise
+        except OSError as error:
+            reason = error.strerror or error
+            raise StorageError(f"Could not start a process or make its temporary folder: {reason}.") from error
+
+    @property
+    def folder(self) -> Path:
+        return self._held.path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "output.log"
 
     @property
     def scratch(self) -> Path:
@@ -71,10 +72,20 @@ class ChildProcess:
         return self._process.pid
 
     def ended(self, wait: float = 0.0) -> int | None:
-        """Exit code (negative: signal number), or None while it runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(timeout=wait)
-        return None
+        """Exit code (negative: signal number), or None while it runs.
+
+        The process is not reaped, so that its number means nobody else until `kill`.
+        """
+        deadline = time.monotonic() + wait
+        while self._process.returncode is None:
+            with contextlib.suppress(ChildProcessError):  # another thread of ours is in `kill`
+                status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if status is not None:
+                    return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.01)
+        return self._process.returncode
 
     def last_words(self, length: int = 2000) -> str:
         """The end of what the child printed."""
@@ -85,14 +96,59 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End the process, its group, and what it started that left the group; remove its folder."""
-        for pid in (self._process.pid, *_marked(self._token)):
-            _kill_group(pid)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10)
-        for pid in _marked(self._token):  # whatever was forked while we were killing
-            _kill_group(pid)
+        if self._process.returncode is None:
+            family = _descendants(self.pid)
+            for pid in (self.pid, *family):
+                _kill_group(pid)
+            _kill_marked(self._held.token)  # those whose parent had ended, and what was forked meanwhile
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_KILLING_SECONDS)
         self.channel.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.remove()
+
+    def _start(self, command: list[str], args: tuple[str, ...], environment: dict[str, str], clean: bool) -> None:
+        self.scratch.mkdir()
+        lineage = ":".join(filter(None, (os.environ.get(_TOKEN), self._held.token)))
+        own = {_TOKEN: lineage, "TMPDIR": str(self.scratch), **environment}
+        if clean:
+            base = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+            own |= {"HOME": str(self.scratch), "MPLCONFIGDIR": str(self.scratch), "PYTHONHASHSEED": "0"}
+        else:
+            base = dict(os.environ)
+        ours, theirs = socket.socketpair()
+        try:
+            with self.log.open("wb") as log, theirs:
+                self._process = subprocess.Popen(
+                    [*command, str(theirs.fileno()), *args],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.scratch if clean else None,
+                    env=base | own,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self.channel = Channel(ours)
+
+
+def end_abandoned() -> None:
+    """End what killed runs have left behind, and remove their folders."""
+    for token in abandoned():
+        _kill_marked(token)
+
+
+def one_line(text: str, longest: int = 500) -> str:
+    """Text from a stranger as one printable line."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:longest]
+
+
+def _command(module: str, clean: bool) -> list[str]:
+    """A clean environment needs no isolation from itself, and only so is the hash seed in it heeded."""
+    start = _START.format(parent=_PACKAGE_PARENT, pid=os.getpid(), module=module)
+    return [sys.executable, "-s" if clean else "-I", "-c", start]
 
 
 def _kill_group(pid: int) -> None:
@@ -104,6 +160,15 @@ def _kill_group(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def _kill_marked(token: str) -> None:
+    """Kill whatever carries the token, until nothing does: the killed may have forked before they died."""
+    deadline = time.monotonic() + _KILLING_SECONDS
+    while (found := _marked(token)) and time.monotonic() < deadline:
+        for pid in found:
+            _kill_group(pid)
+        time.sleep(0.01)
+
+
 def _marked(token: str) -> list[int]:
     """Processes whose environment carries the token: descendants, even after setsid. Linux only."""
     needle = token.encode()
@@ -112,4 +177,18 @@ def _marked(token: str) -> list[int]:
         with contextlib.suppress(OSError):
             if needle in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    """Children of a process and theirs, whatever environment they have. Linux only."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):
+            parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        waiting += (young := children.get(waiting.pop(), []))
+        found += young
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.data.catalog import Protocol, find_protocol
+from harness.execution.child import end_abandoned
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
@@ -16,7 +18,6 @@ from harness.execution.runner import Observer, SilentObserver, discard, execute
 from harness.methods.conformance import Check, check_confidence_score
 from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError
-from harness.storage import write_bytes
 from harness.tracks.base import Track
 
 DEFAULT_BENCHMARK = {"confidence": "confidence-mnist"}
@@ -93,6 +94,8 @@ def prepare(request: Request) -> Prepared:
     device = resolve_device(request.device)
     _positive("limit", request.limit)
     _positive("workers", request.workers)
+    _finite("timeout", request.seconds)
+    _finite("memory", request.gibibytes)
     limits = Limits(request.seconds, request.gibibytes, threads=1, device=device)
     track = open_track(protocol, method.spec, device)
     plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
@@ -103,7 +106,8 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
     """Execute a prepared run, by default on this machine, and seal it."""
     plan = prepared.plan
     job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits)
-    write_bytes(_made(plan.folder) / "method.py", prepared.method.source)
+    _make(plan.folder)
+    end_abandoned()
     executor = executor or LocalExecutor(job, prepared.workers)
     document = execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits.threads)
     return RunResult(document, plan.folder)
@@ -138,11 +142,15 @@ def _positive(name: str, value: int | None) -> None:
         raise UsageError(f"--{name} must be at least 1, it is {value}.")
 
 
-def _made(folder: Path) -> Path:
+def _finite(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise UsageError(f"--{name} must be a positive number, it is {value:g}.")
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
             f"the run folder {folder} cannot be made: {error.strerror}; choose another with --out."
         ) from error
-    return folder

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
-from harness.execution.child import ChildProcess
+from harness.execution.child import ChildProcess, one_line
 from harness.execution.method_process import Limits
 from harness.execution.plan import unit_result
 from harness.methods.discovery import FoundMethod
@@ -35,9 +35,12 @@ class UnitEnd:
 
 
 class Executor(Protocol):
-    """Runs units somewhere. The order in which they end is not fixed and changes no number."""
+    """Runs units somewhere. The order in which they end is not fixed and changes no number.
 
-    def run(self, units: Mapping[str, Unit]) -> Iterator[UnitEnd]: ...
+    Closing the generator ends what is still running.
+    """
+
+    def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class LocalExecutor:
         self._job = job
         self._workers = workers
 
-    def run(self, units: Mapping[str, Unit]) -> Iterator[UnitEnd]:
+    def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
         """Yield units as they end. Raises UsageError, IntegrityError or StorageError where no unit can go on."""
         todo = _Queue(units)
         ends: queue.Queue[UnitEnd | Exception] = queue.Queue()
@@ -77,6 +80,8 @@ class LocalExecutor:
             todo.clear()
             for lane in lanes:
                 lane.stop()
+            for lane in lanes:
+                lane.join(timeout=15)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class RefusingExecutor:
     status: UnitStatus
     reason: str
 
-    def run(self, units: Mapping[str, Unit]) -> Iterator[UnitEnd]:
+    def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
         for unit in units.values():
             yield UnitEnd(unit_result(unit, self.status, f"the check failed: {self.reason}"), 0.0)
 
@@ -126,6 +131,7 @@ class _Lane(threading.Thread):
         super().__init__(daemon=True)
         self._job, self._todo, self._ends = job, todo, ends
         self._child: ChildProcess | None = None
+        self._owning = threading.Lock()
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -144,14 +150,13 @@ class _Lane(threading.Thread):
         """End the process, whatever it is doing."""
         self._stopping.set()
         self._close()
-        self.join(timeout=15)
 
     def _end(self, key: str, unit: Unit) -> UnitEnd:
         try:
             child = self._child or self._open()
             child.channel.send(Message("run", {"unit": unit.canonical()}))
             reply = child.channel.receive()
-        except (ChannelClosedError, MalformedMessageError, OSError):
+        except (ChannelClosedError, MalformedMessageError):
             return UnitEnd(self._died(key, unit), 0.0)
         if reply.what == "stop":
             raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
@@ -161,11 +166,16 @@ class _Lane(threading.Thread):
         import numpy as np
 
         threads = str(self._job.limits.threads)
-        self._child = child = ChildProcess(
+        child = ChildProcess(
             "harness.execution.unit_process",
             environment={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             clean=False,
         )
+        with self._owning:
+            self._child = child
+        if self._stopping.is_set():  # `stop` came before there was a process to end
+            self._close()
+            raise ChannelClosedError("the run is stopping")
         method = self._job.method
         meta = {
             "benchmark": str(self._job.benchmark.resolve()),
@@ -183,10 +193,11 @@ class _Lane(threading.Thread):
         code = child.ended(wait=5.0) if child else None
         words = child.last_words(300).splitlines() if child else []
         self._close()
-        detail = f": {words[-1]}" if words else ""
+        detail = f": {one_line(words[-1])}" if words else ""
         return unit_result(unit, "failed", f"the unit process died (exit code {code}){detail}")
 
     def _close(self) -> None:
-        child, self._child = self._child, None
+        with self._owning:
+            child, self._child = self._child, None
         if child is not None:
             child.kill()

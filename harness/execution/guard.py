@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -32,6 +33,7 @@ _CHANGES = {
 }
 _NETWORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"}
 _LONGEST_FILE = 1 << 30
+_SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_SUBREAPER = 1, 4, 36  # of prctl(2)
 
 
 class NotAllowedError(PermissionError):
@@ -39,7 +41,9 @@ class NotAllowedError(PermissionError):
 
 
 def limit_memory(gibibytes: float) -> None:
-    """Let this process grow by at most so much from here on (address space)."""
+    """Let this process grow by at most so much from here on (address space). Infinity: no limit."""
+    if math.isinf(gibibytes):
+        return
     with contextlib.suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         ceiling = pages * os.sysconf("SC_PAGE_SIZE") + int(gibibytes * 2**30)
@@ -52,10 +56,21 @@ def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
 
 
-def die_with_parent() -> None:
-    """Ask the kernel (Linux) to kill this process when the one that started it ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel (Linux) to kill this process when `parent`, which started it, ends."""
+    _process_control(_SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we could ask
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent (Linux) of descendants whose own parent ends, so that they can be found and killed."""
+    _process_control(_SET_SUBREAPER, 1)
+
+
+def hide_memory() -> None:
+    """Keep other processes of the same user (Linux) from reading this one's memory and environment."""
+    _process_control(_SET_DUMPABLE, 0)
 
 
 def fence(scratch: Path) -> None:
@@ -72,6 +87,8 @@ def fence(scratch: Path) -> None:
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = args
+            if _is_memory(path):
+                raise NotAllowedError("a method may not read the memory of processes")
             if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags and flags & _WRITING):
                 permit(path)
         elif event in _CHANGES:
@@ -81,3 +98,16 @@ def fence(scratch: Path) -> None:
             raise NotAllowedError("a method may not use the network")
 
     sys.addaudithook(hook)
+
+
+def _is_memory(path: Any) -> bool:
+    """Whether a path is `/proc/<pid>/mem`."""
+    if isinstance(path, int) or path is None:
+        return False
+    full = os.path.realpath(os.fsdecode(path))
+    return full.startswith("/proc/") and full.endswith("/mem")
+
+
+def _process_control(option: int, value: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
-from harness.execution.child import ChildProcess
+from harness.execution.child import ChildProcess, one_line
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.method import MethodSpec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _STARTUP_SECONDS = 120.0
 _ANSWER_SLACK = 1 << 20
+_LIFE_CHECK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,11 @@ class MethodProcess:
         """Start the worker without waiting for it, so that it imports while others work."""
         if self._child is None:
             threads = str(self._limits.threads)
+            # CUDA reserves far more addresses than it uses: a limit on addresses would forbid it altogether.
+            memory = math.inf if self._limits.device == "cuda" else self._limits.gibibytes
             self._child = ChildProcess(
                 "harness.execution.worker",
-                (str(self._limits.gibibytes), threads),
+                (str(memory), threads),
                 {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
 
@@ -84,7 +88,8 @@ class MethodProcess:
         try:
             child.channel.receive(time.monotonic() + _STARTUP_SECONDS)
         except (ChannelClosedError, MalformedMessageError, TimeoutError) as error:
-            reason = f"the worker did not start: {child.last_words(300) or error}"
+            words = child.last_words(300).splitlines() or [type(error).__name__]
+            reason = f"the worker did not start: {one_line(words[-1])}"
             self.close()
             raise MethodError("failed", reason) from error
         meta = {
@@ -103,6 +108,7 @@ class MethodProcess:
         sent = sum(array.nbytes for array in message.arrays.values())
         try:
             child.channel.send(message, deadline)
+            _await_answer(child, deadline)
             reply = child.channel.receive(deadline, max_bytes=sent + _ANSWER_SLACK)
         except TimeoutError as error:
             self.close()
@@ -116,23 +122,34 @@ class MethodProcess:
             raise problem from error
         if reply.what == "answer":
             return reply
-        self._after_problem(message.what)
-        raise _reported(reply)
-
-    def _after_problem(self, what: str) -> None:
-        """After an exception the method's state is unknown: it is fitted anew, and reloaded if need be."""
-        self.state = None
-        if what == "load":
+        reported = _reported(reply)
+        self.state = None  # after an exception, what the method has learnt is unknown: it is fitted anew
+        if reported is None or message.what == "load":
             self.close()
+        raise reported or MethodError("invalid", "its answer was malformed")
 
 
-def _reported(reply: Message) -> MethodError:
+def _await_answer(child: ChildProcess, deadline: float) -> None:
+    """Return when there is something to read. Raises TimeoutError; ChannelClosedError if the worker is dead.
+
+    A process that a method forked keeps the worker's end open: the connection alone does not tell.
+    """
+    while not child.channel.readable(min(_LIFE_CHECK_SECONDS, deadline - time.monotonic())):
+        if child.ended() is not None and not child.channel.readable(0):
+            raise ChannelClosedError("the worker ended")
+        if time.monotonic() >= deadline:
+            raise TimeoutError
+
+
+def _reported(reply: Message) -> MethodError | None:
+    """The exception that a worker reports, or None for anything that no worker of ours says."""
     status = reply.meta.get("status")
-    reason = str(reply.meta.get("reason", ""))[:500]
-    if status not in ("failed", "not-applicable", "out-of-memory"):
-        return MethodError("invalid", "its answer was malformed")
+    reason = one_line(str(reply.meta.get("reason", "")))
+    if reply.what != "problem" or status not in ("failed", "invalid", "not-applicable", "out-of-memory"):
+        return None
     error = MethodError(status, reason)
-    error.add_note(str(reply.meta.get("detail", ""))[:4000]) if hasattr(error, "add_note") else None
+    if hasattr(error, "add_note"):
+        error.add_note(str(reply.meta.get("detail", ""))[:4000])
     return error
 
 

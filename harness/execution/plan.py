@@ -24,6 +24,8 @@ class Plan:
     id: str
     units: dict[str, Unit]
     folder: Path
+    source: bytes
+    """The method's file as hashed, kept beside its results."""
 
 
 def open_track(protocol: Protocol, method: MethodSpec, device: str) -> ConfidenceTrack:
@@ -47,7 +49,7 @@ def make_plan(protocol: Protocol, track: Track, method: FoundMethod, request: Pl
     spec = run_spec(protocol, method.spec, request)
     run = content_id(spec.canonical())
     name = f"{benchmark.id}-{benchmark.version}-{method.spec.name}-{run[:12]}"
-    return Plan(spec, run, _by_id(track, spec), request.out / name)
+    return Plan(spec, run, _by_id(track, spec), request.out / name, method.source)
 
 
 def plan_units(protocol: Protocol, track: Track, method: MethodSpec, request: PlanRequest) -> dict[str, Unit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
@@ -16,13 +17,16 @@ from harness.storage import (
     IntegrityError,
     Journal,
     RunLock,
+    StorageError,
     read_arrays,
     remove_stale_temporaries,
+    write_bytes,
     write_json,
 )
 from harness.tracks.base import Outputs, Track
 
 JOURNAL = "journal.log"
+METHOD = "method.py"
 SEALED = "run.json"
 
 
@@ -42,17 +46,20 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
     A kill at any instant loses at most the units that were under way. Raises RunLockedError if another
     process writes this run, IntegrityError if what it left is damaged, StorageError if the disk refuses.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    _make(plan.folder / OUTPUTS)
     with RunLock(plan.folder), Journal.open(plan.folder / JOURNAL) as journal:
-        remove_stale_temporaries(plan.folder)
+        for folder in (plan.folder, plan.folder / OUTPUTS):
+            remove_stale_temporaries(folder)
+        write_bytes(plan.folder / METHOD, plan.source)
         done = _replayed(journal, plan)
         journal.append({"session": _now(), "run": plan.id})
         remaining = {key: unit for key, unit in plan.units.items() if key not in done}
         observer.started(len(done), len(plan.units))
-        for end in executor.run(remaining) if remaining else ():
-            done[end.result.unit] = end
-            journal.append({"unit": end.result.canonical(), "seconds": end.seconds})
-            observer.finished(end)
+        with closing(executor.run(remaining)) as ends:
+            for end in ends:
+                done[end.result.unit] = end
+                journal.append({"unit": end.result.canonical(), "seconds": end.seconds})
+                observer.finished(end)
         observer.sealing()
         journal.verify()
         document = _document(plan, track, done, journal, threads)
@@ -68,6 +75,13 @@ def discard(folder: Path) -> None:
         for name in (SEALED, JOURNAL):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / OUTPUTS, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"Could not make the folder {folder}: {error.strerror}.") from error
 
 
 def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 import time
 import traceback
+from functools import cached_property
 from pathlib import Path
 
-from harness.data.catalog import load_protocol
+from harness.data.catalog import Protocol, load_protocol
 from harness.execution.channel import Channel, ChannelClosedError, Message
-from harness.execution.guard import die_with_parent
+from harness.execution.guard import adopt_orphans, hide_memory
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import open_track, unit_result
 from harness.methods.client import MethodError
@@ -26,22 +27,42 @@ OUTPUTS = "outputs"
 
 def main(fd: int, args: list[str]) -> None:
     """Serve one run: first its description, then units one by one, until the other end closes."""
-    die_with_parent()
+    adopt_orphans()
+    hide_memory()
     channel = Channel(socket.socket(fileno=fd))
     try:
         description = channel.receive()
         limits = Limits(**description.meta["limits"])
         with MethodProcess(_method(description), limits) as method:
-            if not method.spec.oracle:
-                method.start()
-            protocol = load_protocol(Path(description.meta["benchmark"]))
-            track = open_track(protocol, method.spec, limits.device)
-            folder = Path(description.meta["folder"])
+            bench = _Bench(description, method)
             while True:
                 unit = Unit.model_validate(channel.receive().meta["unit"])
-                channel.send(_reply(track, method, unit, folder))
+                channel.send(_reply(bench, unit))
     except ChannelClosedError:
         return
+
+
+class _Bench:
+    """What every unit of the run needs. Opened by the first unit, whose reply can tell what went wrong."""
+
+    def __init__(self, description: Message, method: MethodProcess) -> None:
+        self.method = method
+        self.folder = Path(description.meta["folder"])
+        self._benchmark = Path(description.meta["benchmark"])
+        self._device = description.meta["limits"]["device"]
+
+    @cached_property
+    def track(self) -> Track:
+        return open_track(self._protocol, self.method.spec, self._device)
+
+    def check(self, unit: Unit) -> None:
+        """Raises IntegrityError if the unit was planned with another state of the benchmark's file."""
+        if unit.benchmark_hash != self._protocol.hash:
+            raise IntegrityError(f"{self._benchmark} was changed after the run was planned; start it again.")
+
+    @cached_property
+    def _protocol(self) -> Protocol:
+        return load_protocol(self._benchmark)
 
 
 def outputs_path(folder: Path, unit_id: str) -> Path:
@@ -64,11 +85,14 @@ def _method(description: Message) -> FoundMethod:
     )
 
 
-def _reply(track: Track, method: MethodProcess, unit: Unit, folder: Path) -> Message:
+def _reply(bench: _Bench, unit: Unit) -> Message:
     """Run and score one unit. What the run cannot go on with is sent as a verb of its own."""
     started = time.monotonic()
     try:
-        result = run_unit(track, method, unit, folder)
+        if not bench.method.spec.oracle:
+            bench.method.start()
+        bench.check(unit)
+        result = run_unit(bench.track, bench.method, unit, bench.folder)
     except (UsageError, IntegrityError, StorageError) as error:
         return Message("stop", {"kind": type(error).__name__, "reason": str(error)})
     except Exception as error:  # a fault of the harness must not take the run down with it
@@ -85,8 +109,6 @@ def run_unit(track: Track, method: MethodProcess, unit: Unit, folder: Path) -> U
         outputs = track.run(unit, method)
     except MethodError as error:
         return unit_result(unit, error.status, error.reason)
-    path = outputs_path(folder, content_id(unit.canonical()))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_arrays(path, outputs)
+    write_arrays(outputs_path(folder, content_id(unit.canonical())), outputs)
     result = unit_result(unit, "ok", "")
     return result.model_copy(update={"outputs": outputs_id(outputs), "records": track.score(unit, outputs)})

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
+"""How torch and the system say it."""
+
+
 def main(fd: int, args: list[str]) -> None:
     """Serve until the other end closes. `args`: memory limit in GiB, threads. Works in its current folder."""
     from harness.execution import guard
 
-    guard.die_with_parent()
+    guard.adopt_orphans()
     scratch, memory, threads = Path.cwd(), float(args[0]), int(args[1])
     channel = Channel(socket.socket(fileno=fd))
     import torch
@@ -43,6 +47,10 @@ def main(fd: int, args: list[str]) -> None:
         except ChannelClosedError:
             return
         channel.send(_answer(host, message))
+
+
+class UnusableAnswerError(TypeError):
+    """A method answered with something that is no array of numbers."""
 
 
 class _Host:
@@ -83,7 +91,7 @@ class _Host:
         learn: Callable[[Any], None] | None = getattr(self._method, "fit", None)
         if learn is not None:
             parts = {
-                name: LabelledOutputs(_part(arrays, name), self._shared, self._network, self._device)
+                name: LabelledOutputs(_part(arrays, name), self._own_shared(), self._network, self._device)
                 for name in meta["reference"]
             }
             learn(Reference(parts))
@@ -93,9 +101,13 @@ class _Host:
         """Confidence of each sample, as the method gave it."""
         from harness.methods.outputs import Outputs
 
-        outputs = Outputs(arrays, self._shared, self._network, self._device)
+        outputs = Outputs(arrays, self._own_shared(), self._network, self._device)
         answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
         return {"confidence": _as_array(answer)}
+
+    def _own_shared(self) -> dict[str, np.ndarray]:
+        """Copies: what a method does to them must not reach its later answers."""
+        return {name: array.copy() for name, array in self._shared.items()}
 
 
 def _answer(host: _Host, message: Message) -> Message:
@@ -108,10 +120,10 @@ def _answer(host: _Host, message: Message) -> Message:
         return Message("answer", arrays=verb(message.meta, dict(message.arrays)))
     except NotOfferedError as error:
         return _problem("not-applicable", str(error.args[0]), error)
-    except MemoryError as error:
-        return _problem("out-of-memory", "it asked for more memory than its limit", error)
+    except UnusableAnswerError as error:
+        return _problem("invalid", str(error), error)
     except BaseException as error:  # a method may also raise SystemExit or KeyboardInterrupt
-        if "not enough memory" in str(error) or "out of memory" in str(error):
+        if isinstance(error, MemoryError) or any(words in _text(error) for words in _NO_MEMORY):
             return _problem("out-of-memory", "it asked for more memory than its limit", error)
         return _problem("failed", _sentence(error), error)
 
@@ -123,12 +135,20 @@ def _problem(status: str, reason: str, error: BaseException) -> Message:
 
 def _sentence(error: BaseException) -> str:
     """`ValueError: text (line 7)`: the last line of the user's own file that took part."""
-    text = " ".join(str(error).split())[:300]
+    text = " ".join(_text(error).split())[:300]
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith("method.py")
     ]
     where = f" (line {lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says; nothing where a user's own class fails even to say it."""
+    try:
+        return str(error)
+    except BaseException:
+        return ""
 
 
 def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
@@ -155,14 +175,17 @@ def _as_array(answer: Any) -> np.ndarray:
     import numpy as np
     import torch
 
-    if isinstance(answer, torch.Tensor):
-        answer = answer.detach().cpu()
-        if answer.dtype == torch.bfloat16:
-            answer = answer.float()
-        return np.asarray(answer.numpy())
-    array = np.asarray(answer)
-    if array.dtype == object:
-        raise TypeError(f"score returned {type(answer).__name__}, not a tensor or array of numbers")
+    try:
+        if isinstance(answer, torch.Tensor):
+            answer = answer.detach().cpu()
+            array = np.asarray(answer.float() if answer.dtype == torch.bfloat16 else answer)
+        else:
+            array = np.asarray(answer)
+        numbers = array.dtype.kind in "biufc"
+    except (ValueError, TypeError):  # a ragged list, a sparse tensor
+        numbers = False
+    if not numbers:
+        raise UnusableAnswerError(f"it returned {type(answer).__name__}, not a tensor or array of numbers")
     return array
 
 

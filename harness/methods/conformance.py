@@ -57,7 +57,8 @@ def _attempt(name: str, requirement: Callable[[], str]) -> Check:
     try:
         problem = requirement()
     except MethodError as error:
-        return Check(name, error.reason, error.status)
+        # Everything that can be declared is offered here: what a method misses, it has not declared.
+        return Check(name, error.reason, "failed" if error.status == "not-applicable" else error.status)
     return Check(name, problem, "invalid" if problem else "ok")
 
 

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator
+from importlib.util import decode_source
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from harness.spec.errors import UsageError
+from harness.methods.interface import confidence_score
+from harness.spec.errors import UsageError, unknown
 from harness.spec.method import MethodSpec, Origin
 from harness.storage import bytes_id
 
 DECORATORS = {"confidence_score": "confidence"}
+_ARGUMENTS = tuple(inspect.signature(confidence_score).parameters)
 
 
 def declared_methods(source: bytes, path: Path, origin: Origin) -> Iterator[MethodSpec]:
     """The decorated functions and classes at the top level of a file, in order."""
     try:
-        tree = ast.parse(source, filename=str(path))
+        # Decoded first: the parser lets wrong bytes in comments pass in some versions of Python.
+        tree = ast.parse(decode_source(source), filename=str(path))
     except SyntaxError as error:
         where = f", line {error.lineno}" if error.lineno else ""
         raise UsageError(f"{path}{where}: {error.msg}; Python cannot read this file.") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not Python source: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not {error.encoding} text ({error.reason}); save it as UTF-8.") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = str(error) or "it is nested too deeply"
+        raise UsageError(f"{path} is not Python source that can be read: {reason}.") from error
     names = _decorator_names(tree)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -38,16 +46,25 @@ def _decorator_names(tree: ast.Module) -> dict[str, str]:
     """How this file may write our decorators: `confidence_score`, `harness.confidence_score`, aliases."""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "harness":
+        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "harness":
             for alias in node.names:
-                if alias.name in DECORATORS:
+                if alias.name == "*":
+                    names |= DECORATORS
+                elif alias.name in DECORATORS:
                     names[alias.asname or alias.name] = DECORATORS[alias.name]
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name == "harness":
-                    prefix = alias.asname or "harness"
-                    names |= {f"{prefix}.{decorator}": task for decorator, task in DECORATORS.items()}
+            for prefix in _harness_prefixes(node):
+                names |= {f"{prefix}.{decorator}": task for decorator, task in DECORATORS.items()}
     return names
+
+
+def _harness_prefixes(node: ast.Import) -> Iterator[str]:
+    """What stands before the decorator's name; `import harness.testing` brings `harness` itself, too."""
+    for alias in node.names:
+        if alias.name.split(".")[0] == "harness":
+            yield alias.asname or alias.name
+            if alias.asname is None:
+                yield "harness"
 
 
 def _declaration(
@@ -61,15 +78,10 @@ def _declaration(
     where = f"{path}, line {decorator.lineno}"
     declared = _literal_arguments(decorator, where)
     if "version" not in declared:
-        raise UsageError(
-            f'{where}: the decorator needs a version; write @{ast.unparse(decorator)[:40]}(version="1.0").'
-        )
-    if (
-        isinstance(node, ast.ClassDef)
-        and not any(isinstance(item, ast.FunctionDef) and item.name == "score" for item in node.body)
-        and not node.bases
-    ):
-        raise UsageError(f"{where}: the class {node.name} has no method `score(self, outputs)`.")
+        called = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        raise UsageError(f'{where}: the decorator needs a version; write @{called}(version="1.0").')
+    if isinstance(node, ast.ClassDef) and not _has_score(node):
+        raise UsageError(f"{where}: the class {node.name} has no method `score(self, outputs)`; write one.")
     name = declared.pop("name", None) or node.name.lower().strip("_").replace("_", "-")
     if origin != "baseline" and (declared.get("oracle") or declared.get("reference")):
         raise UsageError(f"{where}: `oracle` and `reference` are for the harness's own rows; leave them out.")
@@ -88,7 +100,14 @@ def _declaration(
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
-        raise UsageError(f"{where}: {field}: {problem['msg']}.") from error
+        if problem["type"] == "string_pattern_mismatch":
+            problem["msg"] = f"{problem['input']!r} may hold lower-case letters, digits, '.', '_' and '-' only"
+        raise UsageError(f"{where}: {field}: {problem['msg']}; mend it in the decorator.") from error
+
+
+def _has_score(node: ast.ClassDef) -> bool:
+    """Whether the class has `score`, or may have it from a class that it is made from."""
+    return bool(node.bases) or any(isinstance(item, ast.FunctionDef) and item.name == "score" for item in node.body)
 
 
 def _literal_arguments(decorator: ast.expr, where: str) -> dict[str, Any]:
@@ -98,10 +117,14 @@ def _literal_arguments(decorator: ast.expr, where: str) -> dict[str, Any]:
         raise UsageError(f'{where}: name the decorator\'s arguments, e.g. version="1.0".')
     declared: dict[str, Any] = {}
     for keyword in decorator.keywords:
+        if keyword.arg is None:
+            raise UsageError(f"{where}: write the decorator's arguments one by one instead of with **.")
+        if keyword.arg not in _ARGUMENTS:
+            raise UsageError(f"{where}: {unknown('argument of the decorator', keyword.arg, _ARGUMENTS)}")
         try:
-            declared[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except ValueError as error:
+            declared[keyword.arg] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError) as error:
             raise UsageError(
-                f"{where}: {keyword.arg or '**'} must be a literal, because it is read without running the file."
+                f"{where}: {keyword.arg} must be a literal, because it is read without running the file."
             ) from error
     return declared

@@ -7,9 +7,10 @@ arguments are the declaration. Plug-ins are found by their entry point and read 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from harness.methods.declaration import DECORATORS, declared_methods
@@ -38,11 +39,13 @@ def find_method(target: str) -> FoundMethod:
     Raises UsageError with one sentence that says what to do.
     """
     location, _, name = target.partition(":")
-    if location.endswith(".py") or Path(location).is_file():
+    # A baseline's name keeps its meaning where a file of that name happens to lie in the current folder.
+    if location.endswith(".py") or (Path(location).is_file() and location not in _baselines()):
         return _from_file(Path(location), name)
-    if "/" in location:
-        return _from_plugin(location)
-    return _from_baselines(location)
+    found = _from_plugin(location) if "/" in location else _from_baselines(location)
+    if name:
+        raise UsageError(f"{location} is one method; write it without {':' + name!r}.")
+    return found
 
 
 def baseline_names() -> tuple[str, ...]:
@@ -60,7 +63,7 @@ def _from_file(path: Path, name: str) -> FoundMethod:
         near = [str(p) for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise unknown("file", str(path), near)
     if not path.is_file():
-        raise UsageError(f"{path} is not a file; name the .py file that holds the method.")
+        raise _not_a_file(path)
     source = _read(path)
     return _choose(list(declared_methods(source, path, "file")), path, source, name)
 
@@ -68,6 +71,8 @@ def _from_file(path: Path, name: str) -> FoundMethod:
 def _from_plugin(target: str) -> FoundMethod:
     found = _plugins().get(target)
     if found is None:
+        if Path(target).is_dir():
+            raise _not_a_file(Path(target))
         hint = f"Plug-ins register under the entry-point group {ENTRY_POINTS!r}; a file ends in .py."
         raise unknown("installed plug-in", target, _plugins(), hint)
     path = _module_file(found.module)
@@ -85,6 +90,8 @@ def _from_plugin(target: str) -> FoundMethod:
 def _from_baselines(name: str) -> FoundMethod:
     baselines = _baselines()
     if name not in baselines:
+        if Path(name).is_dir():
+            raise _not_a_file(Path(name))
         hint = "A method of your own is a file that ends in .py."
         raise unknown("method", name, (*baselines, *_plugins()), hint)
     path, spec = baselines[name]
@@ -112,13 +119,30 @@ def _canonical(distribution: str) -> str:
 def _module_file(module: str) -> Path | None:
     """The file of a module, found without importing its parent packages."""
     search: list[str] | None = None
+    spec: ModuleSpec | None = None
     parts = module.split(".")
-    for depth in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), search)
+    for depth, part in enumerate(parts):
+        spec = _module_spec(".".join(parts[: depth + 1]), search)
         if spec is None:
             return None
-        search = list(spec.submodule_search_locations or [])
+        if spec.origin is None:  # a package without __init__.py
+            search = [str(Path(place) / part) for place in search or sys.path if (Path(place) / part).is_dir()]
+        else:
+            search = list(spec.submodule_search_locations or [])
     return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def _module_spec(module: str, search: list[str] | None) -> ModuleSpec | None:
+    """Ask every finder, because packages that are installed for editing may bring one of their own."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        try:
+            spec: ModuleSpec | None = find(module, search) if find is not None else None
+        except KeyError:  # a package without __init__.py inside another one, which it expects to be imported
+            spec = ModuleSpec(module, None)
+        if spec is not None:
+            return spec
+    return None
 
 
 def _read(path: Path) -> bytes:
@@ -131,6 +155,10 @@ def _read(path: Path) -> bytes:
     return source
 
 
+def _not_a_file(path: Path) -> UsageError:
+    return UsageError(f"{path} is not a file; name the .py file that holds the method.")
+
+
 def _choose(methods: list[MethodSpec], path: Path, source: bytes, name: str) -> FoundMethod:
     if not methods:
         raise UsageError(
@@ -140,6 +168,8 @@ def _choose(methods: list[MethodSpec], path: Path, source: bytes, name: str) -> 
         chosen = [method for method in methods if name in (method.symbol, method.name)]
         if not chosen:
             raise unknown(f"method in {path}", name, [method.symbol for method in methods])
+        if len(chosen) > 1:
+            raise UsageError(f"{path} has {len(chosen)} methods called {name!r}; give each a name of its own.")
     elif len(methods) > 1:
         choices = ", ".join(f"{path}:{method.symbol}" for method in methods)
         raise UsageError(f"{path} has {len(methods)} methods; name one of them: {choices}.")

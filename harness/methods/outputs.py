@@ -38,12 +38,15 @@ class Outputs:
     def __contains__(self, name: str) -> bool:
         if name == "model":
             return self._model is not None
+        if name == "log_probabilities":
+            return "probabilities" in self
         if name in ("probabilities", "mc_probabilities"):
             return name in self._arrays or name.replace("probabilities", "logits") in self._arrays
         return name in self._arrays or name in self._shared
 
     def __len__(self) -> int:
-        return next(len(self._arrays[name]) for name in ("logits", "probabilities") if name in self._arrays)
+        # Training outputs may have features alone.
+        return next(len(self._arrays[name]) for name in ("logits", "probabilities", "features") if name in self._arrays)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -125,7 +128,8 @@ class Outputs:
     def _raw(self, name: str) -> np.ndarray:
         source = self._arrays if name in self._arrays else self._shared
         if name not in source:
-            raise NotOfferedError(f"{name} is not offered by this model")
+            hint = '; a method that needs them declares needs=("inputs",)' if name == "inputs" else ""
+            raise NotOfferedError(f"this model does not offer {name}{hint}")
         return source[name]
 
     def _tensor(self, name: str) -> Tensor:

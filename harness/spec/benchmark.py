@@ -104,6 +104,10 @@ class ConfidenceBenchmark(Benchmark):
         families = {model.family for model in self.source.models}
         _require(self.default_family in families, f"default_family is {self.default_family!r}", families)
         _unique([study.id for study in self.studies], "study")
+        for study in self.studies:
+            for other in self.studies:
+                if study.group == other.id != study.id:
+                    raise ValueError(f"study {study.id} is in the group {other.id}, which is the name of another study")
         _unique([model.id for model in self.source.models], "model")
         return self
 

@@ -62,6 +62,7 @@ BROKEN = {
     "new class without unknown samples": (changed("studies", 1, "unknown", to=None), "new-class"),
     "unknown samples in an iid study": (changed("studies", 0, "unknown", to="ood"), "new-class"),
     "study defined twice": (changed("studies", 1, "id", to="iid"), "more than once"),
+    "group named like another study": (changed("studies", 1, "group", to="iid"), "name of another study"),
     "empty rows": (changed("source", "sets", "iid", to={"rows": [20, 20]}), "empty"),
     "rows and name": (changed("source", "sets", "iid", to={"rows": [1, 2], "named": "x"}), "either"),
     "name unsafe as a folder": (changed("id", to="../toy"), "id"),

@@ -26,8 +26,11 @@ class Mahalanobis:
         self.precision = torch.linalg.pinv(within.T @ within / len(within), hermitian=True)
 
     def score(self, outputs: Outputs) -> Tensor:
-        distances = _squared_distances(outputs.features[:, None] - self.means, self.precision)
-        return -distances.amin(dim=1)
+        import torch
+
+        # Class by class: all differences at once would need n * classes * f numbers.
+        distances = [_squared_distances(outputs.features - mean, self.precision) for mean in self.means]
+        return -torch.stack(distances).amin(dim=0)
 
 
 @confidence_score(version="1.0", name="mahalanobis-fd-shifts", citation="Jaeger et al., ICLR 2023")
@@ -38,13 +41,16 @@ class MahalanobisFDShifts:
         import torch
 
         features, labels = reference.train.features, reference.train.labels
-        classes = range(int(labels.max()) + 1)
-        # A class without training samples is infinitely far; a finite mean keeps the algebra clean.
-        self.means = torch.stack([features[labels == each].mean(dim=0).nan_to_num() for each in classes])
+        overall = features.mean(dim=0)
+        known = set(labels.tolist())
+        # A class without training samples has no mean; that of all samples stands in, also for higher classes.
+        self.means = torch.stack(
+            [features[labels == each].mean(dim=0) if each in known else overall for each in range(max(known) + 2)]
+        )
         self.precision = torch.linalg.pinv(torch.cov(features.T), hermitian=True)
 
     def score(self, outputs: Outputs) -> Tensor:
-        predicted = outputs.probabilities.argmax(dim=1)
+        predicted = outputs.probabilities.argmax(dim=1).clamp_max(len(self.means) - 1)
         return -_squared_distances(outputs.features - self.means[predicted], self.precision)
 
 

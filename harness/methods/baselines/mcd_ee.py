@@ -17,4 +17,5 @@ def mcd_ee(outputs: Outputs) -> Tensor:
     """Negative mean entropy of the members: the part of uncertainty that lies in the data."""
     import torch
 
-    return -torch.special.entr(outputs.mc_probabilities).sum(dim=2).mean(dim=0)
+    expected: Tensor = torch.special.entr(outputs.mc_probabilities).sum(dim=2).mean(dim=0)
+    return -expected

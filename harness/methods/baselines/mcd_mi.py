@@ -18,5 +18,6 @@ def mcd_mi(outputs: Outputs) -> Tensor:
     import torch
 
     members = outputs.mc_probabilities
-    expected = torch.special.entr(members).sum(dim=2).mean(dim=0)
-    return expected - torch.special.entr(members.mean(dim=0)).sum(dim=1)
+    expected: Tensor = torch.special.entr(members).sum(dim=2).mean(dim=0)
+    total: Tensor = torch.special.entr(members.mean(dim=0)).sum(dim=1)
+    return expected - total

@@ -17,4 +17,5 @@ def mcd_pe(outputs: Outputs) -> Tensor:
     """Negative entropy of the mean probabilities: total uncertainty."""
     import torch
 
-    return -torch.special.entr(outputs.mc_probabilities.mean(dim=0)).sum(dim=1)
+    entropy: Tensor = torch.special.entr(outputs.mc_probabilities.mean(dim=0)).sum(dim=1)
+    return -entropy

@@ -30,12 +30,14 @@ class ViM:
         spread = centred - centred.mean(dim=0) if self.centre_again else centred
         _, vectors = torch.linalg.eigh(spread.T @ spread / len(spread))  # eigenvalues ascend
         self.residual_space = vectors[:, : centred.shape[1] - _principal_dimension(centred.shape[1])]
-        norms = (centred @ self.residual_space).norm(dim=1)
+        residual: Tensor = (centred @ self.residual_space).norm(dim=1).mean()
+        # Where features never leave the principal subspace, rounding noise must not be blown up.
+        least = 1e-12 * centred.norm(dim=1).mean()
         logits = train.features @ train.weight.T + train.bias
-        self.scale = logits.amax(dim=1).mean() / norms.mean()
+        self.scale = logits.amax(dim=1).mean() / residual.clamp_min(least)
 
     def score(self, outputs: Outputs) -> Tensor:
-        virtual = self.scale * ((outputs.features - self.origin) @ self.residual_space).norm(dim=1)
+        virtual: Tensor = self.scale * ((outputs.features - self.origin) @ self.residual_space).norm(dim=1)
         return outputs.logits.logsumexp(dim=1) - virtual
 
 

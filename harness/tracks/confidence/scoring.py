@@ -78,7 +78,9 @@ def study_scores(
 
     scores = {metric.id: Scores({}, {}) for metric in metrics}
     for study in track.benchmark.studies:
-        members = [each for unit, each in judged.items() if unit.study == study.id]
+        # In the order of their seeds, so that all methods, whatever their models, share the draws.
+        units = sorted((u for u in judged if u.study == study.id), key=lambda u: (u.model_seed, u.model))
+        members = [judged[unit] for unit in units]
         records = [{metric.id: measure(metric, each).value for metric in metrics} for each in members]
         defined = [m for m in metrics if records and all(record[m.id] is not None for record in records)]
         over_seeds = [_replicates(track, defined, study.id, each) for each in members]

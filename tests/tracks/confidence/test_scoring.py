@@ -1,0 +1,145 @@
+"""Scores over seeds, their intervals, and the draws that all methods share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.catalog import Protocol, load_protocol
+from harness.execution.plan import PlanRequest, plan_units
+from harness.metrics import METRICS, augrc
+from harness.spec.method import MethodSpec
+from harness.spec.run import Unit
+from harness.tracks.base import Outputs
+from harness.tracks.confidence.scoring import measure, study_scores, summarize
+from harness.tracks.confidence.track import ConfidenceTrack
+from tests.boards.support import MODELS, write_checkout, wrong
+
+METHOD = MethodSpec(
+    task="confidence",
+    name="made-up",
+    version="1",
+    origin="file",
+    target="x.py:x",
+    symbol="x",
+    source_sha256="0" * 64,
+)
+
+
+@pytest.fixture
+def protocol(tmp_path: Path) -> Protocol:
+    found = write_checkout(tmp_path)
+    text = found.path.read_text().replace('metrics = ["augrc"]', 'metrics = ["augrc", "failure_auroc", "ece"]')
+    found.path.write_text(text.replace('group = "iid"', 'group = "both"').replace('group = "shift"', 'group = "both"'))
+    return load_protocol(found.path)
+
+
+def answered(protocol: Protocol, quality: float, seed: int = 0) -> tuple[ConfidenceTrack, dict[Unit, Outputs]]:
+    track = ConfidenceTrack(protocol, METHOD)
+    rng = np.random.default_rng(seed)
+    outputs: dict[Unit, Outputs] = {}
+    for unit in plan_units(protocol, track, METHOD, PlanRequest(Path())).values():
+        truth = wrong(protocol, unit.model, unit.study)
+        outputs[unit] = {"confidence": (rng.normal(size=len(truth)) - quality * truth).astype(np.float32)}
+    return track, outputs
+
+
+def test_a_summary_is_the_mean_over_seeds_with_an_interval_around_it(protocol: Protocol) -> None:
+    track, outputs = answered(protocol, 1.0)
+    rows = {(row.study, row.metric): row for row in summarize(track, outputs)}
+    shift = [
+        augrc(out["confidence"], wrong(protocol, u.model, "shift")) for u, out in outputs.items() if u.study == "shift"
+    ]
+    row = rows["shift", "augrc"]
+    assert row.value == pytest.approx(np.mean(shift), rel=1e-12)
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low < np.mean(shift) < row.high
+    assert row.seeds == len(MODELS)
+    rate = np.mean([wrong(protocol, model, "shift").mean() for model in MODELS])
+    assert rows["shift", "failure_rate"].value == pytest.approx(rate)
+    assert rows["shift", "failure_rate"].low is None
+
+
+def test_calibration_is_undefined_for_scores_that_are_no_probabilities(protocol: Protocol) -> None:
+    track, outputs = answered(protocol, 1.0)
+    unit = next(iter(outputs))
+    record = measure(METRICS["ece"], track.judge(unit, outputs[unit]))
+    assert (record.value, record.status) == (None, "undefined")
+    assert {row.status for row in summarize(track, outputs) if row.metric == "ece"} == {"undefined"}
+
+
+def test_all_methods_share_the_draws(protocol: Protocol) -> None:
+    """A method and its increasing transform tie in every replicate: the resamples and seeds are the same."""
+    track, outputs = answered(protocol, 1.0)
+    other = {unit: {"confidence": np.exp(out["confidence"])} for unit, out in outputs.items()}
+    metric = [METRICS["augrc"]]
+    one, two = (
+        study_scores(track, metric, {unit: track.judge(unit, out) for unit, out in answers.items()})["augrc"]
+        for answers in (outputs, other)
+    )
+    for study in one.replicates:
+        np.testing.assert_array_equal(one.replicates[study], two.replicates[study])
+
+
+def test_intervals_cover_the_spread_of_new_samples(protocol: Protocol) -> None:
+    """Replicates of one study spread as the standard error of AUGRC over fresh samples of one model does."""
+    track, outputs = answered(protocol, 1.5)
+    single = {unit: out for unit, out in outputs.items() if (unit.model, unit.study) == ("one", "shift")}
+    judged = {unit: track.judge(unit, out) for unit, out in single.items()}
+    spread = study_scores(track, [METRICS["augrc"]], judged)["augrc"].replicates["shift"].std()
+    rng = np.random.default_rng(1)
+    rate = wrong(protocol, "one", "shift").mean()
+    fresh = []
+    for _ in range(400):
+        truth = (rng.uniform(size=300) < rate).astype(float)
+        fresh.append(augrc(rng.normal(size=300) - 1.5 * truth, truth))
+    assert spread == pytest.approx(np.std(fresh), rel=0.25)
+
+
+def test_seeds_are_resampled_too(protocol: Protocol) -> None:
+    """Between seeds that differ a lot the interval is wide, however many samples there are."""
+    track, outputs = answered(protocol, 1.0)
+    units = [unit for unit in outputs if unit.study == "iid"]
+    truth = {unit: wrong(protocol, unit.model, "iid") for unit in units}
+    answers: dict[Unit, Outputs] = {
+        unit: {"confidence": (sign * truth[unit] + 1e-3 * np.arange(300)).astype(np.float32)}
+        for unit, sign in zip(units, (-10, 10), strict=True)
+    }
+    row = next(row for row in summarize(track, answers) if (row.study, row.metric) == ("iid", "augrc"))
+    best, worst = (augrc(answers[unit]["confidence"], truth[unit]) for unit in units)
+    assert row.low == pytest.approx(best, abs=0.02)
+    assert row.high == pytest.approx(worst, abs=0.03)
+
+
+def test_a_group_with_a_missing_study_has_no_score(protocol: Protocol) -> None:
+    track, outputs = answered(protocol, 1.0)
+    partial = {unit: out for unit, out in outputs.items() if unit.study == "iid"}
+    rows = {(row.study, row.metric): row for row in summarize(track, partial)}
+    assert rows["iid", "augrc"].value is not None
+    assert ("shift", "augrc") not in rows
+    assert rows["both", "augrc"].status == "undefined"
+
+
+def test_the_order_of_units_changes_nothing(protocol: Protocol) -> None:
+    track, outputs = answered(protocol, 1.0)
+    assert summarize(track, dict(reversed(outputs.items()))) == summarize(track, outputs)
+
+
+def test_stored_answers_that_do_not_fit_are_refused(protocol: Protocol) -> None:
+    from harness.storage import IntegrityError
+
+    track, outputs = answered(protocol, 1.0)
+    unit = next(iter(outputs))
+    with pytest.raises(IntegrityError, match="shape"):
+        track.judge(unit, {"confidence": outputs[unit]["confidence"][:-1]})
+
+
+def test_a_limited_unit_is_judged_on_its_own_samples(protocol: Protocol) -> None:
+    track, outputs = answered(protocol, 1.0)
+    unit = next(iter(outputs)).model_copy(update={"limit": 30})
+    rows = np.arange(30) * 10
+    judged = track.judge(unit, {"confidence": outputs[next(iter(outputs))]["confidence"][rows]})
+    np.testing.assert_array_equal(judged.residual, wrong(protocol, unit.model, unit.study)[rows])
