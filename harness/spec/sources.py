@@ -6,7 +6,7 @@ probabilities), labels, and whatever else that model offers.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -88,12 +88,29 @@ class ImageSource(Spec):
         return self
 
 
+class FDShiftsSet(Spec):
+    """One dataset_idx, or one severity of a corruption study.
+
+    With `severity`, the samples of that dataset_idx are read as FD-Shifts lays them out: 15 corruptions
+    in alphabetical order, for each five severities, for each the same number of images. A bare number
+    stands for its dataset_idx.
+    """
+
+    dataset_idx: int = Field(ge=0)
+    severity: int | None = Field(default=None, ge=1, le=5)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_number(cls, value: Any) -> Any:
+        return {"dataset_idx": value} if isinstance(value, int) else value
+
+
 class FDShiftsSource(Spec):
     """Existing inference results in the FD-Shifts layout: nothing is trained or run."""
 
     kind: Literal["fd-shifts"]
     models: Annotated[tuple[FolderModel, ...], Field(min_length=1)]
-    sets: dict[Slug, Annotated[int, Field(ge=0)]] = Field(min_length=1, description="set name -> dataset_idx")
+    sets: dict[Slug, FDShiftsSet] = Field(min_length=1)
     train: Slug | None = Field(default=None, description="set name for `train_features.npz`, if it is to be used")
 
     @property

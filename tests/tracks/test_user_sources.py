@@ -224,7 +224,6 @@ def test_a_method_that_needs_features_does_not_apply_where_there_are_none(networ
     assert values["new"]["augrc"] == pytest.approx(expected["new"]["augrc"], abs=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="outcomes.predictions takes the mean of stored member probabilities in float16")
 def test_the_mean_of_members_in_half_precision_is_taken_in_full():
     """In float16 both means would round to 0.5, and the first class would win."""
     members = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.49951, 0.50049]], dtype=np.float16)[:, None]

@@ -82,7 +82,7 @@ def predictions(samples: SampleSet, classifier: Classifier) -> np.ndarray:
 
     arrays = samples.arrays
     if classifier == "mc-mean" and "mc_probabilities" in arrays:
-        return np.asarray(arrays["mc_probabilities"].mean(axis=0).argmax(axis=1))
+        return np.asarray(arrays["mc_probabilities"].mean(axis=0, dtype=np.float64).argmax(axis=1))
     if classifier == "mc-mean" and "mc_logits" in arrays:
         logits = arrays["mc_logits"].astype(np.float64)
         exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))

@@ -13,12 +13,14 @@ from harness.data.catalog import Protocol as LoadedProtocol
 from harness.data.catalog import cache_folder
 from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
 from harness.data.tables import Table, read_table, rows_of
+from harness.spec.errors import UsageError
 from harness.spec.sources import FDShiftsSource, ImageSource, Model, TableSource
 from harness.storage import IntegrityError, content_id, file_id, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
 
+CORRUPTIONS, SEVERITIES = 15, 5
 INFERENCE_VERSION = "1"
 """Part of the cache key of computed outputs: raised by any change that may change them."""
 
@@ -29,6 +31,13 @@ class SampleSet:
 
     arrays: dict[str, np.ndarray]
     labels: np.ndarray
+
+    def take(self, rows: np.ndarray) -> SampleSet:
+        """Some of the samples. In arrays of MC members the samples are the second axis."""
+        arrays = {
+            name: array[:, rows] if name.startswith("mc_") else array[rows] for name, array in self.arrays.items()
+        }
+        return SampleSet(arrays, self.labels[rows])
 
 
 class OutputSource(Protocol):
@@ -95,13 +104,17 @@ class _Folders(_Stored):
         folder = self._read(model.id)
         if name == self._source.train:
             return self._train(folder, model)
-        index = self._source.sets[name]
+        chosen = self._source.sets[name]
+        index = chosen.dataset_idx
         if index not in folder.sets:
             present = ", ".join(map(str, sorted(folder.sets)))
             raise IntegrityError(
                 f"{self._paths[model.id]}: set {name} is dataset_idx {index}, but only {present} exist"
             )
-        return SampleSet(folder.sets[index], folder.labels[index])
+        samples = SampleSet(folder.sets[index], folder.labels[index])
+        if chosen.severity is None:
+            return samples
+        return samples.take(_rows_of_severity(len(samples.labels), chosen.severity, name))
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return dict(self._read(model.id).last_layer)
@@ -136,7 +149,22 @@ class _Tables(_Stored):
         return {}
 
     def _load(self, model: str) -> Table:
-        return read_table(self._protocol.verified(self._artefacts[model])[0], self._source)
+        path = self._protocol.verified(self._artefacts[model])[0]
+        table = read_table(path, self._source)
+        self._keep_apart(table, path)
+        return table
+
+    def _keep_apart(self, table: Table, path: Path) -> None:
+        """What methods learn from must not be tested on, however the two sets are named."""
+        benchmark = self._protocol.benchmark
+        rows = {name: set(rows_of(table, chosen, path).tolist()) for name, chosen in self._source.sets.items()}
+        tested = {name for study in benchmark.studies for name in study.sets}
+        for reference in filter(None, (benchmark.reference.train, benchmark.reference.validation)):
+            for name in sorted(tested):
+                if common := len(rows[reference] & rows[name]):
+                    raise UsageError(
+                        f"{path}: the reference set {reference} and the tested set {name} share {common} samples."
+                    )
 
 
 class _Images:
@@ -220,6 +248,18 @@ class _Images:
             }
         )
         return cache_folder() / "outputs" / f"{key}.npz"
+
+
+def _rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
+    """Positions of one severity in the order corruption, severity, image."""
+    import numpy as np
+
+    if count % (CORRUPTIONS * SEVERITIES):
+        raise IntegrityError(
+            f"set {name}: {count} samples are not {CORRUPTIONS} corruptions at {SEVERITIES} severities; "
+            "leave out `severity` if they are laid out in another way"
+        )
+    return np.arange(count).reshape(CORRUPTIONS, SEVERITIES, -1)[:, severity - 1].ravel()
 
 
 def _read_cached(path: Path) -> dict[str, np.ndarray] | None:

@@ -169,9 +169,10 @@ class ConfidenceTrack:
         """Label-free arrays of the samples that the unit asks about."""
         samples = self.source.samples(model, name)
         self._agree(model, name, samples)
-        given = {**samples.arrays, **self._inputs(name)}
-        rows = _chosen(len(samples.labels), unit.limit)
-        return {key: array[:, rows] if key.startswith("mc_") else array[rows] for key, array in given.items()}
+        if name == self.study(unit.study).samples:
+            _check_labels(samples, f"{model.id}, set {name}")
+        given = SampleSet({**samples.arrays, **self._inputs(name)}, samples.labels)
+        return given.take(_chosen(len(samples.labels), unit.limit)).arrays
 
     def _inputs(self, name: str) -> dict[str, np.ndarray]:
         if "inputs" not in self.method.needs:
@@ -206,6 +207,17 @@ def _chosen(count: int, limit: int | None) -> np.ndarray:
     if limit is None or limit >= count:
         return np.arange(count)
     return (np.arange(limit) * count) // limit
+
+
+def _check_labels(samples: SampleSet, where: str) -> None:
+    """Samples that are scored by their class must be of a class that the model knows."""
+    classes = (samples.arrays["logits"] if "logits" in samples.arrays else samples.arrays["probabilities"]).shape[1]
+    low, high = int(samples.labels.min()), int(samples.labels.max())
+    if low < 0 or high >= classes:
+        raise UsageError(
+            f"{where}: labels run from {low} to {high}, but the {classes} classes are numbered 0 to {classes - 1}; "
+            "samples of no known class belong into `unknown` of a new-class study."
+        )
 
 
 def _count(samples: Mapping[str, np.ndarray]) -> int:
