@@ -97,7 +97,9 @@ def test_heavy_imports_live_in_functions(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_nothing_is_unpickled(path: Path) -> None:
     tree = ast.parse(path.read_text())
-    assert not {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"} & {n.split(".")[0] for n in imported(tree)}
+    assert not {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"} & {
+        n.split(".")[0] for n in imported(tree)
+    }
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         called = ast.unparse(call.func)
@@ -109,7 +111,17 @@ def test_nothing_is_unpickled(path: Path) -> None:
         assert not called.endswith("read_pickle")
 
 
-WRITERS = {"write_text", "write_bytes", "savez", "savez_compressed", "to_csv", "to_json", "to_parquet", "savetxt", "dump"}
+WRITERS = {
+    "write_text",
+    "write_bytes",
+    "savez",
+    "savez_compressed",
+    "to_csv",
+    "to_json",
+    "to_parquet",
+    "savetxt",
+    "dump",
+}
 MAY_WRITE = {
     "execution/worker.py": "the method's source, into the worker's own scratch folder",
     "execution/child.py": "a child's log, into its temporary folder",
@@ -125,7 +137,9 @@ def test_result_files_are_written_only_through_storage(path: Path) -> None:
         if isinstance(call.func, ast.Attribute):
             assert call.func.attr not in WRITERS, f"line {call.lineno}: {ast.unparse(call.func)}"
         if ast.unparse(call.func) in ("open", "io.open") or (
-            isinstance(call.func, ast.Attribute) and call.func.attr == "open" and ast.unparse(call.func) != "Journal.open"
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr == "open"
+            and ast.unparse(call.func) != "Journal.open"
         ):
             modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             assert not any(set(mode) & set("wax+") for mode in modes if len(mode) <= 3), f"line {call.lineno}"

@@ -189,7 +189,11 @@ def test_a_table_of_metrics_equals_each_metric_by_itself():
     labels = rng.integers(3, size=300)
     weights = metrics.bootstrap_weights(300, 40, seed=1)
     weights[:, labels == 0] *= rng.integers(2, size=(40, 1))
-    names = [name for name, info in metrics.METRICS.items() if not info.function.__name__.endswith(("_at_risk", "_at_coverage"))]
+    names = [
+        name
+        for name, info in metrics.METRICS.items()
+        if not info.function.__name__.endswith(("_at_risk", "_at_coverage"))
+    ]
     table = metrics.replicate_table(
         confidence, residual, weights, {name: metrics.METRICS[name].function for name in names}, labels=labels
     )

@@ -1,0 +1,192 @@
+"""A small benchmark in a folder, methods from a few lines of text, and the real path from one to the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+
+from harness.execution.evaluate import Request, prepare, run
+from harness.storage import write_arrays
+
+CLASSES, ROWS = 5, 600
+HONEST = "return outputs.probabilities.amax(dim=1)"
+SMALLEST = 60
+IMPORTS = "import os, sys, time, ctypes, signal, socket, subprocess\nimport numpy as np\nimport torch\nimport harness"
+DECLARED = '@harness.confidence_score(version="1")\ndef zoo(outputs):'
+
+_CHECKOUT = ("source_sha256", "git_commit", "git_dirty")
+_EVALUATE = """
+import sys
+from pathlib import Path
+from harness.execution.evaluate import Request, prepare, run
+prepared = prepare(Request(sys.argv[1], sys.argv[2], out=Path(sys.argv[3]), workers=int(sys.argv[4])))
+print("prepared", flush=True)
+run(prepared)
+"""
+
+
+def write_benchmark(folder, studies, models=1):
+    """A benchmark of tables with so many models, and a study for each name, of 60, 61, ... samples."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ['id = "small"', "version = 1", 'title = "Small"', 'task = "confidence"']
+    lines += ['metrics = ["augrc", "aurc"]', "[bootstrap]", "replicates = 20", "[source]", 'kind = "table"']
+    lines += ['holds = "logits"', 'values = "logits"', "[source.sets]"]
+    lines += [f"{study} = {{ rows = [0, {SMALLEST + i}] }}" for i, study in enumerate(studies)]
+    for seed in range(models):
+        write_table(folder / f"m{seed}.npz", seed)
+        lines += ["[[source.models]]", f'id = "m{seed}"', f"seed = {seed}", f'table = {{ path = "m{seed}.npz" }}']
+    for study in studies:
+        lines += ["[[studies]]", f'id = "{study}"', 'kind = "iid"', f'samples = "{study}"', f'group = "{study}"']
+    path = folder / "benchmark.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def write_table(path, seed):
+    """Logits of a classifier that is right about four times in five."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(CLASSES, size=ROWS)
+    logits = rng.normal(size=(ROWS, CLASSES)) + 2 * np.eye(CLASSES)[labels]
+    write_arrays(path, {"logits": logits.astype(np.float32), "labels": labels})
+
+
+def write_method(folder, behaviours):
+    """A method that tells the studies by their size, and in each does what the lines of its name say."""
+    parts = [IMPORTS]
+    for study, body in behaviours.items():
+        parts.append(f"def {_function(study)}(outputs):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}")
+    table = ", ".join(f"{SMALLEST + i}: {_function(study)}" for i, study in enumerate(behaviours))
+    parts.append(f"BEHAVIOURS = {{{table}}}")
+    parts.append(f"{DECLARED}\n    return BEHAVIOURS[len(outputs)](outputs)")
+    return _written(folder, parts)
+
+
+def request(folder, behaviours, models=1, **wishes):
+    """A request to run a method with these behaviours, one study each."""
+    return _request(folder, write_method(folder, behaviours), behaviours, models, **wishes)
+
+
+def request_one(folder, body, models=1, **wishes):
+    """A request to run a method that does the same in two studies, `one` and `two`."""
+    method = _written(folder, [IMPORTS, f"{DECLARED}\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}"])
+    return _request(folder, method, ("one", "two"), models, **wishes)
+
+
+def _request(folder, method, studies, models, **wishes):
+    benchmark = write_benchmark(folder / "benchmark", studies, models)
+    wishes = {"workers": 1, "seconds": 20.0, "gibibytes": 2.0, **wishes}
+    return Request(str(method), str(benchmark), out=folder / "runs", device="cpu", **wishes)
+
+
+def run_each(folder, behaviours, observer=None, **wishes):
+    """Run every behaviour in a study of its own, without the check that would refuse most of them."""
+    return run(prepare(request(folder, behaviours, **wishes)), observer)
+
+
+def ends(result):
+    """study -> (status, reason) of a run on one model."""
+    return {unit.study: (unit.status, unit.reason) for unit in result.document.units}
+
+
+def untimed(*folders):
+    """The bytes of sealed runs without their field `timing`.
+
+    Where the checkout itself was edited between two of them, its description is left out too.
+    """
+    documents = [json.loads((folder / "run.json").read_bytes()) for folder in folders]
+    checkouts = [[each["environment"].pop(name) for name in _CHECKOUT] for each in documents]
+    if all(checkout == checkouts[0] for checkout in checkouts):
+        for document, checkout in zip(documents, checkouts, strict=True):
+            document["checkout"] = checkout
+    for document in documents:
+        del document["timing"]
+    return [json.dumps(document, indent=2, sort_keys=True).encode() for document in documents]
+
+
+def stored(folder):
+    """name -> bytes of the stored answers of a run."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "outputs").iterdir())}
+
+
+def start_evaluation(asked, temporary):
+    """A process that evaluates, returned when it has planned and is about to run."""
+    temporary.mkdir(exist_ok=True)
+    arguments = [asked.method, asked.benchmark, str(asked.out), str(asked.workers)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _EVALUATE, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout.readline() == b"prepared\n", process.stderr.read()
+    return process
+
+
+def processes_with(marker):
+    """Numbers of living processes whose environment or command line has the marker."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        for name in ("environ", "cmdline"):
+            try:
+                if marker.encode() in (entry / name).read_bytes() and int(entry.name) != os.getpid():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def descendants(pid):
+    """(number, start) of all processes below one, which tells them from later ones of the same number."""
+    table = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] not in "ZX":
+            table[int(entry.name)] = (int(fields[1]), fields[19])
+    below = {pid}
+    while young := {each for each, (parent, _) in table.items() if parent in below} - below:
+        below |= young
+    return {(each, table[each][1]) for each in below - {pid}}
+
+
+def alive(processes):
+    """Those of `descendants` that still live."""
+    found = set()
+    for pid, started in processes:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] not in "ZX" and fields[19] == started:
+            found.add((pid, started))
+    return found
+
+
+def soon(condition, seconds=3.0):
+    """Whether something comes true within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _written(folder, parts):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "zoo.py"
+    path.write_text("\n\n".join(parts) + "\n")
+    return path
+
+
+def _function(study):
+    return "do_" + study.replace("-", "_")

@@ -1,0 +1,52 @@
+"""One run folder has one writer; the other one is told so."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.execution.evaluate import prepare, run
+from harness.execution.run_result import RunResult
+from harness.execution.runner import discard
+from harness.storage import RunLockedError
+
+from .support import HONEST, ends, request_one, start_evaluation, stored, untimed
+
+SLOW = "time.sleep(0.5); " + HONEST
+
+
+def test_of_two_that_start_at_once_one_wins(tmp_path):
+    asked = request_one(tmp_path / "raced", SLOW)
+    racers = [start_evaluation(asked, tmp_path / "temporary") for _ in range(2)]
+    outcomes = [(racer.communicate(timeout=60)[1].decode(), racer.returncode) for racer in racers]
+    (lost,) = [errors for errors, code in outcomes if code != 0]
+    assert "RunLockedError: Process " in lost
+    alone = request_one(tmp_path / "alone", SLOW)
+    folder, reference = prepare(asked).plan.folder, run(prepare(alone)).folder
+    raced, whole = untimed(folder, reference)
+    assert raced == whole
+    assert stored(folder) == stored(reference)
+    assert RunResult.open(folder).document.timing.resumed == 0
+
+
+def test_the_second_writer_disturbs_nothing_and_gets_a_sentence_with_exit_code_2(tmp_path):
+    asked = request_one(tmp_path, "time.sleep(0.5 if len(outputs) > 30 else 0); " + HONEST, models=5)
+    winner = start_evaluation(asked, tmp_path / "temporary")
+    folder = prepare(asked).plan.folder
+    with pytest.raises(RunLockedError, match=rf"Process {winner.pid} on .* is writing to "):
+        run(prepare(asked))
+    with pytest.raises(RunLockedError):
+        discard(folder)
+    arguments = ["evaluate", asked.method, "--benchmark", asked.benchmark, "--out", str(asked.out), "--workers", "1"]
+    loser = subprocess.run(
+        [sys.executable, "-c", "from harness.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert loser.returncode == 2, loser.stderr
+    assert f"error: Process {winner.pid} on " in loser.stderr
+    assert winner.wait(60) == 0
+    assert len(RunResult.open(folder).document.units) == 10
+    assert set(ends(RunResult.open(folder)).values()) == {("ok", "")}
