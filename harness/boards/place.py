@@ -34,7 +34,7 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
     protocol = find_protocol(spec.benchmark)
     if protocol.hash != spec.benchmark_hash:
         return "the run was made for another state of the benchmark"
-    if not spec.submittable:
+    if spec.limit is not None:
         return "a limited run is a rehearsal and takes no place"
     if any(unit.status != "ok" for unit in run.document.units):
         return "only runs with all units scored take a place"

@@ -79,8 +79,12 @@ def write_submission(run: RunResult, units: Mapping[str, Unit], folder: Path, au
     import tomli_w
 
     spec = run.document.spec
-    if not spec.submittable:
+    if spec.limit is not None:
         raise UsageError(f"{run.folder} is a rehearsal (made with --limit); run it again without a limit.")
+    if not spec.submittable:
+        raise UsageError(
+            f"{spec.benchmark} does not pin its files by sha256, so its runs cannot be compared on a board."
+        )
     if not run.complete:
         raise UsageError(f"{run.folder} has {len(run.failed)} failed units; a board takes complete runs only.")
     arrays: dict[str, np.ndarray] = {

@@ -76,6 +76,10 @@ class ChildProcess:
 
         The process is not reaped, so that its number means nobody else until `kill`.
         """
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(timeout=wait)
+            return None
         deadline = time.monotonic() + wait
         while self._process.returncode is None:
             with contextlib.suppress(ChildProcessError):  # another thread of ours is in `kill`

@@ -69,7 +69,7 @@ def run_spec(protocol: Protocol, method: MethodSpec, request: PlanRequest) -> Ru
         seed=request.seed,
         device=request.device,
         limit=request.limit,
-        submittable=request.limit is None,
+        submittable=request.limit is None and benchmark.source.locked,
     )
 
 

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from harness.execution.environment import describe_environment
 from harness.execution.executor import Executor, UnitEnd
 from harness.execution.plan import Plan
@@ -94,7 +96,12 @@ def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
         if record.get("run", plan.id) != plan.id:
             raise IntegrityError(f"{plan.folder / JOURNAL} belongs to another run; remove the folder or use --fresh.")
         if "unit" in record:
-            end = UnitEnd(UnitResult.model_validate(record["unit"]), record["seconds"])
+            try:
+                end = UnitEnd(UnitResult.model_validate(record["unit"]), record["seconds"])
+            except (ValidationError, KeyError) as error:
+                raise IntegrityError(
+                    f"{plan.folder / JOURNAL} was written by another version of the harness; use --fresh."
+                ) from error
             done[end.result.unit] = end
     return {
         key: end

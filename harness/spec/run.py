@@ -25,7 +25,7 @@ class RunSpec(Document):
     device: str = "cpu"
     limit: int | None = Field(default=None, ge=1, description="at most so many samples of each set")
 
-    submittable: bool = Field(description="whether the run may enter a board; a limited one is a rehearsal")
+    submittable: bool = Field(description="no limit, and every file of the benchmark pinned: may enter a board")
 
     @model_validator(mode="after")
     def _limited_runs_are_rehearsals(self) -> RunSpec:

@@ -78,6 +78,11 @@ class ImageSource(Spec):
     def set_names(self) -> tuple[str, ...]:
         return tuple(each.id for each in self.sets)
 
+    @property
+    def locked(self) -> bool:
+        """Whether every file is pinned by its hash."""
+        return all(each.sha256 for each in (self.splits, *(model.weights for model in self.models)))
+
     @model_validator(mode="after")
     def _severities_have_strengths(self) -> ImageSource:
         for each in self.sets:
@@ -117,6 +122,11 @@ class FDShiftsSource(Spec):
     def set_names(self) -> tuple[str, ...]:
         return (*self.sets, *((self.train,) if self.train else ()))
 
+    @property
+    def locked(self) -> bool:
+        """The files of a folder are not pinned; each run records what it found."""
+        return False
+
 
 class TableSet(Spec):
     """Rows of a table: those whose set column has this name, or a half-open range."""
@@ -151,6 +161,11 @@ class TableSource(Spec):
     @property
     def set_names(self) -> tuple[str, ...]:
         return tuple(self.sets)
+
+    @property
+    def locked(self) -> bool:
+        """Whether every file is pinned by its hash."""
+        return all(model.table.sha256 for model in self.models)
 
 
 Source = Annotated[ImageSource | FDShiftsSource | TableSource, Field(discriminator="kind")]

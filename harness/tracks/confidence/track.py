@@ -93,6 +93,8 @@ class ConfidenceTrack:
         import numpy as np
 
         model, study = self.model(unit.model), self.study(unit.study)
+        if content_id(self.source.artefacts(model)) != unit.artefacts_hash:
+            raise IntegrityError(f"the files of {model.id} were changed after the run was planned; start it again.")
         if self.method.oracle:
             return {"confidence": (-self.outcomes.of(model, study).residual[self._rows(unit)]).astype(np.float32)}
         self._fit(unit, model, method)
@@ -100,8 +102,9 @@ class ConfidenceTrack:
         for name in study.sets:
             samples = self._samples(unit, model, name)
             answer = method.call("score", samples, seed=_seed(unit.seed, model.id, name))
-            parts.append(checked_confidence(answer, _count(samples)))
-        return {"confidence": np.concatenate(parts)}
+            parts.append(checked_confidence(answer, _count(samples), varied=False))
+        confidence = np.concatenate(parts)
+        return {"confidence": checked_confidence({"confidence": confidence}, len(confidence))}
 
     def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
         from harness.metrics.registry import METRICS
