@@ -66,7 +66,16 @@ def git_state() -> tuple[str | None, bool | None]:
     if not (checkout / ".git").exists():
         return None, None
     commit = _git(checkout, "rev-parse", "HEAD")
-    changes = _git(checkout, "status", "--porcelain", "--", "harness", "leaderboards", "datasets", "pyproject.toml")
+    changes = _git(
+        checkout,
+        "status",
+        "--porcelain",
+        "--",
+        "harness",
+        ":(glob)leaderboards/**/benchmark.toml",
+        "datasets",
+        "pyproject.toml",
+    )
     return commit, None if changes is None else bool(changes)
 
 
