@@ -67,7 +67,7 @@ def _evaluate(request: Any, *, as_json: bool) -> int:
         prepared = prepare(request)
         result = evaluate_prepared(prepared, listener, fresh=request.fresh)
         place = place_of(result, listener.scoring_board)
-        report = write_run_report(result, prepared.protocol)
+        report = write_run_report(result, prepared.protocol, place)
     if as_json:
         print_json_result(result, place)
     else:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boards.place import Place
 from harness.data.catalog import Protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
@@ -24,7 +25,7 @@ _MOST_POINTS = 200
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe & Ito, colour-blind safe
 
 
-def write_run_report(run: RunResult, protocol: Protocol) -> Path:
+def write_run_report(run: RunResult, protocol: Protocol, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
     from jinja2 import Environment, PackageLoader
 
@@ -35,22 +36,22 @@ def write_run_report(run: RunResult, protocol: Protocol) -> Path:
         failed=run.failed,
         metrics={row.metric: METRICS.get(row.metric) for row in document.summary},
         rows=_rows(run),
-        units=document.units,
+        places=() if isinstance(place, str) else place,
         curves=_drawn(_curves(run, protocol), protocol.benchmark),
     )
     write_text(run.folder / REPORT, page)
     return run.folder / REPORT
 
 
-def _rows(run: RunResult) -> dict[str, dict[str, str]]:
-    """study -> metric -> `value (low to high)`, scaled for display."""
-    rows: dict[str, dict[str, str]] = {}
+def _rows(run: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
+    """study -> metric -> (value, interval), scaled for display."""
+    rows: dict[str, dict[str, tuple[str, str]]] = {}
     for row in run.document.summary:
         scale = METRICS[row.metric].display_scale if row.metric in METRICS else 1.0
-        text = "undefined" if row.value is None else f"{row.value * scale:.4g}"
+        text, span = "–" if row.value is None else f"{row.value * scale:.4g}", ""
         if row.value is not None and row.low is not None and row.high is not None:
-            text = f"{row.value * scale:.4g} ({row.low * scale:.4g} to {row.high * scale:.4g})"
-        rows.setdefault(row.study, {})[row.metric] = text
+            span = f"{row.low * scale:.4g} to {row.high * scale:.4g}"
+        rows.setdefault(row.study, {})[row.metric] = (text, span)
     return rows
 
 
