@@ -71,7 +71,7 @@ def score_method(protocol: Protocol, track: ConfidenceTrack, answered: Mapping[U
 
     metric = METRICS[protocol.benchmark.primary]
     judged = {unit: track.judge(unit, outputs) for unit, outputs in answered.items()}
-    grouped = group_scores(track, study_scores(track, [metric], judged)[metric.id])
+    grouped = group_scores(protocol.benchmark, study_scores(protocol.benchmark, [metric], judged)[metric.id])
     values, replicates = dict(grouped.values), dict(grouped.replicates)
     if len(values) == len(columns_of(protocol)) - 1:
         values[MEAN] = float(np.mean(list(values.values())))

@@ -19,12 +19,26 @@ from harness.storage import content_id
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.spec.benchmark import ConfidenceBenchmark
     from harness.spec.run import Unit
-    from harness.tracks.base import Outputs
-    from harness.tracks.confidence.track import ConfidenceTrack, Judged
 
 FAILURE_RATE = "failure_rate"
 """Not a score of the method but the frame it is read in: scores at other failure rates are not comparable."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Confidences of one unit beside what they should have told apart; only samples that count.
+
+    confidence, residual, labels: (m,). keep (n,): which of the study's n samples these m are. stratum (n,):
+    position of each sample's set within the study.
+    """
+
+    confidence: np.ndarray
+    residual: np.ndarray
+    labels: np.ndarray
+    keep: np.ndarray
+    stratum: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -56,19 +70,18 @@ def failure_rate(judged: Judged) -> Record:
     return Record(metric=FAILURE_RATE, value=float(judged.residual.mean()), n=count)
 
 
-def summarize(track: ConfidenceTrack, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
+def summarize(benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged]) -> tuple[Summary, ...]:
     """Every metric of every study over its seeds, and of every group of studies over its members."""
-    judged = {unit: track.judge(unit, outputs) for unit, outputs in answered.items()}
-    metrics = [METRICS[name] for name in track.benchmark.metrics]
-    rows = _failure_rates(track, judged)
-    for name, scores in study_scores(track, metrics, judged).items():
-        rows += _summaries(track, name, scores, judged)
-    order = {name: position for position, name in enumerate(_names(track))}
+    metrics = [METRICS[name] for name in benchmark.metrics]
+    rows = _failure_rates(benchmark, judged)
+    for name, scores in study_scores(benchmark, metrics, judged).items():
+        rows += _summaries(benchmark, name, scores, judged)
+    order = {name: position for position, name in enumerate(_names(benchmark))}
     return tuple(sorted(rows, key=lambda row: order[row.study]))
 
 
 def study_scores(
-    track: ConfidenceTrack, metrics: Sequence[MetricInfo], judged: Mapping[Unit, Judged]
+    benchmark: ConfidenceBenchmark, metrics: Sequence[MetricInfo], judged: Mapping[Unit, Judged]
 ) -> dict[str, Scores]:
     """Metric -> scores of each study: the mean over its seeds.
 
@@ -77,28 +90,28 @@ def study_scores(
     import numpy as np
 
     scores = {metric.id: Scores({}, {}) for metric in metrics}
-    for study in track.benchmark.studies:
+    for study in benchmark.studies:
         # In the order of their seeds, so that all methods, whatever their models, share the draws.
         units = sorted((u for u in judged if u.study == study.id), key=lambda u: (u.model_seed, u.model))
         members = [judged[unit] for unit in units]
         records = [{metric.id: measure(metric, each).value for metric in metrics} for each in members]
         defined = [m for m in metrics if records and all(record[m.id] is not None for record in records)]
-        over_seeds = [_replicates(track, defined, study.id, each) for each in members]
+        over_seeds = [_replicates(benchmark, defined, study.id, each) for each in members]
         for metric in defined:
-            drawn = _seed_draws(track, len(members)).T
+            drawn = _seed_draws(benchmark, len(members)).T
             stacked = np.stack([each[metric.id] for each in over_seeds])
             scores[metric.id].values[study.id] = float(np.mean([record[metric.id] for record in records]))
             scores[metric.id].replicates[study.id] = np.take_along_axis(stacked, drawn, axis=0).mean(axis=0)
     return scores
 
 
-def group_scores(track: ConfidenceTrack, scores: Scores) -> Scores:
+def group_scores(benchmark: ConfidenceBenchmark, scores: Scores) -> Scores:
     """The same for each group of studies: the mean over its members. Groups with a missing member are left out."""
     import numpy as np
 
     grouped = Scores({}, {})
-    for group in _groups(track):
-        members = [study.id for study in track.benchmark.studies if study.group == group]
+    for group in _groups(benchmark):
+        members = [study.id for study in benchmark.studies if study.group == group]
         if all(member in scores.values for member in members):
             grouped.values[group] = float(np.mean([scores.values[member] for member in members]))
             grouped.replicates[group] = np.mean([scores.replicates[member] for member in members], axis=0)
@@ -113,12 +126,14 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _summaries(track: ConfidenceTrack, metric: str, scores: Scores, judged: Mapping[Unit, Judged]) -> Iterator[Summary]:
-    grouped = group_scores(track, scores)
+def _summaries(
+    benchmark: ConfidenceBenchmark, metric: str, scores: Scores, judged: Mapping[Unit, Judged]
+) -> Iterator[Summary]:
+    grouped = group_scores(benchmark, scores)
     values = {**grouped.values, **scores.values}
     replicates = {**grouped.replicates, **scores.replicates}
-    for name in _names(track):
-        count, seeds = _extent(track, name, judged)
+    for name in _names(benchmark):
+        count, seeds = _extent(benchmark, name, judged)
         if not count:
             continue
         if name in values:
@@ -128,27 +143,27 @@ def _summaries(track: ConfidenceTrack, metric: str, scores: Scores, judged: Mapp
             yield Summary(study=name, metric=metric, value=None, n=count, seeds=seeds, status="undefined")
 
 
-def _failure_rates(track: ConfidenceTrack, judged: Mapping[Unit, Judged]) -> list[Summary]:
+def _failure_rates(benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged]) -> list[Summary]:
     """Failure rate of every study and group, mean over units; a fact, so without an interval."""
     import numpy as np
 
     rows = []
-    for name in _names(track):
-        rates = [failure_rate(judged[unit]).value for unit in _members(track, name, judged)]
+    for name in _names(benchmark):
+        rates = [failure_rate(judged[unit]).value for unit in _members(benchmark, name, judged)]
         known = [rate for rate in rates if rate is not None]
         if known:
-            count, seeds = _extent(track, name, judged)
+            count, seeds = _extent(benchmark, name, judged)
             rows.append(Summary(study=name, metric=FAILURE_RATE, value=float(np.mean(known)), n=count, seeds=seeds))
     return rows
 
 
 def _replicates(
-    track: ConfidenceTrack, metrics: Sequence[MetricInfo], study: str, judged: Judged
+    benchmark: ConfidenceBenchmark, metrics: Sequence[MetricInfo], study: str, judged: Judged
 ) -> dict[str, np.ndarray]:
     """Metric -> values (b,) under the study's resamples, of which only the counted samples are looked at."""
     import numpy as np
 
-    settings = track.benchmark.bootstrap
+    settings = benchmark.bootstrap
     seed = int(content_id([settings.seed, study])[:8], 16)
     weights = _weights(settings.replicates, seed, tuple(np.bincount(judged.stratum).tolist()))[:, judged.keep]
     functions = {metric.id: metric.function for metric in metrics}
@@ -163,33 +178,34 @@ def _weights(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray:
     return bootstrap_weights(int(sum(sizes)), replicates, seed, strata=strata)
 
 
-def _seed_draws(track: ConfidenceTrack, seeds: int) -> np.ndarray:
+def _seed_draws(benchmark: ConfidenceBenchmark, seeds: int) -> np.ndarray:
     """Which seeds each replicate takes, (b, seeds), shared by all studies and methods."""
     import numpy as np
 
-    settings = track.benchmark.bootstrap
+    settings = benchmark.bootstrap
     rng = np.random.default_rng([settings.seed, seeds])
     return rng.integers(seeds, size=(settings.replicates, seeds))
 
 
-def _groups(track: ConfidenceTrack) -> list[str]:
-    return list(dict.fromkeys(study.group for study in track.benchmark.studies))
+def _groups(benchmark: ConfidenceBenchmark) -> list[str]:
+    return list(dict.fromkeys(study.group for study in benchmark.studies))
 
 
-def _names(track: ConfidenceTrack) -> list[str]:
+def _names(benchmark: ConfidenceBenchmark) -> list[str]:
     """Every study, each after the first mention of its group."""
-    names = [name for study in track.benchmark.studies for name in (study.group, study.id)]
+    names = [name for study in benchmark.studies for name in (study.group, study.id)]
     return list(dict.fromkeys(names))
 
 
-def _members(track: ConfidenceTrack, name: str, judged: Mapping[Unit, Judged]) -> list[Unit]:
+def _members(benchmark: ConfidenceBenchmark, name: str, judged: Mapping[Unit, Judged]) -> list[Unit]:
     """Units of a study or group."""
-    return [unit for unit in judged if name in (unit.study, track.study(unit.study).group)]
+    studies = {study.id for study in benchmark.studies if name in (study.id, study.group)}
+    return [unit for unit in judged if unit.study in studies]
 
 
-def _extent(track: ConfidenceTrack, name: str, judged: Mapping[Unit, Judged]) -> tuple[int, int]:
+def _extent(benchmark: ConfidenceBenchmark, name: str, judged: Mapping[Unit, Judged]) -> tuple[int, int]:
     """Counted samples and models of a study or group."""
-    members = _members(track, name, judged)
+    members = _members(benchmark, name, judged)
     return sum(len(judged[unit].residual) for unit in members), len({unit.model for unit in members})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,21 +23,9 @@ from harness.tracks.confidence.sources import OutputSource, SampleSet, open_sour
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.tracks.confidence.scoring import Judged
+
 _LEAST_AGREEMENT = 0.99
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Confidences of one unit beside what they should have told apart; only samples that count.
-
-    confidence, residual, labels: (m,). keep (n,): which of the study's n samples these m are.
-    """
-
-    confidence: np.ndarray
-    residual: np.ndarray
-    labels: np.ndarray
-    keep: np.ndarray
-    stratum: np.ndarray
 
 
 class ConfidenceTrack:
@@ -116,10 +103,12 @@ class ConfidenceTrack:
     def summarize(self, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
         from harness.tracks.confidence.scoring import summarize
 
-        return summarize(self, answered)
+        return summarize(self.benchmark, {unit: self.judge(unit, outputs) for unit, outputs in answered.items()})
 
     def judge(self, unit: Unit, outputs: Outputs) -> Judged:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
+        from harness.tracks.confidence.scoring import Judged
+
         outcomes, rows = self.outcomes.of(self.model(unit.model), self.study(unit.study)), self._rows(unit)
         try:
             confidence = checked_confidence(outputs, len(rows), varied=False)

@@ -13,7 +13,7 @@ from harness.metrics import METRICS, augrc
 from harness.spec.method import MethodSpec
 from harness.spec.run import Unit
 from harness.tracks.base import Outputs
-from harness.tracks.confidence.scoring import measure, study_scores, summarize
+from harness.tracks.confidence.scoring import measure, study_scores
 from harness.tracks.confidence.track import ConfidenceTrack
 from tests.boards.support import MODELS, write_checkout, wrong
 
@@ -48,7 +48,7 @@ def answered(protocol: Protocol, quality: float, seed: int = 0) -> tuple[Confide
 
 def test_a_summary_is_the_mean_over_seeds_with_an_interval_around_it(protocol: Protocol) -> None:
     track, outputs = answered(protocol, 1.0)
-    rows = {(row.study, row.metric): row for row in summarize(track, outputs)}
+    rows = {(row.study, row.metric): row for row in track.summarize(outputs)}
     shift = [
         augrc(out["confidence"], wrong(protocol, u.model, "shift")) for u, out in outputs.items() if u.study == "shift"
     ]
@@ -68,7 +68,7 @@ def test_calibration_is_undefined_for_scores_that_are_no_probabilities(protocol:
     unit = next(iter(outputs))
     record = measure(METRICS["ece"], track.judge(unit, outputs[unit]))
     assert (record.value, record.status) == (None, "undefined")
-    assert {row.status for row in summarize(track, outputs) if row.metric == "ece"} == {"undefined"}
+    assert {row.status for row in track.summarize(outputs) if row.metric == "ece"} == {"undefined"}
 
 
 def test_all_methods_share_the_draws(protocol: Protocol) -> None:
@@ -77,7 +77,7 @@ def test_all_methods_share_the_draws(protocol: Protocol) -> None:
     other = {unit: {"confidence": np.exp(out["confidence"])} for unit, out in outputs.items()}
     metric = [METRICS["augrc"]]
     one, two = (
-        study_scores(track, metric, {unit: track.judge(unit, out) for unit, out in answers.items()})["augrc"]
+        study_scores(track.benchmark, metric, {unit: track.judge(unit, out) for unit, out in answers.items()})["augrc"]
         for answers in (outputs, other)
     )
     for study in one.replicates:
@@ -89,7 +89,7 @@ def test_intervals_cover_the_spread_of_new_samples(protocol: Protocol) -> None:
     track, outputs = answered(protocol, 1.5)
     single = {unit: out for unit, out in outputs.items() if (unit.model, unit.study) == ("one", "shift")}
     judged = {unit: track.judge(unit, out) for unit, out in single.items()}
-    spread = study_scores(track, [METRICS["augrc"]], judged)["augrc"].replicates["shift"].std()
+    spread = study_scores(track.benchmark, [METRICS["augrc"]], judged)["augrc"].replicates["shift"].std()
     rng = np.random.default_rng(1)
     rate = wrong(protocol, "one", "shift").mean()
     fresh = []
@@ -108,7 +108,7 @@ def test_seeds_are_resampled_too(protocol: Protocol) -> None:
         unit: {"confidence": (sign * truth[unit] + 1e-3 * np.arange(300)).astype(np.float32)}
         for unit, sign in zip(units, (-10, 10), strict=True)
     }
-    row = next(row for row in summarize(track, answers) if (row.study, row.metric) == ("iid", "augrc"))
+    row = next(row for row in track.summarize(answers) if (row.study, row.metric) == ("iid", "augrc"))
     best, worst = (augrc(answers[unit]["confidence"], truth[unit]) for unit in units)
     assert row.low == pytest.approx(best, abs=0.02)
     assert row.high == pytest.approx(worst, abs=0.03)
@@ -117,7 +117,7 @@ def test_seeds_are_resampled_too(protocol: Protocol) -> None:
 def test_a_group_with_a_missing_study_has_no_score(protocol: Protocol) -> None:
     track, outputs = answered(protocol, 1.0)
     partial = {unit: out for unit, out in outputs.items() if unit.study == "iid"}
-    rows = {(row.study, row.metric): row for row in summarize(track, partial)}
+    rows = {(row.study, row.metric): row for row in track.summarize(partial)}
     assert rows["iid", "augrc"].value is not None
     assert ("shift", "augrc") not in rows
     assert rows["both", "augrc"].status == "undefined"
@@ -125,7 +125,7 @@ def test_a_group_with_a_missing_study_has_no_score(protocol: Protocol) -> None:
 
 def test_the_order_of_units_changes_nothing(protocol: Protocol) -> None:
     track, outputs = answered(protocol, 1.0)
-    assert summarize(track, dict(reversed(outputs.items()))) == summarize(track, outputs)
+    assert track.summarize(dict(reversed(outputs.items()))) == track.summarize(outputs)
 
 
 def test_stored_answers_that_do_not_fit_are_refused(protocol: Protocol) -> None:
