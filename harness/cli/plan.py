@@ -9,6 +9,9 @@ import typer
 
 from harness.cli import options
 
+# Measured on two laptop-class cores with the embedded benchmark: a rough guide, not a promise.
+_SECONDS_TO_START, _SECONDS_A_SET, _SECONDS_A_UNIT = 4.0, 0.6, 0.1
+
 
 def plan(
     method: Annotated[Optional[str], typer.Argument(help="as for evaluate; default: the baseline msr")] = None,  # noqa: UP045
@@ -37,6 +40,7 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
 
     units = prepared.plan.units
     cold = prepared.track.uncomputed()
+    seconds = _SECONDS_TO_START + (_SECONDS_A_SET * cold + _SECONDS_A_UNIT * len(units)) / prepared.workers
     if as_json:
         shown = {
             "run": prepared.plan.id,
@@ -45,6 +49,7 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
             "units": {key: unit.canonical() for key, unit in units.items()},
             "outputs_to_compute": cold,
             "bytes_to_fetch": 0,
+            "seconds_estimated": round(seconds),
         }
         print(json.dumps(shown, indent=2))
         return
@@ -57,4 +62,5 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
     console.print(table)
     state = f"{cold} sets of model outputs are to be computed first" if cold else "model outputs are cached"
     console.print(f"{len(units)} units, {prepared.workers} unit processes; nothing to download; {state}.")
+    console.print(f"About {seconds:.0f} s on a laptop, and what the method itself takes.")
     console.print(f"Run folder: {prepared.plan.folder}", markup=False, soft_wrap=True)
