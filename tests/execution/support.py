@@ -171,7 +171,7 @@ def alive(processes):
     return found
 
 
-def soon(condition, seconds=3.0):
+def soon(condition, seconds=15.0):
     """Whether something comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -162,7 +162,7 @@ def test_silence_ends_at_the_deadline(ends, part):
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         ends[1].receive(started + 0.2)
-    assert 0.2 <= time.monotonic() - started < 2
+    assert 0.2 <= time.monotonic() - started < 10
 
 
 def test_a_reader_that_reads_nothing_ends_at_the_deadline(ends):

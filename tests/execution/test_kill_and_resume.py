@@ -25,7 +25,10 @@ KILLS_BEFORE_THE_END = 5
 
 @dataclass(frozen=True)
 class Campaign:
-    """A kind of run, how often it is killed, and at how many stages of it at least."""
+    """A kind of run, how often it is killed at least, and at how many stages of it.
+
+    Where kills fall is a matter of the machine's speed, so a campaign goes on until it has seen its stages.
+    """
 
     behaviours: dict
     method: str | None
@@ -36,7 +39,7 @@ class Campaign:
 
 CAMPAIGNS = {
     "one worker": Campaign(SLOW, None, 1, 10, 2),
-    "two workers": Campaign(SLOW, None, 2, 5, 2),
+    "two workers": Campaign(SLOW, None, 2, 5, 1),
     "units only": Campaign(STUDIES, "oracle", 1, 35, 3),  # no user code: most instants fall on storing and sealing
 }
 
@@ -47,7 +50,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_uninterrupted(tmp_path, name
     whole, seconds = uninterrupted(tmp_path / "whole", campaign)
     rng = random.Random(name)
     kills, attempt, states = 0, 0, set()
-    while kills < campaign.kills:
+    while kills < campaign.kills or (len(states) < campaign.stages and kills < 3 * campaign.kills):
         asked = wanted(tmp_path / f"run{attempt}", campaign)
         folder = prepare(asked).plan.folder
         for _ in range(KILLS_BEFORE_THE_END):
@@ -109,7 +112,7 @@ def killed(asked, delay):
     process.kill()
     _, errors = process.communicate()
     assert process.returncode in (0, -signal.SIGKILL), errors.decode()
-    assert soon(lambda: not alive(below), 2), "a process outlived the run"
+    assert soon(lambda: not alive(below), 10), "a process outlived the run"
     return process.returncode == -signal.SIGKILL
 
 

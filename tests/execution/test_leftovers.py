@@ -79,7 +79,7 @@ def test_a_killed_run_leaves_no_process_and_its_folder_is_cleared_by_the_next(tm
     assert len(ours) == 2, "a unit process and a worker"
     process.kill()
     process.communicate()
-    assert soon(lambda: not alive(ours), 2)
+    assert soon(lambda: not alive(ours), 10)
     assert len(list(temporary.iterdir())) == 1
     done = start_evaluation(request_one(tmp_path / "next", HONEST), temporary)
     _, errors = done.communicate(timeout=60)
