@@ -1,0 +1,24 @@
+"""Long tables of scores in, tables of ranks with their uncertainty out. Knows no track.
+
+`criterion_ranks` and `metric_ranks` read scores; `kendall_w`, `metric_tau`, `consensus`, `random_agreement` and
+`pairwise_tests` read the table of `metric_ranks`; `stability` repeats the ranking without a part of the scores.
+"""
+
+from harness.ranking.agreement import kendall_w, metric_tau
+from harness.ranking.consensus import consensus
+from harness.ranking.criteria import criterion_ranks, metric_ranks
+from harness.ranking.significance import pairwise_tests, random_agreement
+from harness.ranking.stability import stability
+from harness.ranking.uncertainty import rank_with_uncertainty
+
+__all__ = [
+    "consensus",
+    "criterion_ranks",
+    "kendall_w",
+    "metric_ranks",
+    "metric_tau",
+    "pairwise_tests",
+    "random_agreement",
+    "rank_with_uncertainty",
+    "stability",
+]

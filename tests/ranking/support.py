@@ -48,7 +48,7 @@ def brute_force(frame, pool):
             low, high = (percentile([r["value"] for r in here if r["method"] in pool], q) for q in (25, 975))
             for method in {r["method"] for r in here}:
                 clipped = [min(max(Fraction(r["value"]), low), high) for r in here if r["method"] == method]
-                scaled = [(value - low) / (high - low) if high > low else Fraction(0) for value in clipped]
+                scaled = [(value - low) / (high - low) if high > low else Fraction(1, 2) for value in clipped]
                 scores.setdefault(method, []).append(median(scaled))
         mean = {method: sum(values) / len(values) for method, values in scores.items()}
         criterion, direction = METRICS[metric]

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.ranking import criterion_ranks, metric_ranks
@@ -33,6 +33,7 @@ def resampled(frame, weights, column):
     return pd.concat(parts)
 
 
+@settings(max_examples=40, deadline=None)
 @given(score_tables())
 def test_mean_and_spread_agree_with_exact_arithmetic(frame):
     table = by_name(ranked(frame))
@@ -79,6 +80,15 @@ def test_weighted_order_statistics_are_those_of_the_resample(rows, n, seed):
         np.testing.assert_allclose(np.mean(medians(values, weights), axis=0)[:, column], np.median(resample, axis=1))
 
 
+def test_the_bound_on_memory_changes_nothing(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(3, 8))
+    (weights,) = paired_weights([tuple(range(8))], 50, 0).values()
+    whole = percentiles(values, weights, (2.5, 97.5))
+    monkeypatch.setattr("harness.ranking.resampling._ENTRIES", 7 * values.size)
+    np.testing.assert_array_equal(percentiles(values, weights, (2.5, 97.5)), whole)
+
+
+@settings(max_examples=40, deadline=None)
 @given(score_tables(), st.randoms())
 def test_order_of_rows_changes_nothing(frame, random):
     rows = list(frame.index)
@@ -87,6 +97,7 @@ def test_order_of_rows_changes_nothing(frame, random):
     pd.testing.assert_frame_equal(ranked(shuffled), ranked(frame), check_exact=True)
 
 
+@settings(max_examples=40, deadline=None)
 @given(score_tables(), st.permutations("abcdefgh"))
 def test_names_of_methods_are_only_names(frame, names):
     renaming = dict(zip("abcdefgh", names, strict=True))
@@ -97,12 +108,14 @@ def test_names_of_methods_are_only_names(frame, names):
     pd.testing.assert_frame_equal(by_name(before)[columns], by_name(after)[columns], check_exact=True)
 
 
+@settings(max_examples=40, deadline=None)
 @given(score_tables(), st.sampled_from([0.5, 4.0, 1024.0]), st.integers(-5, 5))
 def test_units_of_a_metric_change_nothing(frame, scale, shift):
     changed = frame.assign(value=frame["value"].where(frame["metric"] != "k1", frame["value"] * scale + shift))
     pd.testing.assert_frame_equal(ranked(changed), ranked(frame))
 
 
+@settings(max_examples=40, deadline=None)
 @given(score_tables())
 def test_direction_is_a_sign(frame):
     turned = frame.assign(
@@ -111,7 +124,8 @@ def test_direction_is_a_sign(frame):
     pd.testing.assert_frame_equal(ranked(turned), ranked(frame))
 
 
-@given(score_tables(), st.data())
+@settings(max_examples=40, deadline=None)
+@given(score_tables(min_methods=2), st.data())
 def test_an_incomplete_method_is_last_and_moves_nobody(frame, data):
     before = ranked(frame)
     newcomer = frame[frame["method"] == frame["method"].iloc[-1]].assign(
@@ -119,6 +133,7 @@ def test_an_incomplete_method_is_last_and_moves_nobody(frame, data):
     )
     gaps = data.draw(st.sets(st.sampled_from(range(len(newcomer))), min_size=1))
     status = data.draw(st.sampled_from(["failed", "timeout", "absent"]))
+    assume(len(gaps) < len(newcomer))
     broken = newcomer.index[sorted(gaps)]
     owed = newcomer.loc[broken, "criterion"].value_counts()
     newcomer.loc[broken, "value"] = np.nan
@@ -133,9 +148,10 @@ def test_an_incomplete_method_is_last_and_moves_nobody(frame, data):
             pd.testing.assert_frame_equal(of.iloc[:-1].reset_index(drop=True), old, check_dtype=False)
 
 
+@settings(max_examples=40, deadline=None)
 @given(score_tables(min_methods=3), st.integers(1, 2))
 def test_newcomers_move_nobody(frame, size):
-    reference = sorted(frame["method"].unique())[:size]
+    reference = sorted(frame["method"].unique())[-size:]  # never the one that is exempt
     alone = by_name(ranked(frame[frame["method"].isin(reference)]))
     joined = by_name(ranked(frame, reference=reference))
     pd.testing.assert_frame_equal(joined.loc[alone.index], alone)
@@ -158,9 +174,14 @@ def test_observations_and_metrics_that_no_reference_method_has_are_not_compared(
 
 def test_a_newcomer_that_only_applies_where_no_complete_reference_does_is_unranked():
     frame = pd.DataFrame(
-        [row("a", ("m1", "d"), "k1", "x", 1), row("a", ("m2", "d"), "k1", "x", None, "not-applicable")]
-        + [row("b", ("m1", "d"), "k1", "x", None, "failed"), row("b", ("m2", "d"), "k1", "x", 3)]
-        + [row("new", ("m1", "d"), "k1", "x", None, "not-applicable"), row("new", ("m2", "d"), "k1", "x", 9)]
+        [
+            row("a", ("m1", "d"), "k1", "x", 1),
+            row("a", ("m2", "d"), "k1", "x", None, "not-applicable"),
+            row("b", ("m1", "d"), "k1", "x", None, "failed"),
+            row("b", ("m2", "d"), "k1", "x", 3),
+            row("new", ("m1", "d"), "k1", "x", None, "not-applicable"),
+            row("new", ("m2", "d"), "k1", "x", 9),
+        ]
     )
     table = ranked(frame, reference=["a", "b"]).set_index("method")
     assert table["mean_rank"].dropna().to_dict() == {"a": 1.0}
