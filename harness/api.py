@@ -19,8 +19,11 @@ def evaluate(method: str | Path | Any, benchmark: str | None = None, **options: 
     method: what the command line takes (file, `file.py:name`, `package/name`, a baseline's name), or a
         decorated function or class that is defined at the top level of a file.
     benchmark: `id`, `id@version` or the path of a `.toml`; by default the embedded one.
-    options: out, limit, seed, device, workers, seconds, gibibytes, fresh; see
-        `harness.execution.evaluate.Request`.
+    options, as on the command line: out (folder for runs), limit (samples of each set), seed, device
+        ("auto", "cpu", "cuda"), workers, timeout (seconds a call), memory (GiB), fresh (start over).
+
+    In a script that also defines the method, call it under `if __name__ == "__main__":`, because the
+    method's process imports that file.
 
     Raises UsageError with one sentence for a mistake to mend. Units that fail are part of the result.
     """

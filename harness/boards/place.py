@@ -11,12 +11,15 @@ from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
 from harness.metrics.registry import METRICS
+from harness.spec.method import MethodSpec
+from harness.tracks.confidence.scoring import interval
 
 
 @dataclass(frozen=True)
 class Place:
-    """One column: rank among `of` methods, its 95 % interval, and neighbours that cannot be told apart."""
+    """One column: rank among `of` methods, its 95 % interval, and methods that cannot be told apart from it."""
 
+    metric: str
     column: str
     value: float
     rank: int
@@ -42,13 +45,16 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
     units = plan_units(protocol, track, spec.method, PlanRequest(run.folder, spec.seed, spec.device, spec.limit))
     answered = {units[key]: outputs for key, outputs in run.outputs().items()}
     own = score_method(protocol, track, answered, len(units))
-    others = [each for each in read_standings(protocol, progress).scores if each.method.name != spec.method.name]
+    others = [each for each in read_standings(protocol, progress).scores if not _same(each.method, spec.method)]
     if not others:
         return "the board is empty"
-    everyone = (*others, replace(own, method=own.method.model_copy(update={"reference": False})))
-    lower_is_better = METRICS[protocol.benchmark.primary].lower_is_better
+    taken = spec.method.name in {each.method.name for each in others}
+    name = f"{spec.method.name} (this run)" if taken else spec.method.name
+    own = replace(own, method=own.method.model_copy(update={"reference": False, "name": name}))
+    everyone = (*others, own)
+    metric = METRICS[protocol.benchmark.primary]
     return tuple(
-        _place(own, column, rank_column(everyone, column, lower_is_better))
+        _place(own, metric.id, column, rank_column(everyone, column, metric.lower_is_better), others)
         for column in columns_of(protocol)
         if column in own.values
     )
@@ -59,15 +65,29 @@ def overall(places: tuple[Place, ...]) -> Place:
     return next(place for place in places if place.column == MEAN)
 
 
-def _place(own: Scores, column: str, ranks: Mapping[str, Mapping[str, int]]) -> Place:
-    name = own.method.name
-    mine = ranks[name]
+def _same(submitted: MethodSpec, mine: MethodSpec) -> bool:
+    """Whether a submission is an earlier state of the method at hand, so that it is not compared with itself."""
+    return submitted.name == mine.name and submitted.origin == mine.origin
+
+
+def _place(
+    own: Scores, metric: str, column: str, ranks: Mapping[str, Mapping[str, int]], others: list[Scores]
+) -> Place:
+    mine = ranks[own.method.name]
+    tied = {each.method.name for each in others if _inseparable(own, each, column)}
     return Place(
+        metric=metric,
         column=column,
         value=own.values[column],
         rank=mine["rank"],
         rank_low=mine["rank_low"],
         rank_high=mine["rank_high"],
         of=len(ranks),
-        tied_with=tuple(other for other in ranks if other != name and ranks[other]["group"] == mine["group"]),
+        tied_with=tuple(name for name in ranks if name in tied),
     )
+
+
+def _inseparable(one: Scores, other: Scores, column: str) -> bool:
+    """Whether the 95 % interval of the paired difference contains 0."""
+    low, high = interval(one.replicates[column] - other.replicates[column])
+    return low <= 0.0 <= high

@@ -17,6 +17,8 @@ def check(
 
     Example: harness check my_method.py
     """
+    from shlex import quote
+
     from rich.console import Console
 
     from harness.execution.evaluate import check_method, resolve_device
@@ -34,5 +36,5 @@ def check(
             passed = False
     console.print("  labels of test data are never given to a method", style="dim")
     if passed:
-        console.print(f"Next: harness evaluate {method}", markup=False)
+        console.print(f"Next: harness evaluate {quote(method)}", markup=False)
     raise typer.Exit(0 if passed else 1)

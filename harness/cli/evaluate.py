@@ -43,8 +43,8 @@ def evaluate(
         seed=seed,
         device=device,
         workers=workers,
-        seconds=timeout,
-        gibibytes=memory,
+        timeout=timeout,
+        memory=memory,
         fresh=fresh,
     )
     if dry_run:
@@ -72,11 +72,12 @@ def _evaluate(request: Any, *, as_json: bool) -> int:
         print_json_result(result, place)
     else:
         print_result(result, place, report)
-    return 1 if result.failed else 0
+    scored = any(unit.status == "ok" for unit in result.document.units)
+    return 1 if result.failed or not scored else 0
 
 
 def go_offline() -> None:
     """Tell the libraries that could reach for the network not to."""
     import os
 
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HARNESS_OFFLINE": "1"}
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}

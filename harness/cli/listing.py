@@ -36,8 +36,8 @@ def listing(
         print(dumps(rows, indent=2))
         return
     table = Table(title=kind.value)
-    for heading in rows[0] if rows else ("nothing",):
-        table.add_column(heading)
+    for position, heading in enumerate(rows[0] if rows else ("nothing",)):
+        table.add_column(heading, no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*row.values())
     Console(highlight=False).print(table)

@@ -21,6 +21,7 @@ class BarObserver(Observer):
 
     def __init__(self, progress: Progress, console: Console, first: str) -> None:
         self._progress, self._console = progress, console
+        self._said: set[str] = set()
         self._task: TaskID = progress.add_task(first, total=None)
 
     def checked(self, check: Check) -> None:
@@ -33,7 +34,8 @@ class BarObserver(Observer):
         self._progress.update(self._task, description="running units", total=total, completed=done)
 
     def finished(self, end: UnitEnd) -> None:
-        if end.result.status not in ("ok", "not-applicable"):
+        if end.result.status not in ("ok", "not-applicable") and end.result.reason not in self._said:
+            self._said.add(end.result.reason)
             self._console.print(f"  [red]✗[/] {end.result.study} · {end.result.model}: ", end="")
             self._console.print(f"{end.result.status}: {end.result.reason}", markup=False)
         self._progress.advance(self._task)

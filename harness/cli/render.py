@@ -11,10 +11,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from harness.execution.run_result import OVER_SEEDS, RunResult
+from harness.execution.run_result import RunResult
 from harness.metrics.registry import METRICS
 from harness.spec.board import Board
-from harness.spec.result import Summary
+from harness.spec.result import Summary, UnitResult
 
 if TYPE_CHECKING:
     from harness.boards.place import Place
@@ -35,14 +35,12 @@ _PERCENT = {
 def print_result(result: RunResult, place: tuple[Place, ...] | str, report: Path | None = None) -> None:
     """Study × metric with intervals, the place, what failed, and what to do next."""
     console = Console(highlight=False)
-    console.print(_score_table(result))
-    _print_place(console, place)
-    for unit in result.failed:
-        console.print(f"[red]✗[/] {unit.study} · {unit.model}: ", end="")
-        console.print(f"{unit.status}: {unit.reason}", markup=False)
-    unserved = [unit for unit in result.document.units if unit.status == "not-applicable"]
-    if unserved:
-        console.print(f"{len(unserved)} units do not apply: {unserved[0].reason}", markup=False)
+    if any(unit.status == "ok" for unit in result.document.units):
+        console.print(_score_table(result))
+        _print_place(console, place)
+    else:
+        console.print("No unit has scores.")
+    _print_reasons(console, result)
     console.print(f"\nRun:    {result.folder}", markup=False, soft_wrap=True)
     if report is not None:
         console.print(f"Report: {report}", markup=False, soft_wrap=True)
@@ -84,7 +82,7 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     arrow = "↓" if board.lower_is_better else "↑"
     table = Table(title=f"{benchmark.title} ({board.benchmark}): {board.metric.upper()} × {board.scale:g} {arrow}")
     table.add_column("rank", justify="right")
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for column in board.columns:
         table.add_column(column, justify="right")
     for row in sorted(board.rows, key=lambda row: row.reference):
@@ -100,10 +98,10 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
 def _score_table(result: RunResult) -> Table:
     """One column per group of studies (severities are averaged), one row per metric: fits 80 characters."""
     document = result.document
-    rows: dict[str, dict[str, Summary]] = {}
+    columns: dict[str, dict[str, Summary]] = {}
     for row in document.summary:
-        rows.setdefault(row.study, {})[row.metric] = row
-    studies = _groups_first(list(rows))
+        if row.part_of is None:
+            columns.setdefault(row.study, {})[row.metric] = row
     table = Table(
         title=f"{document.spec.method.name} {document.spec.method.version} on {document.spec.benchmark}",
         caption="mean over seeds; 95 % interval over test samples and seeds\nareas × 1000, the rest in %",
@@ -111,19 +109,28 @@ def _score_table(result: RunResult) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("")
-    for study in studies:
+    for study in columns:
         table.add_column(study, justify="right")
-    extents = [next(iter(rows[study].values())) for study in studies]
-    table.add_row("samples", *(str(row.n // row.seeds) for row in extents))
+    extents = [next(iter(cells.values())) for cells in columns.values()]
+    table.add_row("samples", *(str(row.n // max(row.seeds, 1)) for row in extents))
     for name in dict.fromkeys(row.metric for row in document.summary):
-        cells = [rows[study].get(name) for study in studies]
+        cells = [column.get(name) for column in columns.values()]
         table.add_row(_heading(name), *("–" if cell is None else _cell(cell) for cell in cells))
     return table
 
 
-def _groups_first(studies: list[str]) -> list[str]:
-    """Leave out `corruption-3` where the mean over all of `corruption` is a column of its own."""
-    return [study for study in studies if study.rpartition("-")[0] not in studies]
+def _print_reasons(console: Console, result: RunResult) -> None:
+    """Why units have no scores; a reason that many share is said once."""
+    reasons: dict[tuple[str, str], list[UnitResult]] = {}
+    for unit in result.document.units:
+        if unit.status != "ok":
+            reasons.setdefault((unit.status, unit.reason), []).append(unit)
+    for (status, reason), units in reasons.items():
+        where = f"{units[0].study} · {units[0].model}"
+        if len(units) > 1:
+            where = f"{len(units)} of {len(result.document.units)} units ({where}, …)"
+        console.print("[dim]–[/] " if status == "not-applicable" else "[red]✗[/] ", end="")
+        console.print(f"{where}: {status}: {reason}", markup=False)
 
 
 def _heading(metric: str) -> str:
@@ -154,7 +161,7 @@ def _print_place(console: Console, place: tuple[Place, ...] | str) -> None:
         return
     best = place[-1]
     console.print(
-        f"\nPlace [bold]{best.rank}[/] of {best.of} by mean AUGRC "
+        f"\nPlace [bold]{best.rank}[/] of {best.of} by mean {best.metric.upper()} "
         f"(95 % interval {best.rank_low}–{best.rank_high})" + _tied(best.tied_with)
     )
     console.print("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), style="dim")
@@ -162,9 +169,6 @@ def _print_place(console: Console, place: tuple[Place, ...] | str) -> None:
 
 def _tied(names: tuple[str, ...], most: int = 4) -> str:
     if not names:
-        return ", apart from all others."
+        return ", told apart from all others."
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f", in one group with {', '.join(names[:most])}{more}."
-
-
-__all__ = ["OVER_SEEDS", "print_board", "print_json_result", "print_result", "print_units"]
+    return f", not told apart from {', '.join(names[:most])}{more}."

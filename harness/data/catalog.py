@@ -55,10 +55,16 @@ def bundled_folder(name: str) -> Path:
 
 def cache_folder() -> Path:
     """Where computed outputs are kept: `HARNESS_CACHE`, else the platform's cache folder. May be deleted."""
-    if "HARNESS_CACHE" in os.environ:
+    if os.environ.get("HARNESS_CACHE"):
         return Path(os.environ["HARNESS_CACHE"])
     base = Path.home() / "Library/Caches" if sys.platform == "darwin" else Path.home() / ".cache"
     return Path(os.environ.get("XDG_CACHE_HOME", base)) / "harness"
+
+
+def private_folders() -> tuple[str, ...]:
+    """Where labels, predictions and outputs of the bundled benchmarks lie: closed to methods."""
+    bundled = (bundled_folder(name) for name in ("datasets", "leaderboards", "submissions"))
+    return tuple(str(folder) for folder in (*bundled, cache_folder()))
 
 
 def benchmark_files() -> dict[str, Path]:

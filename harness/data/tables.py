@@ -49,6 +49,10 @@ def read_table(path: Path, source: TableSource) -> Table:
             f"{path}: rows of {source.values} are negative or do not sum to 1; "
             'if these are logits, say holds = "logits".'
         )
+    if source.holds == "logits" and _are_probabilities(single):
+        raise UsageError(
+            f'{path}: rows of {source.values} sum to 1; these are probabilities, say holds = "probabilities".'
+        )
     return Table(single, _class_indices(labels, path, source), names)
 
 

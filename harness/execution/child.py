@@ -138,6 +138,11 @@ class ChildProcess:
         self.channel = Channel(ours)
 
 
+def inside_worker() -> bool:
+    """Whether this process, or one that it descends from, was started here."""
+    return _TOKEN in os.environ
+
+
 def end_abandoned() -> None:
     """End what killed runs have left behind, and remove their folders."""
     for token in abandoned():

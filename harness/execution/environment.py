@@ -13,16 +13,23 @@ from harness.spec.result import Environment
 from harness.storage import bytes_id, content_id
 
 PACKAGES = (
+    "datasets",
+    "huggingface-hub",
+    "jinja2",
+    "matplotlib",
     "mlxtend",
     "numpy",
     "pandas",
     "pillow",
+    "pyarrow",
     "pydantic",
+    "rich",
     "safetensors",
-    "scikit-image",
     "scikit-learn",
     "scipy",
+    "tomli-w",
     "torch",
+    "typer",
 )
 _ROOT = Path(harness.__file__).parent
 

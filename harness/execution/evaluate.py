@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.data.catalog import Protocol, find_protocol
-from harness.execution.child import end_abandoned
+from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
@@ -29,7 +29,7 @@ class Request:
     """What a user asks for. Only `method`, `benchmark`, `seed`, `device` and `limit` may change a number.
 
     out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: one per core, at
-    most four). seconds: time limit for each call of the method. gibibytes: memory limit of the method.
+    most four). timeout: seconds for each call of the method. memory: GiB by which the method may grow.
     fresh: discard what an earlier run of the same specification left.
     """
 
@@ -40,8 +40,8 @@ class Request:
     seed: int = 0
     device: str = "auto"
     workers: int | None = None
-    seconds: float = 300.0
-    gibibytes: float = 8.0
+    timeout: float = 300.0
+    memory: float = 8.0
     fresh: bool = False
 
 
@@ -89,14 +89,15 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
 
 def prepare(request: Request) -> Prepared:
     """Specify, identify and plan. Raises UsageError for anything that cannot be done as asked."""
+    _refuse_inside_worker()
     method = find_method(request.method)
     protocol = find_protocol(request.benchmark or DEFAULT_BENCHMARK[method.spec.task])
     device = resolve_device(request.device)
     _positive("limit", request.limit)
     _positive("workers", request.workers)
-    _finite("timeout", request.seconds)
-    _finite("memory", request.gibibytes)
-    limits = Limits(request.seconds, request.gibibytes, threads=1, device=device)
+    _finite("timeout", request.timeout)
+    _finite("memory", request.memory)
+    limits = Limits(request.timeout, request.memory, threads=1, device=device)
     track = open_track(protocol, method.spec, device)
     plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
     return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
@@ -115,11 +116,21 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
 
 def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
     """The conformance suite in a worker of its own. Reference rows that read the outcomes have none to pass."""
+    _refuse_inside_worker()
     if method.spec.oracle:
         return ()
     short = Limits(min(limits.seconds, _CHECK_SECONDS), limits.gibibytes, limits.threads, limits.device)
     with MethodProcess(method, short) as worker:
         return tuple(check_confidence_score(worker))
+
+
+def _refuse_inside_worker() -> None:
+    """A script that evaluates a method of its own is imported by the worker, which must not begin anew."""
+    if inside_worker():
+        raise UsageError(
+            "the method's own file starts an evaluation while it is being imported; "
+            'put that call under `if __name__ == "__main__":`.'
+        )
 
 
 def resolve_device(device: str) -> str:
@@ -138,8 +149,8 @@ def resolve_device(device: str) -> str:
 
 
 def _positive(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise UsageError(f"--{name} must be at least 1, it is {value}.")
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise UsageError(f"--{name} must be a whole number of at least 1, it is {value!r}.")
 
 
 def _finite(name: str, value: float) -> None:

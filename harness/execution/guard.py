@@ -73,15 +73,18 @@ def hide_memory() -> None:
     _process_control(_SET_DUMPABLE, 0)
 
 
-def fence(scratch: Path) -> None:
-    """Refuse, from now on, to write outside `scratch` and to use the network. Cannot be undone."""
+def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
+    """Refuse, from now on, to write outside `scratch`, to read below `hidden`, and to use the network.
+
+    Cannot be undone. `hidden` are the folders in which the harness keeps outcomes, outputs and runs.
+    """
     allowed = (str(scratch.resolve()) + os.sep, "/dev/")
+    closed = tuple(os.path.realpath(folder) + os.sep for folder in hidden)
 
     def permit(path: Any) -> None:
         if isinstance(path, int) or path is None:
             return
-        full = os.path.realpath(os.fsdecode(path))
-        if not (full + os.sep).startswith(allowed):
+        if not (_full(path) + os.sep).startswith(allowed):
             raise NotAllowedError(f"a method may write only into its temporary folder, not {os.fsdecode(path)}")
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
@@ -89,6 +92,8 @@ def fence(scratch: Path) -> None:
             path, mode, flags = args
             if _is_memory(path):
                 raise NotAllowedError("a method may not read the memory of processes")
+            if closed and _full(path).startswith(closed):
+                raise NotAllowedError("a method may not read what the harness knows of the outcomes")
             if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags and flags & _WRITING):
                 permit(path)
         elif event in _CHANGES:
@@ -100,11 +105,14 @@ def fence(scratch: Path) -> None:
     sys.addaudithook(hook)
 
 
+def _full(path: Any) -> str:
+    """Where a path leads; nowhere for what was opened by its number."""
+    return "" if isinstance(path, int) or path is None else os.path.realpath(os.fsdecode(path))
+
+
 def _is_memory(path: Any) -> bool:
     """Whether a path is `/proc/<pid>/mem`."""
-    if isinstance(path, int) or path is None:
-        return False
-    full = os.path.realpath(os.fsdecode(path))
+    full = _full(path)
     return full.startswith("/proc/") and full.endswith("/mem")
 
 

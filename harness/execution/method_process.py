@@ -7,8 +7,10 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data.catalog import private_folders
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line
 from harness.methods.client import MethodError
@@ -36,8 +38,9 @@ class Limits:
 class MethodProcess:
     """Starts a worker when it is first needed, and again after one that crashed, hung or ran wild."""
 
-    def __init__(self, method: FoundMethod, limits: Limits) -> None:
+    def __init__(self, method: FoundMethod, limits: Limits, run_folder: Path | None = None) -> None:
         self.state: str | None = None
+        self._hidden = (*private_folders(), *([str(run_folder)] if run_folder else []))
         self._method = method
         self._limits = limits
         self._child: ChildProcess | None = None
@@ -75,7 +78,7 @@ class MethodProcess:
             memory = math.inf if self._limits.device == "cuda" else self._limits.gibibytes
             self._child = ChildProcess(
                 "harness.execution.worker",
-                (str(memory), threads),
+                (str(memory), threads, *self._hidden),
                 {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.data.catalog import Protocol
 from harness.methods.discovery import FoundMethod
 from harness.metrics.registry import METRICS
+from harness.spec.errors import UsageError, unknown
 from harness.spec.method import MethodSpec
 from harness.spec.result import UnitResult, UnitStatus
 from harness.spec.run import RunSpec, Unit
@@ -60,6 +61,8 @@ def plan_units(protocol: Protocol, track: Track, method: MethodSpec, request: Pl
 def run_spec(protocol: Protocol, method: MethodSpec, request: PlanRequest) -> RunSpec:
     """Everything that may change a number of the run."""
     benchmark = protocol.benchmark
+    for metric in benchmark.metrics:
+        _check_metric(metric, protocol)
     return RunSpec(
         task=benchmark.task,
         benchmark=benchmark.name,
@@ -71,6 +74,18 @@ def run_spec(protocol: Protocol, method: MethodSpec, request: PlanRequest) -> Ru
         limit=request.limit,
         submittable=request.limit is None and benchmark.source.locked,
     )
+
+
+def _check_metric(name: str, protocol: Protocol) -> None:
+    """A benchmark may list metrics that are there and that need nothing but what every unit has."""
+    usable = [each.id for each in METRICS.values() if not each.required_options]
+    if name not in METRICS:
+        raise unknown(f"metric in {protocol.path}", name, usable)
+    if METRICS[name].required_options:
+        needed = ", ".join(METRICS[name].required_options)
+        raise UsageError(
+            f"{protocol.path}: the metric {name} needs {needed}, which a benchmark cannot give; leave it out."
+        )
 
 
 def _by_id(track: Track, spec: RunSpec) -> dict[str, Unit]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.execution.runner import SEALED, stored_outputs
 from harness.spec.errors import UsageError
 from harness.spec.result import RunDocument, UnitResult
-from harness.storage import IntegrityError, read_json
+from harness.storage import IntegrityError, content_id, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +54,12 @@ class RunResult:
                 f"{path} holds no sealed run ({SEALED} is missing); name the folder that evaluate printed."
             )
         try:
-            return cls(RunDocument.model_validate(read_json(path / SEALED)), path)
+            document = RunDocument.model_validate(read_json(path / SEALED))
         except ValidationError as error:
             raise IntegrityError(f"{path / SEALED} is not a sealed run: {error.errors()[0]['msg']}") from error
+        if document.seal != content_id(document.sealed_content):
+            raise IntegrityError(f"{path / SEALED} was changed after it was sealed; run the evaluation again.")
+        return cls(document, path)
 
     @property
     def complete(self) -> bool:
@@ -91,7 +94,7 @@ class RunResult:
             if not unit.records:
                 rows.append({**where, "metric": None, "n": 0, "status": unit.status})
         for row in self.document.summary:
-            rows.append({**head, "model": OVER_SEEDS, "seed": None, **row.model_dump(exclude={"seeds"})})
+            rows.append({**head, "model": OVER_SEEDS, "seed": None, **row.model_dump(exclude={"seeds", "part_of"})})
         frame = pd.DataFrame(rows, columns=list(COLUMNS))
         return frame.astype({"seed": "Int64", "value": "float64", "low": "float64", "high": "float64", "n": "int64"})
 

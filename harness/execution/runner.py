@@ -20,6 +20,7 @@ from harness.storage import (
     Journal,
     RunLock,
     StorageError,
+    content_id,
     read_arrays,
     remove_stale_temporaries,
     write_bytes,
@@ -118,7 +119,7 @@ def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journ
     results = [done[key].result for key in plan.units]
     answered = {plan.units[each.unit]: stored_outputs(plan.folder, each) for each in results if each.status == "ok"}
     sessions = [record["session"] for record in journal.records if "session" in record]
-    return RunDocument(
+    document = RunDocument(
         id=plan.id,
         spec=plan.spec,
         environment=describe_environment(plan.spec.device, threads, {"run": plan.spec.seed}),
@@ -131,6 +132,7 @@ def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journ
             unit_seconds={key: done[key].seconds for key in plan.units},
         ),
     )
+    return document.model_copy(update={"seal": content_id(document.sealed_content)})
 
 
 def stored_outputs(folder: Path, result: UnitResult) -> Outputs:

@@ -33,7 +33,7 @@ def main(fd: int, args: list[str]) -> None:
     try:
         description = channel.receive()
         limits = Limits(**description.meta["limits"])
-        with MethodProcess(_method(description), limits) as method:
+        with MethodProcess(_method(description), limits, Path(description.meta["folder"])) as method:
             bench = _Bench(description, method)
             while True:
                 unit = Unit.model_validate(channel.receive().meta["unit"])

@@ -27,7 +27,7 @@ _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Ca
 
 
 def main(fd: int, args: list[str]) -> None:
-    """Serve until the other end closes. `args`: memory limit in GiB, threads. Works in its current folder."""
+    """Serve until the other end closes. `args`: memory limit in GiB, threads, and folders that no method may read. Works in its current folder."""
     from harness.execution import guard
 
     guard.adopt_orphans()
@@ -38,7 +38,7 @@ def main(fd: int, args: list[str]) -> None:
     torch.set_num_threads(threads)
     guard.limit_files()
     guard.limit_memory(memory)
-    guard.fence(scratch)
+    guard.fence(scratch, tuple(args[2:]))
     host = _Host(scratch)
     channel.send(Message("ready"))
     while True:
@@ -140,6 +140,8 @@ def _sentence(error: BaseException) -> str:
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith("method.py")
     ]
     where = f" (line {lines[-1]})" if lines else ""
+    if isinstance(error, ModuleNotFoundError):
+        where += "; a method is one file and sees installed packages only"
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
 
 

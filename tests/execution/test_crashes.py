@@ -87,7 +87,7 @@ EXPECTED = {
 def results(tmp_path_factory):
     """study -> (status, reason), by the name of the group of behaviours."""
     folder = tmp_path_factory.mktemp("crashes")
-    limits = {"seconds": SECONDS, "gibibytes": 0.5, "workers": 2}
+    limits = {"timeout": SECONDS, "memory": 0.5, "workers": 2}
     return {
         "crashes": ends(run_each(folder / "crashes", CRASHES, **limits)),
         "sockets": ends(run_each(folder / "sockets", SOCKETS, **limits)),
@@ -125,7 +125,7 @@ def test_memory_without_end_is_found_out_before_the_time_limit(tmp_path):
         "beyond": "kept = [np.ones(1 << 20) for _ in range(1 << 20)]; " + HONEST,
     }
     started = time.monotonic()
-    found = ends(run_each(tmp_path, behaviours, gibibytes=0.5, seconds=60.0))
+    found = ends(run_each(tmp_path, behaviours, memory=0.5, timeout=60.0))
     assert found["within"] == ("ok", "")
     assert found["beyond"][0] == "out-of-memory"
     assert time.monotonic() - started < 30

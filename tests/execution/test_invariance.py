@@ -60,7 +60,7 @@ def test_the_order_of_units(tmp_path, reference):
 
 
 def test_limits_and_folders_are_not_part_of_the_run(tmp_path, reference):
-    asked = request(tmp_path, BEHAVIOURS, models=2, seconds=33.0, gibibytes=1.0)
+    asked = request(tmp_path, BEHAVIOURS, models=2, timeout=33.0, memory=1.0)
     folder = run(prepare(dataclasses.replace(asked, out=tmp_path / "elsewhere"))).folder
     elsewhere, here = untimed(folder, reference)
     assert elsewhere == here

@@ -22,7 +22,7 @@ def plan_of(asked, **changes):
 
 
 @pytest.mark.parametrize(
-    "change", [{"workers": 3}, {"seconds": 1.0}, {"gibibytes": 0.5}, {"fresh": True}, {"device": "auto"}]
+    "change", [{"workers": 3}, {"timeout": 1.0}, {"memory": 0.5}, {"fresh": True}, {"device": "auto"}]
 )
 def test_what_changes_no_number_is_not_in_the_name(asked, change):
     assert plan_of(asked, **change).id == plan_of(asked).id
@@ -67,12 +67,12 @@ def test_a_changed_table_makes_other_units(asked, tmp_path):
     ("change", "sentence"),
     [
         ({"device": "tpu"}, "--device tpu is not known; use auto, cpu or cuda."),
-        ({"limit": 0}, "--limit must be at least 1, it is 0."),
-        ({"workers": -1}, "--workers must be at least 1, it is -1."),
-        ({"seconds": 0.0}, "--timeout must be a positive number, it is 0."),
-        ({"seconds": math.nan}, "--timeout must be a positive number, it is nan."),
-        ({"gibibytes": -1.0}, "--memory must be a positive number, it is -1."),
-        ({"gibibytes": math.inf}, "--memory must be a positive number, it is inf."),
+        ({"limit": 0}, "--limit must be a whole number of at least 1, it is 0."),
+        ({"workers": -1}, "--workers must be a whole number of at least 1, it is -1."),
+        ({"timeout": 0.0}, "--timeout must be a positive number, it is 0."),
+        ({"timeout": math.nan}, "--timeout must be a positive number, it is nan."),
+        ({"memory": -1.0}, "--memory must be a positive number, it is -1."),
+        ({"memory": math.inf}, "--memory must be a positive number, it is inf."),
     ],
 )
 def test_a_wish_without_meaning_is_refused(asked, change, sentence):

@@ -212,13 +212,14 @@ PARTS = ("test", "train")
         ("react-energy", lambda z: logsumexp(z, axis=1)),
     ],
 )
-def test_react_clips_at_one_quantile_of_all_activations(task, name, score):
+@pytest.mark.parametrize(("variant", "percentile"), [("", 90), ("-fd-shifts", 99)])
+def test_react_clips_at_one_quantile_of_all_activations(task, name, score, variant, percentile):
     train, test = features_of(task)
-    ceiling = np.percentile(train.reshape(-1), 99)
+    ceiling = np.percentile(train.reshape(-1), percentile)
     assert (test > ceiling).any()
     clipped = np.where(test > ceiling, ceiling, test)
     logits = clipped @ task.shared["weight"].astype(float).T + task.shared["bias"]
-    np.testing.assert_allclose(confidence(name, task), score(logits), rtol=1e-8)
+    np.testing.assert_allclose(confidence(name + variant, task), score(logits), rtol=1e-8)
 
 
 # extremes -----------------------------------------------------------------------------------------

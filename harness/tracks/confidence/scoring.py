@@ -6,6 +6,7 @@ they are the same for every method, and differences between methods are paired.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from harness.spec.benchmark import ConfidenceBenchmark
     from harness.spec.run import Unit
 
+_NEED_BOTH_OUTCOMES = ("failure_auroc", "fpr_at_tpr", "failure_ap")
 FAILURE_RATE = "failure_rate"
 """Not a score of the method but the frame it is read in: scores at other failure rates are not comparable."""
 
@@ -70,12 +72,18 @@ def failure_rate(judged: Judged) -> Record:
     return Record(metric=FAILURE_RATE, value=float(judged.residual.mean()), n=count)
 
 
-def summarize(benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged]) -> tuple[Summary, ...]:
-    """Every metric of every study over its seeds, and of every group of studies over its members."""
+def summarize(benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged], models: int) -> tuple[Summary, ...]:
+    """Every metric of every study over its seeds, and of every group of studies over its members.
+
+    A study that lacks the answers on any of its `models` is *incomplete* and has no value: a mean over
+    the seeds that happen to be left would compare with nothing.
+    """
     metrics = [METRICS[name] for name in benchmark.metrics]
+    units = Counter(unit.study for unit in judged)
+    whole = {unit: each for unit, each in judged.items() if units[unit.study] == models}
     rows = _failure_rates(benchmark, judged)
-    for name, scores in study_scores(benchmark, metrics, judged).items():
-        rows += _summaries(benchmark, name, scores, judged)
+    for name, scores in study_scores(benchmark, metrics, whole).items():
+        rows += _summaries(benchmark, name, scores, judged, models)
     order = {name: position for position, name in enumerate(_names(benchmark))}
     return tuple(sorted(rows, key=lambda row: order[row.study]))
 
@@ -127,20 +135,22 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
 
 
 def _summaries(
-    benchmark: ConfidenceBenchmark, metric: str, scores: Scores, judged: Mapping[Unit, Judged]
+    benchmark: ConfidenceBenchmark, metric: str, scores: Scores, judged: Mapping[Unit, Judged], models: int
 ) -> Iterator[Summary]:
     grouped = group_scores(benchmark, scores)
     values = {**grouped.values, **scores.values}
     replicates = {**grouped.replicates, **scores.replicates}
     for name in _names(benchmark):
         count, seeds = _extent(benchmark, name, judged)
-        if not count:
-            continue
+        row = Summary(study=name, metric=metric, value=None, n=count, seeds=seeds, part_of=_part_of(benchmark, name))
+        planned = models * sum(name in (study.id, study.group) for study in benchmark.studies)
         if name in values:
             low, high = interval(replicates[name])
-            yield Summary(study=name, metric=metric, value=values[name], low=low, high=high, n=count, seeds=seeds)
+            yield row.model_copy(update={"value": values[name], "low": low, "high": high})
+        elif len(_members(benchmark, name, judged)) < planned:
+            yield row.model_copy(update={"status": "incomplete"})
         else:
-            yield Summary(study=name, metric=metric, value=None, n=count, seeds=seeds, status="undefined")
+            yield row.model_copy(update={"status": "undefined"})
 
 
 def _failure_rates(benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged]) -> list[Summary]:
@@ -153,7 +163,8 @@ def _failure_rates(benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged]
         known = [rate for rate in rates if rate is not None]
         if known:
             count, seeds = _extent(benchmark, name, judged)
-            rows.append(Summary(study=name, metric=FAILURE_RATE, value=float(np.mean(known)), n=count, seeds=seeds))
+            value, part_of = float(np.mean(known)), _part_of(benchmark, name)
+            rows.append(Summary(study=name, metric=FAILURE_RATE, value=value, n=count, seeds=seeds, part_of=part_of))
     return rows
 
 
@@ -197,6 +208,11 @@ def _names(benchmark: ConfidenceBenchmark) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _part_of(benchmark: ConfidenceBenchmark, name: str) -> str | None:
+    """The group that a study is averaged into, where that is a column of its own."""
+    return next((study.group for study in benchmark.studies if study.id == name != study.group), None)
+
+
 def _members(benchmark: ConfidenceBenchmark, name: str, judged: Mapping[Unit, Judged]) -> list[Unit]:
     """Units of a study or group."""
     studies = {study.id for study in benchmark.studies if name in (study.id, study.group)}
@@ -215,7 +231,9 @@ def _arguments(metric: MetricInfo, judged: Judged) -> tuple[np.ndarray, ...]:
 
 
 def _defined(metric: MetricInfo, judged: Judged) -> bool:
-    """Calibration speaks of probabilities only."""
+    """Detection needs both failures and successes, calibration needs probabilities."""
+    if metric.id in _NEED_BOTH_OUTCOMES and judged.residual.min() == judged.residual.max():
+        return False
     if "probability confidence" not in metric.needs:
         return True
     return float(judged.confidence.min()) >= 0.0 and float(judged.confidence.max()) <= 1.0

@@ -193,7 +193,7 @@ class _Images:
         arrays = _read_cached(path)
         if arrays is None:
             arrays = self._compute(model, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_cache(path.parent)
             write_arrays(path, arrays, compressed=False)
         labels = arrays.pop("labels")
         return SampleSet(arrays, labels)
@@ -262,6 +262,13 @@ def _rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
     return np.arange(count).reshape(CORRUPTIONS, SEVERITIES, -1)[:, severity - 1].ravel()
 
 
+def _make_cache(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the cache folder {folder} cannot be made ({error.strerror}); set HARNESS_CACHE.") from error
+
+
 def _read_cached(path: Path) -> dict[str, np.ndarray] | None:
     """A damaged cache entry is as good as none."""
     if path.is_file():
@@ -275,5 +282,5 @@ def _numeric_libraries() -> Mapping[str, str]:
     """Versions of the packages whose arithmetic, filters or data the outputs rest on."""
     from importlib import metadata
 
-    names = ("mlxtend", "numpy", "pillow", "scikit-image", "scikit-learn", "scipy", "torch")
+    names = ("mlxtend", "numpy", "pillow", "scikit-learn", "scipy", "torch")
     return {name: metadata.version(name) for name in names}

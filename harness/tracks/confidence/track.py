@@ -103,7 +103,8 @@ class ConfidenceTrack:
     def summarize(self, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
         from harness.tracks.confidence.scoring import summarize
 
-        return summarize(self.benchmark, {unit: self.judge(unit, outputs) for unit, outputs in answered.items()})
+        judged = {unit: self.judge(unit, outputs) for unit, outputs in answered.items()}
+        return summarize(self.benchmark, judged, len(self.models))
 
     def judge(self, unit: Unit, outputs: Outputs) -> Judged:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -114,13 +115,34 @@ def test_seeds_are_resampled_too(protocol: Protocol) -> None:
     assert row.high == pytest.approx(worst, abs=0.03)
 
 
+def test_a_study_without_all_its_seeds_is_incomplete(protocol: Protocol) -> None:
+    track, outputs = answered(protocol, 1.0)
+    lacking = dict(list(outputs.items())[1:])
+    lost = next(iter(outputs)).study
+    rows = {(row.study, row.metric): row for row in track.summarize(lacking)}
+    assert (rows[lost, "augrc"].value, rows[lost, "augrc"].status) == (None, "incomplete")
+    assert (rows["both", "augrc"].value, rows["both", "augrc"].status) == (None, "incomplete")
+    other = next(study.id for study in protocol.benchmark.studies if study.id != lost)
+    assert rows[other, "augrc"].status == "ok"
+
+
+def test_detection_is_undefined_where_nothing_fails(protocol: Protocol) -> None:
+    track, outputs = answered(protocol, 1.0)
+    unit = next(iter(outputs))
+    judged = track.judge(unit, outputs[unit])
+    calm = dataclasses.replace(judged, residual=0 * judged.residual)
+    for name in ("failure_auroc", "fpr_at_tpr", "failure_ap"):
+        assert measure(METRICS[name], calm).status == "undefined"
+    assert measure(METRICS["augrc"], calm).value == 0.0
+
+
 def test_a_group_with_a_missing_study_has_no_score(protocol: Protocol) -> None:
     track, outputs = answered(protocol, 1.0)
     partial = {unit: out for unit, out in outputs.items() if unit.study == "iid"}
     rows = {(row.study, row.metric): row for row in track.summarize(partial)}
     assert rows["iid", "augrc"].value is not None
-    assert ("shift", "augrc") not in rows
-    assert rows["both", "augrc"].status == "undefined"
+    assert rows["shift", "augrc"].status == "incomplete"
+    assert rows["both", "augrc"].status == "incomplete"
 
 
 def test_the_order_of_units_changes_nothing(protocol: Protocol) -> None:

@@ -1,0 +1,56 @@
+"""A run's place among the submissions, told apart by paired differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+from harness.boards.place import place_of
+from harness.boards.scores import MEAN
+from harness.data.catalog import Protocol
+from harness.metrics import augrc
+from tests.boards.support import MODELS, write_submission, wrong
+
+
+@pytest.mark.usefixtures("protocol")
+def test_a_run_takes_its_place(protocol: Protocol, tmp_path: Path) -> None:
+    for name, quality in {"hopeless": 0.0, "perfect": 50.0, "msr": 0.1}.items():
+        write_submission(tmp_path, protocol, name, quality)
+    result = harness.evaluate("msr", benchmark="toy@1", out=tmp_path / "runs", workers=1)
+    places = place_of(result)
+    assert not isinstance(places, str)
+    overall = places[-1]
+    assert overall.column == MEAN
+    assert (overall.rank, overall.of, overall.metric) == (2, 4, "augrc")
+    assert overall.tied_with == (), "neither the perfect nor the hopeless ones are as good"
+    iid = next(place for place in places if place.column == "iid")
+    expected = []
+    for model in MODELS:
+        with np.load(protocol.path.parent / f"{model}.npz", allow_pickle=False) as table:
+            logits = table["logits"][table["set"] == "iid"]
+        soft = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        expected.append(augrc(soft.max(axis=1).astype(np.float32), wrong(protocol, model, "iid")))
+    assert iid.value == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+@pytest.mark.usefixtures("protocol")
+def test_an_earlier_state_of_the_same_method_is_left_out(protocol: Protocol, tmp_path: Path) -> None:
+    write_submission(tmp_path, protocol, "other", 1.0)
+    write_submission(tmp_path, protocol, "mine", 1.0)
+    (tmp_path / "mine.py").write_text(
+        "from harness import confidence_score\n\n\n"
+        "@confidence_score(version='2')\ndef mine(outputs):\n    return outputs.logits.amax(dim=1)\n"
+    )
+    result = harness.evaluate(tmp_path / "mine.py", benchmark="toy@1", out=tmp_path / "runs", workers=1)
+    places = place_of(result)
+    assert not isinstance(places, str)
+    assert {place.of for place in places} == {2}
+
+
+@pytest.mark.usefixtures("protocol")
+def test_a_rehearsal_takes_no_place(tmp_path: Path) -> None:
+    result = harness.evaluate("msr", benchmark="toy@1", out=tmp_path / "runs", workers=1, limit=50)
+    assert place_of(result) == "a limited run is a rehearsal and takes no place"
