@@ -12,18 +12,17 @@ if TYPE_CHECKING:
     from harness.methods.outputs import Outputs, Reference
 
 
-QUANTILE = 0.99
-
-
 class _Rectified:
-    """Clip features at the 99 % quantile of all training activations and let the last layer speak again."""
+    """Clip features at a quantile of all training activations and let the last layer speak again."""
+
+    quantile = 0.90  # as in the paper
 
     def fit(self, reference: Reference) -> None:
         import numpy as np
 
         # numpy, because torch.quantile refuses large inputs
         activations = reference.train.features.cpu().numpy()
-        self.ceiling = float(np.quantile(activations, QUANTILE))
+        self.ceiling = float(np.quantile(activations, self.quantile))
 
     def logits(self, outputs: Outputs) -> Tensor:
         return outputs.features.clamp_max(self.ceiling) @ outputs.weight.T + outputs.bias
@@ -51,3 +50,24 @@ class ReActEnergy(_Rectified):
 
     def score(self, outputs: Outputs) -> Tensor:
         return self.logits(outputs).logsumexp(dim=1)
+
+
+@confidence_score(version="1.0", name="react-msr-fd-shifts", citation="Jaeger et al., ICLR 2023")
+class ReActMSRFDShifts(ReActMSR):
+    """The FD-Shifts reading: clipped at the 99 % quantile."""
+
+    quantile = 0.99
+
+
+@confidence_score(version="1.0", name="react-mls-fd-shifts", citation="Jaeger et al., ICLR 2023")
+class ReActMLSFDShifts(ReActMLS):
+    """The FD-Shifts reading: clipped at the 99 % quantile."""
+
+    quantile = 0.99
+
+
+@confidence_score(version="1.0", name="react-energy-fd-shifts", citation="Jaeger et al., ICLR 2023")
+class ReActEnergyFDShifts(ReActEnergy):
+    """The FD-Shifts reading: clipped at the 99 % quantile."""
+
+    quantile = 0.99
