@@ -80,13 +80,16 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     from harness.boards.render import rank_text
 
     arrow = "↓" if board.lower_is_better else "↑"
-    table = Table(title=f"{benchmark.title} ({board.benchmark}): {board.metric.upper()} × {board.scale:g} {arrow}")
+    title = f"{benchmark.title} ({board.benchmark}): {board.metric.upper()} × {board.scale:g} {arrow}"
+    table = Table(
+        title=title, caption="below each score: rank, its 95 % interval, group", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
     table.add_column("rank", justify="right")
     table.add_column("method", no_wrap=True)
     for column in board.columns:
         table.add_column(column, justify="right")
     for row in sorted(board.rows, key=lambda row: row.reference):
-        cells = [f"{row.cells[c].value:.1f} [dim]{rank_text(row.cells[c])}[/]" for c in board.columns]
+        cells = [f"{row.cells[c].value:.1f}\n[dim]{rank_text(row.cells[c])}[/]" for c in board.columns]
         rank = row.cells[board.columns[-1]].rank
         table.add_row("" if rank is None else str(rank), row.method, *cells, style="italic" if row.reference else "")
     console = Console(highlight=False)
