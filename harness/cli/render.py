@@ -11,9 +11,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from harness.boards.render import group_letter, rank_text
 from harness.execution.run_result import RunResult
 from harness.metrics.registry import METRICS
-from harness.spec.board import Board
+from harness.spec.board import Board, Cell
 from harness.spec.result import Summary, UnitResult
 
 if TYPE_CHECKING:
@@ -77,25 +78,32 @@ def print_units(result: RunResult) -> None:
 
 def print_board(board: Board, benchmark: Benchmark) -> None:
     """A board as a table."""
-    from harness.boards.render import rank_text
-
     arrow = "↓" if board.lower_is_better else "↑"
     title = f"{benchmark.title} ({board.benchmark}): {board.metric.upper()} × {board.scale:g} {arrow}"
     table = Table(
-        title=title, caption="below each score: rank, its 95 % interval, group", box=SIMPLE, padding=(0, 1, 0, 0)
+        title=title,
+        caption="behind each score: rank and group; in brackets the 95 % interval of the rank",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("rank", justify="right")
     table.add_column("method", no_wrap=True)
     for column in board.columns:
         table.add_column(column, justify="right")
     for row in sorted(board.rows, key=lambda row: row.reference):
-        cells = [f"{row.cells[c].value:.1f}\n[dim]{rank_text(row.cells[c])}[/]" for c in board.columns]
+        cells = [f"{cell.value:.1f} [dim]{_short_rank(cell)}[/]" for cell in (row.cells[c] for c in board.columns[:-1])]
+        last = row.cells[board.columns[-1]]
+        cells.append(f"{last.value:.1f} [dim]{rank_text(last)}[/]")
         rank = row.cells[board.columns[-1]].rank
         table.add_row("" if rank is None else str(rank), row.method, *cells, style="italic" if row.reference else "")
     console = Console(highlight=False)
     console.print(table)
     for each in board.unranked:
         console.print(f"not ranked: {each.method}: {each.reason}", markup=False)
+
+
+def _short_rank(cell: Cell) -> str:
+    return "" if cell.rank is None or cell.group is None else f"{cell.rank}{group_letter(cell.group)}"
 
 
 def _score_table(result: RunResult) -> Table:
