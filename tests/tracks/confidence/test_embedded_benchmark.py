@@ -139,3 +139,33 @@ def test_stored_outputs_are_small() -> None:
     files = [path for path in bundled_folder("submissions").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files if path.suffix == ".npz") < 8_000_000
     assert max(path.stat().st_size for path in bundled_folder("datasets").rglob("*.safetensors")) < 300_000
+
+
+@pytest.mark.slow
+def test_freezing_anew_gives_the_pinned_outcomes(
+    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.tracks.confidence.freeze import outcomes_of
+
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    assert protocol.benchmark.outcomes is not None
+    pinned = read_arrays(protocol.verified(protocol.benchmark.outcomes)[0])
+    anew = outcomes_of(protocol)
+    assert anew.keys() == pinned.keys()
+    assert min(float((anew[name] == pinned[name]).mean()) for name in pinned) > 0.998
+
+
+@pytest.mark.slow
+def test_training_anew_gives_a_network_as_good(protocol: Protocol, source: ImageSource) -> None:
+    import torch
+
+    from harness.data.embedded import mnist_5k
+    from harness.tracks.confidence.inference import run_model
+    from harness.tracks.confidence.training import train_network
+
+    images, labels = mnist_5k()
+    splits = read_json(protocol.locate(source.splits.path))
+    torch.set_num_threads(1)
+    network = train_network("plain", 0, images[splits["train"]], labels[splits["train"]])
+    logits = run_model(network, images[splits["test"]], members=1)["logits"]
+    assert 0.94 < (logits.argmax(axis=1) == labels[splits["test"]]).mean() < 0.975
