@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from harness.data.catalog import bundled_folder
 from harness.execution.evaluate import prepare, run
 from harness.storage import IntegrityError, read_arrays
 
@@ -110,6 +111,20 @@ def test_the_network_is_refused(fenced, study):
     status, reason = fenced[0][study]
     assert status == "failed"
     assert "a method may not use the network" in reason
+
+
+def test_what_the_harness_knows_of_the_outcomes_is_closed(tmp_path):
+    secrets = {
+        "outcomes": bundled_folder("datasets") / "confidence-mnist" / "outcomes.npz",
+        "board": bundled_folder("submissions") / "confidence-mnist@1" / "oracle" / "outputs.npz",
+    }
+    bodies = {name: f"np.load({str(path)!r}); " + HONEST for name, path in secrets.items()}
+    assert all(path.is_file() for path in secrets.values())
+    found = ends(run_each(tmp_path, bodies))
+    for name in secrets:
+        status, reason = found[name]
+        assert status == "failed"
+        assert "may not read what the harness knows of the outcomes" in reason
 
 
 def test_its_own_folder_is_a_methods_to_write(fenced):
