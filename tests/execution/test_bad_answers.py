@@ -74,7 +74,11 @@ def test_only_scored_units_have_numbers(result):
         scored = unit.study not in REASONS
         assert bool(unit.records) == scored
         assert (unit.outputs is not None) == scored
-    assert {row.study for row in result.document.summary} == set(ANSWERS) - set(REASONS)
+    scored = {row.study for row in result.document.summary if row.status == "ok"}
+    assert scored == set(ANSWERS) - set(REASONS)
+    lost = [row for row in result.document.summary if row.status != "ok"]
+    assert {row.study for row in lost} == set(REASONS)
+    assert {(row.status, row.value) for row in lost} == {("incomplete", None)}
     assert len(result.outputs()) == len(ANSWERS) - len(REASONS)
 
 
