@@ -45,7 +45,9 @@ def print_result(result: RunResult, place: tuple[Place, ...] | str, report: Path
     console.print(f"\nRun:    {result.folder}", markup=False, soft_wrap=True)
     if report is not None:
         console.print(f"Report: {report}", markup=False, soft_wrap=True)
-    if result.document.spec.limit is None:
+    if result.failed:
+        console.print("Next:   mend the method and run the same command again; only units without scores are tried.")
+    elif result.document.spec.limit is None:
         console.print(f"Next:   harness show {result.folder}   (scores of every seed and severity)", soft_wrap=True)
     else:
         console.print("Next:   run it again without --limit for scores that count.")
