@@ -6,6 +6,7 @@ this process does cannot become a result.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import socket
@@ -90,8 +91,9 @@ class _Host:
         self._method = self._definition() if isinstance(self._definition, type) else self._definition
         learn: Callable[[Any], None] | None = getattr(self._method, "fit", None)
         if learn is not None:
+            network = self._own_network()
             parts = {
-                name: LabelledOutputs(_part(arrays, name), self._own_shared(), self._network, self._device)
+                name: LabelledOutputs(_part(arrays, name), self._own_shared(), network, self._device)
                 for name in meta["reference"]
             }
             learn(Reference(parts))
@@ -101,13 +103,17 @@ class _Host:
         """Confidence of each sample, as the method gave it."""
         from harness.methods.outputs import Outputs
 
-        outputs = Outputs(arrays, self._own_shared(), self._network, self._device)
+        outputs = Outputs(arrays, self._own_shared(), self._own_network(), self._device)
         answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
         return {"confidence": _as_array(answer)}
 
     def _own_shared(self) -> dict[str, np.ndarray]:
         """Copies: what a method does to them must not reach its later answers."""
         return {name: array.copy() for name, array in self._shared.items()}
+
+    def _own_network(self) -> Any:
+        """A copy for each call: changed weights and forgotten hooks must not reach later answers either."""
+        return copy.deepcopy(self._network)
 
 
 def _answer(host: _Host, message: Message) -> Message:

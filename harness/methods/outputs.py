@@ -120,7 +120,10 @@ class Outputs:
 
     @property
     def model(self) -> nn.Module:
-        """The network in evaluation mode, inputs -> logits (n, classes). Only with `needs=("model",)`."""
+        """The network in evaluation mode, inputs -> logits (n, classes). Only with `needs=("model",)`.
+
+        Each call of a method gets a copy of its own, so what it does to the network ends with the call.
+        """
         if self._model is None:
             raise NotOfferedError('the model is not offered; declare needs=("model",), or it cannot be run here')
         return self._model

@@ -189,3 +189,23 @@ def test_a_path_object_and_a_method_that_hangs(tmp_path):
 def test_what_is_not_decorated_is_refused():
     with pytest.raises(UsageError, match="put @confidence_score above its definition"):
         check_method(lambda outputs: outputs)
+
+
+def test_what_a_method_does_to_the_network_ends_with_the_call(tmp_path):
+    """Else a sample's confidence would depend on which units came before."""
+    path = tmp_path / "vandal.py"
+    path.write_text(
+        "import torch\nfrom harness import confidence_score\n\n\n"
+        "@confidence_score(version='1', needs=('inputs', 'model'))\ndef vandal(outputs):\n"
+        "    answer = outputs.model(outputs.inputs).amax(dim=1).detach()\n"
+        "    outputs.model.register_forward_hook(lambda module, given, result: result + 1)\n"
+        "    with torch.no_grad():\n        outputs.model.classifier.weight.zero_()\n"
+        "    return answer\n"
+    )
+    method = InProcess(path, tmp_path)
+    method.call("fit", {}, seed=0, meta={"reference": [], "network": {"family": "plain", "classes": 4}})
+    inputs = np.random.default_rng(0).normal(size=(6, 1, 28, 28)).astype(np.float32)
+    arrays = {"logits": np.zeros((6, 4), np.float32), "inputs": inputs}
+    first, second = (method.call("score", arrays, seed=1)["confidence"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert np.ptp(first) > 0
