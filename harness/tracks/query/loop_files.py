@@ -1,0 +1,75 @@
+"""Loop files: the patches that were queried in each loop, in nnActive's format.
+
+`loop_000.json` holds the starting budget, `loop_001.json` the first query, each only its new patches:
+`{"patches": [{"file": "case.nii.gz", "coords": [z, y, x], "size": [dz, dy, dx] or "whole"}]}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.storage import IntegrityError, read_json, write_json
+from harness.tracks.query.geometry import Patch
+
+_NAME = re.compile(r"loop_(\d{3,})\.json")
+
+
+def write_loop(folder: Path, loop: int, patches: Iterable[Patch], file_ending: str = ".nii.gz") -> Path:
+    """Write one loop's new patches and return the path of the file; image names get `file_ending`.
+
+    Raises StorageError if it cannot be written, ValueError for a loop below 0.
+    """
+    if loop < 0:
+        raise ValueError(f"loops count from 0, got {loop}.")
+    rows = [
+        {"file": image + file_ending, "coords": list(corner), "size": size if size == "whole" else list(size)}
+        for image, corner, size in patches
+    ]
+    path = Path(folder) / f"loop_{loop:03d}.json"
+    write_json(path, {"patches": rows})
+    return path
+
+
+def read_loops(folder: Path, file_ending: str = ".nii.gz") -> list[list[Patch]]:
+    """The new patches of every loop of a folder, from loop 0 on. Raises as `read_loop`, and for a loop left out."""
+    found = {int(match[1]): path for path in Path(folder).iterdir() if (match := _NAME.fullmatch(path.name))}
+    missing = sorted(set(range(max(found, default=-1) + 1)) - set(found))
+    if missing:
+        raise IntegrityError(f"{folder} has loop {max(found)} but no loop {missing[0]}.")
+    return [read_loop(found[loop], file_ending) for loop in sorted(found)]
+
+
+def read_loop(path: Path, file_ending: str = ".nii.gz") -> list[Patch]:
+    """The patches of one loop file, image names without `file_ending`.
+
+    Whether they lie in their images and do not overlap is for `check_patches`, which knows the images. Raises
+    IntegrityError for a file that is not in this format, OSError if it cannot be read.
+    """
+    content = read_json(path)
+    rows = content.get("patches") if isinstance(content, dict) else None
+    if not isinstance(rows, list):
+        raise IntegrityError(f'{path} is no loop file: it has no list of "patches".')
+    return [_patch(row, f"{path}: patch {number}", file_ending) for number, row in enumerate(rows)]
+
+
+def _patch(row: Any, where: str, file_ending: str) -> Patch:
+    if not isinstance(row, dict) or not {"file", "coords", "size"} <= set(row):
+        raise IntegrityError(f'{where} needs "file", "coords" and "size".')
+    file, coords, size = row["file"], row["coords"], row["size"]
+    if not isinstance(file, str) or not file.endswith(file_ending) or file == file_ending:
+        raise IntegrityError(f'{where}: "file" is {file!r}, not a name that ends with {file_ending!r}.')
+    if not _whole_numbers(coords, least=0):
+        raise IntegrityError(f'{where}: "coords" is {coords!r}, not a list of whole numbers >= 0.')
+    image = file[: len(file) - len(file_ending)]
+    if size == "whole":
+        return Patch(image, tuple(coords), "whole")
+    if not _whole_numbers(size, least=1) or len(size) != len(coords):
+        raise IntegrityError(f'{where}: "size" is {size!r}, not "whole" or {len(coords)} whole numbers >= 1.')
+    return Patch(image, tuple(coords), tuple(size))
+
+
+def _whole_numbers(value: Any, least: int) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(type(n) is int and n >= least for n in value)
