@@ -1,0 +1,1 @@
+"""XAI methods that come with the harness."""

@@ -1,0 +1,50 @@
+"""Class activation maps: a layer's activations, weighted channel by channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.methods.baselines.attribution._gradients import target_logits
+from harness.methods.baselines.attribution._maps import enlarged, to_unit_range
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.methods.context import Context
+
+
+def activations_and_gradients(
+    model: nn.Module, inputs: Tensor, targets: Tensor, context: Context
+) -> tuple[Tensor, Tensor]:
+    """Output of the CAM layer, and the gradients of the targets' logits by it, both (n, channels, *grid)."""
+    import torch
+
+    seen: list[Tensor] = []
+
+    def begin_here(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        seen.append(output.detach().requires_grad_())
+        return seen[-1]
+
+    handle = context.cam_layer.register_forward_hook(begin_here)
+    try:
+        with torch.enable_grad():
+            logits = target_logits(model(inputs), targets)
+    finally:
+        handle.remove()
+    (gradients,) = torch.autograd.grad(logits.sum(), seen[-1])
+    return _on_grid(seen[-1].detach(), inputs, context), _on_grid(gradients, inputs, context)
+
+
+def weighted_activations(weights: Tensor, activations: Tensor, inputs: Tensor) -> Tensor:
+    """Maps (n, 1, *spatial) in [0, 1] from weights (n, channels): the positive part of the weighted sum."""
+    import torch
+
+    combined = torch.einsum("nc,nc...->n...", weights, activations)[:, None]
+    return to_unit_range(enlarged(combined.relu(), tuple(inputs.shape[2:])))
+
+
+def _on_grid(values: Tensor, inputs: Tensor, context: Context) -> Tensor:
+    """Tokens (n, 1 + t, channels) as (n, channels, *grid), without the class token; what is a grid already stays."""
+    if values.ndim == inputs.ndim:
+        return values
+    return values[:, 1:].transpose(1, 2).reshape(len(values), -1, *context.grid)

@@ -1,0 +1,38 @@
+"""Attention rollout, as its authors define it and as LATEC computes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.methods.baselines.attribution._attention import attention, class_token_map, rolled_out, with_residual
+from harness.methods.baselines.attribution._batches import in_batches, one_by_one
+from harness.methods.interface import explainer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.methods.context import Context
+
+
+@explainer(version="1.0", architectures=("transformer",), citation="Abnar & Zuidema, ACL 2020")
+def attention_rollout(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
+    """Product of each block's attention, the mean over heads, averaged with the residual connection."""
+
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
+        flows = [with_residual(each.mean(dim=1)) / 2 for each in attention(model, some, context)]
+        return class_token_map(rolled_out(flows), some, context)
+
+    return in_batches(explain, inputs, targets)
+
+
+@explainer(version="1.0", architectures=("transformer",), citation="Klein et al., NeurIPS 2024")
+def attention_rollout_latec(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
+    """LATEC's reading: rolls out the positive relevance of attention instead, and rows are not normalised."""
+    from harness.methods.baselines.attribution._relprop import transformer_relevance
+
+    def explain(one: Tensor, target: Tensor) -> Tensor:
+        _, relevances = transformer_relevance(model, one, target, context.blocks)
+        flows = [with_residual(each.relu().mean(dim=1)) for each in relevances]
+        return class_token_map(rolled_out(flows), one, context)
+
+    return one_by_one(explain, inputs, targets)

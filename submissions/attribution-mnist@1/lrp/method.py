@@ -1,0 +1,30 @@
+"""Layer-wise relevance propagation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.methods.baselines.attribution._batches import one_by_one
+from harness.methods.interface import explainer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.methods.context import Context
+
+EPSILON = {"image": 1e-4, "volume": 1e-5, "point-cloud": 1e-4}  # of LATEC for images and volumes
+GAMMA = 0.25
+
+
+@explainer(version="1.0", citation="Bach et al., PLOS ONE 2015; Chefer et al., CVPR 2021")
+def lrp(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
+    """Relevance of the input; for transformers by Chefer et al., summed over channels where it is positive."""
+    from harness.methods.baselines.attribution._relprop import convolutional_relevance, transformer_relevance
+
+    def explain(one: Tensor, target: Tensor) -> Tensor:
+        if context.architecture == "cnn":
+            return convolutional_relevance(model, one, target, epsilon=EPSILON[context.modality], gamma=GAMMA)
+        relevance, _ = transformer_relevance(model, one, target, context.blocks)
+        return relevance.sum(dim=1, keepdim=True).relu()
+
+    return one_by_one(explain, inputs, targets)

@@ -1,0 +1,24 @@
+"""Attention of the last block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.methods.baselines.attribution._attention import attention, class_token_map
+from harness.methods.baselines.attribution._batches import in_batches
+from harness.methods.interface import explainer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.methods.context import Context
+
+
+@explainer(version="1.0", architectures=("transformer",), citation="Jain & Wallace, NAACL 2019")
+def raw_attention(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
+    """What the class token attends to in the last block, the mean over heads."""
+
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
+        return class_token_map(attention(model, some, context)[-1].mean(dim=1), some, context)
+
+    return in_batches(explain, inputs, targets)
