@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from harness.boards.entries import contest_of, submission_entry
 from harness.boards.render import board_csv, board_markdown
-from harness.boards.scores import Scores, columns_of, submission_scores
 from harness.boards.submissions import read_submissions
 from harness.data.catalog import Protocol
-from harness.metrics.registry import METRICS
-from harness.ranking.uncertainty import rank_with_uncertainty
 from harness.spec.board import Board, Cell, Row, Unranked
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_json, write_json, write_text
-from harness.tracks.confidence.scoring import interval
-
-Ranks = Mapping[str, Mapping[str, Mapping[str, int]]]
-"""column -> method -> rank, rank_low, rank_high, group."""
+from harness.tracks.base import Entry
 
 SIGNIFICANT_DIGITS = 6
 
@@ -28,28 +24,30 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Standings:
-    """Scores of all complete methods, and why the others are not ranked."""
+    """All complete methods, and why the others are not ranked."""
 
-    scores: tuple[Scores, ...]
+    entries: tuple[Entry, ...]
     unranked: tuple[Unranked, ...]
 
 
 def build_board(protocol: Protocol, progress: Progress = lambda done, total: None) -> Board:
     """Score and rank all submissions to a benchmark."""
     standings = read_standings(protocol, progress)
-    columns = columns_of(protocol)
-    metric = METRICS[protocol.benchmark.primary]
-    tables = {column: rank_column(standings.scores, column, metric.lower_is_better) for column in columns}
-    rows = [_row(scores, columns, tables, metric.display_scale) for scores in standings.scores]
-    rows.sort(key=lambda row: (row.cells[columns[-1]].rank or 0, row.method))
+    contest = contest_of(protocol)
+    heading = contest.heading
+    cells = contest.cells(standings.entries)
+    rows = [_row(entry, cells, heading.scale) for entry in standings.entries]
+    rows.sort(key=lambda row: _order(row, contest.columns))
     return Board(
         benchmark=protocol.benchmark.name,
         benchmark_hash=protocol.hash,
-        metric=metric.id,
-        lower_is_better=metric.lower_is_better,
-        scale=metric.display_scale,
-        columns=columns,
-        groups={column: max((row["group"] for row in table.values()), default=0) for column, table in tables.items()},
+        metric=heading.metric,
+        title=heading.title,
+        explanation=heading.explanation,
+        lower_is_better=heading.lower_is_better,
+        scale=heading.scale,
+        columns=contest.columns,
+        groups={column: max((cell.group or 0 for cell in cells[column].values()), default=0) for column in cells},
         rows=tuple(rows),
         unranked=standings.unranked,
     )
@@ -68,7 +66,7 @@ def read_standings(protocol: Protocol, progress: Progress = lambda done, total: 
     """Score every submission that this benchmark can rank, telling `progress` how many are done of how many."""
     readable, unreadable = read_submissions(protocol.benchmark.name)
     unranked = [Unranked(method=name, reason=reason) for name, reason in unreadable.items()]
-    scores = []
+    entries = []
     for done, submission in enumerate(readable):
         progress(done, len(readable))
         name = submission.about.name
@@ -76,50 +74,42 @@ def read_standings(protocol: Protocol, progress: Progress = lambda done, total: 
             unranked.append(Unranked(method=name, reason="made for another state of the benchmark (its hash differs)"))
             continue
         try:
-            found = submission_scores(protocol, submission)
+            found = submission_entry(protocol, submission)
         except (IntegrityError, UsageError) as error:
             unranked.append(Unranked(method=name, reason=str(error)))
             continue
         if found.complete:
-            scores.append(found)
+            entries.append(found)
         else:
             unranked.append(Unranked(method=name, reason=f"{found.scored} of {found.planned} units are there"))
-    return Standings(tuple(scores), tuple(sorted(unranked, key=lambda each: each.method)))
+    return Standings(tuple(entries), tuple(sorted(unranked, key=lambda each: each.method)))
 
 
-def rank_column(scores: tuple[Scores, ...], column: str, lower_is_better: bool) -> dict[str, dict[str, int]]:
-    """method -> rank, rank_low, rank_high, group, best first; reference rows take no rank."""
-    import pandas as pd
-
-    competitors = [each for each in scores if not each.method.reference]
-    if not competitors:
-        return {}
-    values = pd.Series({each.method.name: each.values[column] for each in competitors}, dtype=float)
-    replicates = pd.DataFrame({each.method.name: each.replicates[column] for each in competitors})
-    table = rank_with_uncertainty(values, replicates, lower_is_better=lower_is_better)
-    ranks = table[["rank", "rank_low", "rank_high", "group"]].astype(int)
-    return {str(name): {str(key): int(value) for key, value in row.items()} for name, row in ranks.iterrows()}
-
-
-def _row(scores: Scores, columns: tuple[str, ...], tables: Ranks, scale: float) -> Row:
-    cells = {}
-    for column in columns:
-        value = scores.values[column]
-        low, high = interval(scores.replicates[column])
-        cells[column] = Cell(
-            value=_rounded(value * scale),
-            low=_rounded(low * scale),
-            high=_rounded(high * scale),
-            **tables[column].get(scores.method.name, {}),
-        )
+def _row(entry: Entry, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
+    own = {column: table[entry.method.name] for column, table in cells.items() if entry.method.name in table}
     return Row(
-        method=scores.method.name,
-        version=scores.method.version,
-        head=scores.method.head,
-        reference=scores.method.reference,
-        units=f"{scores.scored}/{scores.planned}",
-        cells=cells,
+        method=entry.method.name,
+        version=entry.method.version,
+        reference=entry.method.reference,
+        units=f"{entry.scored}/{entry.planned}",
+        exempt=entry.exempt,
+        cells={column: _scaled(cell, scale) for column, cell in own.items()},
     )
+
+
+def _scaled(cell: Cell, scale: float) -> Cell:
+    numbers = {"value": cell.value, "low": cell.low, "high": cell.high, "spread": cell.spread}
+    return cell.model_copy(
+        update={name: None if number is None else _rounded(number * scale) for name, number in numbers.items()}
+    )
+
+
+def _order(row: Row, columns: tuple[str, ...]) -> tuple[bool, float, str]:
+    """By rank in the last column; then methods that have none there, by value."""
+    last = row.cells.get(columns[-1])
+    if last is None:
+        return (True, math.inf, row.method)
+    return (last.rank is None, last.value if last.rank is None else last.rank, row.method)
 
 
 def _rounded(value: float) -> float:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from harness.boards.build import Progress, rank_column, read_standings
-from harness.boards.scores import MEAN, Scores, columns_of, score_method
-from harness.data.catalog import benchmark_files, find_protocol
+from harness.boards.build import Progress, read_standings
+from harness.boards.entries import contest_of, method_entry
+from harness.data.catalog import Protocol, benchmark_files, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
-from harness.metrics.registry import METRICS
 from harness.spec.method import MethodSpec
-from harness.tracks.confidence.scoring import interval
+from harness.spec.run import Unit
+from harness.tracks.base import Contest, Entry, Track
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,7 @@ class Place:
     """One column: rank among `of` methods, its 95 % interval, and methods that cannot be told apart from it."""
 
     metric: str
+    title: str
     column: str
     value: float
     rank: int
@@ -39,55 +39,55 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
         return "the run was made for another state of the benchmark"
     if spec.limit is not None:
         return "a limited run is a rehearsal and takes no place"
-    if any(unit.status != "ok" for unit in run.document.units):
+    if run.failed:
         return "only runs with all units scored take a place"
-    track = open_track(protocol, spec.method, spec.device)
-    units = plan_units(protocol, track, spec.method, PlanRequest(run.folder, spec.seed, spec.device, spec.limit))
-    answered = {units[key]: outputs for key, outputs in run.outputs().items()}
-    own = score_method(protocol, track, answered, len(units))
-    others = [each for each in read_standings(protocol, progress).scores if not _same(each.method, spec.method)]
+    units, track = units_of(run, protocol)
+    inapplicable = [units[each.unit] for each in run.document.units if each.status == "not-applicable"]
+    exempt = contest_of(protocol).exempt(inapplicable)
+    if len(exempt) < len(inapplicable):
+        return f"{len(inapplicable) - len(exempt)} units have no scores for which the benchmark makes no exemption"
+    answered = {units[key]: track.submitted(outputs) for key, outputs in run.outputs().items()}
+    own = method_entry(protocol, track, answered, len(answered), len(exempt))
+    others = [each for each in read_standings(protocol, progress).entries if not _same(each.method, spec.method)]
     if not others:
         return "the board is empty"
-    taken = spec.method.name in {each.method.name for each in others}
-    name = f"{spec.method.name} (this run)" if taken else spec.method.name
-    own = replace(own, method=own.method.model_copy(update={"reference": False, "name": name}))
-    everyone = (*others, own)
-    metric = METRICS[protocol.benchmark.primary]
-    return tuple(
-        _place(own, metric.id, column, rank_column(everyone, column, metric.lower_is_better), others)
-        for column in columns_of(protocol)
-        if column in own.values
-    )
+    return _places(contest_of(protocol), others, own)
+
+
+def units_of(run: RunResult, protocol: Protocol) -> tuple[dict[str, Unit], Track]:
+    """The units of a run by id, and the track that can score them."""
+    spec = run.document.spec
+    track = open_track(protocol, spec.method, spec.device)
+    request = PlanRequest(run.folder, spec.seed, spec.device, spec.limit)
+    return plan_units(protocol, track, spec.method, request), track
 
 
 def overall(places: tuple[Place, ...]) -> Place:
-    """The place by the mean over all columns."""
-    return next(place for place in places if place.column == MEAN)
+    """The place in the column that orders the board."""
+    return places[-1]
+
+
+def _places(contest: Contest, others: list[Entry], own: Entry) -> tuple[Place, ...] | str:
+    taken = own.method.name in {each.method.name for each in others}
+    name = f"{own.method.name} (this run)" if taken else own.method.name
+    own = replace(own, method=own.method.model_copy(update={"reference": False, "name": name}))
+    everyone = (*others, own)
+    cells, tied = contest.cells(everyone), contest.tied(everyone, name)
+    places = []
+    for column in contest.columns:
+        cell = cells[column].get(name)
+        if cell is None or cell.rank is None or cell.rank_low is None or cell.rank_high is None:
+            continue
+        of = sum(each.rank is not None for each in cells[column].values())
+        ranks = (cell.rank, cell.rank_low, cell.rank_high)
+        places.append(
+            Place(contest.heading.metric, contest.heading.title, column, cell.value, *ranks, of, tied.get(column, ()))
+        )
+    if not places or places[-1].column != contest.columns[-1]:
+        return "it has no score in the column that orders the board"
+    return tuple(places)
 
 
 def _same(submitted: MethodSpec, mine: MethodSpec) -> bool:
     """Whether a submission is an earlier state of the method at hand, so that it is not compared with itself."""
     return submitted.name == mine.name and submitted.origin == mine.origin
-
-
-def _place(
-    own: Scores, metric: str, column: str, ranks: Mapping[str, Mapping[str, int]], others: list[Scores]
-) -> Place:
-    mine = ranks[own.method.name]
-    tied = {each.method.name for each in others if _inseparable(own, each, column)}
-    return Place(
-        metric=metric,
-        column=column,
-        value=own.values[column],
-        rank=mine["rank"],
-        rank_low=mine["rank_low"],
-        rank_high=mine["rank_high"],
-        of=len(ranks),
-        tied_with=tuple(name for name in ranks if name in tied),
-    )
-
-
-def _inseparable(one: Scores, other: Scores, column: str) -> bool:
-    """Whether the 95 % interval of the paired difference contains 0."""
-    low, high = interval(one.replicates[column] - other.replicates[column])
-    return low <= 0.0 <= high

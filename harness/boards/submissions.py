@@ -1,7 +1,7 @@
 """Submissions on disk: `submissions/<benchmark>@<version>/<method>/`.
 
 `submission.toml` says what it is, `method.py` is the source, `run.json` the sealed run, and `outputs.npz`
-holds the method's answers, one array `<model>--<study>` a unit. Boards are computed from these files alone.
+holds the method's answers, arrays `<model>--<study>--<name>`. Boards are computed from these files alone.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.spec.submission import Submission
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays, write_bytes, write_text
-from harness.tracks.base import Outputs
+from harness.tracks.base import Outputs, Track
 
 if TYPE_CHECKING:
     import numpy as np
 
 ABOUT, METHOD, OUTPUTS = "submission.toml", "method.py", "outputs.npz"
 _MOST_BYTES = 1 << 30
+_SEPARATOR = "--"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,18 @@ class StoredSubmission:
         path = self.folder / OUTPUTS
         if not path.is_file() or file_id(path) != self.about.outputs.get(OUTPUTS):
             raise IntegrityError(f"{path} is not the file that {ABOUT} names")
-        arrays = read_arrays(path, max_bytes=_MOST_BYTES)
-        return {unit: {"confidence": arrays[_member(unit)]} for unit in units.values() if _member(unit) in arrays}
+        by_unit: dict[str, dict[str, np.ndarray]] = {}
+        for member, array in read_arrays(path, max_bytes=_MOST_BYTES).items():
+            where, _, name = member.rpartition(_SEPARATOR)
+            by_unit.setdefault(where, {})[name] = array
+        return {unit: by_unit[_folder(unit)] for unit in units.values() if _folder(unit) in by_unit}
+
+    def not_applicable(self, units: Mapping[str, Unit]) -> tuple[Unit, ...]:
+        """Units that the sealed run says do not apply to the method, none without a run. Raises IntegrityError."""
+        if not (self.folder / SEALED).is_file():
+            return ()
+        ended = {each.unit: each.status for each in RunResult.open(self.folder).document.units}
+        return tuple(unit for key, unit in units.items() if ended.get(key) == "not-applicable")
 
 
 def submissions_folder(benchmark: str) -> Path:
@@ -74,7 +85,9 @@ def read_submission(folder: Path) -> StoredSubmission:
     return StoredSubmission(about, folder)
 
 
-def write_submission(run: RunResult, units: Mapping[str, Unit], folder: Path, authors: tuple[str, ...]) -> Submission:
+def write_submission(
+    run: RunResult, track: Track, units: Mapping[str, Unit], folder: Path, authors: tuple[str, ...]
+) -> Submission:
     """Store a sealed, complete run as a submission. Raises UsageError for one that no board can take."""
     import tomli_w
 
@@ -88,7 +101,9 @@ def write_submission(run: RunResult, units: Mapping[str, Unit], folder: Path, au
     if not run.complete:
         raise UsageError(f"{run.folder} has {len(run.failed)} failed units; a board takes complete runs only.")
     arrays: dict[str, np.ndarray] = {
-        _member(units[key]): outputs["confidence"] for key, outputs in run.outputs().items()
+        f"{_folder(units[key])}{_SEPARATOR}{name}": array
+        for key, outputs in run.outputs().items()
+        for name, array in track.submitted(outputs).items()
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / OUTPUTS, arrays)
@@ -108,5 +123,5 @@ def write_submission(run: RunResult, units: Mapping[str, Unit], folder: Path, au
     return about
 
 
-def _member(unit: Unit) -> str:
-    return f"{unit.model}--{unit.study}"
+def _folder(unit: Unit) -> str:
+    return f"{unit.model}{_SEPARATOR}{unit.study}"

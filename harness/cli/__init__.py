@@ -32,7 +32,7 @@ def _app() -> None:
 
     app = typer.Typer(
         name="harness",
-        help="Evaluate a confidence score under fixed protocols and see its place on the board.\n\n"
+        help="Evaluate a confidence score or an XAI method under fixed protocols and see its place on the board.\n\n"
         "Example: harness evaluate my_method.py",
         no_args_is_help=True,
         pretty_exceptions_enable=False,

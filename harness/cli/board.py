@@ -55,15 +55,19 @@ def show(benchmark: Name, json: options.AsJson = False) -> None:
 
 
 @app.command()
-def baselines(benchmark: Name, out: options.Out = Path("runs")) -> None:
-    """Run every baseline and store it as a submission. For maintainers of a benchmark.
+def baselines(
+    benchmark: Name,
+    names: Annotated[list[str] | None, typer.Argument(help="baselines; default: all of the benchmark's kind")] = None,
+    out: options.Out = Path("runs"),
+) -> None:
+    """Run baselines and store them as submissions. For maintainers of a benchmark.
 
-    Example: harness board baselines confidence-mnist@1
+    Example: harness board baselines attribution-mnist@1 saliency grad-cam
     """
     from harness.boards.baselines import submit_baselines
     from harness.cli.progress import listening
     from harness.data.catalog import find_protocol
 
     with listening("running baselines") as listener:
-        for name, where in submit_baselines(find_protocol(benchmark), out, listener):
+        for name, where in submit_baselines(find_protocol(benchmark), out, listener, names or None):
             typer.echo(f"{name}: {where}")

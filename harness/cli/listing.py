@@ -9,6 +9,9 @@ import typer
 
 from harness.cli import options
 
+_WIDE = 120  # columns of a terminal, from which on there is room for ranges and sources of metrics
+_LONG = ("needs", "source", "title", "what")  # texts that may take several lines
+
 
 class Kind(str, Enum):
     """What can be listed."""
@@ -35,12 +38,18 @@ def listing(
     if json:
         print(dumps(rows, indent=2))
         return
+    console = Console(highlight=False)
+    shown = (
+        [heading for heading in rows[0] if heading not in ("range", "source") or console.width >= _WIDE]
+        if rows
+        else ["nothing"]
+    )
     table = Table(title=kind.value)
-    for position, heading in enumerate(rows[0] if rows else ("nothing",)):
-        table.add_column(heading, no_wrap=position == 0, overflow="fold")
+    for heading in shown:
+        table.add_column(heading, no_wrap=heading not in _LONG, overflow="fold")
     for row in rows:
-        table.add_row(*row.values())
-    Console(highlight=False).print(table)
+        table.add_row(*(row[heading] for heading in shown))
+    console.print(table)
 
 
 def _benchmarks() -> list[dict[str, str]]:
@@ -68,15 +77,17 @@ def _methods() -> list[dict[str, str]]:
 
 
 def _metrics() -> list[dict[str, str]]:
-    from harness.metrics.registry import METRICS
+    from harness.metrics.facts import metric_facts
 
     return [
         {
             "metric": metric.id,
+            "criterion": metric.criterion,
             "better": "lower" if metric.lower_is_better else "higher",
             "range": "{:g} to {:g}".format(*metric.range),
-            "needs": ", ".join(sorted(metric.needs)),
+            "needs": ", ".join(metric.needs),
             "source": metric.citation,
         }
-        for metric in METRICS.values()
+        for metric in metric_facts().values()
+        if metric.lower_is_better is not None
     ]

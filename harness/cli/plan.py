@@ -10,11 +10,11 @@ import typer
 from harness.cli import options
 
 # Measured on two laptop-class cores with the embedded benchmark: a rough guide, not a promise.
-_SECONDS_TO_START, _SECONDS_A_SET, _SECONDS_A_UNIT = 4.0, 0.6, 0.1
+_SECONDS_TO_START, _SECONDS_A_SET = 4.0, 0.6
 
 
 def plan(
-    method: Annotated[Optional[str], typer.Argument(help="as for evaluate; default: the baseline msr")] = None,  # noqa: UP045
+    method: Annotated[Optional[str], typer.Argument(help="as for evaluate; default: a simple baseline")] = None,  # noqa: UP045
     benchmark: options.Benchmark = None,
     limit: options.Limit = None,
     device: options.Device = "auto",
@@ -27,8 +27,16 @@ def plan(
     """
     from harness.execution.evaluate import Request, prepare
 
-    request = Request(method=method or "msr", benchmark=benchmark, limit=limit, device=device, out=out)
+    request = Request(method=method or _any_method(benchmark), benchmark=benchmark, limit=limit, device=device, out=out)
     render_plan(prepare(request), as_json=json)
+
+
+def _any_method(benchmark: str | None) -> str:
+    """A simple baseline of the benchmark's kind."""
+    from harness.data.catalog import find_protocol
+    from harness.tracks.registry import KINDS
+
+    return KINDS[find_protocol(benchmark).benchmark.task if benchmark else "confidence"].simple_method
 
 
 def render_plan(prepared: Any, *, as_json: bool) -> None:
@@ -38,9 +46,12 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from harness.tracks.registry import KINDS
+
     units = prepared.plan.units
-    cold = prepared.track.uncomputed()
-    seconds = _SECONDS_TO_START + (_SECONDS_A_SET * cold + _SECONDS_A_UNIT * len(units)) / prepared.workers
+    cold, absent = prepared.track.uncomputed(), prepared.track.absent()
+    in_units = KINDS[prepared.method.spec.task].unit_seconds * len(units)
+    seconds = _SECONDS_TO_START + (_SECONDS_A_SET * cold + in_units) / prepared.workers
     if as_json:
         shown = {
             "run": prepared.plan.id,
@@ -49,7 +60,8 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
             "units": {key: unit.canonical() for key, unit in units.items()},
             "outputs_to_compute": cold,
             "bytes_to_fetch": 0,
-            "seconds_estimated": round(seconds),
+            "files_absent": list(absent),
+            "seconds_estimated": None if absent else round(seconds),
         }
         print(json.dumps(shown, indent=2))
         return
@@ -60,6 +72,10 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
     for key, unit in units.items():
         table.add_row(key[:12], unit.model, unit.study)
     console.print(table)
+    if absent:
+        console.print(f"{len(units)} units, {prepared.workers} unit processes. {len(absent)} files are not here yet:")
+        console.print(*(f"  {name}" for name in absent), sep="\n", markup=False)
+        return
     state = f"{cold} sets of model outputs are to be computed first" if cold else "model outputs are cached"
     console.print(f"{len(units)} units, {prepared.workers} unit processes; nothing to download; {state}.")
     console.print(f"About {seconds:.0f} s on a laptop, and what the method itself takes.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,26 +12,16 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from harness.boards.render import group_letter, rank_text
+from harness.boards.render import group_letter, rank_text, scaled_title, spread_text
 from harness.execution.run_result import RunResult
-from harness.metrics.registry import METRICS
+from harness.metrics.facts import metric_facts
 from harness.spec.board import Board, Cell
 from harness.spec.result import Summary, UnitResult
+from harness.tracks.registry import KINDS
 
 if TYPE_CHECKING:
     from harness.boards.place import Place
     from harness.spec.benchmark import Benchmark
-
-_PERCENT = {
-    "failure_rate",
-    "failure_auroc",
-    "fpr_at_tpr",
-    "failure_ap",
-    "ece",
-    "mce",
-    "adaptive_ece",
-    "coverage_at_risk",
-}
 
 
 def print_result(result: RunResult, place: tuple[Place, ...] | str, report: Path | None = None) -> None:
@@ -48,7 +39,7 @@ def print_result(result: RunResult, place: tuple[Place, ...] | str, report: Path
     if result.failed:
         console.print("Next:   mend the method and run the same command again; only units without scores are tried.")
     elif result.document.spec.limit is None:
-        console.print(f"Next:   harness show {result.folder}   (scores of every seed and severity)", soft_wrap=True)
+        console.print(f"Next:   harness show {result.folder}   (scores of every unit)", soft_wrap=True)
     else:
         console.print("Next:   run it again without --limit for scores that count.")
 
@@ -63,16 +54,19 @@ def print_units(result: RunResult) -> None:
     """The first metric of every unit: studies by models. All metrics are in `--json` and `to_frame()`."""
     document = result.document
     models = list(dict.fromkeys(unit.model for unit in document.units))
-    names = [record.metric for unit in document.units for record in unit.records if record.metric in METRICS]
-    metric = names[0] if names else "status"
-    table = Table(title=f"{_heading(metric)} of every unit", box=SIMPLE, padding=(0, 1, 0, 0))
+    facts = metric_facts()
+    names = [record.metric for unit in document.units for record in unit.records]
+    metric = next((name for name in names if facts[name].lower_is_better is not None), "")
+    table = Table(
+        title=f"{facts[metric].heading if metric else 'status'} of every unit", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
     table.add_column("study")
     for model in models:
         table.add_column(model, justify="right")
     cells: dict[str, dict[str, str]] = {}
     for unit in document.units:
         values = [record.value for record in unit.records if record.metric == metric]
-        cells.setdefault(unit.study, {})[unit.model] = _number(metric, values[0]) if values else unit.status
+        cells.setdefault(unit.study, {})[unit.model] = facts[metric].text(values[0]) if values else unit.status
     for study, by_model in cells.items():
         table.add_row(study, *(by_model.get(model, "") for model in models))
     Console(highlight=False).print(table)
@@ -81,7 +75,7 @@ def print_units(result: RunResult) -> None:
 def print_board(board: Board, benchmark: Benchmark) -> None:
     """A board as a table."""
     arrow = "↓" if board.lower_is_better else "↑"
-    title = f"{benchmark.title} ({board.benchmark}): {board.metric.upper()} × {board.scale:g} {arrow}"
+    title = f"{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}"
     table = Table(
         title=title,
         caption="behind each score: rank and group; in brackets the 95 % interval of the rank",
@@ -93,15 +87,19 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     for column in board.columns:
         table.add_column(column, justify="right")
     for row in sorted(board.rows, key=lambda row: row.reference):
-        cells = [f"{cell.value:.1f} [dim]{_short_rank(cell)}[/]" for cell in (row.cells[c] for c in board.columns[:-1])]
-        last = row.cells[board.columns[-1]]
-        cells.append(f"{last.value:.1f} [dim]{rank_text(last)}[/]")
-        rank = row.cells[board.columns[-1]].rank
-        table.add_row("" if rank is None else str(rank), row.method, *cells, style="italic" if row.reference else "")
+        cells = [_board_cell(row.cells.get(column), _short_rank) for column in board.columns[:-1]]
+        last = row.cells.get(board.columns[-1])
+        rank = "" if last is None or last.rank is None else str(last.rank)
+        cells.append(_board_cell(last, rank_text))
+        table.add_row(rank, row.method, *cells, style="italic" if row.reference else "")
     console = Console(highlight=False)
     console.print(table)
     for each in board.unranked:
         console.print(f"not ranked: {each.method}: {each.reason}", markup=False)
+
+
+def _board_cell(cell: Cell | None, text: Callable[[Cell], str]) -> str:
+    return "–" if cell is None else f"{cell.value:.1f}{spread_text(cell)} [dim]{text(cell)}[/]"
 
 
 def _short_rank(cell: Cell) -> str:
@@ -117,7 +115,7 @@ def _score_table(result: RunResult) -> Table:
             columns.setdefault(row.study, {})[row.metric] = row
     table = Table(
         title=f"{document.spec.method.name} {document.spec.method.version} on {document.spec.benchmark}",
-        caption="mean over seeds; 95 % interval over test samples and seeds\nareas × 1000, the rest in %",
+        caption=KINDS[document.spec.task].caption,
         box=SIMPLE,
         padding=(0, 1, 0, 0),
     )
@@ -128,7 +126,7 @@ def _score_table(result: RunResult) -> Table:
     table.add_row("samples", *(str(row.n // max(row.seeds, 1)) for row in extents))
     for name in dict.fromkeys(row.metric for row in document.summary):
         cells = [column.get(name) for column in columns.values()]
-        table.add_row(_heading(name), *("–" if cell is None else _cell(cell) for cell in cells))
+        table.add_row(metric_facts()[name].heading, *("–" if cell is None else _cell(cell) for cell in cells))
     return table
 
 
@@ -146,26 +144,11 @@ def _print_reasons(console: Console, result: RunResult) -> None:
         console.print(f"{where}: {status}: {reason}", markup=False)
 
 
-def _heading(metric: str) -> str:
-    info = METRICS.get(metric)
-    arrow = "" if info is None else " ↓" if info.lower_is_better else " ↑"
-    return metric.replace("_", " ") + arrow
-
-
-def _scale(metric: str) -> float:
-    return 100.0 if metric in _PERCENT else METRICS[metric].display_scale
-
-
-def _number(metric: str, value: float | None) -> str:
-    return "–" if value is None else f"{value * _scale(metric):.1f}"
-
-
 def _cell(row: Summary) -> str:
-    if row.value is None:
-        return "–"
-    if row.low is None or row.high is None:
-        return _number(row.metric, row.value)
-    return f"{_number(row.metric, row.value)}\n[dim]{_number(row.metric, row.low)}–{_number(row.metric, row.high)}[/]"
+    text = metric_facts()[row.metric].text
+    if row.value is None or row.low is None or row.high is None:
+        return text(row.value)
+    return f"{text(row.value)}\n[dim]{text(row.low)}–{text(row.high)}[/]"
 
 
 def _print_place(console: Console, place: tuple[Place, ...] | str) -> None:
@@ -174,7 +157,7 @@ def _print_place(console: Console, place: tuple[Place, ...] | str) -> None:
         return
     best = place[-1]
     console.print(
-        f"\nPlace [bold]{best.rank}[/] of {best.of} by mean {best.metric.upper()} "
+        f"\nPlace [bold]{best.rank}[/] of {best.of} by {best.column} {best.title} "
         f"(95 % interval {best.rank_low}–{best.rank_high})" + _tied(best.tied_with)
     )
     console.print("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), style="dim")

@@ -7,14 +7,18 @@ import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from harness.data.embedded import package_folders
 from harness.spec.artefact import Artefact
-from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.benchmark import Benchmark
 from harness.spec.errors import UsageError, unknown
+from harness.spec.protocols import AnyBenchmark, read_benchmark
 from harness.storage import IntegrityError, content_id, file_id
+
+Kind = TypeVar("Kind", bound=Benchmark)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -23,9 +27,15 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 class Protocol:
     """A benchmark as loaded: the specification, its hash, and where its file lies."""
 
-    benchmark: ConfidenceBenchmark
+    benchmark: AnyBenchmark
     hash: str
     path: Path
+
+    def of(self, kind: type[Kind]) -> Kind:
+        """The benchmark, for a caller that serves this kind only."""
+        if not isinstance(self.benchmark, kind):
+            raise TypeError(f"{self.benchmark.name} is a benchmark for {self.benchmark.task}")
+        return self.benchmark
 
     def locate(self, relative: str) -> Path:
         """A file that the protocol names: beside its own file, else among the bundled data sets."""
@@ -37,7 +47,10 @@ class Protocol:
         """Path and sha256 of an artefact. Raises UsageError if missing, IntegrityError if changed."""
         path = self.locate(artefact.path)
         if not path.is_file():
-            raise UsageError(f"{self.benchmark.name} needs the file {path}, which does not exist.")
+            raise UsageError(
+                f"{self.benchmark.name} needs the file {artefact.path}, which lies neither beside {self.path} nor in "
+                f"{bundled_folder('datasets')}."
+            )
         found = file_id(path)
         if artefact.sha256 is not None and found != artefact.sha256:
             raise IntegrityError(
@@ -62,9 +75,9 @@ def cache_folder() -> Path:
 
 
 def private_folders() -> tuple[str, ...]:
-    """Where labels, predictions and outputs of the bundled benchmarks lie: closed to methods."""
+    """Where labels, masks, predictions and outputs of the bundled benchmarks lie: closed to methods."""
     bundled = (bundled_folder(name) for name in ("datasets", "leaderboards", "submissions"))
-    return tuple(str(folder) for folder in (*bundled, cache_folder()))
+    return (*(str(folder) for folder in (*bundled, cache_folder())), *package_folders())
 
 
 def benchmark_files() -> dict[str, Path]:
@@ -96,10 +109,11 @@ def load_protocol(path: Path) -> Protocol:
         advice = f"did you mean {path.parent / near[0]}?" if near else "name one that ends in .toml, or a bundled one."
         raise UsageError(f"the benchmark file {path} does not exist; {advice}")
     try:
-        benchmark = ConfidenceBenchmark.model_validate(read_toml(path))
+        fields = read_toml(path)
+        benchmark = read_benchmark(fields)
     except ValidationError as error:
         problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "file"
+        field = ".".join(str(part) for part in problem["loc"] if part != fields.get("task")) or "file"
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UsageError(f"{path}: {field}: {problem['msg']}{more}.") from error
     return Protocol(benchmark, content_id(benchmark.canonical()), path)

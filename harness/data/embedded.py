@@ -71,6 +71,17 @@ def optical_digits() -> tuple[Images, Labels]:
     return images, table[:, -1].astype(np.int64)
 
 
+def package_folders() -> tuple[str, ...]:
+    """Folders of installed packages that hold these images and their labels."""
+    folders = []
+    for path in _SHA256:
+        package, _, inside = path.partition("/")
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations:
+            folders.append(str((Path(spec.submodule_search_locations[0]) / inside).parent))
+    return tuple(dict.fromkeys(folders))
+
+
 def photo_crops(count: int, seed: int) -> Images:
     """Grey crops of the two sample photographs of scikit-learn (a Chinese temple, a flower).
 

@@ -15,12 +15,12 @@ from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute
-from harness.methods.conformance import Check, check_confidence_score
+from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError
 from harness.tracks.base import Track
+from harness.tracks.registry import KINDS
 
-DEFAULT_BENCHMARK = {"confidence": "confidence-mnist"}
 _CHECK_SECONDS = 60.0
 
 
@@ -91,7 +91,7 @@ def prepare(request: Request) -> Prepared:
     """Specify, identify and plan. Raises UsageError for anything that cannot be done as asked."""
     _refuse_inside_worker()
     method = find_method(request.method)
-    protocol = find_protocol(request.benchmark or DEFAULT_BENCHMARK[method.spec.task])
+    protocol = find_protocol(request.benchmark or KINDS[method.spec.task].default_benchmark)
     device = resolve_device(request.device)
     _positive("limit", request.limit)
     _positive("workers", request.workers)
@@ -121,7 +121,7 @@ def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
         return ()
     short = Limits(min(limits.seconds, _CHECK_SECONDS), limits.gibibytes, limits.threads, limits.device)
     with MethodProcess(method, short) as worker:
-        return tuple(check_confidence_score(worker))
+        return tuple(KINDS[method.spec.task].check(worker))
 
 
 def _refuse_inside_worker() -> None:

@@ -98,6 +98,7 @@ class MethodProcess:
         meta = {
             "module": self._method.module,
             "symbol": self.spec.symbol,
+            "task": self.spec.task,
             "device": self._limits.device,
             "seed": 0,
         }

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from harness.data.catalog import Protocol
 from harness.methods.discovery import FoundMethod
-from harness.metrics.registry import METRICS
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError
 from harness.spec.method import MethodSpec
 from harness.spec.result import UnitResult, UnitStatus
 from harness.spec.run import RunSpec, Unit
 from harness.storage import content_id
 from harness.tracks.base import Track
-from harness.tracks.confidence.track import ConfidenceTrack
+from harness.tracks.registry import KINDS
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,14 @@ class Plan:
     """The method's file as hashed, kept beside its results."""
 
 
-def open_track(protocol: Protocol, method: MethodSpec, device: str) -> ConfidenceTrack:
-    """The track that a benchmark's task names."""
-    return ConfidenceTrack(protocol, method, device)
+def open_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+    """The track that a benchmark's task names. Raises UsageError for a method of another kind."""
+    task = protocol.benchmark.task
+    if method.task != task:
+        raise UsageError(
+            f"{method.name} is a method for {method.task} benchmarks, but {protocol.benchmark.name} is one for {task}."
+        )
+    return KINDS[task].track(protocol, method, device)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class PlanRequest:
 def make_plan(protocol: Protocol, track: Track, method: FoundMethod, request: PlanRequest) -> Plan:
     """Specify the run and list its units. The folder is named after the run's own content."""
     benchmark = protocol.benchmark
-    spec = run_spec(protocol, method.spec, request)
+    spec = run_spec(protocol, track, method.spec, request)
     run = content_id(spec.canonical())
     name = f"{benchmark.id}-{benchmark.version}-{method.spec.name}-{run[:12]}"
     return Plan(spec, run, _by_id(track, spec), request.out / name, method.source)
@@ -55,37 +59,23 @@ def make_plan(protocol: Protocol, track: Track, method: FoundMethod, request: Pl
 
 def plan_units(protocol: Protocol, track: Track, method: MethodSpec, request: PlanRequest) -> dict[str, Unit]:
     """The units that a complete run of a method has, by id."""
-    return _by_id(track, run_spec(protocol, method, request))
+    return _by_id(track, run_spec(protocol, track, method, request))
 
 
-def run_spec(protocol: Protocol, method: MethodSpec, request: PlanRequest) -> RunSpec:
+def run_spec(protocol: Protocol, track: Track, method: MethodSpec, request: PlanRequest) -> RunSpec:
     """Everything that may change a number of the run."""
     benchmark = protocol.benchmark
-    for metric in benchmark.metrics:
-        _check_metric(metric, protocol)
     return RunSpec(
         task=benchmark.task,
         benchmark=benchmark.name,
         benchmark_hash=protocol.hash,
         method=method,
-        metric_versions={name: METRICS[name].version for name in benchmark.metrics},
+        metric_versions=track.metric_versions(),
         seed=request.seed,
         device=request.device,
         limit=request.limit,
         submittable=request.limit is None and benchmark.source.locked,
     )
-
-
-def _check_metric(name: str, protocol: Protocol) -> None:
-    """A benchmark may list metrics that are there and that need nothing but what every unit has."""
-    usable = [each.id for each in METRICS.values() if not each.required_options]
-    if name not in METRICS:
-        raise unknown(f"metric in {protocol.path}", name, usable)
-    if METRICS[name].required_options:
-        needed = ", ".join(METRICS[name].required_options)
-        raise UsageError(
-            f"{protocol.path}: the metric {name} needs {needed}, which a benchmark cannot give; leave it out."
-        )
 
 
 def _by_id(track: Track, spec: RunSpec) -> dict[str, Unit]:

@@ -118,13 +118,14 @@ def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
 def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal, threads: int) -> RunDocument:
     results = [done[key].result for key in plan.units]
     answered = {plan.units[each.unit]: stored_outputs(plan.folder, each) for each in results if each.status == "ok"}
+    inapplicable = tuple(plan.units[each.unit] for each in results if each.status == "not-applicable")
     sessions = [record["session"] for record in journal.records if "session" in record]
     document = RunDocument(
         id=plan.id,
         spec=plan.spec,
         environment=describe_environment(plan.spec.device, threads, {"run": plan.spec.seed}),
         units=tuple(results),
-        summary=track.summarize(answered),
+        summary=track.summarize(answered, inapplicable),
         timing=Timing(
             started=sessions[0],
             seconds=sum(end.seconds for end in done.values()),

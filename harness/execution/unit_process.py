@@ -16,7 +16,7 @@ from harness.execution.plan import open_track, unit_result
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
-from harness.spec.method import MethodSpec
+from harness.spec.method import read_method
 from harness.spec.result import UnitResult
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError, array_id, content_id, write_arrays
@@ -78,7 +78,7 @@ def outputs_id(outputs: Outputs) -> str:
 def _method(description: Message) -> FoundMethod:
     meta = description.meta
     return FoundMethod(
-        MethodSpec.model_validate(meta["method"]),
+        read_method(meta["method"]),
         description.arrays["source"].tobytes(),
         Path(meta["path"]),
         meta["module"],

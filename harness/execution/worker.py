@@ -1,4 +1,4 @@
-"""The method worker: the only process that runs a user's code. It never sees a label of test data.
+"""The method worker: the only process that runs a user's code. It sees no more of the test data than it is sent.
 
 It answers messages over one socket. Every answer is checked by the process that asked; whatever else
 this process does cannot become a result.
@@ -6,7 +6,6 @@ this process does cannot become a result.
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.util
 import socket
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from harness.execution.channel import Channel, ChannelClosedError, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
+
+    from harness.tracks.registry import Verb
 
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
@@ -50,24 +49,17 @@ def main(fd: int, args: list[str]) -> None:
         channel.send(_answer(host, message))
 
 
-class UnusableAnswerError(TypeError):
-    """A method answered with something that is no array of numbers."""
-
-
 class _Host:
-    """Holds the user's method and what it has learnt."""
+    """Loads the user's method; everything else is done by the verbs of its kind."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
-        self._definition: Any = None
-        self._method: Any = None
-        self._network: Any = None
-        self._shared: dict[str, np.ndarray] = {}
-        self._device = "cpu"
+        self.verbs: dict[str, Verb] = {"load": self.load}
 
     def load(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Import the method: plug-ins and baselines by name, files from the hashed copy of their source."""
-        self._device = meta["device"]
+        from harness.tracks.registry import KINDS
+
         if meta["module"]:
             module = importlib.import_module(meta["module"])
         else:
@@ -79,51 +71,18 @@ class _Host:
             module = importlib.util.module_from_spec(spec)
             sys.modules["method"] = module
             spec.loader.exec_module(module)
-        self._definition = getattr(module, meta["symbol"])
+        self.verbs |= KINDS[meta["task"]].verbs(getattr(module, meta["symbol"]), meta["device"])
         return {}
-
-    def fit(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Begin with a new trained model: build it if it was asked for, and let the method learn."""
-        from harness.methods.outputs import LabelledOutputs, Reference
-
-        self._shared = _part(arrays, "shared")
-        self._network = _network(meta["network"], _part(arrays, "network"), self._device)
-        self._method = self._definition() if isinstance(self._definition, type) else self._definition
-        learn: Callable[[Any], None] | None = getattr(self._method, "fit", None)
-        if learn is not None:
-            network = self._own_network()
-            parts = {
-                name: LabelledOutputs(_part(arrays, name), self._own_shared(), network, self._device)
-                for name in meta["reference"]
-            }
-            learn(Reference(parts))
-        return {}
-
-    def score(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Confidence of each sample, as the method gave it."""
-        from harness.methods.outputs import Outputs
-
-        outputs = Outputs(arrays, self._own_shared(), self._own_network(), self._device)
-        answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
-        return {"confidence": _as_array(answer)}
-
-    def _own_shared(self) -> dict[str, np.ndarray]:
-        """Copies: what a method does to them must not reach its later answers."""
-        return {name: array.copy() for name, array in self._shared.items()}
-
-    def _own_network(self) -> Any:
-        """A copy for each call: changed weights and forgotten hooks must not reach later answers either."""
-        return copy.deepcopy(self._network)
 
 
 def _answer(host: _Host, message: Message) -> Message:
     """Do what is asked; turn any exception into a reply that names its status."""
+    from harness.methods.answers import UnusableAnswerError
     from harness.methods.outputs import NotOfferedError
 
     try:
         _seed(message.meta.get("seed", 0))
-        verb = {"load": host.load, "fit": host.fit, "score": host.score}[message.what]
-        return Message("answer", arrays=verb(message.meta, dict(message.arrays)))
+        return Message("answer", arrays=host.verbs[message.what](message.meta, dict(message.arrays)))
     except NotOfferedError as error:
         return _problem("not-applicable", str(error.args[0]), error)
     except UnusableAnswerError as error:
@@ -157,44 +116,6 @@ def _text(error: BaseException) -> str:
         return str(error)
     except BaseException:
         return ""
-
-
-def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """Arrays whose name begins with `name/`, without it."""
-    prefix = f"{name}/"
-    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}
-
-
-def _network(description: dict[str, Any] | None, weights: dict[str, np.ndarray], device: str) -> Any:
-    """The network in evaluation mode, or None where it was not asked for. Without weights, a random one."""
-    if description is None:
-        return None
-    import torch
-
-    from harness.tracks.confidence.networks import build_network
-
-    network = build_network(description["family"], description["classes"])
-    if weights:
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    return network.to(device).eval()
-
-
-def _as_array(answer: Any) -> np.ndarray:
-    import numpy as np
-    import torch
-
-    try:
-        if isinstance(answer, torch.Tensor):
-            answer = answer.detach().cpu()
-            array = np.asarray(answer.float() if answer.dtype == torch.bfloat16 else answer)
-        else:
-            array = np.asarray(answer)
-        numbers = array.dtype.kind in "biufc"
-    except (ValueError, TypeError):  # a ragged list, a sparse tensor
-        numbers = False
-    if not numbers:
-        raise UnusableAnswerError(f"it returned {type(answer).__name__}, not a tensor or array of numbers")
-    return array
 
 
 def _seed(seed: int) -> None:

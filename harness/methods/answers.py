@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.methods.client import MethodError
 
@@ -35,3 +35,76 @@ def checked_confidence(answer: Mapping[str, np.ndarray], samples: int, *, varied
     if varied and samples > 1 and single.min() == single.max():
         raise MethodError("invalid", f"it gave the same confidence to all {samples} samples")
     return single
+
+
+def checked_maps(answer: Mapping[str, np.ndarray], inputs: tuple[int, ...]) -> np.ndarray:
+    """Attribution maps (n, 1 or c, *spatial) as float32, for inputs of shape (n, c, *spatial).
+
+    Raises MethodError with status *invalid* and one sentence for anything that is no map of these inputs.
+    """
+    import numpy as np
+
+    if set(answer) != {"maps"}:
+        raise MethodError("invalid", "its answer was malformed")
+    maps = answer["maps"]
+    if maps.dtype.kind != "f":
+        raise MethodError("invalid", f"it returned dtype {maps.dtype}; maps are floating-point numbers")
+    single = (inputs[0], 1, *inputs[2:])
+    if maps.shape not in (inputs, single):
+        choice = f"{inputs}" if inputs == single else f"{inputs} or {single}"
+        raise MethodError("invalid", f"it returned shape {maps.shape}, expected {choice}")
+    bad = int((~np.isfinite(maps)).reshape(len(maps), -1).any(axis=1).sum())
+    if bad:
+        raise MethodError("invalid", f"{bad} of {len(maps)} maps hold NaN or infinite values")
+    with np.errstate(over="ignore"):
+        narrow = maps.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise MethodError("invalid", "some values of its maps are too large for float32 (beyond 3.4e38)")
+    return narrow
+
+
+def check_spread(maps: np.ndarray) -> None:
+    """Refuse maps of a whole set that say nothing. Raises MethodError with status *invalid*."""
+    flat = maps.reshape(len(maps), -1)
+    if not len(flat):
+        return
+    if not flat.any():
+        raise MethodError("invalid", f"all {len(flat)} maps are zero everywhere")
+    if (flat.min(axis=1) == flat.max(axis=1)).all():
+        raise MethodError("invalid", f"all {len(flat)} maps are constant: they tell no part of an input from another")
+    if flat.max() <= 0:
+        raise MethodError(
+            "invalid",
+            f"none of {len(flat)} maps has a positive value; positive = speaks for the target, so check the sign",
+        )
+
+
+class UnusableAnswerError(TypeError):
+    """A method answered with something that cannot be used; the sentence says what."""
+
+
+def as_array(answer: Any) -> np.ndarray:
+    """A method's answer as an array of numbers on the CPU. Raises UnusableAnswerError for anything else."""
+    import numpy as np
+    import torch
+
+    if isinstance(answer, torch.Tensor) and answer.device.type == "meta":
+        raise UnusableAnswerError("it returned a tensor on the device 'meta', which holds no numbers")
+    try:
+        if isinstance(answer, torch.Tensor):
+            answer = answer.detach().cpu().resolve_conj().resolve_neg()
+            array = np.asarray(answer.float() if answer.dtype == torch.bfloat16 else answer)
+        else:
+            array = np.asarray(answer)
+        numbers = array.dtype.kind in "biufc"
+    except (ValueError, TypeError, RuntimeError):  # a ragged list, a sparse tensor, a list of tensors with gradients
+        numbers = False
+    if not numbers:
+        raise UnusableAnswerError(f"it returned {type(answer).__name__}, not a tensor or array of numbers")
+    return array
+
+
+def part(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Arrays whose name begins with `name/`, without it."""
+    prefix = f"{name}/"
+    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import checked_confidence
 from harness.methods.client import MethodClient, MethodError
+from harness.spec.method import ConfidenceMethod
 from harness.spec.result import UnitStatus
 
 if TYPE_CHECKING:
@@ -41,12 +42,19 @@ def check_confidence_score(method: MethodClient) -> Iterator[Check]:
     the same answer; neither batch size nor order of the samples changes a sample's confidence.
     """
     task = _SyntheticTask(method)
-    for name, requirement in (
-        ("runs, and answers with finite numbers of shape (n,)", task.answers),
-        ("gives the same answer twice under one seed", task.is_deterministic),
-        ("gives the same answer for two batch sizes", task.ignores_batches),
-        ("gives the same answer in any order of samples", task.ignores_order),
-    ):
+    return until_failure(
+        {
+            "runs, and answers with finite numbers of shape (n,)": task.answers,
+            "gives the same answer twice under one seed": task.is_deterministic,
+            "gives the same answer for two batch sizes": task.ignores_batches,
+            "gives the same answer in any order of samples": task.ignores_order,
+        }
+    )
+
+
+def until_failure(requirements: Mapping[str, Callable[[], str]]) -> Iterator[Check]:
+    """Try requirements in order; each returns its problem, or nothing. The first failed one is the last."""
+    for name, requirement in requirements.items():
         check = _attempt(name, requirement)
         yield check
         if not check.passed:
@@ -69,6 +77,8 @@ class _SyntheticTask:
         import numpy as np
 
         self._method = method
+        assert isinstance(method.spec, ConfidenceMethod)
+        self._needs = method.spec.needs
         rng = np.random.default_rng(0)
         self._weight = rng.normal(size=(CLASSES, FEATURES)).astype(np.float32)
         self._centres = rng.normal(size=(CLASSES, FEATURES)) * 2
@@ -109,7 +119,7 @@ class _SyntheticTask:
             arrays |= {f"{part}/{name}": array for name, array in given.items()}
             arrays[f"{part}/labels"] = labels
         meta: dict[str, Any] = {"reference": list(self._reference), "network": None}
-        if "model" in self._method.spec.needs:
+        if "model" in self._needs:
             meta["network"] = {"family": "plain", "classes": CLASSES}
         self._method.call("fit", arrays, seed=1, meta=meta)
         return checked_confidence(self._method.call("score", samples, seed=2), len(samples["logits"]), varied=varied)
@@ -141,7 +151,7 @@ class _SyntheticTask:
             "head_confidence": rng.uniform(size=count).astype(np.float32),
             "mc_head_confidence": rng.uniform(size=(MEMBERS, count)).astype(np.float32),
         }
-        if "inputs" in self._method.spec.needs:
+        if "inputs" in self._needs:
             arrays["inputs"] = rng.normal(size=(count, *_IMAGE)).astype(np.float32)
         return arrays, labels
 

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import decode_source
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from harness.methods.interface import confidence_score
+from harness.methods.interface import confidence_score, explainer
 from harness.spec.errors import UsageError, unknown
-from harness.spec.method import MethodSpec, Origin
+from harness.spec.method import MethodSpec, Origin, Task, read_method
 from harness.storage import bytes_id
 
-DECORATORS = {"confidence_score": "confidence"}
-_ARGUMENTS = tuple(inspect.signature(confidence_score).parameters)
+
+@dataclass(frozen=True)
+class Decorator:
+    """One of the decorators: the task that it declares, its arguments, and the verb that a class must have."""
+
+    task: Task
+    arguments: tuple[str, ...]
+    verb: str
+    call: str
+
+
+def _decorator(function: Callable[..., Any], task: Task, verb: str, call: str) -> Decorator:
+    return Decorator(task, tuple(inspect.signature(function).parameters), verb, call)
+
+
+DECORATORS = {
+    "confidence_score": _decorator(confidence_score, "confidence", "score", "score(self, outputs)"),
+    "explainer": _decorator(explainer, "attribution", "explain", "explain(self, model, inputs, targets, context)"),
+}
 
 
 def declared_methods(source: bytes, path: Path, origin: Origin) -> Iterator[MethodSpec]:
@@ -34,17 +52,40 @@ def declared_methods(source: bytes, path: Path, origin: Origin) -> Iterator[Meth
         reason = str(error) or "it is nested too deeply"
         raise UsageError(f"{path} is not Python source that can be read: {reason}.") from error
     names = _decorator_names(tree)
+    for found in _decorated(tree, names):
+        yield _declaration(found, f"{path}, line {found.decorator.lineno}", source, path, origin)
+
+
+@dataclass(frozen=True)
+class _Decorated:
+    """Something at the top level of a file that one of our decorators declares."""
+
+    symbol: str
+    kind: Decorator
+    decorator: ast.expr
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
+    """None for an assignment: `saliency = explainer(version="1.0")(lambda model: ...)`."""
+
+
+def _decorated(tree: ast.Module, names: dict[str, Decorator]) -> Iterator[_Decorated]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             for decorator in node.decorator_list:
-                task = names.get(ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator))
-                if task is not None:
-                    yield _declaration(node, decorator, task, source, path, origin)
+                kind = names.get(ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator))
+                if kind is not None:
+                    yield _Decorated(node.name, kind, decorator, node)
+        elif (
+            isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.targets[0], ast.Name)
+        ):
+            decorator = node.value.func
+            kind = names.get(ast.unparse(decorator.func)) if isinstance(decorator, ast.Call) else None
+            if kind is not None:
+                yield _Decorated(node.targets[0].id, kind, decorator, None)
 
 
-def _decorator_names(tree: ast.Module) -> dict[str, str]:
+def _decorator_names(tree: ast.Module) -> dict[str, Decorator]:
     """How this file may write our decorators: `confidence_score`, `harness.confidence_score`, aliases."""
-    names: dict[str, str] = {}
+    names: dict[str, Decorator] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "harness":
             for alias in node.names:
@@ -54,7 +95,7 @@ def _decorator_names(tree: ast.Module) -> dict[str, str]:
                     names[alias.asname or alias.name] = DECORATORS[alias.name]
         elif isinstance(node, ast.Import):
             for prefix in _harness_prefixes(node):
-                names |= {f"{prefix}.{decorator}": task for decorator, task in DECORATORS.items()}
+                names |= {f"{prefix}.{name}": decorator for name, decorator in DECORATORS.items()}
     return names
 
 
@@ -67,50 +108,42 @@ def _harness_prefixes(node: ast.Import) -> Iterator[str]:
                 yield "harness"
 
 
-def _declaration(
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
-    decorator: ast.expr,
-    task: str,
-    source: bytes,
-    path: Path,
-    origin: Origin,
-) -> MethodSpec:
-    where = f"{path}, line {decorator.lineno}"
-    declared = _literal_arguments(decorator, where)
+def _declaration(found: _Decorated, where: str, source: bytes, path: Path, origin: Origin) -> MethodSpec:
+    node, decorator = found.node, found.decorator
+    declared = _literal_arguments(decorator, found.kind.arguments, where)
     if "version" not in declared:
         called = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
         raise UsageError(f'{where}: the decorator needs a version; write @{called}(version="1.0").')
-    if isinstance(node, ast.ClassDef) and not _has_score(node):
-        raise UsageError(f"{where}: the class {node.name} has no method `score(self, outputs)`; write one.")
-    name = declared.pop("name", None) or node.name.lower().strip("_").replace("_", "-")
+    if isinstance(node, ast.ClassDef) and not _has_method(node, found.kind.verb):
+        raise UsageError(f"{where}: the class {node.name} has no method `{found.kind.call}`; write one.")
+    name = declared.pop("name", None) or found.symbol.lower().strip("_").replace("_", "-")
     if origin != "baseline" and (declared.get("oracle") or declared.get("reference")):
         raise UsageError(f"{where}: `oracle` and `reference` are for the harness's own rows; leave them out.")
-    summary = (ast.get_docstring(node) or "").split("\n")[0]
+    given = {
+        "task": found.kind.task,
+        "name": name,
+        "origin": origin,
+        "target": f"{path.name}:{found.symbol}",
+        "symbol": found.symbol,
+        "source_sha256": bytes_id(source),
+        "summary": (ast.get_docstring(node) or "").split("\n")[0] if node is not None else "",
+    }
     try:
-        return MethodSpec(
-            task=task,  # type: ignore[arg-type]
-            name=name,
-            origin=origin,
-            target=f"{path.name}:{node.name}",
-            symbol=node.name,
-            source_sha256=bytes_id(source),
-            summary=summary,
-            **declared,
-        )
+        return read_method(given | declared)
     except ValidationError as error:
         problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"]))
+        field = ".".join(str(part) for part in problem["loc"] if part != found.kind.task)
         if problem["type"] == "string_pattern_mismatch":
             problem["msg"] = f"{problem['input']!r} may hold lower-case letters, digits, '.', '_' and '-' only"
         raise UsageError(f"{where}: {field}: {problem['msg']}; mend it in the decorator.") from error
 
 
-def _has_score(node: ast.ClassDef) -> bool:
-    """Whether the class has `score`, or may have it from a class that it is made from."""
-    return bool(node.bases) or any(isinstance(item, ast.FunctionDef) and item.name == "score" for item in node.body)
+def _has_method(node: ast.ClassDef, name: str) -> bool:
+    """Whether the class has it, or may have it from a class that it is made from."""
+    return bool(node.bases) or any(isinstance(item, ast.FunctionDef) and item.name == name for item in node.body)
 
 
-def _literal_arguments(decorator: ast.expr, where: str) -> dict[str, Any]:
+def _literal_arguments(decorator: ast.expr, known: tuple[str, ...], where: str) -> dict[str, Any]:
     if not isinstance(decorator, ast.Call):
         return {}
     if decorator.args:
@@ -119,8 +152,8 @@ def _literal_arguments(decorator: ast.expr, where: str) -> dict[str, Any]:
     for keyword in decorator.keywords:
         if keyword.arg is None:
             raise UsageError(f"{where}: write the decorator's arguments one by one instead of with **.")
-        if keyword.arg not in _ARGUMENTS:
-            raise UsageError(f"{where}: {unknown('argument of the decorator', keyword.arg, _ARGUMENTS)}")
+        if keyword.arg not in known:
+            raise UsageError(f"{where}: {unknown('argument of the decorator', keyword.arg, known)}")
         try:
             declared[keyword.arg] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.methods.declaration import DECORATORS, declared_methods
 from harness.spec.errors import UsageError, unknown
-from harness.spec.method import MethodSpec
+from harness.spec.method import MethodSpec, Task
 
 ENTRY_POINTS = "harness.methods"
 BASELINES = Path(__file__).parent / "baselines"
@@ -48,9 +48,9 @@ def find_method(target: str) -> FoundMethod:
     return found
 
 
-def baseline_names() -> tuple[str, ...]:
-    """Names of all methods that come with the harness."""
-    return tuple(sorted(_baselines()))
+def baseline_names(task: Task | None = None) -> tuple[str, ...]:
+    """Names of all methods that come with the harness, or of those of one kind."""
+    return tuple(sorted(name for name, (_, spec) in _baselines().items() if task in (None, spec.task)))
 
 
 def plugin_names() -> tuple[str, ...]:
@@ -95,12 +95,12 @@ def _from_baselines(name: str) -> FoundMethod:
         hint = "A method of your own is a file that ends in .py."
         raise unknown("method", name, (*baselines, *_plugins()), hint)
     path, spec = baselines[name]
-    module = f"harness.methods.baselines.{path.stem}"
+    module = f"harness.methods.baselines.{path.parent.name}.{path.stem}"
     return FoundMethod(spec.model_copy(update={"target": name}), _read(path), path, module=module)
 
 
 def _baselines() -> dict[str, tuple[Path, MethodSpec]]:
-    files = sorted(path for path in BASELINES.glob("*.py") if not path.stem.startswith("_"))
+    files = sorted(path for path in BASELINES.glob("*/*.py") if not path.stem.startswith("_"))
     return {spec.name: (path, spec) for path in files for spec in declared_methods(_read(path), path, "baseline")}
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from harness.methods.context import Context
     from harness.methods.outputs import Outputs, Reference
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -78,6 +79,60 @@ def confidence_score(
             "citation": citation,
             "reference": reference,
             "oracle": oracle,
+        }
+        setattr(method, DECLARATION, declared)
+        return method
+
+    return declare
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """An XAI method as a class: made anew for each trained model, which it may learn about in its first call."""
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
+        """Attribution maps (n, 1 or c, *spatial), higher = speaks more for the target."""
+        ...
+
+
+def explainer(
+    *,
+    version: str,
+    name: str | None = None,
+    modalities: tuple[Literal["image", "volume", "point-cloud"], ...] = ("image", "volume", "point-cloud"),
+    architectures: tuple[Literal["cnn", "transformer"], ...] = ("cnn", "transformer"),
+    stochastic: bool = False,
+    citation: str = "",
+    reference: bool = False,
+) -> Callable[[Method], Method]:
+    """Declare an XAI method: a function, a class, or a factory of captum attributions.
+
+    The decorated function maps `(model, inputs, targets)`, or `(model, inputs, targets, context)`, to attribution
+    maps: inputs (n, c, *spatial) float32, targets (n,) the class to explain, maps (n, c or 1, *spatial) floating,
+    higher = speaks more for the target. `context` is a `harness.methods.context.Context`. A function of `model`
+    alone is a factory: it returns an object with `attribute(inputs, target=...)`, as captum's have. A class has
+    `explain` with the arguments of the function.
+
+    The model is in evaluation mode, and a copy for each call: leave its weights and mode alone, remove your hooks.
+
+    version: of the method; a change that may change a map needs a new one.
+    name: on boards; by default the function's name with `-` for `_`.
+    modalities, architectures: what the method is made for. Elsewhere it is *not applicable*, which is no failure.
+    stochastic: whether maps of the same input differ from seed to seed.
+    citation: where the method comes from.
+    reference: reserved for the harness's own sanity rows.
+    """
+
+    def declare(method: Method) -> Method:
+        declared = {
+            "task": "attribution",
+            "version": version,
+            "name": name,
+            "modalities": tuple(modalities),
+            "architectures": tuple(architectures),
+            "stochastic": stochastic,
+            "citation": citation,
+            "reference": reference,
         }
         setattr(method, DECLARATION, declared)
         return method

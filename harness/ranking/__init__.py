@@ -6,17 +6,28 @@
 
 from harness.ranking.agreement import kendall_w, metric_tau
 from harness.ranking.consensus import consensus
-from harness.ranking.criteria import criterion_ranks, metric_ranks
+from harness.ranking.criteria import (
+    MeanRanks,
+    comparable,
+    criterion_ranks,
+    mean_ranks,
+    metric_ranks,
+    order_by_mean_rank,
+)
 from harness.ranking.significance import pairwise_tests, random_agreement
 from harness.ranking.stability import stability
 from harness.ranking.uncertainty import rank_with_uncertainty
 
 __all__ = [
+    "MeanRanks",
+    "comparable",
     "consensus",
     "criterion_ranks",
     "kendall_w",
+    "mean_ranks",
     "metric_ranks",
     "metric_tau",
+    "order_by_mean_rank",
     "pairwise_tests",
     "random_agreement",
     "rank_with_uncertainty",

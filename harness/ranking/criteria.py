@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CLIP = (2.5, 97.5)
+_JOINING = 0.5
 _DIGITS = 12  # scores in [0, 1] that differ by less are rounding errors apart: they tie
 
 
@@ -56,13 +57,76 @@ def criterion_ranks(
     """
     import pandas as pd
 
+    every = mean_ranks(frame, cell=cell, reference=reference, replicates=replicates, seed=seed)
+    return pd.concat([_criterion_table(each) for each in every], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class MeanRanks:
+    """Mean ranks in one criterion with their paired replicates: what `criterion_ranks` is made of.
+
+    means: one column per ranked method; row 0 is the sample itself, the others are replicates, which are paired
+    across criteria. spread: population SD of the sample's ranks over metrics. pool: methods that set the ranks.
+    missing: observations that each method owes, the unranked included.
+    """
+
+    criterion: str
+    means: pd.DataFrame
+    spread: pd.Series[float]
+    pool: tuple[str, ...]
+    missing: pd.Series[int]
+
+
+def mean_ranks(
+    frame: pd.DataFrame,
+    *,
+    cell: str | Sequence[str],
+    reference: Sequence[str] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> list[MeanRanks]:
+    """Mean ranks of every criterion, for callers that combine criteria or compare methods pair by pair.
+
+    Input, treatment, errors and source as for `criterion_ranks`; feed `means` to `order_by_mean_rank`.
+    """
     if replicates < 1:
         raise ValueError(f"replicates must be at least 1, not {replicates}.")
     scores = read_scores(frame, cell, reference)
     if not scores.blocks:
         raise ValueError("no score applies: there is nothing to rank.")
-    tables = [_criterion_table(scores, ranking) for ranking in _rankings(scores, replicates, seed)]
-    return pd.concat(tables, ignore_index=True)
+    return [_mean_ranks(scores, ranking) for ranking in _rankings(scores, replicates, seed)]
+
+
+def order_by_mean_rank(means: pd.DataFrame, pool: Sequence[str]) -> pd.DataFrame:
+    """Order of methods by `MeanRanks.means` with its uncertainty: columns of `rank_with_uncertainty`, best first.
+
+    The pool is ordered among itself, every other method as if it alone joined the pool.
+    """
+    import pandas as pd
+
+    places = comparable(means, pool)
+    members = [name for name in means.columns if name in set(pool)]
+    if not members:
+        columns = ["value", "low", "high", "rank", "rank_low", "rank_high", "p_best", "group"]
+        return pd.DataFrame(columns=columns, dtype=float)
+    tables = [rank_with_uncertainty(places[members].iloc[0], places[members].iloc[1:])]
+    for newcomer in means.columns.difference(members, sort=False):
+        joined = places[[*members, newcomer]]
+        tables.append(rank_with_uncertainty(joined.iloc[0], joined.iloc[1:]).loc[[newcomer]])
+    table = pd.concat(tables)
+    table = table.loc[sorted(table.index, key=lambda name: (table.at[name, "value"], str(name)))]
+    outside = ~table.index.isin(members)
+    table.loc[outside, ["value", "low", "high"]] += _JOINING
+    return table
+
+
+def comparable(means: pd.DataFrame, pool: Sequence[str]) -> pd.DataFrame:
+    """Mean ranks on one scale: a method that joins the pool meets one rival more than the pool's own members do.
+
+    Its rank is half a place higher than that of a member with the very same scores; that half is taken off.
+    """
+    joining = ~means.columns.isin(list(pool))
+    return means - _JOINING * joining
 
 
 def metric_ranks(
@@ -156,34 +220,28 @@ def _ranks(cost: NDArray[np.float64], pool: NDArray[np.bool_]) -> NDArray[np.flo
     return ranks
 
 
-def _criterion_table(scores: Scores, ranking: _Ranking) -> pd.DataFrame:
+def _mean_ranks(scores: Scores, ranking: _Ranking) -> MeanRanks:
     import pandas as pd
 
     methods = pd.Index(scores.methods, name="method")
     names = methods[ranking.ranked]
-    means = pd.DataFrame(ranking.ranks.mean(axis=0).T, columns=names)
-    order = _with_uncertainty(means, ranking.in_pool).rename(columns={"value": "mean_rank"})
-    order["rank_spread"] = pd.Series(ranking.ranks[:, :, 0].std(axis=0), index=names)
-    order = order.reindex([*order.index, *methods.difference(names, sort=False)])
-    order["missing"] = pd.Series(ranking.missing, index=methods)
-    order["criterion"] = ranking.metrics[0].criterion
+    return MeanRanks(
+        ranking.metrics[0].criterion,
+        pd.DataFrame(ranking.ranks.mean(axis=0).T, columns=names),
+        pd.Series(ranking.ranks[:, :, 0].std(axis=0), index=names),
+        tuple(names[ranking.in_pool]),
+        pd.Series(ranking.missing, index=methods),
+    )
+
+
+def _criterion_table(ranks: MeanRanks) -> pd.DataFrame:
+    methods = ranks.missing.index
+    order = order_by_mean_rank(ranks.means, ranks.pool).rename(columns={"value": "mean_rank"})
+    order["rank_spread"] = ranks.spread
+    order = order.reindex([*order.index, *methods.difference(ranks.means.columns, sort=False)])
+    order["missing"] = ranks.missing
+    order["criterion"] = ranks.criterion
     whole = ["rank", "rank_low", "rank_high", "group"]
     order[whole] = order[whole].astype("Int64")
     first = ["method", "criterion", "mean_rank", "rank_spread", "low", "high", *whole, "p_best", "missing"]
     return order.rename_axis("method").reset_index()[first]
-
-
-def _with_uncertainty(means: pd.DataFrame, in_pool: NDArray[np.bool_]) -> pd.DataFrame:
-    """Uncertainty of the pool among itself, and of each other method as the pool's only newcomer."""
-    import pandas as pd
-
-    pool = list(means.columns[in_pool])
-    if not pool:
-        columns = ["value", "low", "high", "rank", "rank_low", "rank_high", "p_best", "group"]
-        return pd.DataFrame(columns=columns, dtype=float)
-    tables = [rank_with_uncertainty(means[pool].iloc[0], means[pool].iloc[1:])]
-    for newcomer in means.columns[~in_pool]:
-        joined = means[[*pool, newcomer]]
-        tables.append(rank_with_uncertainty(joined.iloc[0], joined.iloc[1:]).loc[[newcomer]])
-    table = pd.concat(tables)
-    return table.loc[sorted(table.index, key=lambda name: (table.at[name, "value"], str(name)))]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TAILS = (2.5, 97.5)
+_DIGITS = 12
 
 
 def rank_with_uncertainty(
@@ -92,7 +93,8 @@ def _tied_groups(draws: NDArray[np.float64]) -> NDArray[np.int64]:
     groups = np.ones(draws.shape[1], dtype=np.int64)
     leader = 0
     for column in range(1, draws.shape[1]):
-        low, high = np.percentile(draws[:, column] - draws[:, leader], _TAILS)
+        # Rounded: where the interval ends at 0 exactly, the last digit would decide, and differ with the direction.
+        low, high = np.round(np.percentile(draws[:, column] - draws[:, leader], _TAILS), _DIGITS)
         separated = not low <= 0 <= high
         leader = column if separated else leader
         groups[column] = groups[column - 1] + separated

@@ -93,32 +93,34 @@ class ConfidenceBenchmark(Benchmark):
         known = set(self.source.set_names)
         for study in self.studies:
             for name in study.sets:
-                _require(name in known, f"study {study.id} uses the sample set {name!r}", known)
+                require(name in known, f"study {study.id} uses the sample set {name!r}", known)
         for part in (self.reference.train, self.reference.validation):
-            _require(part is None or part in known, f"reference uses the sample set {part!r}", known)
+            require(part is None or part in known, f"reference uses the sample set {part!r}", known)
         used = {name for study in self.studies for name in study.sets}
         overlap = used & {self.reference.train, self.reference.validation}
         if overlap:
             raise ValueError(f"{', '.join(map(repr, sorted(filter(None, overlap))))} is both reference and test set")
-        _require(self.primary in self.metrics, f"the primary metric {self.primary!r} is used", set(self.metrics))
+        require(self.primary in self.metrics, f"the primary metric {self.primary!r} is used", set(self.metrics))
         families = {model.family for model in self.source.models}
-        _require(self.default_family in families, f"default_family is {self.default_family!r}", families)
-        _unique([study.id for study in self.studies], "study")
-        _unique(list(self.metrics), "metric")
+        require(self.default_family in families, f"default_family is {self.default_family!r}", families)
+        unique([study.id for study in self.studies], "study")
+        unique(list(self.metrics), "metric")
         for study in self.studies:
             for other in self.studies:
                 if study.group == other.id != study.id:
                     raise ValueError(f"study {study.id} is in the group {other.id}, which is the name of another study")
-        _unique([model.id for model in self.source.models], "model")
+        unique([model.id for model in self.source.models], "model")
         return self
 
 
-def _require(condition: bool, claim: str, known: set[str]) -> None:
+def require(condition: bool, claim: str, known: set[str]) -> None:
+    """Raise a ValueError that names what is known."""
     if not condition:
         raise ValueError(f"{claim}, but only these are defined: {', '.join(sorted(known))}")
 
 
-def _unique(names: list[str], what: str) -> None:
+def unique(names: list[str], what: str) -> None:
+    """Raise a ValueError for a name that is there twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{what} {', '.join(twice)} is defined more than once")

@@ -17,14 +17,17 @@ class Cell(Spec):
     rank_low: int | None = None
     rank_high: int | None = None
     group: int | None = None
+    spread: float | None = Field(
+        default=None, allow_inf_nan=False, description="how far the metrics behind a mean rank disagree (SD)"
+    )
 
 
 class Row(Spec):
     method: Slug
     version: str
-    head: str | None
     reference: bool = Field(description="a bound or sanity row: shown, never ranked")
     units: str = Field(description="scored / planned, e.g. 27/27")
+    exempt: int = Field(default=0, description="units that do not apply to the method")
     cells: dict[str, Cell]
 
 
@@ -41,6 +44,8 @@ class Board(Document):
     benchmark: str
     benchmark_hash: Sha256
     metric: str
+    title: str = Field(description="what the numbers are, for headings")
+    explanation: str
     lower_is_better: bool
     scale: float = Field(description="what values were multiplied with for display")
     columns: tuple[str, ...]

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from harness.spec.base import Sha256, Slug, Spec
 
-Task = Literal["confidence"]
+Task = Literal["confidence", "attribution"]
 Origin = Literal["file", "plug-in", "baseline"]
 Need = Literal["inputs", "model"]
 Classifier = Literal["point", "mc-mean"]
+Modality = Literal["image", "volume", "point-cloud"]
+Architecture = Literal["cnn", "transformer"]
 
 
-class MethodSpec(Spec):
-    """A method as its source declares it.
-
-    `needs` names what it wants beyond the outputs of a model; `head` restricts it to models that
-    carry a trained confidence head of that name; `classifier` says whose predictions its confidence
-    speaks about: the network's own, or the mean over the Monte-Carlo-dropout members. An `oracle`
-    reads the outcomes themselves: it is a bound, never a competitor.
-    """
+class DeclaredMethod(Spec):
+    """A method as its source declares it; each kind of method adds what it may declare."""
 
     task: Task
     name: Slug
@@ -30,10 +26,40 @@ class MethodSpec(Spec):
     target: str = Field(description="what the user typed, without folders: margin.py:margin, pkg/name, msr")
     symbol: str = Field(description="name of the decorated function or class in its source")
     source_sha256: Sha256
-    needs: tuple[Need, ...] = ()
-    head: Slug | None = None
-    classifier: Classifier = "point"
     oracle: bool = False
     reference: bool = Field(default=False, description="a bound or sanity row, not a competitor")
     citation: str = ""
     summary: str = ""
+
+
+class ConfidenceMethod(DeclaredMethod):
+    """A confidence scoring function.
+
+    `needs` names what it wants beyond the outputs of a model; `head` restricts it to models that
+    carry a trained confidence head of that name; `classifier` says whose predictions its confidence
+    speaks about: the network's own, or the mean over the Monte-Carlo-dropout members. An `oracle`
+    reads the outcomes themselves: it is a bound, never a competitor.
+    """
+
+    task: Literal["confidence"]
+    needs: tuple[Need, ...] = ()
+    head: Slug | None = None
+    classifier: Classifier = "point"
+
+
+class AttributionMethod(DeclaredMethod):
+    """An XAI method. On other modalities and architectures than it is made for it is not applicable."""
+
+    task: Literal["attribution"]
+    modalities: Annotated[tuple[Modality, ...], Field(min_length=1)] = ("image", "volume", "point-cloud")
+    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = ("cnn", "transformer")
+    stochastic: bool = Field(default=False, description="maps of one input differ from seed to seed")
+
+
+MethodSpec = Annotated[ConfidenceMethod | AttributionMethod, Field(discriminator="task")]
+_READER: TypeAdapter[ConfidenceMethod | AttributionMethod] = TypeAdapter(MethodSpec)
+
+
+def read_method(fields: dict[str, Any]) -> MethodSpec:
+    """A method of the kind that its task names. Raises pydantic's ValidationError."""
+    return _READER.validate_python(fields)

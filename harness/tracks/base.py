@@ -1,14 +1,17 @@
-"""The first of the three seams: how a kind of method is exercised under a protocol."""
+"""The first of the three seams: how a kind of method is exercised under a protocol, and how such methods compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
 
     from harness.methods.client import MethodClient
+    from harness.spec.board import Cell
+    from harness.spec.method import MethodSpec
     from harness.spec.result import Record, Summary
     from harness.spec.run import RunSpec, Unit
 
@@ -23,6 +26,13 @@ class Track(Protocol):
     stored, so that boards and the submission gate compute the same numbers.
     """
 
+    @property
+    def method(self) -> MethodSpec: ...
+
+    def metric_versions(self) -> dict[str, str]:
+        """Every metric of the protocol by id. Raises UsageError for one that is not known or cannot be used."""
+        ...
+
     def units(self, spec: RunSpec) -> tuple[Unit, ...]:
         """All units of a run, in the order in which results list them."""
         ...
@@ -35,10 +45,69 @@ class Track(Protocol):
         """Every metric of the protocol, from stored outputs alone."""
         ...
 
-    def summarize(self, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
-        """Scores over seeds with their intervals, from stored outputs alone."""
+    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
+        """Scores over units with their intervals, from stored outputs alone; units that are in neither are missing."""
+        ...
+
+    def submitted(self, outputs: Outputs) -> Outputs:
+        """The part of a unit's outputs that a submission carries and boards are computed from."""
+        ...
+
+    def absent(self) -> tuple[str, ...]:
+        """Files that the protocol names and that are not on this machine, for plans."""
         ...
 
     def uncomputed(self) -> int:
         """How many pieces of work are to be done before units can start, for plans."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method in a contest: what a comparison needs of it, and how many of its units have scores."""
+
+    method: MethodSpec
+    arrays: Mapping[str, np.ndarray]
+    scored: int
+    planned: int
+    """Units that apply to the method."""
+    exempt: int = 0
+    """Units that do not."""
+
+    @property
+    def complete(self) -> bool:
+        return self.scored == self.planned
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What the numbers of a contest are: `scale` is what they are multiplied with for display."""
+
+    metric: str
+    title: str
+    lower_is_better: bool
+    scale: float = 1.0
+    explanation: str = ""
+
+
+class Contest(Protocol):
+    """How all methods under one benchmark are compared, column by column; the last column orders the board."""
+
+    heading: Heading
+    columns: tuple[str, ...]
+
+    def entry(self, track: Track, answered: Mapping[Unit, Outputs]) -> dict[str, np.ndarray]:
+        """What the comparison needs of one method, from what its submission carries; small enough to be cached."""
+        ...
+
+    def exempt(self, inapplicable: Collection[Unit]) -> Collection[Unit]:
+        """Those of the units that ended as not applicable which are no debt of the method."""
+        ...
+
+    def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
+        """Column -> method -> its cell; ranks for competitors only. A method without scores there has no cell."""
+        ...
+
+    def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
+        """Column -> competitors that cannot be told apart from the method of this name, best first."""
         ...

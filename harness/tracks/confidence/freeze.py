@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import Protocol, load_protocol
+from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.method import Classifier
 from harness.storage import file_id, write_arrays
 from harness.tracks.confidence.outcomes import LABELS, PINNED, predictions
@@ -26,10 +27,10 @@ def outcomes_of(protocol: Protocol) -> dict[str, np.ndarray]:
     """Arrays of int16 as `Outcomes` reads them."""
     import numpy as np
 
-    source = open_source(protocol, "cpu")
-    names = dict.fromkeys(name for study in protocol.benchmark.studies for name in study.sets)
+    source, benchmark = open_source(protocol, "cpu"), protocol.of(ConfidenceBenchmark)
+    names = dict.fromkeys(name for study in benchmark.studies for name in study.sets)
     arrays: dict[str, np.ndarray] = {}
-    for model in protocol.benchmark.source.models:
+    for model in benchmark.source.models:
         for name in names:
             samples = source.samples(model, name)
             arrays[LABELS.format(set=name)] = samples.labels.astype(np.int16)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.spec.benchmark import Study
+from harness.spec.benchmark import ConfidenceBenchmark, Study
 from harness.spec.sources import Model
 from harness.storage import read_arrays
 
@@ -69,7 +69,7 @@ class Outcomes:
 
     @cached_property
     def _pinned(self) -> dict[str, np.ndarray] | None:
-        artefact = self._protocol.benchmark.outcomes
+        artefact = self._protocol.of(ConfidenceBenchmark).outcomes
         return None if artefact is None else dict(read_arrays(self._protocol.verified(artefact)[0]))
 
 

@@ -13,6 +13,7 @@ from harness.data.catalog import Protocol as LoadedProtocol
 from harness.data.catalog import cache_folder
 from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
 from harness.data.tables import Table, read_table, rows_of
+from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError
 from harness.spec.sources import FDShiftsSource, ImageSource, Model, TableSource
 from harness.storage import IntegrityError, content_id, file_id, read_arrays, write_arrays
@@ -68,7 +69,7 @@ class OutputSource(Protocol):
 
 def open_source(protocol: LoadedProtocol, device: str) -> OutputSource:
     """The source that a benchmark names."""
-    source = protocol.benchmark.source
+    source = protocol.of(ConfidenceBenchmark).source
     if isinstance(source, ImageSource):
         return _Images(protocol, source, device)
     if isinstance(source, FDShiftsSource):
@@ -156,7 +157,7 @@ class _Tables(_Stored):
 
     def _keep_apart(self, table: Table, path: Path) -> None:
         """What methods learn from must not be tested on, however the two sets are named."""
-        benchmark = self._protocol.benchmark
+        benchmark = self._protocol.of(ConfidenceBenchmark)
         rows = {name: set(rows_of(table, chosen, path).tolist()) for name, chosen in self._source.sets.items()}
         tested = {name for study in benchmark.studies for name in study.sets}
         for reference in filter(None, (benchmark.reference.train, benchmark.reference.validation)):

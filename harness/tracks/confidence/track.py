@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import Protocol
 from harness.methods.answers import checked_confidence
 from harness.methods.client import MethodClient, MethodError
-from harness.spec.benchmark import Study
-from harness.spec.errors import UsageError
-from harness.spec.method import MethodSpec
+from harness.metrics.registry import METRICS
+from harness.spec.benchmark import ConfidenceBenchmark, Study
+from harness.spec.errors import UsageError, unknown
+from harness.spec.method import ConfidenceMethod
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.spec.sources import Model
@@ -31,9 +32,9 @@ _LEAST_AGREEMENT = 0.99
 class ConfidenceTrack:
     """See `harness.tracks.base.Track`."""
 
-    def __init__(self, protocol: Protocol, method: MethodSpec, device: str = "cpu") -> None:
+    def __init__(self, protocol: Protocol, method: ConfidenceMethod, device: str = "cpu") -> None:
         self.protocol = protocol
-        self.benchmark = protocol.benchmark
+        self.benchmark = protocol.of(ConfidenceBenchmark)
         self.method = method
         self._device = device
 
@@ -55,6 +56,11 @@ class ConfidenceTrack:
                 )
             return chosen
         return tuple(model for model in every if model.family == self.benchmark.default_family)
+
+    def metric_versions(self) -> dict[str, str]:
+        for name in self.benchmark.metrics:
+            _check_metric(name, self.protocol)
+        return {name: METRICS[name].version for name in self.benchmark.metrics}
 
     def units(self, spec: RunSpec) -> tuple[Unit, ...]:
         method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
@@ -94,13 +100,12 @@ class ConfidenceTrack:
         return {"confidence": checked_confidence({"confidence": confidence}, len(confidence))}
 
     def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
-        from harness.metrics.registry import METRICS
         from harness.tracks.confidence.scoring import failure_rate, measure
 
         judged = self.judge(unit, outputs)
         return (failure_rate(judged), *(measure(METRICS[name], judged) for name in self.benchmark.metrics))
 
-    def summarize(self, answered: Mapping[Unit, Outputs]) -> tuple[Summary, ...]:
+    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
         from harness.tracks.confidence.scoring import summarize
 
         judged = {unit: self.judge(unit, outputs) for unit, outputs in answered.items()}
@@ -123,6 +128,12 @@ class ConfidenceTrack:
             keep,
             outcomes.stratum[rows],
         )
+
+    def submitted(self, outputs: Outputs) -> Outputs:
+        return outputs
+
+    def absent(self) -> tuple[str, ...]:
+        return ()
 
     def uncomputed(self) -> int:
         """How many sample sets must be run through a model before units can start."""
@@ -191,6 +202,18 @@ class ConfidenceTrack:
         sizes = [len(self.outcomes.labels(model, name)) for name in study.sets]
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         return np.concatenate([start + _chosen(size, unit.limit) for start, size in zip(starts, sizes, strict=True)])
+
+
+def _check_metric(name: str, protocol: Protocol) -> None:
+    """A benchmark may list metrics that are there and that need nothing but what every unit has."""
+    usable = [each.id for each in METRICS.values() if not each.required_options]
+    if name not in METRICS:
+        raise unknown(f"metric in {protocol.path}", name, usable)
+    if METRICS[name].required_options:
+        needed = ", ".join(METRICS[name].required_options)
+        raise UsageError(
+            f"{protocol.path}: the metric {name} needs {needed}, which a benchmark cannot give; leave it out."
+        )
 
 
 def _chosen(count: int, limit: int | None) -> np.ndarray:

@@ -1,0 +1,10 @@
+"""Metrics of attribution maps: how faithful, robust, simple, well placed and sensitive to the model they are.
+
+Importing this loads no torch; calling a metric does.
+"""
+
+from harness.metrics.attribution.base import AttributionMetric
+from harness.metrics.attribution.explanations import Explanations
+from harness.metrics.attribution.registry import METRICS, ORDERS, make_metric
+
+__all__ = ["METRICS", "ORDERS", "AttributionMetric", "Explanations", "make_metric"]

@@ -1,0 +1,111 @@
+"""The attribution metrics by id, and the orders in which released LATEC scores hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from harness.metrics.attribution.base import AttributionMetric
+from harness.metrics.attribution.complexity import Complexity, EffectiveComplexity, Sparseness
+from harness.metrics.attribution.faithfulness import (
+    IROF,
+    ROAD,
+    Deletion,
+    FaithfulnessCorrelation,
+    FaithfulnessEstimate,
+    Infidelity,
+    Insertion,
+    MonotonicityCorrelation,
+    PixelFlipping,
+    RegionPerturbation,
+    Sufficiency,
+)
+from harness.metrics.attribution.localisation import PointingGame, RelevanceMass, RelevanceRank
+from harness.metrics.attribution.randomisation import ParameterRandomisation
+from harness.metrics.attribution.relative_stability import (
+    RelativeInputStability,
+    RelativeOutputStability,
+    RelativeRepresentationStability,
+)
+from harness.metrics.attribution.robustness import Continuity, LocalLipschitz, MaxSensitivity
+from harness.spec.errors import UsageError, unknown
+
+_PUBLISHED: tuple[type[AttributionMetric], ...] = (
+    FaithfulnessCorrelation,
+    FaithfulnessEstimate,
+    MonotonicityCorrelation,
+    PixelFlipping,
+    RegionPerturbation,
+    Insertion,
+    Deletion,
+    IROF,
+    ROAD,
+    Sufficiency,
+    LocalLipschitz,
+    MaxSensitivity,
+    Continuity,
+    RelativeInputStability,
+    RelativeOutputStability,
+    RelativeRepresentationStability,
+    Infidelity,
+    Sparseness,
+    Complexity,
+    EffectiveComplexity,
+)
+_OTHERS: tuple[type[AttributionMetric], ...] = (RelevanceMass, RelevanceRank, PointingGame, ParameterRandomisation)
+
+METRICS: Mapping[str, type[AttributionMetric]] = MappingProxyType({each.id: each for each in (*_PUBLISHED, *_OTHERS)})
+"""All metrics: LATEC's twenty in the order of its tables, then those that need masks or other models."""
+
+
+def _with_infidelity_at(position: int) -> tuple[str, ...]:
+    rest = [each.id for each in _PUBLISHED if each is not Infidelity]
+    return (*rest[:position], Infidelity.id, *rest[position:])
+
+
+ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"published": _with_infidelity_at(16), "config": _with_infidelity_at(10)}
+)
+"""What LATEC's score arrays, which hold no names, mean by metric 0 to 19.
+
+"published": of the notebooks that made the tables of the paper; "config": of arrays that its configurations make.
+"""
+
+
+def make_metric(id: str, constants: Mapping[str, Any] = MappingProxyType({})) -> AttributionMetric:
+    """The metric of this id; constants that are not given keep their defaults.
+
+    Raises UsageError for an unknown id, and for constants that it does not have or that have another type or an
+    impossible value.
+    """
+    if id not in METRICS:
+        raise unknown("attribution metric", id, METRICS)
+    kind = METRICS[id]
+    types = _constant_types(kind)
+    for name in constants:
+        if name not in types:
+            raise unknown(f"constant of {id}", name, types)
+    checked = {name: _typed(f"{id}: constant {name}", types[name], value) for name, value in constants.items()}
+    try:
+        return kind(**checked)
+    except ValueError as error:
+        raise UsageError(f"{id}: {error}") from error
+
+
+def _constant_types(kind: type[AttributionMetric]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}
+
+
+def _typed(what: str, expected: Any, value: Any) -> Any:
+    """The value, if it is of the expected type: whole numbers pass for real ones, lists for tuples, nothing else."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    if isinstance(value, list):
+        value = tuple(value)
+    try:
+        return TypeAdapter(expected, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        raise UsageError(f"{what} cannot be {value!r}: {error.errors()[0]['msg']}.") from error

@@ -1,0 +1,193 @@
+"""Robustness: maps of inputs that hardly differ should hardly differ.
+
+The method is asked again for maps of perturbed inputs; those are read as the stored map is, number by number (a
+single channel counts for all), and compared with it. Noise comes from each sample's own stream.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.metrics.attribution._neighbours import asked, measured, noisy, norm, patch_sums, shifted, translated
+from harness.metrics.attribution.base import AttributionMetric, Criterion, Direction, Need, Reading, require
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from harness.metrics.attribution._neighbours import Near
+    from harness.metrics.attribution.base import Samples
+    from harness.metrics.attribution.forwards import Forwards
+
+_TINY = 1e-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalLipschitz(AttributionMetric):
+    """Largest ||a - a'|| / ||x - x'|| over `draws` inputs x' = x + N(0, std²), with maps a, a' of largest |value| 1.
+
+    Lower is better; in [0, inf). 0 for a method that answers the same to all inputs. Alvarez-Melis & Jaakkola 2018.
+    """
+
+    id: ClassVar[str] = "local_lipschitz"
+    title: ClassVar[str] = "Local Lipschitz estimate"
+    criterion: ClassVar[Criterion] = "robustness"
+    direction: ClassVar[Direction] = "lower"
+    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    citation: ClassVar[str] = "Alvarez-Melis & Jaakkola 2018, On the Robustness of Interpretability Methods"
+    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+
+    draws: int = 5
+    std: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(self.draws >= 1 and self.std > 0, "draws must be at least 1 and std above 0")
+
+    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+        import torch
+
+        def slope(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
+            moved = inputs - samples.inputs[rows].flatten(1).to(torch.float64)[:, None]
+            return norm(maps - samples.elements[rows][:, None]) / (norm(moved) + _TINY)
+
+        near = noisy(samples, self.id, self.draws, lambda generator, shape: generator.normal(0.0, self.std, shape))
+        return asked(samples, self.draws, near, slope).amax(dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxSensitivity(AttributionMetric):
+    """Largest ||a - a'|| / ||a|| over `draws` inputs x' = x + U(-radius, radius), with maps of largest |value| 1.
+
+    Lower is better; in [0, inf). 0 for a method that answers the same to all inputs. Yeh et al. 2019.
+
+    LATEC's reading divides by ||x||, which is the same for all methods and so favours maps of small norm.
+    """
+
+    id: ClassVar[str] = "max_sensitivity"
+    title: ClassVar[str] = "Max-Sensitivity"
+    criterion: ClassVar[Criterion] = "robustness"
+    direction: ClassVar[Direction] = "lower"
+    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    citation: ClassVar[str] = "Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations"
+    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+
+    draws: int = 10
+    radius: float = 0.2
+    reading: Reading = "corrected"
+
+    def __post_init__(self) -> None:
+        require(self.draws >= 1 and self.radius > 0, "draws must be at least 1 and radius above 0")
+
+    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+        import torch
+
+        def change(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
+            return norm(maps - samples.elements[rows][:, None])
+
+        def noise(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+            return generator.uniform(-self.radius, self.radius, shape)
+
+        near = noisy(samples, self.id, self.draws, noise)
+        whole = samples.inputs.flatten(1).to(torch.float64) if self.reading == "latec" else samples.elements
+        return asked(samples, self.draws, near, change).amax(dim=1) / norm(whole).clamp_min(_TINY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuity(AttributionMetric):
+    """How far the attribution of each part of the input goes with the probability of the target while the input moves.
+
+    Mean, over patches, of the Spearman correlation over `steps` moves between the sum of |attribution| within the
+    patch (maps of largest |value| 1) and the target's probability. Higher is better; in [-1, 1]. A patch whose
+    attribution never changes counts 0, so that a method that answers the same to all inputs gets 0. After Montavon
+    et al. 2018, as made a correlation by Quantus.
+
+    Corrected reading: images and volumes are moved by 1, 2, ..., steps / 2 pixels in both directions along their last
+    axis, and filled with their smallest value; point clouds by as many times `offset` along their first coordinate.
+    LATEC's: steps k = 1, 2, ... of k * floor(pixels / steps) pixels to the right, filled with a random colour, which
+    leaves nothing of a usual image; clouds by 2k / steps, and points that are then beyond [-1, 1] are set to 0.
+
+    patch: width, along each axis, of patches (the last may be smaller). For clouds the number of successive points:
+    1, unless their order means something.
+    """
+
+    id: ClassVar[str] = "continuity"
+    title: ClassVar[str] = "Continuity"
+    criterion: ClassVar[Criterion] = "robustness"
+    direction: ClassVar[Direction] = "higher"
+    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    citation: ClassVar[str] = (
+        "Montavon et al. 2018, Methods for Interpreting and Understanding Deep Neural Networks; "
+        "Hedström et al. 2023, Quantus"
+    )
+    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+
+    steps: int = 20
+    patch: int = 4
+    offset: float = 0.02
+    reading: Reading = "corrected"
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 2 and self.steps % 2 == 0, "steps must be even and at least 2")
+        require(self.patch >= 1 and self.offset > 0, "patch must be at least 1 and offset above 0")
+
+    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+        from harness.metrics.attribution._correlation import spearman
+
+        def patches(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
+            sums = patch_sums(maps.abs().view(-1, *samples.inputs.shape[1:]), self.patch)
+            return sums.view(*maps.shape[:2], -1)
+
+        sums = asked(samples, self.steps, self._moved(samples), patches).transpose(1, 2)
+        # Rounded, because single-precision noise must not put sums in order that are equal.
+        sums = (sums / sums.amax(dim=(1, 2), keepdim=True)).round(decimals=6)
+        return spearman(sums, self._probability(forwards, samples)[:, None].expand_as(sums)).mean(dim=1)
+
+    def _probability(self, forwards: Forwards, samples: Samples) -> Tensor:
+        """(n, steps): probability of the target after each move."""
+
+        def of_target(rows: slice, inputs: Tensor) -> Tensor:
+            probabilities = forwards.logits(inputs).softmax(dim=1)
+            return probabilities.gather(1, samples.targets[rows].repeat_interleave(self.steps)[:, None])[:, 0]
+
+        def compute() -> dict[str, Tensor]:
+            return {"probability": measured(samples, self.steps, self._moved(samples), of_target)}
+
+        constants = {"steps": self.steps, "offset": self.offset, "reading": self.reading}
+        return forwards.shared(self.id, constants, samples, compute)["probability"]
+
+    def _moved(self, samples: Samples) -> Near:
+        cloud = samples.inputs.ndim == 3
+        if self.reading == "latec":
+            return self._moved_far_cloud(samples) if cloud else self._moved_far(samples)
+        half = self.steps // 2
+        moves = [*range(-half, 0), *range(1, half + 1)]
+        if cloud:
+            return lambda row: translated(samples.inputs[row], [self.offset * move for move in moves])
+        if half >= samples.inputs.shape[-1]:
+            raise ValueError(f"continuity: {self.steps} steps leave an image of width {samples.inputs.shape[-1]}.")
+        black = samples.inputs.flatten(1).amin(dim=1)[:, None, None].expand(-1, self.steps, samples.inputs.shape[1])
+        return lambda row: shifted(samples.inputs[row], moves, black[row])
+
+    def _moved_far(self, samples: Samples) -> Near:
+        import torch
+
+        generators = samples.generators(self.id)
+        channels, stride = samples.inputs.shape[1], math.prod(samples.inputs.shape[2:]) // self.steps
+        moves = [stride * step for step in range(1, self.steps + 1)]
+
+        def near(row: int) -> Tensor:
+            colours = torch.from_numpy(generators[row].random((self.steps, channels)))
+            return shifted(samples.inputs[row], moves, colours)
+
+        return near
+
+    def _moved_far_cloud(self, samples: Samples) -> Near:
+        moves = [2 * step / self.steps for step in range(1, self.steps + 1)]
+
+        def near(row: int) -> Tensor:
+            moved = translated(samples.inputs[row], moves)
+            return moved.masked_fill(moved[:, :1].abs() > 1, 0.0)
+
+        return near

@@ -1,0 +1,255 @@
+"""The attribution track: a method's maps of each network's decisions, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from harness.data.catalog import Protocol
+from harness.methods.answers import check_spread, checked_maps
+from harness.methods.client import MethodClient, MethodError
+from harness.metrics.attribution.registry import make_metric
+from harness.spec.attribution import AttributionBenchmark, AttributionStudy, ExplainedModel
+from harness.spec.errors import UsageError
+from harness.spec.method import AttributionMethod
+from harness.spec.result import Record, Summary
+from harness.spec.run import RunSpec, Unit
+from harness.storage import IntegrityError, array_id, content_id
+from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
+from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
+from harness.tracks.base import Outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from harness.metrics.attribution.base import AttributionMetric
+
+MAPS, SCORES = "maps", "score."
+"""Outputs of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
+
+_ROUNDING = 1e-4  # of the largest value of the maps: what a GPU's order of sums may change
+
+
+class AttributionTrack:
+    """See `harness.tracks.base.Track`."""
+
+    def __init__(self, protocol: Protocol, method: AttributionMethod, device: str = "cpu") -> None:
+        self.protocol = protocol
+        self.benchmark = protocol.of(AttributionBenchmark)
+        self.method = method
+        self._device = device
+
+    @cached_property
+    def source(self) -> Source:
+        return open_source(self.protocol)
+
+    def metric_versions(self) -> dict[str, str]:
+        criteria = {metric.criterion for study in self.benchmark.studies for metric in self.metrics(study)}
+        for criterion in self.benchmark.overall:
+            if criterion not in criteria:
+                raise UsageError(f"{self.protocol.path}: overall counts {criterion}, of which no study takes a metric.")
+        return {use.id: make_metric(use.id, {}).version for use in self.benchmark.metrics}
+
+    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
+        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
+        metrics = content_id(spec.metric_versions)
+        return tuple(
+            Unit(
+                task="attribution",
+                benchmark_hash=spec.benchmark_hash,
+                method_hash=method,
+                model=model.id,
+                model_seed=model.seed,
+                artefacts_hash=content_id(self.source.artefacts(model, study.samples)),
+                study=study.id,
+                seed=spec.seed,
+                device=spec.device,
+                limit=spec.limit,
+                metrics_hash=metrics,
+            )
+            for study in self.benchmark.studies
+            for model in map(self.model, study.models)
+        )
+
+    def run(self, unit: Unit, method: MethodClient) -> Outputs:
+        from harness.tracks.attribution.scoring import Explained, score_maps
+
+        model, study = self.model(unit.model), self.study(unit.study)
+        self._check_applies(model)
+        if content_id(self.source.artefacts(model, study.samples)) != unit.artefacts_hash:
+            raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
+        samples = self.samples(unit)
+        # Built here first: a mistake in the benchmark's own files is not the method's.
+        network = built(self.source, model, self._device)
+        check_fit(network, samples, f"{model.id} on {study.samples}")
+        if samples.masks is None and (needy := [each.id for each in self.metrics(study) if "masks" in each.needs]):
+            raise UsageError(f"study {study.id}: {needy[0]} needs masks, which the set {study.samples} does not have.")
+        conversation = _Conversation(self, unit, method, samples, network)
+        conversation.begin()
+        maps = conversation.explain(samples.inputs, samples.targets)
+        if not self.method.reference:
+            check_spread(maps)
+        conversation.check_repeatable(maps)
+        explained = Explained(samples, maps, network, conversation.as_tensors, self._identity(unit))
+        scores = score_maps(self.benchmark, self.metrics(study), explained)
+        return {MAPS: maps, **{SCORES + name: values for name, values in scores.items()}}
+
+    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
+        from harness.tracks.attribution.scoring import record, uniform_share
+
+        names = [metric.id for metric in self.metrics(self.study(unit.study))]
+        return (uniform_share(outputs[MAPS]), *(record(name, self.values(unit, outputs)[name]) for name in names))
+
+    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
+        from harness.tracks.attribution.scoring import summarize
+
+        values = {unit: self.values(unit, outputs) for unit, outputs in answered.items()}
+        return summarize(self.benchmark, values, inapplicable)
+
+    def submitted(self, outputs: Outputs) -> Outputs:
+        """The scores of single samples. The maps themselves are too many bytes; `run.json` has their hash."""
+        return {name: array for name, array in outputs.items() if name.startswith(SCORES)}
+
+    def absent(self) -> tuple[str, ...]:
+        named = [
+            file
+            for study in self.benchmark.studies
+            for model in study.models
+            for file in self.source.artefacts(self.model(model), study.samples)
+        ]
+        return tuple(file for file in dict.fromkeys(named) if not self.protocol.locate(file).is_file())
+
+    def uncomputed(self) -> int:
+        return 0
+
+    def values(self, unit: Unit, outputs: Outputs) -> dict[str, np.ndarray]:
+        """Scores (n,) of each metric of the unit's study. Raises IntegrityError if one is missing."""
+        values = {}
+        for metric in self.metrics(self.study(unit.study)):
+            if SCORES + metric.id not in outputs:
+                raise IntegrityError(f"the stored answers of {unit.label} lack the scores of {metric.id}")
+            values[metric.id] = outputs[SCORES + metric.id]
+        return values
+
+    def rescored(self, unit: Unit, outputs: Outputs) -> Outputs:
+        """The same outputs with every score recomputed that needs maps only, and no further answer of the method."""
+        from harness.tracks.attribution.scoring import Explained, score_maps
+
+        study = self.study(unit.study)
+        network = built(self.source, self.model(unit.model), self._device)
+        explained = Explained(self.samples(unit), outputs[MAPS], network, None, self._identity(unit))
+        metrics = [metric for metric in self.metrics(study) if "explain" not in metric.needs]
+        scores = score_maps(self.benchmark, metrics, explained)
+        return {**outputs, **{SCORES + name: values for name, values in scores.items()}}
+
+    def samples(self, unit: Unit) -> SampleSet:
+        """What the unit asks about."""
+        samples = self.source.samples(self.study(unit.study).samples)
+        count = len(samples.inputs)
+        if unit.limit is None or unit.limit >= count:
+            return samples
+        import numpy as np
+
+        rows = (np.arange(unit.limit) * count) // unit.limit
+        masks = None if samples.masks is None else samples.masks[rows]
+        return SampleSet(samples.inputs[rows], samples.targets[rows], masks, samples.background)
+
+    def metrics(self, study: AttributionStudy) -> tuple[AttributionMetric, ...]:
+        """The metrics of a study with its constants. Raises UsageError for what no metric has."""
+        uses = {use.id: use for use in self.benchmark.metrics}
+        made = []
+        for name in study.metrics:
+            try:
+                made.append(make_metric(name, {**uses[name].constants, **uses[name].by_study.get(study.id, {})}))
+            except UsageError as error:
+                raise UsageError(f"{self.protocol.path}: study {study.id}: {error}") from error
+        return tuple(made)
+
+    def model(self, name: str) -> ExplainedModel:
+        return next(model for model in self.benchmark.source.models if model.id == name)
+
+    def study(self, name: str) -> AttributionStudy:
+        return next(study for study in self.benchmark.studies if study.id == name)
+
+    def _identity(self, unit: Unit) -> str:
+        """Hash of all that may change what the network answers: its files, how it is built, and where it runs."""
+        model = self.model(unit.model)
+        description, _ = self.source.describe(model)
+        artefacts = self.source.artefacts(model, self.study(unit.study).samples)
+        return content_id([artefacts, description.as_meta(), self._device])
+
+    def _check_applies(self, model: ExplainedModel) -> None:
+        for kind, declared in (
+            (model.modality, self.method.modalities),
+            (model.architecture, self.method.architectures),
+        ):
+            if kind not in declared:
+                raise MethodError("not-applicable", f"it is declared for {', '.join(declared)}, not for {kind}")
+
+
+class _Conversation:
+    """All that is asked of a method in one unit."""
+
+    def __init__(
+        self, track: AttributionTrack, unit: Unit, method: MethodClient, samples: SampleSet, network: BuiltNetwork
+    ) -> None:
+        self._track = track
+        self._network = network
+        self._unit = unit
+        self._method = method
+        self._samples = samples
+
+    def begin(self) -> None:
+        """Give the method's process the network, unless it has it already (and again after a restart)."""
+        state = f"{self._unit.model}/{self._track.study(self._unit.study).samples}"
+        if self._method.state == state:
+            return
+        description, _ = self._track.source.describe(self._track.model(self._unit.model))
+        # The weights at hand, also where there is no file of them: both processes must hold the same network.
+        arrays = {f"network/{name}": array for name, array in weights_of(self._network.network).items()}
+        if self._samples.background is not None:
+            arrays["background"] = self._samples.background
+        self._method.call("fit", arrays, seed=self._seed("fit"), meta={"network": description.as_meta()})
+        self._method.state = state
+
+    def explain(
+        self, inputs: np.ndarray, targets: np.ndarray, network: nn.Module | None = None, again: bool = False
+    ) -> np.ndarray:
+        """Maps (n, 1 or c, *spatial) float32. Seeds come from what is asked, so that order and restarts change nothing."""
+        import numpy as np
+
+        weights = {} if network is None else {f"network/{name}": array for name, array in weights_of(network).items()}
+        at_once, parts = self._track.benchmark.explained_at_once, []
+        for start in range(0, len(inputs), at_once):
+            given = {"inputs": inputs[start : start + at_once], "targets": targets[start : start + at_once]}
+            seed = self._seed("again" if again else "explain", *map(array_id, given.values()))
+            answer = self._method.call("explain", {**given, **weights}, seed=seed)
+            parts.append(checked_maps(answer, given["inputs"].shape))
+        if len({part.shape[1] for part in parts}) > 1:
+            raise MethodError("invalid", "some of its maps have one channel and others several")
+        return np.concatenate(parts)
+
+    def as_tensors(self, inputs: Tensor, targets: Tensor, *, model: nn.Module | None = None) -> Tensor:
+        """`explain` as metrics call it."""
+        import torch
+
+        return torch.from_numpy(self.explain(inputs.cpu().numpy(), targets.cpu().numpy(), model))
+
+    def check_repeatable(self, maps: np.ndarray) -> None:
+        """Unless the method says that it is stochastic, another seed must not change its maps."""
+        import numpy as np
+
+        if self._track.method.stochastic:
+            return
+        some = slice(0, self._track.benchmark.explained_at_once)
+        again = self.explain(self._samples.inputs[some], self._samples.targets[some], again=True)
+        if not np.allclose(again, maps[some], rtol=0.0, atol=_ROUNDING * float(np.abs(maps[some]).max())):
+            raise MethodError(
+                "invalid",
+                "it gave different maps for the same inputs under another seed; declare stochastic=True if that is meant",
+            )
+
+    def _seed(self, *what: str) -> int:
+        return int(content_id([self._unit.seed, self._unit.model, *what])[:8], 16)

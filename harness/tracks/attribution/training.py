@@ -1,0 +1,154 @@
+"""Make the splits and networks of the embedded benchmark `attribution-mnist`; not needed to run it.
+
+    python -m harness.tracks.attribution.training train --out datasets/attribution-mnist
+
+It writes splits.json and models/<family>.safetensors, the same bytes each time on the same machine and torch
+version, and prints the accuracies that stand in the data set's card.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from harness.data.digits import Samples, Variant, digits
+from harness.data.embedded import Labels, mnist_5k
+from harness.tracks.attribution.networks import FAMILIES, build_network
+
+CLASSES = 10
+SEED = 0  # of the samples that are explained and tested; training sees others
+VARIANTS: tuple[Variant, ...] = ("plain", "distractor")
+_PARTS = {"train": 350, "validation": 50, "observations": 6}  # per class; the others are the test
+_BACKGROUND = 16
+_EPOCHS = {
+    "cnn": 20,
+    "resnet": 12,
+    "vit": 10,
+    "cnn3d": 14,
+    "resnet3d": 8,
+    "vit3d": 10,
+    "pointnet": 15,
+    "dgcnn": 16,
+    "point-transformer": 9,
+}
+_BATCH = 16
+_LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 1e-2
+
+app = typer.Typer(add_completion=False)
+
+
+@app.callback()
+def _main() -> None:
+    """Keeps `train` a word of the command line."""
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option("--out", help="The folder of the data set.")],
+    family: Annotated[list[str] | None, typer.Option(help="Train only these families.")] = None,
+) -> None:
+    """Write the splits and train the networks, deterministically."""
+    from safetensors.torch import save
+
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)  # sums in another order would give other bytes
+    splits = make_splits(mnist_5k()[1])
+    (out / "models").mkdir(parents=True, exist_ok=True)
+    (out / "splits.json").write_text(json.dumps(splits) + "\n")
+    for name in family or FAMILIES:
+        network = train_network(name, np.array(splits["train"]))
+        (out / "models" / f"{name}.safetensors").write_bytes(save(network.state_dict()))
+        reached = [f"{variant} {accuracy(network, name, variant, splits['test']):.4f}" for variant in VARIANTS]
+        typer.echo(f"{name}: accuracy on the test {', '.join(reached)}")
+
+
+def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
+    """Indices of disjoint parts, drawn per class and listed as 0, 1, ... 9, 0, 1, ...
+
+    train 3,500, validation 500, observations 60 (what is explained) and test 940; and background, the first 16 of
+    train. Any leading part of a list has the classes in equal shares.
+    """
+    rng = np.random.default_rng(seed)
+    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(CLASSES)])
+    parts = np.split(shuffled, np.cumsum(list(_PARTS.values())), axis=1)
+    splits: dict[str, list[int]] = {
+        name: part.T.ravel().tolist() for name, part in zip((*_PARTS, "test"), parts, strict=True)
+    }
+    return splits | {"background": splits["train"][:_BACKGROUND]}
+
+
+def train_network(family: str, indices: Labels, epochs: int | None = None) -> nn.Module:
+    """Train one network on the digits with these indices, half of them beside distractors at ever new places."""
+    torch.manual_seed(SEED)
+    network = build_network(family, CLASSES).train()
+    insert_norms(network)
+    epochs = epochs or _EPOCHS[family]
+    steps = epochs * math.ceil(len(VARIANTS) * len(indices) / _BATCH)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
+    for epoch in range(epochs):
+        inputs, targets = _both(family, indices, SEED + 1 + epoch)
+        for batch in torch.randperm(len(targets)).split(_BATCH):
+            optimiser.zero_grad()
+            F.cross_entropy(network(inputs[batch]), targets[batch]).backward()
+            optimiser.step()
+            schedule.step()
+    network.eval()
+    fuse_norms(network)
+    return network
+
+
+def insert_norms(network: nn.Module) -> None:
+    """Put a batch normalisation behind each convolution."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+                setattr(module, name, nn.Sequential(child, _NORMS[type(child)](child.out_channels)))
+
+
+def fuse_norms(network: nn.Module) -> None:
+    """Undo `insert_norms` by changing the weights of the convolutions, without changing what the network computes.
+
+    Normalisation helps training, but is one more thing that attribution methods would have to know.
+    """
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Sequential) and isinstance(child[-1], _BatchNorm):
+                setattr(module, name, fuse_conv_bn_eval(*child))
+
+
+_NORMS: dict[type[nn.Module], Callable[[int], nn.Module]] = {
+    nn.Conv1d: nn.BatchNorm1d,
+    nn.Conv2d: nn.BatchNorm2d,
+    nn.Conv3d: nn.BatchNorm3d,
+}
+
+
+@torch.inference_mode()
+def accuracy(network: nn.Module, family: str, variant: Variant, indices: list[int]) -> float:
+    """Share of the digits with these indices that a trained network of the family gets right."""
+    samples = digits(FAMILIES[family].modality, variant, np.array(indices), SEED)
+    logits = torch.cat([network(part) for part in torch.from_numpy(samples.inputs).split(_BATCH)])
+    return float((logits.argmax(dim=1).numpy() == samples.targets).mean())
+
+
+def _both(family: str, indices: Labels, seed: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of both variants."""
+    parts: list[Samples] = [digits(FAMILIES[family].modality, variant, indices, seed) for variant in VARIANTS]
+    inputs, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets"))
+    return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+
+if __name__ == "__main__":
+    app()

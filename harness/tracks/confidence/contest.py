@@ -1,0 +1,101 @@
+"""How confidence scores compare: the primary metric of each group of studies, with paired replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.data.catalog import Protocol
+from harness.metrics.registry import METRICS
+from harness.ranking.uncertainty import rank_with_uncertainty
+from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.board import Cell
+from harness.spec.run import Unit
+from harness.tracks.base import Entry, Heading, Outputs, Track
+from harness.tracks.confidence.scoring import group_scores, interval, study_scores
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MEAN = "mean"
+_DIGITS = 12
+"""Replicates are rounded, so that equal orders tie on every processor however its sums are rounded."""
+
+
+class ConfidenceContest:
+    """See `harness.tracks.base.Contest`. An entry holds, by column, the score followed by its replicates."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        benchmark = self._benchmark = protocol.of(ConfidenceBenchmark)
+        metric = METRICS[benchmark.primary]
+        self._lower_is_better = metric.lower_is_better
+        self.heading = Heading(
+            metric.id,
+            metric.id.upper(),
+            metric.lower_is_better,
+            metric.display_scale,
+            "Intervals are over test samples and training seeds (paired bootstrap).",
+        )
+        self.columns = (*dict.fromkeys(study.group for study in benchmark.studies), MEAN)
+
+    def entry(self, track: Track, answered: Mapping[Unit, Outputs]) -> dict[str, np.ndarray]:
+        """Primary metric of every group of studies for which all units are there, and their mean."""
+        import numpy as np
+
+        from harness.tracks.confidence.track import ConfidenceTrack
+
+        assert isinstance(track, ConfidenceTrack)
+        judged = {unit: track.judge(unit, outputs) for unit, outputs in answered.items()}
+        metric = METRICS[self._benchmark.primary]
+        grouped = group_scores(self._benchmark, study_scores(self._benchmark, [metric], judged)[metric.id])
+        values, replicates = dict(grouped.values), dict(grouped.replicates)
+        if len(values) == len(self.columns) - 1:
+            values[MEAN] = float(np.mean(list(values.values())))
+            replicates[MEAN] = np.mean(list(replicates.values()), axis=0)
+        return {name: np.round(np.concatenate([[values[name]], replicates[name]]), _DIGITS) for name in values}
+
+    def exempt(self, inapplicable: Collection[Unit]) -> Collection[Unit]:
+        """None: every method is run on models that offer what it asks for."""
+        return ()
+
+    def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
+        return {column: self._column(entries, column) for column in self.columns}
+
+    def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
+        """Those for which the 95 % interval of the paired difference contains 0."""
+        own = next(each for each in entries if each.method.name == name)
+        tied = {}
+        for column in own.arrays:
+            others = [each for each in _competitors(entries, column) if each is not own]
+            sign = 1.0 if self._lower_is_better else -1.0
+            others.sort(key=lambda each: (sign * float(each.arrays[column][0]), each.method.name))
+            tied[column] = tuple(each.method.name for each in others if _inseparable(own, each, column))
+        return tied
+
+    def _column(self, entries: Sequence[Entry], column: str) -> dict[str, Cell]:
+        import pandas as pd
+
+        competitors = {each.method.name: each.arrays[column] for each in _competitors(entries, column)}
+        ranks: dict[str, dict[str, int]] = {}
+        if competitors:
+            values = pd.Series({name: float(array[0]) for name, array in competitors.items()}, dtype=float)
+            replicates = pd.DataFrame({name: array[1:] for name, array in competitors.items()})
+            table = rank_with_uncertainty(values, replicates, lower_is_better=self._lower_is_better)
+            whole = table[["rank", "rank_low", "rank_high", "group"]].astype(int)
+            ranks = {str(name): {str(k): int(v) for k, v in row.items()} for name, row in whole.iterrows()}
+        cells = {}
+        for each in entries:
+            if column in each.arrays:
+                low, high = interval(each.arrays[column][1:])
+                value = float(each.arrays[column][0])
+                cells[each.method.name] = Cell(value=value, low=low, high=high, **ranks.get(each.method.name, {}))
+        return cells
+
+
+def _competitors(entries: Sequence[Entry], column: str) -> list[Entry]:
+    return [each for each in entries if not each.method.reference and column in each.arrays]
+
+
+def _inseparable(one: Entry, other: Entry, column: str) -> bool:
+    low, high = interval(one.arrays[column][1:] - other.arrays[column][1:])
+    return low <= 0.0 <= high

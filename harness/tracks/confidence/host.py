@@ -1,0 +1,74 @@
+"""What the method worker does for a confidence scoring function."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.methods.answers import as_array, part
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class ConfidenceHost:
+    """Holds a user's method and what it has learnt. Verbs: fit, score."""
+
+    def __init__(self, definition: Any, device: str) -> None:
+        self._definition = definition
+        self._device = device
+        self._method: Any = None
+        self._network: Any = None
+        self._shared: dict[str, np.ndarray] = {}
+
+    @property
+    def verbs(self) -> Mapping[str, Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, np.ndarray]]]:
+        return {"fit": self.fit, "score": self.score}
+
+    def fit(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Begin with a new trained model: build it if it was asked for, and let the method learn."""
+        from harness.methods.outputs import LabelledOutputs, Reference
+
+        self._shared = part(arrays, "shared")
+        self._network = _network(meta["network"], part(arrays, "network"), self._device)
+        self._method = self._definition() if isinstance(self._definition, type) else self._definition
+        learn: Callable[[Any], None] | None = getattr(self._method, "fit", None)
+        if learn is not None:
+            network = self._own_network()
+            parts = {
+                name: LabelledOutputs(part(arrays, name), self._own_shared(), network, self._device)
+                for name in meta["reference"]
+            }
+            learn(Reference(parts))
+        return {}
+
+    def score(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Confidence of each sample, as the method gave it."""
+        from harness.methods.outputs import Outputs
+
+        outputs = Outputs(arrays, self._own_shared(), self._own_network(), self._device)
+        answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
+        return {"confidence": as_array(answer)}
+
+    def _own_shared(self) -> dict[str, np.ndarray]:
+        """Copies: what a method does to them must not reach its later answers."""
+        return {name: array.copy() for name, array in self._shared.items()}
+
+    def _own_network(self) -> Any:
+        """A copy for each call: changed weights and forgotten hooks must not reach later answers either."""
+        return copy.deepcopy(self._network)
+
+
+def _network(description: dict[str, Any] | None, weights: dict[str, np.ndarray], device: str) -> Any:
+    """The network in evaluation mode, or None where it was not asked for. Without weights, a random one."""
+    if description is None:
+        return None
+    import torch
+
+    from harness.tracks.confidence.networks import build_network
+
+    network = build_network(description["family"], description["classes"])
+    if weights:
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return network.to(device).eval()

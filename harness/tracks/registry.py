@@ -1,0 +1,113 @@
+"""The kinds of methods that the harness knows. What the rooms above need of a kind is one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.methods.conformance import Check, check_confidence_score
+from harness.methods.explainer_conformance import check_explainer
+from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, Task
+from harness.tracks.base import Contest, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from harness.data.catalog import Protocol
+    from harness.methods.client import MethodClient
+
+Verb = Callable[[dict[str, "Any"], dict[str, "np.ndarray"]], dict[str, "np.ndarray"]]
+"""What a worker does when it is asked: details and arrays in, arrays out."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of method. Everything is a function, so that nothing heavy is loaded before it is needed.
+
+    track: the protocol as it is exercised. contest: how methods compare under it. verbs: what the method worker
+    answers, given the decorated object and the device. check: the conformance suite.
+    """
+
+    task: Task
+    default_benchmark: str
+    simple_method: str
+    """A baseline that stands for any method where none is named."""
+    caption: str
+    """What the numbers of a run's table are."""
+    withheld: str
+    """What a method is never given."""
+    unit_seconds: float
+    """Rough time of one unit of the embedded benchmark on a laptop-class core, without the method's own."""
+    track: Callable[[Protocol, MethodSpec, str], Track]
+    contest: Callable[[Protocol], Contest]
+    verbs: Callable[[Any, str], Mapping[str, Verb]]
+    check: Callable[[MethodClient], Iterator[Check]]
+
+
+def _confidence_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+    from harness.tracks.confidence.track import ConfidenceTrack
+
+    assert isinstance(method, ConfidenceMethod)
+    return ConfidenceTrack(protocol, method, device)
+
+
+def _confidence_contest(protocol: Protocol) -> Contest:
+    from harness.tracks.confidence.contest import ConfidenceContest
+
+    return ConfidenceContest(protocol)
+
+
+def _confidence_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
+    from harness.tracks.confidence.host import ConfidenceHost
+
+    return ConfidenceHost(definition, device).verbs
+
+
+def _attribution_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+    from harness.tracks.attribution.track import AttributionTrack
+
+    assert isinstance(method, AttributionMethod)
+    return AttributionTrack(protocol, method, device)
+
+
+def _attribution_contest(protocol: Protocol) -> Contest:
+    from harness.tracks.attribution.contest import AttributionContest
+
+    return AttributionContest(protocol)
+
+
+def _attribution_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
+    from harness.tracks.attribution.host import AttributionHost
+
+    return AttributionHost(definition, device).verbs
+
+
+KINDS: Mapping[Task, Kind] = {
+    "confidence": Kind(
+        "confidence",
+        "confidence-mnist",
+        "msr",
+        "mean over seeds; 95 % interval over test samples and seeds\nareas × 1000, the rest in %",
+        "labels of test data",
+        0.1,
+        _confidence_track,
+        _confidence_contest,
+        _confidence_verbs,
+        check_confidence_score,
+    ),
+    "attribution": Kind(
+        "attribution",
+        "attribution-mnist",
+        "input-x-gradient",
+        "median over samples, mean over models; 95 % interval over samples",
+        "masks of where the truth lies",
+        4.0,
+        _attribution_track,
+        _attribution_contest,
+        _attribution_verbs,
+        check_explainer,
+    ),
+}
