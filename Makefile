@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SETTINGS := pyproject.toml requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types tests format models board query clean
+.PHONY: help demo test test-all lint types tests format bench models board query clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,11 +35,16 @@ format: .venv/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: .venv/.dev  ## measure the attribution metrics against Quantus (some minutes; close everything else)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/performance/attribution_speed.py
+
 models: .venv/.dev  ## train the embedded networks anew (for maintainers; they are committed)
 	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist
+	$(BIN)/python -m harness.tracks.attribution.training train --out datasets/attribution-mnist
 
-board: .venv/.core  ## build the embedded board from its submissions
+board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build confidence-mnist@1
+	$(BIN)/harness board build attribution-mnist@1
 
 query: .venv/.core  ## add nnU-Net without torchvision
 	$(PIP) --no-deps -r requirements/query-alone.txt

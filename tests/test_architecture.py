@@ -48,6 +48,15 @@ MAY_IMPORT_HEAVY_AT_TOP = {
     "tracks/confidence/networks.py",  # defines nn.Modules; itself imported only inside functions
     "tracks/confidence/inference.py",
     "tracks/confidence/training.py",
+    "metrics/attribution/_correlation.py",  # kernels behind metrics that import them in their functions
+    "metrics/attribution/_imputation.py",
+    "metrics/attribution/_ordering.py",
+    "metrics/attribution/_segments.py",
+    "metrics/attribution/forwards.py",
+    "methods/baselines/attribution/_relprop.py",
+    "tracks/attribution/networks.py",
+    "tracks/attribution/training.py",
+    *(f"tracks/attribution/zoo/{path.name}" for path in (PACKAGE / "tracks/attribution/zoo").glob("*.py")),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -126,6 +135,7 @@ MAY_WRITE = {
     "execution/worker.py": "the method's source, into the worker's own scratch folder",
     "execution/child.py": "a child's log, into its temporary folder",
     "tracks/confidence/training.py": "trained weights, by safetensors",
+    "tracks/attribution/training.py": "trained weights, by safetensors",
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tomli_w
 
 from harness.data.catalog import Protocol, load_protocol
-from harness.spec.method import MethodSpec
+from harness.spec.method import ConfidenceMethod
 from harness.spec.submission import Submission
 from harness.storage import file_id, write_arrays
 
@@ -85,9 +85,11 @@ def write_submission(
     for model in MODELS:
         for study in STUDIES:
             truth = wrong(protocol, model, study)
-            answers[f"{model}--{study}"] = (rng.normal(size=len(truth)) - quality * truth).astype(np.float32)
+            answers[f"{model}--{study}--confidence"] = (rng.normal(size=len(truth)) - quality * truth).astype(
+                np.float32
+            )
     write_arrays(folder / "outputs.npz", dict(list(answers.items())[:units]))
-    method = MethodSpec(
+    method = ConfidenceMethod(
         task="confidence",
         name=name,
         version="1.0",

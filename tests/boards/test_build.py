@@ -41,7 +41,9 @@ def test_scores_are_those_of_the_stored_outputs(protocol: Protocol, tmp_path: Pa
         with np.load(tmp_path / "submissions" / "toy@1" / name / "outputs.npz", allow_pickle=False) as stored:
             expected = {
                 study: 1000
-                * np.mean([brute_force_augrc(stored[f"{m}--{study}"], wrong(protocol, m, study)) for m in MODELS])
+                * np.mean(
+                    [brute_force_augrc(stored[f"{m}--{study}--confidence"], wrong(protocol, m, study)) for m in MODELS]
+                )
                 for study in STUDIES
             }
         cells = row(board, name).cells
@@ -143,7 +145,7 @@ def test_stored_nan_never_reaches_a_rank(protocol: Protocol, submitted: Path, ba
 
     folder = submitted / "submissions" / "toy@1" / "good"
     arrays = read_arrays(folder / "outputs.npz")
-    arrays["one--iid"][0] = bad
+    arrays["one--iid--confidence"][0] = bad
     old = file_id(folder / "outputs.npz")
     write_arrays(folder / "outputs.npz", arrays)
     about = folder / "submission.toml"

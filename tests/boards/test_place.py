@@ -9,9 +9,9 @@ import pytest
 
 import harness
 from harness.boards.place import place_of
-from harness.boards.scores import MEAN
 from harness.data.catalog import Protocol
 from harness.metrics import augrc
+from harness.tracks.confidence.contest import MEAN
 from tests.boards.support import MODELS, write_submission, wrong
 
 

@@ -120,8 +120,10 @@ def test_what_the_harness_knows_of_the_outcomes_is_closed(tmp_path):
     }
     bodies = {name: f"np.load({str(path)!r}); " + HONEST for name, path in secrets.items()}
     assert all(path.is_file() for path in secrets.values())
+    drawn_anew = "digits('image', 'distractor', np.arange(3), 0); "
+    bodies["masks"] = "from harness.data.digits import digits; " + drawn_anew + HONEST
     found = ends(run_each(tmp_path, bodies))
-    for name in secrets:
+    for name in bodies:
         status, reason = found[name]
         assert status == "failed"
         assert "may not read what the harness knows of the outcomes" in reason

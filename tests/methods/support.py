@@ -14,7 +14,7 @@ def write(folder, source, name="method.py"):
     """A method file; the usual import stands above the source unless it begins with one."""
     source = textwrap.dedent(source)
     if not source.lstrip().startswith(("import ", "from ")):
-        source = "from harness import confidence_score\n" + source
+        source = "from harness import confidence_score, explainer\n" + source
     path = folder / name
     path.write_text(source)
     return path
@@ -28,7 +28,8 @@ class InProcess:
         self.spec, self.state = found.spec, None
         self._host = _Host(scratch)
         source = {"source": np.frombuffer(found.source, dtype=np.uint8)}
-        self.call("load", source, seed=0, meta={"module": found.module, "symbol": found.spec.symbol, "device": "cpu"})
+        meta = {"module": found.module, "symbol": found.spec.symbol, "task": found.spec.task, "device": "cpu"}
+        self.call("load", source, seed=0, meta=meta)
 
     def call(self, what, arrays, *, seed, meta=None):
         reply = _answer(self._host, Message(what, {**(meta or {}), "seed": seed}, dict(arrays)))

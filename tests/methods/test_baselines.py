@@ -252,7 +252,7 @@ def test_probabilities_of_exactly_zero_and_one(name):
 # directions ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in baseline_names() if name not in ("random", "oracle")])
+@pytest.mark.parametrize("name", [name for name in baseline_names("confidence") if name not in ("random", "oracle")])
 def test_easy_samples_get_more_confidence_than_hard_ones(name):
     easy, hard = Task.easy_and_hard(np.random.default_rng(5))
     assert np.mean(confidence(name, easy)[:, None] > confidence(name, hard)) > 0.9

@@ -128,7 +128,7 @@ def test_baselines_are_found_by_name_and_have_a_version_a_summary_and_a_source()
         found = find_method(name)
         assert (found.spec.name, found.spec.target, found.spec.origin) == (name, name, "baseline")
         assert found.spec.summary.endswith(".")
-        assert found.module == f"harness.methods.baselines.{found.path.stem}"
+        assert found.module == f"harness.methods.baselines.{found.path.parent.name}.{found.path.stem}"
         assert found.spec.citation or found.spec.reference
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.spec.method import MethodSpec
+from harness.spec.method import ConfidenceMethod
 from harness.spec.result import Record
 from harness.spec.run import RunSpec
 from harness.storage import content_id
@@ -15,7 +15,7 @@ from harness.storage import content_id
 HASH = "0" * 64
 
 
-def method(**changes: Any) -> MethodSpec:
+def method(**changes: Any) -> ConfidenceMethod:
     given = {
         "task": "confidence",
         "name": "margin",
@@ -25,7 +25,7 @@ def method(**changes: Any) -> MethodSpec:
         "symbol": "margin",
         "source_sha256": HASH,
     }
-    return MethodSpec.model_validate(given | changes)
+    return ConfidenceMethod.model_validate(given | changes)
 
 
 def spec(**changes: Any) -> RunSpec:

@@ -11,14 +11,14 @@ import pytest
 from harness.data.catalog import Protocol, load_protocol
 from harness.execution.plan import PlanRequest, plan_units
 from harness.metrics import METRICS, augrc
-from harness.spec.method import MethodSpec
+from harness.spec.method import ConfidenceMethod
 from harness.spec.run import Unit
 from harness.tracks.base import Outputs
 from harness.tracks.confidence.scoring import measure, study_scores
 from harness.tracks.confidence.track import ConfidenceTrack
 from tests.boards.support import MODELS, write_checkout, wrong
 
-METHOD = MethodSpec(
+METHOD = ConfidenceMethod(
     task="confidence",
     name="made-up",
     version="1",

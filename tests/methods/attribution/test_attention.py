@@ -1,0 +1,138 @@
+"""Attention methods, against relevance and products spelled out in numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from harness.methods.baselines.attribution._attention import attention_gradients
+from harness.methods.baselines.attribution._relprop import transformer_relevance
+from harness.methods.outputs import NotOfferedError
+
+from . import oracle
+from .nets import network, samples, surroundings
+from .support import explain
+
+GRIDS = {"image": (4, 4), "volume": (2, 2, 2), "point-cloud": (32,)}
+
+
+def task(modality, count=3):
+    model, anatomy = network(modality, "transformer")
+    inputs, targets = samples(modality, count)
+    model.double()
+    return model, inputs.double(), targets, surroundings(model, modality, "transformer", anatomy)
+
+
+def as_map(row, inputs, modality):
+    """Class token's row (tokens,) to a map in [0, 1] (*spatial): linear interpolation between centres of patches."""
+    coarse = row[1:].reshape(GRIDS[modality])
+    for axis, side in enumerate(inputs.shape[2:]):
+        patches = coarse.shape[axis]
+        centres = (np.arange(patches) + 0.5) * side / patches - 0.5
+        coarse = np.apply_along_axis(lambda line, c=centres, s=side: np.interp(np.arange(s), c, line), axis, coarse)
+    return (coarse - coarse.min()) / (coarse.max() - coarse.min())
+
+
+@pytest.mark.parametrize("modality", GRIDS)
+def test_raw_attention_is_the_last_block_s(modality):
+    model, inputs, targets, context = task(modality)
+    maps = explain("raw-attention", model, inputs, targets, context)
+    for sample, target, found in zip(inputs, targets, maps, strict=True):
+        probabilities = oracle.relevance(model, sample, target)[2]
+        np.testing.assert_allclose(found[0], as_map(np.mean(probabilities[-1], axis=0)[0], inputs, modality), atol=1e-9)
+
+
+@pytest.mark.parametrize("modality", GRIDS)
+def test_rollout_is_a_product_of_row_stochastic_matrices(modality):
+    model, inputs, targets, context = task(modality)
+    maps = explain("attention-rollout", model, inputs, targets, context)
+    for sample, target, found in zip(inputs, targets, maps, strict=True):
+        joint = np.eye(1 + np.prod(GRIDS[modality]))
+        for probabilities in oracle.relevance(model, sample, target)[2]:
+            flow = np.mean(probabilities, axis=0) + np.eye(len(joint))
+            joint = flow / flow.sum(axis=1, keepdims=True) @ joint
+        np.testing.assert_allclose(joint.sum(axis=1), 1)
+        np.testing.assert_allclose(found[0], as_map(joint[0], inputs, modality), atol=1e-9)
+
+
+@pytest.mark.parametrize("modality", GRIDS)
+def test_relevance_of_attention_and_what_is_made_of_it(modality):
+    model, inputs, targets, context = task(modality)
+    gradients = attention_gradients(model, inputs, targets, context)
+    rollouts = explain("attention-rollout-latec", model, inputs, targets, context)
+    maps = explain("attention-lrp", model, inputs, targets, context)
+    for index, (sample, target) in enumerate(zip(inputs, targets, strict=True)):
+        _, relevances, _ = oracle.relevance(model, sample, target)
+        found = transformer_relevance(model, sample[None], target[None], context.blocks)[1]
+        for ours, expected in zip(found, relevances, strict=True):
+            np.testing.assert_allclose(ours[0], expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+        rolled, weighted = np.eye(1 + np.prod(GRIDS[modality])), np.eye(1 + np.prod(GRIDS[modality]))
+        for relevance, gradient in zip(relevances, gradients, strict=True):
+            rolled = (np.eye(len(rolled)) + np.maximum(relevance, 0).mean(axis=0)) @ rolled
+            flow = np.maximum(gradient[index].numpy() * relevance, 0).mean(axis=0)
+            weighted = (np.eye(len(rolled)) + flow) @ weighted
+        np.testing.assert_allclose(rollouts[index, 0], as_map(rolled[0], inputs, modality), atol=1e-4)
+        np.testing.assert_allclose(maps[index, 0], as_map(weighted[0], inputs, modality), atol=1e-4)
+
+
+def test_gradients_of_attention_are_those_of_the_logit():
+    """Against finite differences: probabilities of one head are raised by a little."""
+    model, inputs, targets, context = task("image", 1)
+    found = attention_gradients(model, inputs, targets, context)
+    rng = np.random.default_rng(0)
+    for block, gradient in zip(model.blocks, found, strict=True):
+        direction = torch.from_numpy(rng.normal(size=gradient.shape))
+        logits = []
+        for step in (1e-5, -1e-5):
+            handle = block.attention.softmax.register_forward_hook(lambda m, a, out, s=step, d=direction: out + s * d)
+            logits.append(float(model(inputs).detach()[0, targets[0]]))
+            handle.remove()
+        slope = (logits[0] - logits[1]) / 2e-5
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-6)
+
+
+def test_relevance_of_pixels():
+    model, inputs, targets, context = task("image")
+    maps = explain("lrp", model, inputs, targets, context)
+    assert maps.shape == (3, 1, 16, 16)
+    for sample, target, found in zip(inputs, targets, maps, strict=True):
+        share, _, _ = oracle.relevance(model, sample, target)
+        expected = np.maximum(oracle.patch_relevance(model, sample, share).sum(axis=0), 0)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-6 * expected.max())
+
+
+def test_relevance_of_points():
+    model, inputs, targets, context = task("point-cloud")
+    for sample, target in zip(inputs, targets, strict=True):
+        share, _, _ = oracle.relevance(model, sample, target)
+        expected = oracle.point_relevance(model, sample, share)
+        found, _ = transformer_relevance(model, sample[None], target[None], context.blocks)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("modality", ["image", "volume"])
+def test_relevance_is_conserved(modality):
+    """What the class token's relevance of 1 becomes: that of the inputs and that of the class token itself."""
+    model, inputs, targets, context = task(modality)
+    for sample, target in zip(inputs, targets, strict=True):
+        share, of_attention, _ = oracle.relevance(model, sample, target)
+        assert share.sum() == pytest.approx(1)
+        relevance, found = transformer_relevance(model, sample[None], target[None], context.blocks)
+        assert float(relevance.sum()) == pytest.approx(share[1:].sum(), abs=1e-4)
+        for ours, expected in zip(found, of_attention, strict=True):
+            assert float(ours.sum()) == pytest.approx(expected.sum(), abs=1e-4)
+
+
+def test_blocks_of_another_kind_are_not_applicable():
+    model, inputs, targets, context = task("image")
+    usual = type(model.blocks[0])
+    model.blocks[0].__class__ = type("PostNorm", (usual,), {"forward": lambda s, x: s.norm1(x + s.attention(x))})
+    with pytest.raises(NotOfferedError, match="PostNorm"):
+        explain("attention-lrp", model, inputs, targets, context)
+    explain("attention-rollout", model, inputs, targets, context)  # which needs the attention only
+
+
+def test_tokens_that_are_no_points_are_not_applicable():
+    model, inputs, targets, context = task("point-cloud")
+    object.__setattr__(context._anatomy, "grid", (16, 2))
+    with pytest.raises(NotOfferedError, match="single points"):
+        explain("raw-attention", model, inputs, targets, context)
