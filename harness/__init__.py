@@ -13,15 +13,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from harness.api import evaluate
     from harness.execution.run_result import RunResult
-    from harness.methods.interface import confidence_score, explainer
+    from harness.methods.interface import confidence_score, explainer, query_strategy
 
-__all__ = ["RunResult", "__version__", "confidence_score", "evaluate", "explainer"]
+__all__ = ["RunResult", "__version__", "confidence_score", "evaluate", "explainer", "query_strategy"]
 
 _WHERE = {
     "RunResult": "harness.execution.run_result",
     "confidence_score": "harness.methods.interface",
     "evaluate": "harness.api",
     "explainer": "harness.methods.interface",
+    "query_strategy": "harness.methods.interface",
 }
 
 

@@ -11,9 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeRemainingColumn as TimeLeft
 
 from harness.execution.evaluate import Listener
-from harness.execution.executor import UnitEnd
+from harness.execution.executor import UnitEnd, UnitProgress
 from harness.execution.runner import Observer
 from harness.methods.conformance import Check
+
+_STEPS = 100  # of a unit that reports how far it has come
 
 
 class BarObserver(Observer):
@@ -22,6 +24,7 @@ class BarObserver(Observer):
     def __init__(self, progress: Progress, console: Console, first: str) -> None:
         self._progress, self._console = progress, console
         self._said: set[str] = set()
+        self._under_way: dict[str, TaskID] = {}
         self._task: TaskID = progress.add_task(first, total=None)
 
     def checked(self, check: Check) -> None:
@@ -33,7 +36,17 @@ class BarObserver(Observer):
             self._console.print(f"  {done} of {total} units are done already")
         self._progress.update(self._task, description="running units", total=total, completed=done)
 
+    def progressed(self, progress: UnitProgress) -> None:
+        if progress.unit not in self._under_way:
+            self._under_way[progress.unit] = self._progress.add_task("", total=_STEPS)
+        shown = f"{progress.label}: {progress.what}"
+        self._progress.update(
+            self._under_way[progress.unit], description=shown, completed=round(_STEPS * progress.share)
+        )
+
     def finished(self, end: UnitEnd) -> None:
+        if end.result.unit in self._under_way:
+            self._progress.remove_task(self._under_way.pop(end.result.unit))
         if end.result.status not in ("ok", "not-applicable") and end.result.reason not in self._said:
             self._said.add(end.result.reason)
             self._console.print(f"  [red]✗[/] {end.result.study} · {end.result.model}: ", end="")

@@ -37,6 +37,10 @@ class Protocol:
             raise TypeError(f"{self.benchmark.name} is a benchmark for {self.benchmark.task}")
         return self.benchmark
 
+    def private_folders(self) -> tuple[str, ...]:
+        """Folders of the user's own data that hold labels: closed to methods, as those of `private_folders`."""
+        return tuple(str(self.path.parent / folder) for folder in getattr(self.benchmark.source, "folders", ()))
+
     def locate(self, relative: str) -> Path:
         """A file that the protocol names: beside its own file, else among the bundled data sets."""
         beside = self.path.parent / relative

@@ -34,13 +34,26 @@ class UnitEnd:
     seconds: float
 
 
+@dataclass(frozen=True)
+class UnitProgress:
+    """How far a unit has come that is still running."""
+
+    unit: str
+    label: str
+    what: str
+    share: float
+
+
+Event = UnitEnd | UnitProgress
+
+
 class Executor(Protocol):
     """Runs units somewhere. The order in which they end is not fixed and changes no number.
 
     Closing the generator ends what is still running.
     """
 
-    def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]: ...
+    def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]: ...
 
 
 @dataclass(frozen=True)
@@ -63,19 +76,21 @@ class LocalExecutor:
         self._job = job
         self._workers = workers
 
-    def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
-        """Yield units as they end. Raises UsageError, IntegrityError or StorageError where no unit can go on."""
+    def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
+        """Yield units as they end, and how far long ones have come. Raises UsageError, IntegrityError or StorageError where no unit can go on."""
         todo = _Queue(units)
-        ends: queue.Queue[UnitEnd | Exception] = queue.Queue()
-        lanes = [_Lane(self._job, todo, ends) for _ in range(min(self._workers, len(units)))]
+        events: queue.Queue[Event | Exception] = queue.Queue()
+        lanes = [_Lane(self._job, todo, events) for _ in range(min(self._workers, len(units)))]
         for lane in lanes:
             lane.start()
         try:
-            for _ in units:
-                end = ends.get()
-                if isinstance(end, Exception):
-                    raise end
-                yield end
+            left = len(units)
+            while left:
+                event = events.get()
+                if isinstance(event, Exception):
+                    raise event
+                left -= isinstance(event, UnitEnd)
+                yield event
         finally:
             todo.clear()
             for lane in lanes:
@@ -91,7 +106,7 @@ class RefusingExecutor:
     status: UnitStatus
     reason: str
 
-    def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
+    def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
         for unit in units.values():
             yield UnitEnd(unit_result(unit, self.status, f"the check failed: {self.reason}"), 0.0)
 
@@ -127,9 +142,9 @@ class _Queue:
 class _Lane(threading.Thread):
     """One unit process, kept busy and replaced when it dies."""
 
-    def __init__(self, job: Job, todo: _Queue, ends: queue.Queue[UnitEnd | Exception]) -> None:
+    def __init__(self, job: Job, todo: _Queue, events: queue.Queue[Event | Exception]) -> None:
         super().__init__(daemon=True)
-        self._job, self._todo, self._ends = job, todo, ends
+        self._job, self._todo, self._events = job, todo, events
         self._child: ChildProcess | None = None
         self._owning = threading.Lock()
         self._stopping = threading.Event()
@@ -140,9 +155,9 @@ class _Lane(threading.Thread):
             while not self._stopping.is_set() and (taken := self._todo.take(model)):
                 key, unit = taken
                 model = unit.model
-                self._ends.put(self._end(key, unit))
+                self._events.put(self._end(key, unit))
         except Exception as error:  # whatever it is, the consumer must not wait for ever
-            self._ends.put(error)
+            self._events.put(error)
         finally:
             self._close()
 
@@ -155,7 +170,8 @@ class _Lane(threading.Thread):
         try:
             child = self._child or self._open()
             child.channel.send(Message("run", {"unit": unit.canonical()}))
-            reply = child.channel.receive()
+            while (reply := child.channel.receive()).what == "progress":
+                self._events.put(UnitProgress(key, unit.label, reply.meta["what"], reply.meta["share"]))
         except (ChannelClosedError, MalformedMessageError):
             return UnitEnd(self._died(key, unit), 0.0)
         if reply.what == "stop":

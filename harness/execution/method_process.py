@@ -70,6 +70,13 @@ class MethodProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def hide(self, folders: tuple[str, ...]) -> None:
+        """Close further folders to the method. A worker that runs already must not have needed it."""
+        new = tuple(folder for folder in folders if folder not in self._hidden)
+        if new and self._child is not None:
+            raise ValueError(f"the worker runs already and may read {new[0]}")
+        self._hidden = (*self._hidden, *new)
+
     def start(self) -> None:
         """Start the worker without waiting for it, so that it imports while others work."""
         if self._child is None:

@@ -11,9 +11,9 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from harness.execution.environment import describe_environment
-from harness.execution.executor import Executor, UnitEnd
+from harness.execution.executor import Executor, UnitEnd, UnitProgress
 from harness.execution.plan import Plan
-from harness.execution.unit_process import OUTPUTS, outputs_id, outputs_path
+from harness.execution.unit_process import OUTPUTS, UNDER_WAY, outputs_id, outputs_path
 from harness.spec.result import RunDocument, Timing, UnitResult
 from harness.storage import (
     IntegrityError,
@@ -38,6 +38,8 @@ class Observer(Protocol):
 
     def started(self, done: int, total: int) -> None: ...
 
+    def progressed(self, progress: UnitProgress) -> None: ...
+
     def finished(self, end: UnitEnd) -> None: ...
 
     def sealing(self) -> None: ...
@@ -58,11 +60,14 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
         journal.append({"session": _now(), "run": plan.id})
         remaining = {key: unit for key, unit in plan.units.items() if key not in done}
         observer.started(len(done), len(plan.units))
-        with closing(executor.run(remaining)) as ends:
-            for end in ends:
-                done[end.result.unit] = end
-                journal.append({"unit": end.result.canonical(), "seconds": end.seconds})
-                observer.finished(end)
+        with closing(executor.run(remaining)) as events:
+            for event in events:
+                if isinstance(event, UnitProgress):
+                    observer.progressed(event)
+                    continue
+                done[event.result.unit] = event
+                journal.append({"unit": event.result.canonical(), "seconds": event.seconds})
+                observer.finished(event)
         observer.sealing()
         journal.verify()
         document = _document(plan, track, done, journal, threads)
@@ -77,7 +82,8 @@ def discard(folder: Path) -> None:
     with RunLock(folder):
         for name in (SEALED, JOURNAL):
             (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / OUTPUTS, ignore_errors=True)
+        for name in (OUTPUTS, UNDER_WAY):
+            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _make(folder: Path) -> None:
@@ -155,6 +161,9 @@ class SilentObserver:
     """For callers that need no progress."""
 
     def started(self, done: int, total: int) -> None:
+        pass
+
+    def progressed(self, progress: UnitProgress) -> None:
         pass
 
     def finished(self, end: UnitEnd) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -20,9 +22,10 @@ from harness.spec.method import read_method
 from harness.spec.result import UnitResult
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError, array_id, content_id, write_arrays
-from harness.tracks.base import Outputs, Track
+from harness.tracks.base import Desk, Outputs, Track
 
-OUTPUTS = "outputs"
+OUTPUTS, UNDER_WAY = "outputs", "under-way"
+_SECONDS_BETWEEN_REPORTS = 0.5
 
 
 def main(fd: int, args: list[str]) -> None:
@@ -37,7 +40,7 @@ def main(fd: int, args: list[str]) -> None:
             bench = _Bench(description, method)
             while True:
                 unit = Unit.model_validate(channel.receive().meta["unit"])
-                channel.send(_reply(bench, unit))
+                channel.send(_reply(bench, unit, _Reports(channel).send))
     except ChannelClosedError:
         return
 
@@ -56,9 +59,13 @@ class _Bench:
         return open_track(self._protocol, self.method.spec, self._device)
 
     def check(self, unit: Unit) -> None:
-        """Raises IntegrityError if the unit was planned with another state of the benchmark's file."""
+        """Raises IntegrityError if the unit was planned with another state of the benchmark's file.
+
+        Before the method starts, because the benchmark knows which folders it must not read.
+        """
         if unit.benchmark_hash != self._protocol.hash:
             raise IntegrityError(f"{self._benchmark} was changed after the run was planned; start it again.")
+        self.method.hide(self._protocol.private_folders())
 
     @cached_property
     def _protocol(self) -> Protocol:
@@ -75,6 +82,25 @@ def outputs_id(outputs: Outputs) -> str:
     return content_id({name: array_id(array) for name, array in outputs.items()})
 
 
+def desk_folder(folder: Path, unit_id: str) -> Path:
+    """Where a long unit keeps what it has done so far."""
+    return folder / UNDER_WAY / unit_id[:16]
+
+
+class _Reports:
+    """Tells the other end how far a unit has come, not too often."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._last = -math.inf
+
+    def send(self, what: str, share: float) -> None:
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_REPORTS:
+            self._last = now
+            self._channel.send(Message("progress", {"what": what, "share": share}))
+
+
 def _method(description: Message) -> FoundMethod:
     meta = description.meta
     return FoundMethod(
@@ -85,14 +111,15 @@ def _method(description: Message) -> FoundMethod:
     )
 
 
-def _reply(bench: _Bench, unit: Unit) -> Message:
+def _reply(bench: _Bench, unit: Unit, report: Callable[[str, float], None]) -> Message:
     """Run and score one unit. What the run cannot go on with is sent as a verb of its own."""
     started = time.monotonic()
     try:
+        bench.check(unit)
         if not bench.method.spec.oracle:
             bench.method.start()
-        bench.check(unit)
-        result = run_unit(bench.track, bench.method, unit, bench.folder)
+        desk = Desk(desk_folder(bench.folder, content_id(unit.canonical())), report)
+        result = run_unit(bench.track, bench.method, unit, bench.folder, desk)
     except (UsageError, IntegrityError, StorageError) as error:
         return Message("stop", {"kind": type(error).__name__, "reason": str(error)})
     except Exception as error:  # a fault of the harness must not take the run down with it
@@ -103,10 +130,10 @@ def _reply(bench: _Bench, unit: Unit) -> Message:
     return Message("done", {"result": result.canonical(), "seconds": time.monotonic() - started})
 
 
-def run_unit(track: Track, method: MethodProcess, unit: Unit, folder: Path) -> UnitResult:
+def run_unit(track: Track, method: MethodProcess, unit: Unit, folder: Path, desk: Desk) -> UnitResult:
     """Exercise, store, score. The method's own failures become the unit's status."""
     try:
-        outputs = track.run(unit, method)
+        outputs = track.run(unit, method, desk)
     except MethodError as error:
         return unit_result(unit, error.status, error.reason)
     write_arrays(outputs_path(folder, content_id(unit.canonical())), outputs)

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
     from harness.methods.context import Context
     from harness.methods.outputs import Outputs, Reference
+    from harness.methods.pool import ClassificationPool, Picks, SegmentationPool
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -76,6 +78,59 @@ def confidence_score(
             "needs": tuple(needs),
             "head": head,
             "classifier": classifier,
+            "citation": citation,
+            "reference": reference,
+            "oracle": oracle,
+        }
+        setattr(method, DECLARATION, declared)
+        return method
+
+    return declare
+
+
+@runtime_checkable
+class QueryStrategy(Protocol):
+    """A query strategy with full control. A new object is made for each campaign, and again after an interruption."""
+
+    def query(self, pool: SegmentationPool | ClassificationPool, budget: int, rng: np.random.Generator) -> Picks:
+        """Exactly `budget` patches or images to annotate next."""
+        ...
+
+
+def query_strategy(
+    *,
+    version: str,
+    name: str | None = None,
+    tasks: tuple[Literal["segmentation", "classification"], ...] = ("segmentation", "classification"),
+    needs: tuple[Literal["members", "features", "inputs"], ...] = (),
+    citation: str = "",
+    reference: bool = False,
+    oracle: bool = False,
+) -> Callable[[Method], Method]:
+    """Declare a query strategy for active learning.
+
+    The decorated function maps the committee's `probabilities` (members, classes, *positions), a float tensor, to a
+    score of every position (*positions), higher = query first. Positions are the voxels of one image (z, y, x), of
+    which the harness takes means over patches, or the images (n,) of a pool. A decorated class has
+    `query(pool, budget, rng)`; see `harness.methods.pool`. Patches inside images, without overlap, and
+    their number are checked; equal scores are ordered by the seeded generator.
+
+    version: of the strategy; a change that may change a query needs a new one.
+    name: on boards; by default the function's name with `-` for `_`.
+    tasks: what the strategy is made for. Elsewhere it is *not applicable*, which is no failure.
+    needs: `"members"` for a committee where one costs more than the trained network, `"features"` of the encoder,
+        `"inputs"` for the images.
+    citation: where the strategy comes from.
+    reference, oracle: reserved for the harness's own rows; an oracle reads the labels of unlabelled data.
+    """
+
+    def declare(method: Method) -> Method:
+        declared = {
+            "task": "query",
+            "version": version,
+            "name": name,
+            "tasks": tuple(tasks),
+            "needs": tuple(needs),
             "citation": citation,
             "reference": reference,
             "oracle": oracle,

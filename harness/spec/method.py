@@ -8,12 +8,14 @@ from pydantic import Field, TypeAdapter
 
 from harness.spec.base import Sha256, Slug, Spec
 
-Task = Literal["confidence", "attribution"]
+Task = Literal["confidence", "query", "attribution"]
 Origin = Literal["file", "plug-in", "baseline"]
 Need = Literal["inputs", "model"]
 Classifier = Literal["point", "mc-mean"]
 Modality = Literal["image", "volume", "point-cloud"]
 Architecture = Literal["cnn", "transformer"]
+QueryTask = Literal["segmentation", "classification"]
+PoolPart = Literal["members", "features", "inputs"]
 
 
 class DeclaredMethod(Spec):
@@ -56,8 +58,20 @@ class AttributionMethod(DeclaredMethod):
     stochastic: bool = Field(default=False, description="maps of one input differ from seed to seed")
 
 
-MethodSpec = Annotated[ConfidenceMethod | AttributionMethod, Field(discriminator="task")]
-_READER: TypeAdapter[ConfidenceMethod | AttributionMethod] = TypeAdapter(MethodSpec)
+class QueryMethod(DeclaredMethod):
+    """A query strategy. On other tasks than it is made for it is not applicable.
+
+    `needs` names what it wants of a pool beyond the probabilities of the trained network: several `members`, the
+    encoder's `features`, the `inputs` themselves. An `oracle` reads the labels it is to buy: it is marked on boards.
+    """
+
+    task: Literal["query"]
+    tasks: Annotated[tuple[QueryTask, ...], Field(min_length=1)] = ("segmentation", "classification")
+    needs: tuple[PoolPart, ...] = ()
+
+
+MethodSpec = Annotated[ConfidenceMethod | QueryMethod | AttributionMethod, Field(discriminator="task")]
+_READER: TypeAdapter[ConfidenceMethod | QueryMethod | AttributionMethod] = TypeAdapter(MethodSpec)
 
 
 def read_method(fields: dict[str, Any]) -> MethodSpec:

@@ -8,9 +8,10 @@ from pydantic import Field, TypeAdapter
 
 from harness.spec.attribution import AttributionBenchmark
 from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.query import QueryBenchmark
 
-AnyBenchmark = Annotated[ConfidenceBenchmark | AttributionBenchmark, Field(discriminator="task")]
-_READER: TypeAdapter[ConfidenceBenchmark | AttributionBenchmark] = TypeAdapter(AnyBenchmark)
+AnyBenchmark = Annotated[ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark, Field(discriminator="task")]
+_READER: TypeAdapter[ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark] = TypeAdapter(AnyBenchmark)
 
 
 def read_benchmark(fields: dict[str, Any]) -> AnyBenchmark:

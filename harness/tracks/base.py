@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 Outputs = Mapping[str, "np.ndarray"]
 """What a method said in one unit, as stored: named arrays."""
+
+
+def _unheard(what: str, share: float) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a long unit works. `folder` keeps what is done so far, so that a kill costs little; `report` takes what
+    is being done and the share of the unit that is done, in [0, 1]."""
+
+    folder: Path
+    report: Callable[[str, float], None] = _unheard
 
 
 class Track(Protocol):
@@ -37,8 +51,8 @@ class Track(Protocol):
         """All units of a run, in the order in which results list them."""
         ...
 
-    def run(self, unit: Unit, method: MethodClient) -> Outputs:
-        """Exercise the method. Raises MethodError."""
+    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
+        """Exercise the method. Raises MethodError. Without a desk, nothing outlives a kill."""
         ...
 
     def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.methods.conformance import Check, check_confidence_score
 from harness.methods.explainer_conformance import check_explainer
-from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, Task
+from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, QueryMethod, Task
 from harness.tracks.base import Contest, Track
 
 if TYPE_CHECKING:
@@ -66,6 +66,31 @@ def _confidence_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
     return ConfidenceHost(definition, device).verbs
 
 
+def _query_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+    from harness.tracks.query.track import QueryTrack
+
+    assert isinstance(method, QueryMethod)
+    return QueryTrack(protocol, method, device)
+
+
+def _query_contest(protocol: Protocol) -> Contest:
+    from harness.tracks.query.contest import QueryContest
+
+    return QueryContest(protocol)
+
+
+def _query_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
+    from harness.tracks.query.host import QueryHost
+
+    return QueryHost(definition, device).verbs
+
+
+def _check_query(method: MethodClient) -> Iterator[Check]:
+    from harness.tracks.query.conformance import check_query_strategy
+
+    return check_query_strategy(method)
+
+
 def _attribution_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
     from harness.tracks.attribution.track import AttributionTrack
 
@@ -97,6 +122,18 @@ KINDS: Mapping[Task, Kind] = {
         _confidence_contest,
         _confidence_verbs,
         check_confidence_score,
+    ),
+    "query": Kind(
+        "query",
+        "query-mnist",
+        "random-sampling",
+        "mean over seeds; 95 % interval over held-out data and seeds\nin % (area under the budget curve: mean height)",
+        "labels of data that are not annotated",
+        8.0,
+        _query_track,
+        _query_contest,
+        _query_verbs,
+        _check_query,
     ),
     "attribution": Kind(
         "attribution",

@@ -18,7 +18,7 @@ from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
 from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
-from harness.tracks.base import Outputs
+from harness.tracks.base import Desk, Outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ class AttributionTrack:
             for model in map(self.model, study.models)
         )
 
-    def run(self, unit: Unit, method: MethodClient) -> Outputs:
+    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
         from harness.tracks.attribution.scoring import Explained, score_maps
 
         model, study = self.model(unit.model), self.study(unit.study)

@@ -17,7 +17,7 @@ from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.spec.sources import Model
 from harness.storage import IntegrityError, content_id
-from harness.tracks.base import Outputs
+from harness.tracks.base import Desk, Outputs
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.sources import OutputSource, SampleSet, open_source
 
@@ -82,7 +82,7 @@ class ConfidenceTrack:
             for study in self.benchmark.studies
         )
 
-    def run(self, unit: Unit, method: MethodClient) -> Outputs:
+    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
         import numpy as np
 
         model, study = self.model(unit.model), self.study(unit.study)

@@ -1,0 +1,147 @@
+"""The query track: campaigns of active learning under a fixed protocol."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.catalog import Protocol
+from harness.methods.answers import checked_picks
+from harness.methods.client import MethodClient, MethodError
+from harness.spec.method import QueryMethod
+from harness.spec.query import QueryBenchmark
+from harness.spec.result import Record, Summary
+from harness.spec.run import RunSpec, Unit
+from harness.storage import IntegrityError, content_id
+from harness.tracks.base import Desk, Outputs
+from harness.tracks.query.campaign import Campaign, PoolOffer, run_campaign
+from harness.tracks.query.sources import Setting
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class QueryTrack:
+    """See `harness.tracks.base.Track`. A unit is one campaign: a setting and a seed."""
+
+    def __init__(self, protocol: Protocol, method: QueryMethod, device: str = "cpu") -> None:
+        self.protocol = protocol
+        self.benchmark = protocol.of(QueryBenchmark)
+        self.method = method
+        self._device = device
+
+    def metric_versions(self) -> dict[str, str]:
+        from harness.tracks.query.scoring import metric_versions
+
+        return metric_versions(self.benchmark)
+
+    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
+        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
+        metrics = content_id(spec.metric_versions)
+        return tuple(
+            Unit(
+                task="query",
+                benchmark_hash=spec.benchmark_hash,
+                method_hash=method,
+                model=f"{setting.training.id}-{seed}",
+                model_seed=seed,
+                artefacts_hash=self._artefacts_hash(setting.study.id),
+                study=setting.study.id,
+                seed=spec.seed,
+                device=spec.device,
+                limit=spec.limit,
+                metrics_hash=metrics,
+            )
+            for setting in self.settings.values()
+            for seed in self.benchmark.seeds
+        )
+
+    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
+        setting = self.settings[unit.study]
+        task = "segmentation" if setting.segments else "classification"
+        if task not in self.method.tasks:
+            raise MethodError("not-applicable", f"it is declared for {', '.join(self.method.tasks)}, not for {task}")
+        if content_id(setting.artefacts()) != unit.artefacts_hash:
+            raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
+        if desk is None:
+            with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
+                return self.run(unit, method, Desk(Path(folder)))
+        learner = setting.learner(unit.model_seed, self.method.needs, self._device)
+        loops = min(setting.study.loops, max(2, unit.limit or setting.study.loops))
+        campaign = Campaign(loops, setting.study.query, self.method.oracle)
+        conversation = _Conversation(self.method, unit, method, campaign)
+        return run_campaign(campaign, learner, conversation.ask, desk.folder, desk.report)
+
+    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
+        from harness.tracks.query.scoring import records
+
+        return records(self.settings[unit.study], self.benchmark, outputs)
+
+    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
+        from harness.tracks.query.scoring import summarize
+
+        return summarize(self.settings, self.benchmark, answered, inapplicable)
+
+    def submitted(self, outputs: Outputs) -> Outputs:
+        """All of it: queries, and what the networks made of the held-out data."""
+        return outputs
+
+    def absent(self) -> tuple[str, ...]:
+        """Pinned files, and the folder of a data set, that are not on this machine."""
+        named: list[str] = []
+        for setting in self.settings.values():
+            files = [*setting.dataset.files, *([setting.study.starts] if setting.study.starts else [])]
+            named += [each.path for each in files if not self.protocol.locate(each.path).is_file()]
+            if setting.dataset.kind == "nnunet-raw":
+                folder = self.protocol.path.parent / setting.dataset.folder
+                named += [] if (folder / "dataset.json").is_file() else [setting.dataset.folder]
+        return tuple(dict.fromkeys(named))
+
+    def uncomputed(self) -> int:
+        return 0
+
+    @cached_property
+    def settings(self) -> dict[str, Setting]:
+        """By study."""
+        return {study.id: Setting(self.protocol, study) for study in self.benchmark.studies}
+
+    def _artefacts_hash(self, study: str) -> str:
+        return content_id(self.settings[study].artefacts())
+
+
+class _Conversation:
+    """All that is asked of a strategy in one campaign."""
+
+    def __init__(self, method: QueryMethod, unit: Unit, client: MethodClient, campaign: Campaign) -> None:
+        self._method, self._unit, self._client, self._campaign = method, unit, client, campaign
+
+    def ask(self, loop: int, offer: PoolOffer) -> np.ndarray:
+        """The strategy's answer to one pool. Its generator comes from the run's seed, the campaign's and the loop."""
+        meta = {
+            **offer.meta,
+            "loop": loop,
+            "loops": self._campaign.loops,
+            "budget": self._campaign.query,
+            "entropy": [self._unit.seed, self._unit.model_seed, loop],
+            "oracle": self._method.oracle,
+            "needs": list(self._method.needs),
+        }
+        if self._method.oracle:
+            return checked_picks(self._ask_oracle(meta), self._campaign.query)
+        if self._client.state != self._unit.label:
+            self._client.call("begin", {}, seed=self._unit.model_seed)
+            self._client.state = self._unit.label
+        seed = int(content_id([self._unit.seed, self._unit.model_seed, loop])[:8], 16)
+        return checked_picks(self._client.call("query", {}, seed=seed, meta=meta), self._campaign.query)
+
+    def _ask_oracle(self, meta: dict[str, object]) -> dict[str, np.ndarray]:
+        """The harness's own strategies that read labels are answered here, where labels may be read."""
+        from harness.methods.discovery import load_baseline
+        from harness.tracks.query.host import QueryHost
+
+        host = QueryHost(load_baseline(self._method), "cpu")
+        host.begin({}, {})
+        return host.query(meta, {})
