@@ -1,11 +1,25 @@
-"""A method on a board: who made it, and where its stored outputs are."""
+"""A method on a board: who made it, what it rests on, what it cost, and where its stored outputs are."""
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Literal
+
 from pydantic import Field
 
-from harness.spec.base import Document, Sha256, Slug
+from harness.spec.base import Document, Sha256, Slug, Spec
 from harness.spec.method import MethodSpec
+
+Tier = Literal["recomputed", "reproduced"]
+"""recomputed: every number that its stored outputs allow was computed from them. reproduced: a maintainer ran the
+method again and got the same outputs."""
+
+
+class Cost(Spec):
+    """What a run took, as its maker measured it."""
+
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    trainings: int | None = Field(default=None, ge=0, description="networks trained for it, where any were")
 
 
 class Submission(Document):
@@ -17,9 +31,27 @@ class Submission(Document):
     run: Sha256 = Field(description="id of the run that the outputs come from")
     outputs: dict[str, Sha256] = Field(description="file name -> sha256")
     authors: tuple[str, ...] = ()
-    licence: str = ""
-    citation: str = ""
+    licence: str = Field(default="", description="SPDX identifier of method.py's licence")
+    citation: str = Field(default="", description="of the method; or why there is none")
+    training_data: str = Field(default="", description="data the method was made with, beyond the benchmark's own")
+    hardware: str = Field(default="", description="what it ran on")
+    cost: Cost | None = None
+    submitted: date | None = None
 
     @property
     def name(self) -> Slug:
         return self.method.name
+
+
+class Reproduction(Document):
+    """`reproduction.json`: what came out when a maintainer ran the method again."""
+
+    run: Sha256 = Field(description="id of the run that was reproduced")
+    outputs: dict[str, Sha256] = Field(description="the files that were compared, as in the submission")
+    same: bool
+    differences: tuple[str, ...] = Field(default=(), description="a sentence for each unit that came out differently")
+    tolerance: float = Field(ge=0, description="largest difference allowed, relative to the largest magnitude")
+    sandbox: Literal["bubblewrap", "worker"]
+    harness: str
+    source_sha256: Sha256 = Field(description="of the harness that ran it")
+    on: date

@@ -33,6 +33,19 @@ class Desk:
     report: Callable[[str, float], None] = _unheard
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What of a unit's claimed scores its stored answers prove.
+
+    `records` are recomputed from what a submission carries. Of these, `as_reported` rest on numbers that only another
+    run of the method can check. `problems` are sentences about answers that no honest run gives.
+    """
+
+    records: tuple[Record, ...]
+    as_reported: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 class Track(Protocol):
     """One benchmark and one method of its kind.
 
@@ -65,6 +78,13 @@ class Track(Protocol):
 
     def submitted(self, outputs: Outputs) -> Outputs:
         """The part of a unit's outputs that a submission carries and boards are computed from."""
+        ...
+
+    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
+        """Recompute what can be recomputed from the part of a unit's outputs that a submission carries.
+
+        Raises IntegrityError for outputs that are not those of this unit.
+        """
         ...
 
     def absent(self) -> tuple[str, ...]:
