@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol as Interface
+from typing import runtime_checkable
 
 from pydantic import ValidationError
 
 from harness.boards.entries import contest_of, submission_entry
+from harness.boards.published import read_published
 from harness.boards.render import board_csv, board_markdown
 from harness.boards.submissions import read_submissions
 from harness.data.catalog import Protocol
-from harness.spec.board import Board, Cell, Row, Unranked
+from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_json, write_json, write_text
 from harness.tracks.base import Entry
@@ -30,6 +33,15 @@ class Standings:
     unranked: tuple[Unranked, ...]
 
 
+@runtime_checkable
+class Appended(Interface):
+    """A contest that shows more than its ranking."""
+
+    def appendix(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
+        """Tables behind the ranking, over all rows of the board."""
+        ...
+
+
 def build_board(protocol: Protocol, progress: Progress = lambda done, total: None) -> Board:
     """Score and rank all submissions to a benchmark."""
     standings = read_standings(protocol, progress)
@@ -38,6 +50,7 @@ def build_board(protocol: Protocol, progress: Progress = lambda done, total: Non
     cells = contest.cells(standings.entries)
     rows = [_row(entry, cells, heading.scale) for entry in standings.entries]
     rows.sort(key=lambda row: _order(row, contest.columns))
+    tables = contest.appendix(standings.entries) if isinstance(contest, Appended) else ()
     return Board(
         benchmark=protocol.benchmark.name,
         benchmark_hash=protocol.hash,
@@ -50,6 +63,8 @@ def build_board(protocol: Protocol, progress: Progress = lambda done, total: Non
         groups={column: max((cell.group or 0 for cell in cells[column].values()), default=0) for column in cells},
         rows=tuple(rows),
         unranked=standings.unranked,
+        tables=tuple(_rounded_table(table) for table in tables),
+        published=tuple(_scaled_published(each, heading.scale) for each in read_published(protocol, contest.columns)),
     )
 
 
@@ -102,6 +117,20 @@ def _scaled(cell: Cell, scale: float) -> Cell:
     return cell.model_copy(
         update={name: None if number is None else _rounded(number * scale) for name, number in numbers.items()}
     )
+
+
+def _scaled_published(number: Published, scale: float) -> Published:
+    names = ("value", "low", "high", "std")
+    given = {name: getattr(number, name) for name in names}
+    return number.model_copy(update={n: None if v is None else _rounded(v * scale) for n, v in given.items()})
+
+
+def _rounded_table(table: Table) -> Table:
+    rows = [
+        TableRow(method=row.method, values=tuple(None if v is None else _rounded(v) for v in row.values))
+        for row in table.rows
+    ]
+    return table.model_copy(update={"rows": tuple(rows)})
 
 
 def _order(row: Row, columns: tuple[str, ...]) -> tuple[bool, float, str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 
 from harness.spec.benchmark import Benchmark
-from harness.spec.board import Board, Cell, Row
+from harness.spec.board import Board, Cell, Published, Row, Table
 
 
 def board_csv(board: Board) -> str:
@@ -59,6 +60,10 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
             "A number of units behind a name: the others do not apply to the method; its scores are over fewer cells.",
             "",
         ]
+    for table in board.tables:
+        lines += _markdown_table(table, {row.method for row in board.rows if row.reference})
+    if board.published:
+        lines += _markdown_published(board)
     if board.unranked:
         lines += ["## Not ranked", "", *(f"- {each.method}: {each.reason}" for each in board.unranked), ""]
     return "\n".join(lines)
@@ -99,3 +104,42 @@ def _markdown_row(row: Row, board: Board) -> str:
     cells = [row.cells.get(column) for column in board.columns]
     texts = ["–" if cell is None else f"**{cell.value:.1f}**{spread_text(cell)} {rank_text(cell)}" for cell in cells]
     return f"| {rank} | {name} | " + " | ".join(text.rstrip() for text in texts) + " |"
+
+
+def _markdown_table(table: Table, references: set[str]) -> Iterator[str]:
+    """A table of a contest; its rows are numbered where columns are numbers of rows."""
+    numbered = table.columns[0] == "1"
+    yield from (f"## {table.title}", "", table.text, "")
+    yield "| " + ("# | " if numbered else "") + "method | " + " | ".join(table.columns) + " |"
+    yield ("|---:" if numbered else "") + "|---|" + "---:|" * len(table.columns)
+    for number, row in enumerate(table.rows):
+        name = f"*{row.method}*" if row.method in references else row.method
+        values = ["–" if value is None else f"{value:.{table.digits}f}" for value in row.values]
+        yield "| " + (f"{number + 1} | " if numbered else "") + f"{name} | " + " | ".join(values) + " |"
+    yield ""
+
+
+def _markdown_published(board: Board) -> Iterator[str]:
+    """Columns and studies by methods, as papers say."""
+    methods = list(dict.fromkeys(each.method for each in board.published))
+    cells = {(each.column, each.method): _published_text(each) for each in board.published}
+    yield from ("## As published, not ranked together", "")
+    yield (
+        f"{scaled_title(board)} from papers, ± the standard deviation over seeds where it is known. Made with other "
+        "code and other random draws: to be read beside the ranking, not as part of it."
+    )
+    yield from ("", "| study | " + " | ".join(methods) + " |", "|---|" + "---:|" * len(methods))
+    for column in dict.fromkeys(each.column for each in board.published):
+        yield f"| {column} | " + " | ".join(cells.get((column, method), "–") for method in methods) + " |"
+    yield from ("", *(f"- Source: {source}" for source in dict.fromkeys(each.source for each in board.published)))
+    yield from (f"- {note}" for note in dict.fromkeys(each.note for each in board.published if each.note))
+    yield ""
+
+
+def _published_text(number: Published) -> str:
+    text = f"{number.value:.1f}"
+    if number.std is not None:
+        text += f" ±{number.std:.1f}"
+    if number.low is not None and number.high is not None:
+        text += f" [{number.low:.1f}–{number.high:.1f}]"
+    return text

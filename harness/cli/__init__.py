@@ -28,11 +28,11 @@ def main() -> None:
 def _app() -> None:
     import typer
 
-    from harness.cli import board, check, doctor, evaluate, listing, plan, show
+    from harness.cli import board, check, doctor, evaluate, listing, plan, replay, show
 
     app = typer.Typer(
         name="harness",
-        help="Evaluate a confidence score or an XAI method under fixed protocols and see its place on the board.\n\n"
+        help="Evaluate a confidence score, a query strategy or an XAI method under fixed protocols and see its place.\n\n"
         "Example: harness evaluate my_method.py",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -44,6 +44,7 @@ def _app() -> None:
     app.command("check")(check.check)
     app.command("plan")(plan.plan)
     app.command("show")(show.show)
+    app.command("replay")(replay.replay)
     app.command("list")(listing.listing)
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")

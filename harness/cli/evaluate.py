@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -71,7 +72,9 @@ def _evaluate(request: Any, *, as_json: bool) -> int:
     if as_json:
         print_json_result(result, place)
     else:
-        print_result(result, place, report)
+        further = getattr(prepared.protocol.benchmark, "next_step", None)
+        command = f"harness evaluate {quote(request.method)} --benchmark {further}" if further else None
+        print_result(result, place, report, command)
     scored = any(unit.status == "ok" for unit in result.document.units)
     return 1 if result.failed or not scored else 0
 

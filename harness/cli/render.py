@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     from harness.spec.benchmark import Benchmark
 
 
-def print_result(result: RunResult, place: tuple[Place, ...] | str, report: Path | None = None) -> None:
-    """Study × metric with intervals, the place, what failed, and what to do next."""
+def print_result(
+    result: RunResult, place: tuple[Place, ...] | str, report: Path | None = None, next_step: str | None = None
+) -> None:
+    """Study × metric with intervals, the place, what failed, and what to do next.
+
+    next_step: the command to go on with, where the protocol names another benchmark.
+    """
     console = Console(highlight=False)
     if any(unit.status == "ok" for unit in result.document.units):
         console.print(_score_table(result))
@@ -42,6 +47,8 @@ def print_result(result: RunResult, place: tuple[Place, ...] | str, report: Path
         console.print(f"Next:   harness show {result.folder}   (scores of every unit)", soft_wrap=True)
     else:
         console.print("Next:   run it again without --limit for scores that count.")
+    if next_step is not None and result.complete:
+        console.print(f"Then:   {next_step}", markup=False, soft_wrap=True)
 
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:

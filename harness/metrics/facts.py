@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -38,7 +39,34 @@ class MetricFacts:
         return f"{value * self.scale:.1f}" if self.digits == "fixed" else f"{value * self.scale:.3g}"
 
 
+_QUERY = (
+    MetricFacts(
+        "aubc",
+        False,
+        (0, 1),
+        (),
+        "Zhan et al. 2021, A Comparative Survey: Benchmarking for Pool-based Active Learning",
+        "performance",
+        100.0,
+    ),
+    MetricFacts("final_performance", False, (0, 1), (), "performance after the last loop", "performance", 100.0),
+    MetricFacts(
+        "foreground_efficiency",
+        False,
+        (-math.inf, math.inf),
+        ("full performance", "segmentation"),
+        "nnActive 2025, A Framework for Evaluation of Active Learning in 3D Biomedical Segmentation",
+        "effort",
+        digits="significant",
+    ),
+)
+
 _FRAMES = (
+    MetricFacts(
+        "start_performance", None, (0, 1), (), "performance on the start that all methods share", "frame", 100.0
+    ),
+    MetricFacts("annotated_foreground", None, (0, 1), (), "share of the pool's foreground annotated", "frame", 100.0),
+    MetricFacts("annotated_images", None, (0, math.inf), (), "images annotated at the end", "frame"),
     MetricFacts("failure_rate", None, (0, 1), (), "share of the samples that the model gets wrong", "frame", 100.0),
     MetricFacts("uniform_maps", None, (0, 1), (), "share of maps without any structure", "frame", 100.0),
 )
@@ -63,4 +91,4 @@ def metric_facts() -> Mapping[str, MetricFacts]:
         )
         for metric in ATTRIBUTION_METRICS.values()
     ]
-    return {each.id: each for each in (*confidence, *_FRAMES, *attribution)}
+    return {each.id: each for each in (*confidence, *_QUERY, *_FRAMES, *attribution)}

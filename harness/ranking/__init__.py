@@ -2,9 +2,11 @@
 
 `criterion_ranks` and `metric_ranks` read scores; `kendall_w`, `metric_tau`, `consensus`, `random_agreement` and
 `pairwise_tests` read the table of `metric_ranks`; `stability` repeats the ranking without a part of the scores.
+`setting_ranks` ranks query methods by setting; `average_ranks` and `leave_one_seed_out` go on from there.
 """
 
 from harness.ranking.agreement import kendall_w, metric_tau
+from harness.ranking.budgets import average_ranks, leave_one_seed_out, seed_stability, setting_ranks
 from harness.ranking.consensus import consensus
 from harness.ranking.criteria import (
     MeanRanks,
@@ -20,10 +22,12 @@ from harness.ranking.uncertainty import rank_with_uncertainty
 
 __all__ = [
     "MeanRanks",
+    "average_ranks",
     "comparable",
     "consensus",
     "criterion_ranks",
     "kendall_w",
+    "leave_one_seed_out",
     "mean_ranks",
     "metric_ranks",
     "metric_tau",
@@ -31,5 +35,7 @@ __all__ = [
     "pairwise_tests",
     "random_agreement",
     "rank_with_uncertainty",
+    "seed_stability",
+    "setting_ranks",
     "stability",
 ]

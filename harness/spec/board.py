@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from harness.spec.base import Document, Sha256, Slug, Spec
@@ -38,8 +40,38 @@ class Unranked(Spec):
     reason: str
 
 
+class Published(Spec):
+    """A number from a paper: shown beside the ranking with its source, never ranked."""
+
+    method: str = Field(min_length=1)
+    column: str = Field(description="a column of the board or a study of the benchmark")
+    value: float = Field(allow_inf_nan=False)
+    low: float | None = Field(default=None, allow_inf_nan=False)
+    high: float | None = Field(default=None, allow_inf_nan=False)
+    std: float | None = Field(default=None, allow_inf_nan=False, ge=0, description="over seeds")
+    source: str = Field(min_length=1)
+    note: str = ""
+
+
+class TableRow(Spec):
+    """One method in a table; a value is missing where it has no meaning."""
+
+    method: str
+    values: tuple[float | None, ...]
+
+
+class Table(Spec):
+    """What a kind of contest shows beside the ranking, in its own terms."""
+
+    title: str
+    text: str = Field(description="what the numbers are, and how to read them")
+    columns: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    digits: int = Field(default=1, ge=0, description="decimals that a page shows")
+
+
 class Board(Document):
-    """`board.json`."""
+    """`board.json`. Parts that most boards lack are not written where they are empty."""
 
     benchmark: str
     benchmark_hash: Sha256
@@ -54,3 +86,9 @@ class Board(Document):
     )
     rows: tuple[Row, ...]
     unranked: tuple[Unranked, ...]
+    tables: tuple[Table, ...] = ()
+    published: tuple[Published, ...] = ()
+
+    def canonical(self) -> dict[str, Any]:
+        empty = {name for name in ("tables", "published") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude=empty)

@@ -31,7 +31,8 @@ class DigitImages(Spec):
 class ArrayImages(Spec):
     """Images in `.npz` files with arrays `inputs` (n, c, h, w) or (n, h, w[, c]), and `labels` (n,) or (n, 1).
 
-    `channels` says where they are; values are divided by `scale`, then normalised by `mean` and `std`, one number a
+    A `{part}` in the names of arrays stands for train or test, as in MedMNIST's one file for both. `channels` says where
+    the channels are; values are divided by `scale`, then normalised by `mean` and `std`, one number a
     channel. Pool and validation are both parts of the file `train`: those that `splits` (JSON) lists, or else
     `validation` samples drawn by each seed and the rest. With `imbalance` r, class c of C keeps `largest` * r ** (-c / (C - 1))
     samples of the pool.

@@ -127,7 +127,7 @@ KINDS: Mapping[Task, Kind] = {
         "query",
         "query-mnist",
         "random-sampling",
-        "mean over seeds; 95 % interval over held-out data and seeds\nin % (area under the budget curve: mean height)",
+        "mean over seeds; 95 % interval over held-out data and seeds\nin %; aubc: mean height of the budget curve",
         "labels of data that are not annotated",
         8.0,
         _query_track,

@@ -48,15 +48,18 @@ class PoolOffer:
 class Learner(Protocol):
     """The data and networks of one setting and seed.
 
-    Picks are what was asked for, (n, k) int64: of images (n, 1), indices in the data set; of patches (n, 1 + 2 axes),
+    Picks are what was asked for, (n, k) int64: of images (n, 1), rows of the pool; of patches (n, 1 + 2 axes),
     the index of the image in the sorted pool, the low corner, and the size. Everything is a function of the
     arguments, the setting and the seed: the same call gives the same answer.
     """
 
     trainings: int
     """Networks that are trained in a loop."""
-    identity: str
-    """Hash of all that a training depends on but the picks: data, constants, seed, device, code."""
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that a training depends on but the picks: data, constants, seed, device, code."""
+        ...
 
     def start(self) -> np.ndarray:
         """The first picks, which are the same for every strategy. Raises UsageError where they cannot be made."""
@@ -83,6 +86,10 @@ class Learner(Protocol):
     def parse(self, answer: np.ndarray, picks: Sequence[np.ndarray], budget: int) -> np.ndarray:
         """A strategy's answer as picks: (budget, 1) numbers of the offered pool, or (budget, 1 + axes) number of the
         offered image and low corner. Raises ValueError with a sentence for one that is no valid query."""
+        ...
+
+    def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
+        """Raise ValueError with a sentence unless stored picks are a query that `parse` could have given."""
         ...
 
     def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:

@@ -8,7 +8,7 @@ Traub et al. 2025, https://github.com/MIC-DKFZ/nnActive).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -112,9 +112,20 @@ def image_candidates(
 ) -> list[tuple[Corner, Size, float]]:
     """Corner, size and mean score of an image's patches, greedily by score; equal scores as `select_patches`."""
     values = np.asarray(scores)
-    size = clipped(grid.patch_size, values.shape)
-    taken = [within(box, values.shape) for box in annotated]
-    means = patch_means(values, size, grid.stride)
+    means = patch_means(values, clipped(grid.patch_size, values.shape), grid.stride)
+    return greedy_patches(means, values.shape, grid, annotated, rng)
+
+
+def greedy_patches(
+    means: NDArray[np.float64],
+    shape: Sequence[int],
+    grid: PatchGrid,
+    annotated: Collection[Box],
+    rng: np.random.Generator | None = None,
+) -> list[tuple[Corner, Size, float]]:
+    """As `image_candidates`, from the scores of an image's patches, as `patch_means` orders them. Uses them up."""
+    size = clipped(grid.patch_size, shape)
+    taken = [within(box, shape) for box in annotated]
     corners = [np.arange(n) * step for n, step in zip(means.shape, grid.stride, strict=True)]
     for box in taken:
         means[colliding(corners, size, box)] = _TAKEN

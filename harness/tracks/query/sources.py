@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import Protocol
-from harness.spec.errors import UsageError
+from harness.spec.artefact import Artefact
 from harness.spec.method import PoolPart
 from harness.spec.query import DataSet, QueryBenchmark, QueryStudy, RawFolder, Training
 from harness.storage import file_id
@@ -14,6 +14,10 @@ from harness.tracks.query.campaign import Learner
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_TARGETS: dict[tuple[str, str, str], np.ndarray] = {}
+"""By benchmark and data set: boards ask for them once a submission, and a data set can be large."""
 
 
 class Setting:
@@ -31,23 +35,32 @@ class Setting:
         """Whether the task is segmentation; else it is classification."""
         return self.training.kind == "nnunet"
 
-    def artefacts(self) -> dict[str, str]:
-        """Every file of the setting and what is in it. Raises UsageError for a missing one.
+    def artefacts(self) -> dict[str, str | None]:
+        """Every file of the setting and what is in it; of a file that is not here, what the benchmark says of it.
 
         Images of a user's own folder are named by their size: to read them all would take longer than a plan should.
         """
-        named = [*self.dataset.files, *([self.study.starts] if self.study.starts else [])]
-        found = {file.path: self.protocol.verified(file)[1] for file in named}
+        found = {file.path: self._content(file) for file in self.files}
         if isinstance(self.dataset, RawFolder):
             folder = self.protocol.path.parent / self.dataset.folder
-            if not (folder / "dataset.json").is_file():
-                raise UsageError(
-                    f"{folder} has no dataset.json; give the folder of a data set in nnU-Net's raw format."
-                )
-            found[f"{self.dataset.folder}/dataset.json"] = file_id(folder / "dataset.json")
+            about = folder / "dataset.json"
+            found[f"{self.dataset.folder}/dataset.json"] = file_id(about) if about.is_file() else None
             for path in sorted(folder.glob("*/*")):
-                found[path.relative_to(self.protocol.path.parent).as_posix()] = f"{path.stat().st_size} bytes"
+                found[f"{self.dataset.folder}/{path.relative_to(folder).as_posix()}"] = f"{path.stat().st_size} bytes"
         return found
+
+    @property
+    def files(self) -> tuple[Artefact, ...]:
+        """Files that the benchmark names."""
+        return (*self.dataset.files, *([self.study.starts] if self.study.starts else []))
+
+    def absent(self) -> tuple[str, ...]:
+        """Files, or the folder, that are not on this machine."""
+        absent = [file.path for file in self.files if not self.protocol.locate(file.path).is_file()]
+        if isinstance(self.dataset, RawFolder):
+            folder = self.protocol.path.parent / self.dataset.folder
+            absent += [] if (folder / "dataset.json").is_file() else [self.dataset.folder]
+        return tuple(absent)
 
     def learner(self, seed: int, needs: Collection[PoolPart], device: str) -> Learner:
         """Opens the data: seconds for large sets. Raises UsageError or IntegrityError for data that cannot be used."""
@@ -59,8 +72,15 @@ class Setting:
 
         return ClassificationLearner(self, seed, needs, device)
 
+    def _content(self, file: Artefact) -> str | None:
+        return self.protocol.verified(file)[1] if self.protocol.locate(file.path).is_file() else file.sha256
+
     def targets(self) -> np.ndarray:
         """True classes (n,) int64 of the held-out images, in the order of predictions. Classification only."""
-        from harness.tracks.query.classification.data import open_images
+        key = (self.protocol.hash, str(self.protocol.path), self.dataset.id)
+        if key not in _TARGETS:
+            from harness.tracks.query.classification.data import open_images
 
-        return open_images(self).test_targets
+            _TARGETS[key] = open_images(self).test_targets
+            _TARGETS[key].flags.writeable = False
+        return _TARGETS[key]

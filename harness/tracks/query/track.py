@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,8 @@ from harness.spec.query import QueryBenchmark
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, content_id
-from harness.tracks.base import Desk, Outputs
-from harness.tracks.query.campaign import Campaign, PoolOffer, run_campaign
+from harness.tracks.base import Audit, Desk, Outputs
+from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Learner, PoolOffer, run_campaign
 from harness.tracks.query.sources import Setting
 
 if TYPE_CHECKING:
@@ -89,16 +89,19 @@ class QueryTrack:
         """All of it: queries, and what the networks made of the held-out data."""
         return outputs
 
+    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
+        """Queries and effort are checked against the data; what the networks predicted only another run can check."""
+        from harness.tracks.query.scoring import FROM_QUERIES
+
+        setting = self.settings[unit.study]
+        records = self.score(unit, submitted)
+        learner = setting.learner(unit.model_seed, (), "cpu")
+        reported = tuple(record.metric for record in records if record.metric not in FROM_QUERIES)
+        return Audit(records, reported, tuple(_problems(setting, learner, submitted)))
+
     def absent(self) -> tuple[str, ...]:
         """Pinned files, and the folder of a data set, that are not on this machine."""
-        named: list[str] = []
-        for setting in self.settings.values():
-            files = [*setting.dataset.files, *([setting.study.starts] if setting.study.starts else [])]
-            named += [each.path for each in files if not self.protocol.locate(each.path).is_file()]
-            if setting.dataset.kind == "nnunet-raw":
-                folder = self.protocol.path.parent / setting.dataset.folder
-                named += [] if (folder / "dataset.json").is_file() else [setting.dataset.folder]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys(file for setting in self.settings.values() for file in setting.absent()))
 
     def uncomputed(self) -> int:
         return 0
@@ -110,6 +113,27 @@ class QueryTrack:
 
     def _artefacts_hash(self, study: str) -> str:
         return content_id(self.settings[study].artefacts())
+
+
+def _problems(setting: Setting, learner: Learner, outputs: Outputs) -> Iterator[str]:
+    """What is wrong with the queries of a campaign, and with what they are said to have revealed."""
+    import numpy as np
+
+    picks: list[np.ndarray] = []
+    while (name := f"{PICKS}{len(picks)}") in outputs:
+        try:
+            if not picks and not np.array_equal(outputs[name], learner.start()):
+                raise ValueError("it is not the start that every strategy has")
+            if picks:
+                learner.check(outputs[name], picks, setting.study.query)
+        except ValueError as error:
+            yield f"the picks of loop {len(picks)} are no valid query: {error}"
+            return
+        picks.append(outputs[name])
+    efforts = [learner.effort(picks[: loop + 1]) for loop in range(len(picks))]
+    for name in efforts[0]:
+        if not np.array_equal(outputs.get(EFFORT + name, ()), [each[name] for each in efforts]):
+            yield f"the queries reveal other amounts of {name} than the submission says"
 
 
 class _Conversation:

@@ -1,0 +1,89 @@
+"""`harness replay`: scores of finished campaigns without any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def replay(
+    folder: Annotated[Path, typer.Argument(help="a run of the harness, or a folder of nnActive's results")],
+    raw: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="nnActive's folder of raw data, whose loop files count the patches"),
+    ] = None,
+    json: options.AsJson = False,
+) -> None:
+    """Score a finished run again from what it stored; nothing is trained and no method is asked.
+
+    Of a run of the harness: every score, and whether it still is the sealed one (exit code 1 if not). Of nnActive's
+    results (config.json and loop_000/summary.json): the area under the budget curve and the final Dice of each run.
+
+    Example: harness replay runs/query-mnist-1-bald-0123456789ab
+    """
+    from harness.execution.runner import SEALED
+
+    changed = _own(folder, as_json=json) if (folder / SEALED).is_file() else _published(folder, raw, as_json=json)
+    raise typer.Exit(1 if changed else 0)
+
+
+def _own(folder: Path, *, as_json: bool) -> bool:
+    from harness.boards.replay import replay as replay_run
+    from harness.cli.render import print_json_result, print_result
+    from harness.data.catalog import find_protocol
+    from harness.execution.run_result import RunResult
+
+    run = RunResult.open(folder)
+    name = run.document.spec.benchmark
+    again = replay_run(run, find_protocol(name))
+    scored = run.document.model_copy(
+        update={
+            "summary": again.summary,
+            "units": tuple(
+                unit.model_copy(update={"records": again.records.get(unit.unit, unit.records)})
+                for unit in run.document.units
+            ),
+        }
+    )
+    shown = RunResult(scored, run.folder)
+    if as_json:
+        print_json_result(shown, "scored again; see board show for places")
+    else:
+        print_result(shown, "it was scored again from stored outputs")
+        for line in again.changed:
+            typer.echo(f"differs from the sealed score: {line}")
+        if not again.changed:
+            typer.echo("Every score is the sealed one.")
+    return bool(again.changed)
+
+
+def _published(folder: Path, raw: Path | None, *, as_json: bool) -> bool:
+    from rich.console import Console
+
+    from harness.tracks.query.published import read_runs, run_scores
+
+    scores = run_scores(read_runs(folder, raw))
+    if as_json:
+        typer.echo(scores.to_json(orient="records", indent=2))
+    else:
+        Console(highlight=False).print(_table(scores))
+    return False
+
+
+def _table(scores: pd.DataFrame) -> object:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(title="mean Dice × 100", box=SIMPLE, padding=(0, 1, 0, 0))
+    for column in scores.columns:
+        table.add_column(str(column), justify="right" if column in ("seed", "aubc", "final") else "left")
+    for row in scores.itertuples(index=False):
+        table.add_row(*(f"{100 * value:.2f}" if isinstance(value, float) else str(value) for value in row))
+    return table

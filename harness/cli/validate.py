@@ -1,0 +1,74 @@
+"""`harness validate`: may a submission enter a board?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.boards.gate import Report
+
+
+def validate(
+    paths: Annotated[
+        Optional[list[Path]],  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
+        typer.Argument(help="folders submissions/<benchmark>@<version>/<method>"),
+    ] = None,
+    changed_since: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="REV", help="all submissions that this checkout changed since a revision"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all submissions that are there")] = False,
+    json: options.AsJson = False,
+) -> None:
+    """Check submissions as the pull request will: recompute every score, run none of their code.
+
+    Exit code 0 where all are accepted (findings that are flagged are for a human to judge), 1 where one is refused.
+
+    Example: harness validate submissions/confidence-mnist@1/my-score
+    """
+    from json import dumps
+
+    from harness.spec.errors import UsageError
+
+    if bool(paths) + (changed_since is not None) + everything != 1:
+        raise UsageError("name the folders to validate, or use --changed-since REV, or --all: one of the three.")
+    reports = []
+    for report in _reports(paths, changed_since):
+        reports.append(report)
+        if not json:
+            _print(report)
+    if json:
+        typer.echo(dumps([{**each.canonical(), "accepted": each.accepted} for each in reports], indent=2))
+    elif not reports:
+        typer.echo("no submissions to validate")
+    raise typer.Exit(0 if all(report.accepted for report in reports) else 1)
+
+
+def _reports(paths: list[Path] | None, changed_since: str | None) -> Iterator[Report]:
+    from harness.boards.gate import validate, validate_all, validate_changed
+    from harness.boards.gate.revision import checkout_of
+    from harness.spec.errors import UsageError
+
+    if changed_since is not None:
+        yield from validate_changed(checkout_of(Path()), changed_since)
+    elif not paths:
+        yield from validate_all()
+    else:
+        for path in paths:
+            if not path.exists():
+                raise UsageError(f"{path} does not exist; name a folder submissions/<benchmark>@<version>/<method>.")
+        yield from map(validate, paths)
+
+
+def _print(report: Report) -> None:
+    for finding in report.findings:
+        typer.echo(f"{report.folder}: {finding.severity}: {finding.rule}: {finding.sentence}")
+    if report.accepted:
+        reported = f"; as reported until reproduced: {', '.join(report.as_reported)}" if report.as_reported else ""
+        typer.echo(f"{report.folder}: accepted{reported}")

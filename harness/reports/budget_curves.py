@@ -1,0 +1,180 @@
+"""Performance over annotation budgets: of a run beside the board's methods, and of all methods of a board."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.boards.build import read_standings
+from harness.boards.place import units_of
+from harness.data.catalog import Protocol, benchmark_files
+from harness.execution.run_result import RunResult
+from harness.reports.figure import PALETTE, STYLE, Figure, as_svg
+from harness.spec.query import QueryBenchmark
+from harness.tracks.base import Entry
+from harness.tracks.query.contest import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
+from harness.tracks.query.judging import judge
+from harness.tracks.query.track import QueryTrack
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+_GREY, _LIGHT = "#777777", "#cccccc"
+_DASHES = ("-", "--", ":", "-.")
+_IMAGES, _PATCHES, _SHARE = "annotated images", "annotated patches", "annotated share of the foreground"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One method on one study. budget (loops,), performance and share (seeds, loops); share is None for images."""
+
+    budget: np.ndarray
+    performance: np.ndarray
+    share: np.ndarray | None = None
+
+    def axes(self) -> dict[str, np.ndarray]:
+        """What the curve can be drawn over: (seeds, loops) by name."""
+        import numpy as np
+
+        budget = np.broadcast_to(self.budget, self.performance.shape)
+        return {_IMAGES: budget} if self.share is None else {_PATCHES: budget, _SHARE: self.share}
+
+
+def budget_curves(run: RunResult, protocol: Protocol) -> Figure:
+    """A panel per study: the run's seeds, their mean, and behind them the means of the board's methods."""
+    benchmark = protocol.of(QueryBenchmark)
+    rivals = _of_entries(_rivals(run, protocol))
+    unit = "Patches" if benchmark.performance == "dice" else "Images"
+    text = f"{unit} annotated and what the networks trained on them achieve on held-out data. Thin lines are seeds."
+    if rivals:
+        text += " Grey lines are methods of the board, the darker ones draw at random."
+    mine = _of_run(run, protocol)
+    return Figure(
+        "Performance by annotation budget",
+        text,
+        _svg(_run_drawing(mine, rivals, PERFORMANCE[benchmark.performance])) if mine else "",
+    )
+
+
+def curves_svg(entries: Sequence[Entry], studies: Sequence[str] = ()) -> str:
+    """Mean curves of all methods of a board as SVG, the same text every time; empty without curves.
+
+    `studies` are drawn in this order; without any, all by name.
+    """
+    curves = _of_entries(entries)
+    return _svg(_board_drawing(curves, studies)) if curves else ""
+
+
+def curves_png(entries: Sequence[Entry], studies: Sequence[str] = ()) -> bytes:
+    """The same picture as PNG."""
+    curves, image = _of_entries(entries), io.BytesIO()
+    if curves:
+        _board_drawing(curves, studies).savefig(image, format="png", dpi=150, metadata={"Software": None})
+    return image.getvalue()
+
+
+def _of_run(run: RunResult, protocol: Protocol) -> dict[str, Curves]:
+    """study -> the run's curves, of seeds that have scores."""
+    import numpy as np
+
+    units, track = units_of(run, protocol)
+    assert isinstance(track, QueryTrack)
+    outputs = {units[key]: each for key, each in run.outputs().items()}
+    curves = {}
+    for name, setting in track.settings.items():
+        own = [judge(setting, track.benchmark, outputs[unit]) for unit in outputs if unit.study == name]
+        if own:
+            performance = np.stack([each.performance for each in own])
+            budget = setting.study.start + setting.study.query * np.arange(performance.shape[1])
+            shares = [each.foreground for each in own if each.foreground is not None]
+            curves[name] = Curves(budget, performance, np.stack(shares) if shares else None)
+    return curves
+
+
+def _of_entries(entries: Sequence[Entry]) -> dict[str, dict[str, Curves]]:
+    """method -> study -> curves."""
+    found: dict[str, dict[str, Curves]] = {}
+    for each in entries:
+        for name in (key.removeprefix(CURVES) for key in each.arrays if key.startswith(CURVES)):
+            own = [each.arrays.get(kind + name) for kind in (BUDGETS, CURVES, FOREGROUND)]
+            if own[0] is not None and own[1] is not None:
+                found.setdefault(each.method.name, {})[name] = Curves(own[0], own[1], own[2])
+    return found
+
+
+def _rivals(run: RunResult, protocol: Protocol) -> list[Entry]:
+    """Methods of the board that the run's benchmark has, without the run's own earlier submission."""
+    spec = run.document.spec
+    if spec.benchmark not in benchmark_files() or spec.benchmark_hash != protocol.hash:
+        return []
+    return [each for each in read_standings(protocol).entries if each.method.name != spec.method.name]
+
+
+def _run_drawing(mine: Mapping[str, Curves], rivals: Mapping[str, Mapping[str, Curves]], ylabel: str) -> Drawing:
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        drawing, panels = _panels(mine)
+        for (study, axis), panel in panels.items():
+            for name, of in rivals.items():
+                if study in of and axis in of[study].axes():
+                    colour = _GREY if "random" in name else _LIGHT
+                    _draw_mean(panel, of[study], axis, color=colour, linewidth=1.2, zorder=1)
+            for x, y in zip(mine[study].axes()[axis], mine[study].performance, strict=True):
+                panel.plot(x, y, color=PALETTE[0], linewidth=0.7, alpha=0.5)
+            _draw_mean(panel, mine[study], axis, color=PALETTE[0], linewidth=2.0, marker="o", markersize=4)
+            panel.set_ylabel(ylabel)
+        return drawing
+
+
+def _board_drawing(curves: Mapping[str, Mapping[str, Curves]], studies: Sequence[str]) -> Drawing:
+    from matplotlib import rc_context
+
+    every = {study: own for of in curves.values() for study, own in of.items()}
+    with rc_context(STYLE):
+        drawing, panels = _panels({study: every[study] for study in studies or sorted(every) if study in every})
+        for (study, axis), panel in panels.items():
+            for number, name in enumerate(sorted(curves)):
+                if study in curves[name] and axis in curves[name][study].axes():
+                    colour, dash = PALETTE[number % len(PALETTE)], _DASHES[number // len(PALETTE) % len(_DASHES)]
+                    _draw_mean(
+                        panel, curves[name][study], axis, color=colour, linestyle=dash, linewidth=1.4, label=name
+                    )
+            panel.set_ylabel("performance")
+        handles = {label: h for p in panels.values() for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
+        ordered = sorted(handles)
+        drawing.legend([handles[name] for name in ordered], ordered, loc="outside right upper", frameon=False)
+        return drawing
+
+
+def _panels(studies: Mapping[str, Curves]) -> tuple[Drawing, dict[tuple[str, str], Axes]]:
+    """A panel per study and axis, three in a line; for segmentation both axes of a study beside each other."""
+    from matplotlib.figure import Figure as Drawing
+
+    wanted = [(study, axis) for study, own in studies.items() for axis in own.axes()]
+    columns = min(len(wanted), 2 if any(axis == _SHARE for _, axis in wanted) else 3)
+    lines = -(-len(wanted) // columns)
+    drawing = Drawing(figsize=(3.6 * columns, 2.7 * lines), layout="constrained")
+    found = drawing.subplots(lines, columns, squeeze=False).ravel()
+    for panel, (study, axis) in zip(found, wanted, strict=False):
+        panel.set(title=study, xlabel=axis)
+        if axis != _SHARE:
+            panel.set_xticks(studies[study].budget)
+    for panel in found[len(wanted) :]:
+        panel.set_axis_off()
+    return drawing, dict(zip(wanted, found, strict=False))
+
+
+def _svg(drawing: Drawing) -> str:
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        return as_svg(drawing)
+
+
+def _draw_mean(panel: Axes, curves: Curves, axis: str, **style: Any) -> None:
+    panel.plot(curves.axes()[axis].mean(axis=0), curves.performance.mean(axis=0), **style)

@@ -1,0 +1,216 @@
+"""Campaigns on pools of images: the learner of a classification setting and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.catalog import cache_folder
+from harness.spec.errors import UsageError
+from harness.spec.query import ClassifierTraining, QueryBenchmark
+from harness.storage import content_id, read_arrays, write_arrays, write_json
+from harness.tracks.base import Outputs
+from harness.tracks.query.campaign import PoolOffer
+from harness.tracks.query.classification.data import open_images
+from harness.tracks.query.classification.performance import accuracy, balanced_accuracy
+from harness.tracks.query.classification.starts import first_images
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.spec.method import PoolPart
+    from harness.tracks.query.campaign import Report, Weights
+    from harness.tracks.query.classification.training import Trainer
+    from harness.tracks.query.sources import Setting
+
+
+TRAINING_VERSION = 1
+"""Raised with every change after which a training, of networks or encoders, gives other weights."""
+
+
+class ClassificationLearner:
+    """See `harness.tracks.query.campaign.Learner`. Picks are rows (n, 1) of the pool, which is in ascending order.
+
+    One network is trained in a loop. It is evaluated without dropout; its committee, which strategies see, are
+    sub-networks under dropout masks that are the same for all images of a pool and other ones in each loop.
+    """
+
+    trainings = 1
+
+    def __init__(self, setting: Setting, seed: int, needs: Collection[PoolPart], device: str) -> None:
+        training, study = setting.training, setting.study
+        if not isinstance(training, ClassifierTraining):
+            raise TypeError(f"{training.id} is no training of classifiers")
+        if training.batch_size < 2:
+            raise UsageError(
+                f"training {training.id}: networks with batch normalisation need a batch_size of 2 or more."
+            )
+        self._images = open_images(setting, seed)
+        bought, size = study.start + study.query * (study.loops - 1), len(self._images.pool_targets)
+        if bought > size:
+            raise UsageError(
+                f"study {study.id} buys {bought} labels in {study.loops} loops, but the pool of {setting.dataset.id} has "
+                f"{size} images; make start, query or loops smaller."
+            )
+        self._setting, self._training, self._seed, self._device = setting, training, seed, device
+        self._needs = frozenset(needs)
+        self._performance = setting.protocol.of(QueryBenchmark).performance
+        asked = training.committee == "always" or "members" in self._needs
+        self._dropout = training.dropout if asked else 0.0
+        self._members = training.members if asked else 1
+
+    @cached_property
+    def identity(self) -> str:
+        constants = self._training.model_dump(mode="json", exclude={"id"})
+        return self._key([constants, self._dropout, self._performance, self._setting.study.validation])
+
+    def start(self) -> np.ndarray:
+        return first_images(self._setting, self._seed, self._images.pool_targets, self._images.classes)[:, None]
+
+    def train(self, loop: int, network: int, picks: Sequence[np.ndarray], report: Report) -> Weights:
+        if self._training.pretraining is None:
+            return self._trainer.train(_rows(picks), (self._seed, loop, network), None, report)
+        encoder = self._encoder(lambda what, share: report(what, share / 2))
+        return self._trainer.train(
+            _rows(picks), (self._seed, loop, network), encoder, lambda what, share: report(what, (1 + share) / 2)
+        )
+
+    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
+        import numpy as np
+
+        from harness.tracks.query.classification.optimisation import reproducible
+        from harness.tracks.query.classification.training import predictions
+
+        with reproducible(self._device):
+            found = predictions(self._trainer.rebuild(weights[0]), self._images.test_inputs, self._device)
+        return {"predictions": found.astype(np.min_scalar_type(self._images.classes - 1))}
+
+    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+        """`labels` (classes,) and `images` () that are labelled, of `pool_images` ()."""
+        import numpy as np
+
+        targets = self._images.pool_targets[_rows(picks)]
+        return {
+            "labels": np.bincount(targets, minlength=self._images.classes).astype(np.int64),
+            "images": np.asarray(len(targets), dtype=np.int64),
+            "pool_images": np.asarray(len(self._images.pool_targets), dtype=np.int64),
+        }
+
+    def offer(
+        self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray], folder: Path, *, oracle: bool
+    ) -> PoolOffer:
+        """Unlabelled images in ascending order of their rows, labelled ones in the order in which they were picked.
+
+        No strategy for images reads labels of the pool, so an oracle finds what the others find.
+        """
+        import numpy as np
+
+        labelled, unlabelled = _rows(picks), self._unlabelled(picks)
+        files = {"labelled_targets": self._images.pool_targets[labelled]}
+        files |= self._seen_by_network(loop, weights[0], labelled, unlabelled)
+        if "inputs" in self._needs:
+            inputs = self._images.pool_inputs
+            files |= {"inputs": inputs[unlabelled], "labelled_inputs": inputs[labelled]}
+        for name, array in files.items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        return PoolOffer({"task": "classification", "classes": self._images.classes, "folder": str(folder)})
+
+    def parse(self, answer: np.ndarray, picks: Sequence[np.ndarray], budget: int) -> np.ndarray:
+        import numpy as np
+
+        unlabelled = self._unlabelled(picks)
+        if answer.shape != (budget, 1):
+            raise ValueError(f"it asks for {len(answer)} images in the shape {answer.shape}, not for {budget}")
+        places = answer[:, 0]
+        outside = places[(places < 0) | (places >= len(unlabelled))]
+        if len(outside):
+            raise ValueError(f"it asks for image {outside[0]}; the pool has images 0 to {len(unlabelled) - 1}")
+        values, counts = np.unique(places, return_counts=True)
+        if len(values) < budget:
+            raise ValueError(f"it asks for image {values[counts > 1][0]} more than once")
+        chosen: np.ndarray = unlabelled[places]
+        return chosen[:, None]
+
+    def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
+        import numpy as np
+
+        unlabelled = self._unlabelled(before)
+        if picks.ndim != 2 or not np.isin(picks, unlabelled).all():
+            raise ValueError("it holds images that are not in the pool or were labelled before")
+        self.parse(np.searchsorted(unlabelled, picks), before, budget)
+
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+        """`loop_000.json` with the rows of the pool that the loop added, `loop_000/summary.json` with accuracies."""
+        predicted, targets, classes = evaluation["predictions"], self._images.test_targets, self._images.classes
+        summary = {
+            "accuracy": accuracy(predicted, targets, classes),
+            "balanced_accuracy": balanced_accuracy(predicted, targets, classes),
+        }
+        (folder / f"loop_{loop:03d}").mkdir(parents=True, exist_ok=True)
+        write_json(folder / f"loop_{loop:03d}.json", {"images": picks[:, 0].tolist()})
+        write_json(folder / f"loop_{loop:03d}" / "summary.json", summary)
+
+    def _seen_by_network(
+        self, loop: int, weights: Weights, labelled: np.ndarray, unlabelled: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What the network makes of the pool, by the names that `PoolOffer` gives it."""
+        from harness.tracks.query.classification.networks import dropout_masks
+        from harness.tracks.query.classification.optimisation import reproducible
+        from harness.tracks.query.classification.training import encoded
+
+        inputs = self._images.pool_inputs
+        with reproducible(self._device):
+            network = self._trainer.rebuild(weights)
+            features = encoded(network, inputs[unlabelled], self._device)
+            masks = dropout_masks(self._members, network.width, self._dropout, [self._seed, loop])
+            found = {"probabilities": network.committee(features, masks)}
+            if "features" in self._needs:
+                found["features"] = network.last_inputs(features)
+                found["labelled_features"] = network.last_inputs(encoded(network, inputs[labelled], self._device))
+        return {name: tensor.cpu().numpy() for name, tensor in found.items()}
+
+    def _unlabelled(self, picks: Sequence[np.ndarray]) -> np.ndarray:
+        import numpy as np
+
+        return np.setdiff1d(np.arange(len(self._images.pool_targets)), _rows(picks))
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        from harness.tracks.query.classification.training import Trainer
+
+        return Trainer(self._images, self._training, self._performance, self._dropout, self._device)
+
+    def _encoder(self, report: Report) -> Weights:
+        """Pre-trained once for the data, the constants, the seed and the device; then from the cache."""
+        from harness.tracks.query.classification.pretraining import pretrain
+
+        spec = self._training.pretraining
+        assert spec is not None
+        path = cache_folder() / "encoders" / f"{self._key([self._training.network, spec.canonical()])}.npz"
+        if not path.is_file():
+            weights = pretrain(self._images, self._training, self._seed, self._device, report)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_arrays(path, weights, compressed=False)
+        return read_arrays(path, max_bytes=path.stat().st_size)
+
+    def _key(self, constants: list[object]) -> str:
+        """Hash of the data, the seed, the device, the code, and these constants."""
+        from importlib.metadata import version
+
+        code = [TRAINING_VERSION, version("torch"), version("numpy")]
+        return content_id([self._data, self._seed, self._device, code, constants])
+
+    @cached_property
+    def _data(self) -> list[object]:
+        """What the data set is, and what is in its files, which may be large."""
+        protocol, dataset = self._setting.protocol, self._setting.dataset
+        files = {file.path: protocol.verified(file)[1] for file in dataset.files}
+        return [dataset.model_dump(mode="json", exclude={"id"}), files]
+
+
+def _rows(picks: Sequence[np.ndarray]) -> np.ndarray:
+    import numpy as np
+
+    return np.concatenate([each[:, 0] for each in picks])
