@@ -18,6 +18,7 @@ PACKAGES = (
     "jinja2",
     "matplotlib",
     "mlxtend",
+    "nnunetv2",
     "numpy",
     "pandas",
     "pillow",

@@ -108,3 +108,20 @@ def part(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     """Arrays whose name begins with `name/`, without it."""
     prefix = f"{name}/"
     return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def checked_picks(answer: Mapping[str, np.ndarray], budget: int) -> np.ndarray:
+    """A query (budget, k) int64, as `Learner.parse` takes it: k = 1 of images, 1 + axes of patches.
+
+    Raises MethodError with status *invalid* and one sentence for anything else.
+    """
+    import numpy as np
+
+    if set(answer) != {"picks"} or answer["picks"].ndim != 2 or not answer["picks"].shape[1]:
+        raise MethodError("invalid", "its answer was malformed")
+    picks = answer["picks"]
+    if picks.dtype.kind not in "iu":
+        raise MethodError("invalid", f"it returned dtype {picks.dtype}; picks are whole numbers")
+    if len(picks) != budget:
+        raise MethodError("invalid", f"it asked for {len(picks)}, the budget is {budget}")
+    return picks.astype(np.int64)

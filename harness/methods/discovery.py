@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 from harness.methods.declaration import DECORATORS, declared_methods
 from harness.spec.errors import UsageError, unknown
@@ -56,6 +57,14 @@ def baseline_names(task: Task | None = None) -> tuple[str, ...]:
 def plugin_names() -> tuple[str, ...]:
     """`package/name` of every installed plug-in method."""
     return tuple(sorted(_plugins()))
+
+
+def load_baseline(spec: MethodSpec) -> Any:
+    """The decorated object of a method that comes with the harness, imported into this process."""
+    module = _from_baselines(spec.name).module
+    assert spec.origin == "baseline"
+    assert module is not None
+    return getattr(import_module(module), spec.symbol)
 
 
 def _from_file(path: Path, name: str) -> FoundMethod:

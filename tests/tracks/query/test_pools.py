@@ -176,6 +176,18 @@ def test_patches_keep_away_from_those_that_are_taken(volumes):
     assert np.array_equal(means, before), "the caller's array stays"
 
 
+def test_patches_keep_away_from_what_is_annotated(volumes):
+    """The best patch of each image is annotated: none of it is asked for again."""
+    best = dict(open_pool(volumes | {"max_per_image": 1}).best(uncertain, 3, rng()))
+    for image in volumes["images"]:
+        image["annotated"] = [(best[image["name"]], PATCH)]
+    pool = open_pool(volumes)
+    for image in pool.images:
+        scores = mean_scores(uncertain(image.probabilities).numpy().astype(float), PATCH)
+        found = image.patches(image.patch_means(uncertain(image.probabilities)), rng())
+        assert [corner for corner, _ in found] == greedy(scores, PATCH, most=3, boxes=[(best[image.name], PATCH)])
+
+
 def test_volumes_smaller_than_a_patch_are_one(tmp_path):
     meta = volume_pool(tmp_path, {"a": committee((2, 2, 2)), "b": committee((1, 4, 3))}, patch=(3, 3, 3), budget=3)
     found = open_pool(meta).candidates(uncertain, rng())

@@ -1,0 +1,1 @@
+"""Reference query strategies, one small file each."""

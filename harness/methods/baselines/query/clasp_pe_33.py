@@ -1,0 +1,23 @@
+"""ClaSP PE, 33 % on foreground, noise that falls exponentially."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.methods.baselines.query._class_stratified import ClassStratified, exponential_schedule
+from harness.methods.interface import query_strategy
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.methods.pool import Picks, SegmentationPool
+
+
+@query_strategy(version="1.0", name="clasp-pe-33", tasks=("segmentation",), citation="Lüth, Traub et al., TMLR 2026")
+class ClaSPPE33:
+    """As class-power-pe-33, with noise that falls exponentially from loop to loop."""
+
+    def query(self, pool: SegmentationPool, budget: int, rng: np.random.Generator) -> Picks:
+        return ClassStratified(foreground=0.33, beta=exponential_schedule(pool.loop, pool.loops)).query(
+            pool, budget, rng
+        )
