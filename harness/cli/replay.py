@@ -65,13 +65,15 @@ def _own(folder: Path, *, as_json: bool) -> bool:
 
 
 def _published(folder: Path, raw: Path | None, *, as_json: bool) -> bool:
+    from json import dumps
+
     from rich.console import Console
 
     from harness.tracks.query.published import read_runs, run_scores
 
     scores = run_scores(read_runs(folder, raw))
     if as_json:
-        typer.echo(scores.to_json(orient="records", indent=2))
+        typer.echo(dumps(scores.to_dict(orient="records"), indent=2, allow_nan=False))
     else:
         Console(highlight=False).print(_table(scores))
     return False

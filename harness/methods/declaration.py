@@ -49,7 +49,7 @@ def declared_methods(source: bytes, path: Path, origin: Origin) -> Iterator[Meth
         raise UsageError(f"{path}{where}: {error.msg}; Python cannot read this file.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not {error.encoding} text ({error.reason}); save it as UTF-8.") from error
-    except (ValueError, RecursionError, MemoryError) as error:
+    except (LookupError, ValueError, RecursionError, MemoryError) as error:
         reason = str(error) or "it is nested too deeply"
         raise UsageError(f"{path} is not Python source that can be read: {reason}.") from error
     names = _decorator_names(tree)

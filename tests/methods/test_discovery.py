@@ -171,6 +171,7 @@ def test_a_syntax_error_names_its_line(tmp_path):
     ("source", "part"),
     [
         (b"# \xe9\xff\nx = 1\n", "invalid or missing encoding"),
+        (b"# coding: zlib\n", "is not a text encoding"),
         (b"x = 1\n\n# \xe9\xff\n", "is not utf-8 text (invalid continuation byte); save it as UTF-8"),
         (b"x = 1\0\n", "null bytes"),
         (b"-" * 200_000 + b"1", "method.py"),

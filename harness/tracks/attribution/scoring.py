@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Values = Mapping[str, "np.ndarray"]
 """metric -> scores of single samples (n,), NaN where undefined."""
+UNIFORM = "uniform_maps"
+"""Not a score of the method but the frame it is read in."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def uniform_share(maps: np.ndarray) -> Record:
     """Share of the maps without any structure: not an error of single samples, but the frame scores are read in."""
     flat = maps.reshape(len(maps), -1)
     share = float((flat.min(axis=1) == flat.max(axis=1)).mean())
-    return Record(metric="uniform_maps", value=share, n=len(maps))
+    return Record(metric=UNIFORM, value=share, n=len(maps))
 
 
 def summarize(

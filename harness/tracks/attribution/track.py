@@ -18,7 +18,7 @@ from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
 from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
-from harness.tracks.base import Desk, Outputs
+from harness.tracks.base import Audit, Desk, Outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +112,35 @@ class AttributionTrack:
         """The scores of single samples. The maps themselves are too many bytes; `run.json` has their hash."""
         return {name: array for name, array in outputs.items() if name.startswith(SCORES)}
 
+    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
+        """Records are the medians of the stored scores of single samples.
+
+        Where the maps are there, scores that need no further answer of the method are recomputed from them, and must
+        agree to 1e-4 of the largest (other processors sum in another order); the others are as reported. Without the
+        maps, all are.
+        """
+        from harness.tracks.attribution.scoring import UNIFORM, record, uniform_share
+
+        metrics = self.metrics(self.study(unit.study))
+        values = self.values(unit, submitted)
+        self._check_stored(unit, submitted)
+        records = tuple(record(name, scores) for name, scores in values.items())
+        problems = [
+            f"{metric.id} of {unit.label} holds scores outside of its range, {metric.range[0]:g} to {metric.range[1]:g}"
+            for metric in metrics
+            if not _within(values[metric.id], metric.range)
+        ]
+        if MAPS not in submitted:
+            return Audit(records, (UNIFORM, *values), tuple(problems))
+        again = self.values(unit, self.rescored(unit, submitted))
+        problems += [
+            f"{name} of {unit.label} is not what its maps give"
+            for name in values
+            if not _agree(values[name], again[name])
+        ]
+        asked = tuple(metric.id for metric in metrics if "explain" in metric.needs)
+        return Audit((uniform_share(submitted[MAPS]), *records), asked, tuple(problems))
+
     def absent(self) -> tuple[str, ...]:
         named = [
             file
@@ -173,6 +202,26 @@ class AttributionTrack:
     def study(self, name: str) -> AttributionStudy:
         return next(study for study in self.benchmark.studies if study.id == name)
 
+    def _check_stored(self, unit: Unit, stored: Outputs) -> None:
+        """Raise IntegrityError unless there is one score of each metric for each sample, and maps fit the samples."""
+        inputs = self.samples(unit).inputs
+        names = {SCORES + metric.id for metric in self.metrics(self.study(unit.study))}
+        if unknown := sorted(stored.keys() - names - {MAPS}):
+            raise IntegrityError(
+                f"the stored answers of {unit.label} hold {unknown[0]}, which its study does not measure"
+            )
+        for name in names:
+            if stored[name].shape != (len(inputs),) or stored[name].dtype != "float64":
+                raise IntegrityError(
+                    f"{name} of {unit.label} is stored as {stored[name].dtype} of shape {stored[name].shape}, not as "
+                    f"float64 scores of its {len(inputs)} samples"
+                )
+        if MAPS in stored:
+            try:
+                checked_maps({MAPS: stored[MAPS]}, inputs.shape)
+            except MethodError as error:
+                raise IntegrityError(f"the stored maps of {unit.label} cannot be scored: {error.reason}") from error
+
     def _identity(self, unit: Unit) -> str:
         """Hash of all that may change what the network answers: its files, how it is built, and where it runs."""
         model = self.model(unit.model)
@@ -187,6 +236,22 @@ class AttributionTrack:
         ):
             if kind not in declared:
                 raise MethodError("not-applicable", f"it is declared for {', '.join(declared)}, not for {kind}")
+
+
+def _within(scores: np.ndarray, bounds: tuple[float, float]) -> bool:
+    """Whether all scores that are defined are finite and possible, up to rounding."""
+    import numpy as np
+
+    defined = scores[~np.isnan(scores)]
+    possible = (defined >= bounds[0] - _ROUNDING) & (defined <= bounds[1] + _ROUNDING)
+    return bool((np.isfinite(defined) & possible).all())
+
+
+def _agree(stored: np.ndarray, again: np.ndarray) -> bool:
+    import numpy as np
+
+    largest = float(np.nanmax(np.abs(again), initial=0.0))
+    return bool(np.allclose(stored, again, rtol=0.0, atol=_ROUNDING * largest, equal_nan=True))
 
 
 class _Conversation:

@@ -17,7 +17,7 @@ from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.spec.sources import Model
 from harness.storage import IntegrityError, content_id
-from harness.tracks.base import Desk, Outputs
+from harness.tracks.base import Audit, Desk, Outputs
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.sources import OutputSource, SampleSet, open_source
 
@@ -131,6 +131,13 @@ class ConfidenceTrack:
 
     def submitted(self, outputs: Outputs) -> Outputs:
         return outputs
+
+    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
+        """Everything is recomputed: a submission carries every confidence, and every score follows from them."""
+        records = self.score(unit, submitted)
+        stored = submitted["confidence"].dtype
+        problem = f"the confidences of {unit.label} are stored as {stored}; a run stores them as float32"
+        return Audit(records, problems=() if stored == "float32" else (problem,))
 
     def absent(self) -> tuple[str, ...]:
         return ()

@@ -1,0 +1,7 @@
+"""The gate: may a folder enter a board? The same rules for whoever submits and for continuous integration."""
+
+from harness.boards.gate.report import Finding, Report
+from harness.boards.gate.revision import Revision
+from harness.boards.gate.validate import validate, validate_all, validate_changed
+
+__all__ = ["Finding", "Report", "Revision", "validate", "validate_all", "validate_changed"]

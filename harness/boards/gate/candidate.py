@@ -1,0 +1,95 @@
+"""A folder that wants to be a submission, read piece by piece as the rules get to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from harness.boards.gate.revision import Revision
+from harness.boards.submissions import StoredSubmission, read_about, read_submission, submissions_folder, unit_key
+from harness.data.catalog import Protocol, find_protocol
+from harness.execution.plan import PlanRequest, open_track, plan_units
+from harness.execution.run_result import RunResult
+from harness.spec.errors import UsageError
+from harness.spec.result import RunDocument, UnitResult
+from harness.spec.run import Unit
+from harness.spec.submission import Submission
+from harness.storage import IntegrityError
+from harness.tracks.base import Audit, Outputs, Track
+
+LARGEST_UNPACKED = 200_000_000
+"""Bytes of all arrays of a submission in memory."""
+
+
+class Candidate:
+    """Nothing is read before it is asked for, and then once.
+
+    What cannot be read raises UsageError or IntegrityError with one sentence; rules that need it come after the one
+    that reports this. The method's code is never run.
+    """
+
+    def __init__(self, folder: Path, since: Revision | None) -> None:
+        self.folder = folder
+        self.since = since
+
+    @cached_property
+    def about(self) -> Submission:
+        return read_about(self.folder)
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        return find_protocol(self.about.benchmark)
+
+    @cached_property
+    def run(self) -> RunDocument:
+        return RunResult.open(self.folder).document
+
+    @cached_property
+    def track(self) -> Track:
+        return open_track(self.protocol, self.about.method, "cpu")
+
+    @property
+    def request(self) -> PlanRequest:
+        """What a complete run like this one asks for: its seed and device are the submitter's choice."""
+        return PlanRequest(self.folder, self.run.spec.seed, self.run.spec.device)
+
+    @cached_property
+    def units(self) -> dict[str, Unit]:
+        """The units that the benchmark plans for the method, by id."""
+        return plan_units(self.protocol, self.track, self.about.method, self.request)
+
+    @cached_property
+    def stored(self) -> dict[str, Outputs]:
+        """Stored answers by `unit_key`."""
+        return StoredSubmission(self.about, self.folder).stored(LARGEST_UNPACKED)
+
+    @cached_property
+    def answers(self) -> dict[Unit, Outputs]:
+        """Stored answers of the units that are scored."""
+        return {unit: self.stored[unit_key(unit)] for unit, result in self.results() if result.status == "ok"}
+
+    @cached_property
+    def inapplicable(self) -> tuple[Unit, ...]:
+        return tuple(unit for unit, result in self.results() if result.status == "not-applicable")
+
+    @cached_property
+    def audits(self) -> dict[Unit, Audit]:
+        return {unit: self.track.audit(unit, outputs) for unit, outputs in self.answers.items()}
+
+    @cached_property
+    def others(self) -> tuple[StoredSubmission, ...]:
+        """Other methods' submissions to the benchmark: beside this one, and in the checkout of the harness."""
+        found: dict[str, StoredSubmission] = {}
+        for place in dict.fromkeys((self.folder.resolve().parent, submissions_folder(self.about.benchmark))):
+            for folder in sorted(place.iterdir()) if place.is_dir() else ():
+                try:
+                    found.setdefault(folder.name, read_submission(folder))
+                except (UsageError, IntegrityError):  # the gate says so where it is asked about that folder
+                    continue
+        return tuple(each for name, each in sorted(found.items()) if name != self.about.name)
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        """How each planned unit ended, as the run claims."""
+        ended = {result.unit: result for result in self.run.units}
+        yield from ((unit, ended[key]) for key, unit in self.units.items())

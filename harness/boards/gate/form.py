@@ -1,0 +1,172 @@
+"""Rules about files: which there may be, what they say of themselves, and what a change may touch."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from harness.boards.gate.candidate import Candidate
+from harness.boards.submissions import ABOUT, METHOD, OUTPUTS
+from harness.execution.runner import SEALED
+from harness.methods.declaration import declared_methods
+from harness.methods.discovery import baseline_names, find_method
+from harness.spec.submission import Reproduction
+from harness.storage import IntegrityError, bytes_id, read_json
+
+README, REPRODUCTION = "README.md", "reproduction.json"
+REQUIRED = (ABOUT, METHOD, SEALED, OUTPUTS)
+ALLOWED = (*REQUIRED, REPRODUCTION, README)
+
+LARGEST_FILE = 10_000_000
+LARGEST_TEXT = 1_000_000
+"""Bytes of a file that people read."""
+LARGEST_SUBMISSION = 20_000_000
+"""Bytes of all files together."""
+
+_TEXTS = (ABOUT, METHOD, README, REPRODUCTION)
+_SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
+_SUBMISSIONS = "submissions"
+_PROTECTED = ("submissions", "leaderboards", "datasets")
+_BUILT = re.compile(r"leaderboards/[^/]+/[^/]+/(board\.[a-z]+|CHANGES\.md)")
+_VERBS = {"A": "adds", "D": "removes"}
+
+
+def allowed_files(candidate: Candidate) -> Iterator[str]:
+    """Plain files of known names, so that nothing else of a stranger's is ever opened."""
+    folder = candidate.folder
+    if not folder.exists() and not folder.is_symlink():
+        yield f"{folder.name} was removed; to withdraw a submission, ask a maintainer in an issue."
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        yield f"{folder.name} is not a folder; a submission is a folder of files."
+        return
+    found = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in os.scandir(folder)}
+    for name, mode in sorted(found.items()):
+        if stat.S_ISLNK(mode):
+            yield f"{name} is a symbolic link; store the file itself."
+        elif stat.S_ISDIR(mode):
+            yield f"{name} is a folder; a submission has none."
+        elif not stat.S_ISREG(mode):
+            yield f"{name} is not a regular file."
+        elif name not in ALLOWED:
+            yield f"{name} has no place in a submission, which may hold: {', '.join(ALLOWED)}."
+        elif mode & 0o111:
+            yield f"{name} is executable; take that right away (chmod -x)."
+    for name in REQUIRED:
+        if name not in found:
+            yield f"{name} is missing; make the folder with: harness submit"
+
+
+def sizes(candidate: Candidate) -> Iterator[str]:
+    """Bounded before anything is read."""
+    found = {name: path.stat().st_size for name in ALLOWED if (path := candidate.folder / name).exists()}
+    for name, size in found.items():
+        most = LARGEST_TEXT if name in _TEXTS else LARGEST_FILE
+        if size > most:
+            yield f"{name} has {size / 1e6:.1f} MB, more than the {most / 1e6:g} MB allowed."
+    if (total := sum(found.values())) > LARGEST_SUBMISSION:
+        yield f"its files have {total / 1e6:.1f} MB together, more than the {LARGEST_SUBMISSION / 1e6:g} MB allowed."
+
+
+def own_changes(candidate: Candidate) -> Iterator[str]:
+    """A submission adds one folder, and the boards that are built from it; every other row stays as it is."""
+    for change in candidate.since.changes if candidate.since else ():
+        if _is_own(candidate.folder, change.path) or _BUILT.fullmatch(change.path):
+            continue
+        if PurePosixPath(change.path).parts[0] in _PROTECTED:
+            verb = _VERBS.get(change.status, "changes")
+            yield f"the same change {verb} {change.path}; a submission adds its own folder and built boards only."
+
+
+def other_changes(candidate: Candidate) -> Iterator[str]:
+    """What a human has to read: code beside the submission, earlier states of it, and a tier that it gives itself."""
+    for change in candidate.since.changes if candidate.since else ():
+        own = _is_own(candidate.folder, change.path)
+        if own and change.path.endswith(f"/{REPRODUCTION}"):
+            yield f"{REPRODUCTION} comes with this change; it is for maintainers to add."
+        elif own and change.status != "A" and candidate.folder.is_dir():
+            yield f"{PurePosixPath(change.path).name} replaces an earlier state; see that its authors want this."
+        elif not own and PurePosixPath(change.path).parts[0] not in _PROTECTED:
+            verb = _VERBS.get(change.status, "changes")
+            yield f"the same change {verb} {change.path}, which no submission needs; read it before any of it is run."
+
+
+def schema(candidate: Candidate) -> Iterator[str]:
+    """`submission.toml` and `reproduction.json` say what their schemas ask for and nothing else; README.md is text."""
+    about = candidate.about
+    if (candidate.folder / REPRODUCTION).exists():
+        again = _reproduction(candidate.folder / REPRODUCTION)
+        if again.run != about.run or again.outputs != about.outputs:
+            yield f"{REPRODUCTION} is about another run than {ABOUT}."
+    readme = candidate.folder / README
+    if readme.exists() and not _is_text(readme.read_bytes()):
+        yield f"{README} is not UTF-8 text."
+
+
+def path_is_content(candidate: Candidate) -> Iterator[str]:
+    """A folder is found by what it holds: `<benchmark>@<version>/<method>`."""
+    about, folder = candidate.about, candidate.folder.resolve()
+    if folder.name != about.name:
+        yield f"{ABOUT} is about {about.name}, but the folder is called {folder.name}."
+    if folder.parent.name != about.benchmark:
+        yield f"{ABOUT} is for {about.benchmark}, but the folder lies in {folder.parent.name}."
+
+
+def disclosure(candidate: Candidate) -> Iterator[str]:
+    """What a reader of the board must know, and what a reviewer of it cannot find out."""
+    about = candidate.about
+    told = {
+        "authors": (any(each.strip() for each in about.authors), "name who made it"),
+        "licence": (_SPDX.fullmatch(about.licence), "give the SPDX identifier of method.py's licence, e.g. Apache-2.0"),
+        "citation": (about.citation.strip(), "say what to cite, or why there is nothing"),
+        "training_data": (
+            about.training_data.strip(),
+            "say what data it was made with, or none beyond the benchmark's",
+        ),
+        "hardware": (about.hardware.strip(), "say what it ran on"),
+        "cost": (about.cost, "give the seconds it took"),
+    }
+    yield from (f"{ABOUT} lacks {name}: {advice}." for name, (given, advice) in told.items() if not given)
+
+
+def method_source(candidate: Candidate) -> Iterator[str]:
+    """`method.py` is the hashed file and declares what the submission says, as its syntax tree tells."""
+    spec = candidate.about.method
+    source = (candidate.folder / METHOD).read_bytes()
+    if bytes_id(source) != spec.source_sha256:
+        yield f"{METHOD} is not the file that {ABOUT} names: its sha256 differs."
+        return
+    declared = [each for each in declared_methods(source, Path(METHOD), spec.origin) if each.symbol == spec.symbol]
+    if len(declared) != 1:
+        yield f"{METHOD} declares {len(declared) or 'no'} methods called {spec.symbol}; it must declare one."
+        return
+    claimed, found = (each.model_dump(mode="json", exclude={"target"}) for each in (spec, declared[0]))
+    for name in claimed | found:
+        if claimed.get(name) != found.get(name):
+            yield f"{ABOUT} gives {name} {claimed.get(name)!r}, but {METHOD} declares {found.get(name)!r}."
+    if spec.origin == "baseline" and not (spec.name in baseline_names() and find_method(spec.name).source == source):
+        yield f"it calls itself a baseline, but {METHOD} is not that of a baseline that comes with the harness."
+
+
+def _reproduction(path: Path) -> Reproduction:
+    try:
+        return Reproduction.model_validate(read_json(path, max_bytes=LARGEST_TEXT))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise IntegrityError(f"{path.name}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from error
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        return "\0" not in content.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _is_own(folder: Path, changed: str) -> bool:
+    return PurePosixPath(changed).parts[:3] == (_SUBMISSIONS, *folder.resolve().parts[-2:])

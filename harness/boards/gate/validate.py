@@ -1,0 +1,76 @@
+"""`validate`: all rules over one folder, over what a checkout changed, or over all that is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from harness.boards.gate.candidate import Candidate
+from harness.boards.gate.report import Finding, Report
+from harness.boards.gate.revision import Revision
+from harness.boards.gate.rules import RULES, Rule
+from harness.data.catalog import bundled_folder
+from harness.spec.errors import UsageError
+from harness.storage import IntegrityError
+
+_UNREADABLE = (UsageError, IntegrityError, OSError, ValueError, LookupError, RecursionError)
+"""The last four: what hostile text and unknown encodings do to parsers."""
+
+MOST_SENTENCES = 5
+"""Of one rule about one folder; further ones are counted."""
+
+
+def validate(folder: Path, *, since: Revision | None = None, standing: bool = False) -> Report:
+    """Whether a folder may enter the board of its benchmark. Its code is never run.
+
+    since: also look at what else the checkout changed since then. standing: the submission is on a board already, so
+    rules for new ones are left out.
+    """
+    if since is not None:
+        _ = since.changes  # a revision that does not exist is the caller's mistake, not the submission's
+    candidate = Candidate(folder, since)
+    findings: list[Finding] = []
+    passed: set[str] = set()
+    for rule in RULES:
+        if not passed.issuperset(rule.needs) or (standing and rule.entry_only):
+            continue
+        sentences = _sentences(rule, candidate)
+        findings += [Finding(rule=rule.name, severity=rule.severity, sentence=each) for each in sentences]
+        if not sentences or rule.severity == "flagged":
+            passed.add(rule.name)
+    audits = candidate.audits.values() if "samples" in passed else ()
+    as_reported = dict.fromkeys(name for audit in audits for name in audit.as_reported)
+    return Report(folder=str(folder), findings=tuple(findings), as_reported=tuple(as_reported))
+
+
+def validate_changed(checkout: Path, revision: str) -> Iterator[Report]:
+    """Every submission that a checkout adds, changes or removes since it parted from a revision."""
+    since = Revision(checkout, revision)
+    touched = {PurePosixPath(change.path).parts[:3] for change in since.changes}
+    for parts in sorted(each for each in touched if each[0] == "submissions"):
+        report = validate(checkout.joinpath(*parts), since=since)
+        yield Report(folder="/".join(parts), findings=report.findings, as_reported=report.as_reported)
+
+
+def validate_all() -> Iterator[Report]:
+    """Every submission of the checkout that the harness runs from."""
+    for folder in sorted(bundled_folder("submissions").glob("*/*")):
+        yield validate(folder, standing=True)
+
+
+def _sentences(rule: Rule, candidate: Candidate) -> list[str]:
+    found = _guarded(rule, candidate)
+    first = list(islice(found, MOST_SENTENCES))
+    more = sum(1 for _ in found)
+    return [*first, f"and {more} more of this kind."] if more else first
+
+
+def _guarded(rule: Rule, candidate: Candidate) -> Iterator[str]:
+    """What cannot be read is refused with the reader's sentence; files are called by their names alone."""
+    try:
+        yield from rule.check(candidate)
+    except _UNREADABLE as error:
+        reason = str(error) or f"it cannot be read ({type(error).__name__})."
+        yield reason.replace(f"{candidate.folder}{os.sep}", "")

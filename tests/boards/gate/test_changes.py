@@ -1,0 +1,190 @@
+"""What a pull request may touch, on a scratch repository."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.boards.gate import Report, Revision, validate, validate_all, validate_changed
+from harness.spec.errors import UsageError
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(checkout: Path) -> Path:
+    """`main` holds the baselines; the submission `margin` lies beside the checkout."""
+    shutil.move(checkout / "submissions" / "toy@1" / "margin", checkout.parent / "margin")
+    (checkout / "harness").mkdir()
+    (checkout / "harness" / "code.py").write_text("x = 1\n")
+    git(checkout, "init", "-q", "-b", "main")
+    git(checkout, "add", "-A")
+    git(checkout, "commit", "-q", "-m", "main")
+    git(checkout, "checkout", "-q", "-b", "request")
+    return checkout
+
+
+def place(repository: Path) -> Path:
+    return Path(shutil.copytree(repository.parent / "margin", repository / "submissions" / "toy@1" / "margin"))
+
+
+def lines(reports: list[Report]) -> list[str]:
+    return [f"{Path(r.folder).name}: {f.severity} {f.rule}: {f.sentence}" for r in reports for f in r.findings]
+
+
+def changed(repository: Path) -> list[Report]:
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "request")
+    return list(validate_changed(repository, "main"))
+
+
+def test_nothing_changed(repository: Path) -> None:
+    assert changed(repository) == []
+
+
+def test_a_good_pull_request(repository: Path) -> None:
+    place(repository)
+    for name in ("board.json", "board.csv", "board.md", "CHANGES.md"):
+        (repository / "leaderboards" / "toy" / "1" / name).write_text("built")
+    (report,) = changed(repository)
+    assert report.findings == ()
+    assert report.folder == "submissions/toy@1/margin"
+
+
+def test_files_that_are_not_yet_known_to_git(repository: Path) -> None:
+    place(repository)
+    (report,) = validate_changed(repository, "main")
+    assert report.findings == ()
+
+
+def test_what_others_merged_meanwhile_is_no_change_of_ours(repository: Path) -> None:
+    place(repository)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "request")
+    git(repository, "checkout", "-q", "main")
+    shutil.rmtree(repository / "submissions" / "toy@1" / "msr")
+    git(repository, "commit", "-q", "-a", "-m", "withdrawn")
+    git(repository, "checkout", "-q", "request")
+    assert lines(list(validate_changed(repository, "main"))) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "submissions/toy@1/msr/README.md",
+        "submissions/toy@1/stray.txt",
+        "submissions/leaderboards/toy/1/board.json",
+        "leaderboards/toy/2/benchmark.toml",
+        "leaderboards/toy/1/evil.py",
+        "datasets/toy/labels.npz",
+    ],
+)
+def test_nothing_else_is_added(repository: Path, path: str) -> None:
+    folder = place(repository)
+    (repository / path).parent.mkdir(parents=True, exist_ok=True)
+    (repository / path).write_text("x")
+    findings = lines(changed(repository))
+    sentence = f"the same change adds {path}; a submission adds its own folder and built boards only."
+    assert f"{folder.name}: refused changes: {sentence}" in findings
+
+
+def test_no_other_submission_is_changed_or_removed(repository: Path) -> None:
+    place(repository)
+    shutil.rmtree(repository / "submissions" / "toy@1" / "oracle")
+    (repository / "submissions" / "toy@1" / "msr" / "method.py").write_text("")
+    findings = [each for each in lines(changed(repository)) if each.startswith("margin: ")]
+    rest = "a submission adds its own folder and built boards only."
+    assert findings == [
+        f"margin: refused changes: the same change changes submissions/toy@1/msr/method.py; {rest}",
+        *(
+            f"margin: refused changes: the same change removes submissions/toy@1/oracle/{name}; {rest}"
+            for name in ("method.py", "outputs.npz", "run.json", "submission.toml")
+        ),
+    ]
+
+
+def test_a_removal_alone_is_refused(repository: Path) -> None:
+    shutil.rmtree(repository / "submissions" / "toy@1" / "oracle")
+    assert lines(changed(repository)) == [
+        "oracle: refused files: oracle was removed; to withdraw a submission, ask a maintainer in an issue."
+    ]
+
+
+def test_the_protocol_is_not_changed(repository: Path) -> None:
+    place(repository)
+    with (repository / "leaderboards" / "toy" / "1" / "benchmark.toml").open("a") as stream:
+        stream.write("# easier\n")
+    assert lines(changed(repository)) == [
+        "margin: refused changes: the same change changes leaderboards/toy/1/benchmark.toml; "
+        "a submission adds its own folder and built boards only."
+    ]
+
+
+def test_code_beside_a_submission_is_for_a_human(repository: Path) -> None:
+    place(repository)
+    (repository / "harness" / "code.py").write_text("x = 2\n")
+    reports = changed(repository)
+    assert lines(reports) == [
+        "margin: flagged other-changes: the same change changes harness/code.py, which no submission needs; "
+        "read it before any of it is run."
+    ]
+    assert reports[0].accepted
+
+
+def test_a_new_version_of_ones_own_is_for_a_human(repository: Path) -> None:
+    place(repository)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "merged")
+    git(repository, "branch", "-f", "main")
+    (repository / "submissions" / "toy@1" / "margin" / "README.md").write_text("new")
+    about = repository / "submissions" / "toy@1" / "margin" / "submission.toml"
+    about.write_text(about.read_text().replace("2 cores", "3 cores"))
+    assert lines(changed(repository)) == [
+        "margin: flagged other-changes: submission.toml replaces an earlier state; see that its authors want this."
+    ]
+
+
+def test_nobody_gives_himself_a_tier(repository: Path) -> None:
+    from harness.boards.submissions import read_about
+    from harness.storage import write_json
+
+    folder = place(repository)
+    about = read_about(folder)
+    again = {
+        "run": about.run,
+        "outputs": about.outputs,
+        "same": True,
+        "tolerance": 0.0,
+        "sandbox": "worker",
+        "harness": "0.1.0",
+        "source_sha256": "0" * 64,
+        "on": "2026-01-01",
+    }
+    write_json(folder / "reproduction.json", again)
+    assert lines(changed(repository)) == [
+        "margin: flagged other-changes: reproduction.json comes with this change; it is for maintainers to add."
+    ]
+
+
+@pytest.mark.parametrize("name", ["gone", "--output=/tmp/x", "main:harness", ""])
+def test_a_revision_that_does_not_exist(repository: Path, name: str) -> None:
+    folder = place(repository)
+    with pytest.raises(UsageError, match="holds no history"):
+        validate(folder, since=Revision(repository, name))
+
+
+def test_a_folder_that_is_no_checkout(good: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no history"):
+        list(validate_changed(tmp_path, "main"))
+
+
+def test_all_that_are_there(good: Path) -> None:
+    reports = list(validate_all())
+    assert [Path(each.folder).name for each in reports] == ["margin", "msr", "oracle"]
+    assert all(each.findings == () for each in reports)

@@ -1,0 +1,48 @@
+"""The submissions of this repository pass their own gate, and a forged one of them does not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.boards.gate import validate, validate_all
+from harness.boards.submissions import submissions_folder
+from tests.boards.gate.support import arrays_of, change_outputs, said
+
+CONFIDENCE, ATTRIBUTION = "confidence-mnist@1", "attribution-mnist@1"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("name", [f"{CONFIDENCE}/msr", f"{CONFIDENCE}/oracle", f"{ATTRIBUTION}/raw-attention"])
+def test_three_of_them(name: str) -> None:
+    benchmark, method = name.split("/")
+    report = validate(submissions_folder(benchmark) / method)
+    assert report.findings == ()
+    assert bool(report.as_reported) == (benchmark == ATTRIBUTION), "maps are not stored, confidences are"
+
+
+@pytest.mark.slow
+def test_all_of_them() -> None:
+    reports = {each.folder: each for each in validate_all()}
+    assert len(reports) > 50
+    assert {folder: each.findings for folder, each in reports.items() if not each.accepted} == {}
+
+
+def test_polished_scores_of_single_samples(tmp_path: Path) -> None:
+    """Also where scores are as reported, claims are those that the stored scores give."""
+    folder = tmp_path / ATTRIBUTION / "saliency"
+    shutil.copytree(submissions_folder(ATTRIBUTION) / "saliency", folder)
+    arrays = arrays_of(folder)
+    name = next(each for each in arrays if each.endswith("score.sparseness"))
+    arrays[name] = (1 + arrays[name]) / 2
+    change_outputs(folder, arrays)
+    model, study, _ = name.split("--")
+    findings = said(folder)
+    assert {each.split(":")[0] for each in findings} == {"refused metrics", "refused summary"}
+    assert findings[0].startswith(f"refused metrics: sparseness of {study} · {model} is claimed as 0.")

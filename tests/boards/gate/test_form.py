@@ -1,0 +1,274 @@
+"""Rules about files, each by a submission that breaks just that one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.boards.gate import validate
+from harness.storage import bytes_id, write_json
+from tests.boards.gate.support import COPY, change_about, change_method, change_run, said
+
+ALLOWED = "submission.toml, method.py, run.json, outputs.npz, reproduction.json, README.md"
+
+
+def test_a_good_submission_has_no_findings(good: Path) -> None:
+    report = validate(good)
+    assert (report.findings, report.as_reported, report.accepted) == ((), (), True)
+
+
+@pytest.mark.parametrize("name", ["oracle", "msr"])
+def test_baselines_are_held_to_the_same_rules(good: Path, name: str) -> None:
+    assert said(good.parent / name) == []
+
+
+@pytest.mark.parametrize("name", ["submission.toml", "method.py", "run.json", "outputs.npz"])
+def test_no_file_may_be_missing(good: Path, name: str) -> None:
+    (good / name).unlink()
+    assert said(good) == [f"refused files: {name} is missing; make the folder with: harness submit"]
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", ".hidden", "setup.py", "outputs.NPZ", "model.pkl"])
+def test_other_files_have_no_place(good: Path, name: str) -> None:
+    (good / name).write_text("")
+    assert said(good) == [f"refused files: {name} has no place in a submission, which may hold: {ALLOWED}."]
+
+
+def test_a_symbolic_link_is_never_followed(good: Path) -> None:
+    (good / "README.md").symlink_to("/etc/passwd")
+    assert said(good) == ["refused files: README.md is a symbolic link; store the file itself."]
+
+
+def test_a_linked_document_is_never_read(good: Path) -> None:
+    (good / "submission.toml").unlink()
+    (good / "submission.toml").symlink_to("/etc/passwd")
+    findings = said(good)
+    assert findings == ["refused files: submission.toml is a symbolic link; store the file itself."]
+    assert "root" not in "".join(findings)
+
+
+def test_the_folder_itself_is_no_link(good: Path) -> None:
+    link = good.parent / "linked"
+    link.symlink_to(good)
+    assert said(link) == ["refused files: linked is not a folder; a submission is a folder of files."]
+
+
+def test_no_folders_inside(good: Path) -> None:
+    (good / "README.md").mkdir()
+    assert said(good) == ["refused files: README.md is a folder; a submission has none."]
+
+
+def test_no_devices_and_pipes(good: Path) -> None:
+    (good / "run.json").unlink()
+    os.mkfifo(good / "run.json")
+    assert said(good) == ["refused files: run.json is not a regular file."]
+
+
+@pytest.mark.parametrize("name", ["method.py", "run.json"])
+def test_nothing_is_executable(good: Path, name: str) -> None:
+    (good / name).chmod(0o755)
+    assert said(good) == [f"refused files: {name} is executable; take that right away (chmod -x)."]
+
+
+def test_sizes_are_bounded_before_anything_is_read(good: Path) -> None:
+    with (good / "submission.toml").open("r+b") as stream:
+        stream.truncate(3_000_000_000)
+    assert said(good) == [
+        "refused sizes: submission.toml has 3000.0 MB, more than the 1 MB allowed.",
+        "refused sizes: its files have 3000.0 MB together, more than the 20 MB allowed.",
+    ]
+
+
+def test_large_outputs(good: Path) -> None:
+    with (good / "outputs.npz").open("r+b") as stream:
+        stream.truncate(10_000_001)
+    assert said(good) == ["refused sizes: outputs.npz has 10.0 MB, more than the 10 MB allowed."]
+
+
+def test_files_that_are_large_together(good: Path) -> None:
+    for name in ("outputs.npz", "run.json"):
+        with (good / name).open("r+b") as stream:
+            stream.truncate(9_900_000)
+    (good / "README.md").write_bytes(b" " * 900_000)
+    assert said(good) == ["refused sizes: its files have 20.7 MB together, more than the 20 MB allowed."]
+
+
+def test_an_unknown_field(good: Path) -> None:
+    change_about(good, rank=1)
+    assert said(good) == ["refused schema: submission.toml: rank: Extra inputs are not permitted"]
+
+
+def test_absurd_numbers(good: Path) -> None:
+    about = good / "submission.toml"
+    about.write_text(about.read_text().replace("seconds = 1.5", "seconds = 1e999"))
+    assert said(good) == ["refused schema: submission.toml: cost.seconds: Input should be a finite number"]
+
+
+@pytest.mark.parametrize(
+    "text", ["method = [", "a = " + "[" * 100_000, "a = " + "9" * 10_000, "\x00", "a = 1\na = 2", "[method]\nname = 3"]
+)
+def test_texts_that_are_no_document(good: Path, text: str) -> None:
+    (good / "submission.toml").write_text(text)
+    findings = said(good)
+    assert len(findings) == 1
+    assert findings[0].startswith("refused schema: ")
+
+
+def test_bytes_that_are_no_text(good: Path) -> None:
+    (good / "submission.toml").write_bytes(b"\xff\xfe\x00")
+    (line,) = said(good)
+    assert line.startswith("refused schema: submission.toml is not valid TOML: ")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc", "a/b", "", "A", "x\ny"])
+def test_names_that_lead_elsewhere(good: Path, name: str) -> None:
+    change_method(good, name=name)
+    findings = said(good)
+    assert len(findings) == 1
+    assert findings[0].startswith(
+        "refused schema: submission.toml: method.confidence.name: String should match pattern"
+    )
+
+
+def test_a_benchmark_is_never_a_path(good: Path) -> None:
+    change_about(good, benchmark="../../leaderboards/toy/1/benchmark.toml")
+    assert said(good) == [
+        "refused path: submission.toml is for ../../leaderboards/toy/1/benchmark.toml, but the folder lies in toy@1.",
+        "refused benchmark: there is no benchmark ../../leaderboards/toy/1/benchmark.toml; there are: toy@1.",
+    ]
+
+
+def test_a_reproduction_is_about_this_run(good: Path) -> None:
+    again = {
+        "run": "1" * 64,
+        "outputs": {},
+        "same": True,
+        "tolerance": 0.0,
+        "sandbox": "worker",
+        "harness": "0.1.0",
+        "source_sha256": "0" * 64,
+        "on": "2026-01-01",
+    }
+    write_json(good / "reproduction.json", again)
+    assert said(good) == ["refused schema: reproduction.json is about another run than submission.toml."]
+    write_json(good / "reproduction.json", again | {"same": "perhaps"})
+    assert said(good) == [
+        "refused schema: reproduction.json: same: Input should be a valid boolean, unable to interpret input."
+    ]
+
+
+@pytest.mark.parametrize("content", [b"MZ\0\0", b"\xff\xfe"])
+def test_a_readme_is_text(good: Path, content: bytes) -> None:
+    (good / "README.md").write_bytes(b"# Margin\n")
+    assert said(good) == []
+    (good / "README.md").write_bytes(content)
+    assert said(good) == ["refused schema: README.md is not UTF-8 text."]
+
+
+def test_the_folder_is_called_like_the_method(good: Path) -> None:
+    moved = good.parent / "better"
+    shutil.move(good, moved)
+    assert said(moved) == ["refused path: submission.toml is about margin, but the folder is called better."]
+
+
+def test_the_folder_lies_under_its_benchmark(good: Path) -> None:
+    moved = good.parent.parent / "other@1" / "margin"
+    moved.parent.mkdir()
+    shutil.move(good, moved)
+    assert said(moved) == ["refused path: submission.toml is for toy@1, but the folder lies in other@1."]
+
+
+@pytest.mark.parametrize(
+    ("field", "empty", "advice"),
+    [
+        ("authors", [" "], "name who made it"),
+        ("licence", "", "give the SPDX identifier of method.py's licence, e.g. Apache-2.0"),
+        ("licence", "ask me", "give the SPDX identifier of method.py's licence, e.g. Apache-2.0"),
+        ("citation", "  ", "say what to cite, or why there is nothing"),
+        ("training_data", "", "say what data it was made with, or none beyond the benchmark's"),
+        ("hardware", "", "say what it ran on"),
+        ("cost", None, "give the seconds it took"),
+    ],
+)
+def test_disclosure(good: Path, field: str, empty: object, advice: str) -> None:
+    change_about(good, **{field: empty})
+    assert said(good) == [f"refused disclosure: submission.toml lacks {field}: {advice}."]
+
+
+@pytest.mark.parametrize("licence", ["MIT", "GPL-3.0-or-later WITH Classpath-exception-2.0", "MIT OR Apache-2.0"])
+def test_licences(good: Path, licence: str) -> None:
+    change_about(good, licence=licence)
+    assert said(good) == []
+
+
+def test_another_source(good: Path) -> None:
+    (good / "method.py").write_text(COPY)
+    assert said(good) == ["refused method: method.py is not the file that submission.toml names: its sha256 differs."]
+
+
+def claim(folder: Path, source: str, **fields: object) -> None:
+    """Another `method.py`, to which hashes and ids are made to fit."""
+    (folder / "method.py").write_text(source)
+    forged = {"source_sha256": bytes_id(source.encode()), **fields}
+    change_method(folder, **forged)
+    change_run(folder, lambda document: document["spec"]["method"].update(forged), new_id=True)
+
+
+def test_the_source_declares_what_is_claimed(good: Path) -> None:
+    claim(good, (good / "method.py").read_text(), version="2.0")
+    assert said(good)[0] == "refused method: submission.toml gives version '2.0', but method.py declares '1.0'."
+
+
+def test_a_source_without_the_method(good: Path) -> None:
+    claim(good, "x = 1\n")
+    assert said(good)[0] == "refused method: method.py declares no methods called margin; it must declare one."
+
+
+def test_a_source_that_is_no_python(good: Path) -> None:
+    claim(good, "def margin(:\n")
+    assert said(good)[0] == "refused method: method.py, line 1: invalid syntax; Python cannot read this file."
+
+
+@pytest.mark.parametrize(
+    "source", ["x = " + "-" * 200_000 + "1", "x = a" + ".a" * 200_000, "# coding: zlib\n", "# coding: none\n", "\0", ""]
+)
+def test_sources_that_break_parsers(good: Path, source: str) -> None:
+    claim(good, source)
+    assert said(good)[0].startswith("refused method: ")
+
+
+def test_the_source_is_never_run(good: Path, tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    source = (good / "method.py").read_text() + f"\nopen({str(written)!r}, 'w').write('x')\nraise SystemExit(0)\n"
+    claim(good, source)
+    said(good)
+    assert not written.exists()
+
+
+def test_nobody_makes_himself_a_reference_row(good: Path) -> None:
+    source = (good / "method.py").read_text()
+    claim(good, source, oracle=True, reference=True)
+    assert said(good)[:2] == [
+        "refused method: submission.toml gives oracle True, but method.py declares False.",
+        "refused method: submission.toml gives reference True, but method.py declares False.",
+    ]
+    claim(good, source.replace('"1.0"', '"1.0", oracle=True'), oracle=True)
+    assert said(good)[0].endswith("`oracle` and `reference` are for the harness's own rows; leave them out.")
+
+
+def test_nobody_makes_himself_a_baseline(good: Path) -> None:
+    source = (good / "method.py").read_text().replace('"1.0"', '"1.0", oracle=True, reference=True')
+    claim(good, source, oracle=True, reference=True, origin="baseline")
+    assert said(good)[0] == (
+        "refused method: it calls itself a baseline, but method.py is not that of a baseline that comes with the harness."
+    )
+
+
+def test_names_cannot_drive_a_terminal(good: Path) -> None:
+    (good / "\x1b[2J\n::error::x").write_text("")
+    (line,) = said(good)
+    assert line.isprintable()
+    assert "\\x1b[2J\\n::error::x" in line
