@@ -1,0 +1,1 @@
+"""Segmentation: patches of volumes are annotated, and nnU-Net is trained on them."""
