@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from harness.boards.disclosure import Disclosure
 from harness.data.catalog import bundled_folder, read_toml
 from harness.execution.run_result import RunResult
 from harness.execution.runner import SEALED
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
-from harness.spec.submission import Submission
+from harness.spec.submission import Cost, Submission
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays, write_bytes, write_text
 from harness.tracks.base import Outputs, Track
 
@@ -39,14 +41,19 @@ class StoredSubmission:
 
     def answers(self, units: Mapping[str, Unit]) -> dict[Unit, Outputs]:
         """Stored answers of those units that the submission has. Raises IntegrityError if the file was changed."""
+        stored = self.stored()
+        return {unit: stored[unit_key(unit)] for unit in units.values() if unit_key(unit) in stored}
+
+    def stored(self, max_bytes: int = _MOST_BYTES) -> dict[str, Outputs]:
+        """All stored answers by `unit_key`. Raises IntegrityError if the file was changed or unpacks to more."""
         path = self.folder / OUTPUTS
         if not path.is_file() or file_id(path) != self.about.outputs.get(OUTPUTS):
             raise IntegrityError(f"{path} is not the file that {ABOUT} names")
         by_unit: dict[str, dict[str, np.ndarray]] = {}
-        for member, array in read_arrays(path, max_bytes=_MOST_BYTES).items():
+        for member, array in read_arrays(path, max_bytes=max_bytes).items():
             where, _, name = member.rpartition(_SEPARATOR)
             by_unit.setdefault(where, {})[name] = array
-        return {unit: by_unit[_folder(unit)] for unit in units.values() if _folder(unit) in by_unit}
+        return dict(by_unit)
 
     def not_applicable(self, units: Mapping[str, Unit]) -> tuple[Unit, ...]:
         """Units that the sealed run says do not apply to the method, none without a run. Raises IntegrityError."""
@@ -75,22 +82,63 @@ def read_submissions(benchmark: str) -> tuple[list[StoredSubmission], dict[str, 
 
 def read_submission(folder: Path) -> StoredSubmission:
     """One submission. Raises UsageError or IntegrityError that says what is wrong with it."""
-    try:
-        about = Submission.model_validate(read_toml(folder / ABOUT))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise IntegrityError(f"{ABOUT}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+    about = read_about(folder)
     if about.name != folder.name:
         raise IntegrityError(f"{ABOUT} is about {about.name}, but the folder is called {folder.name}")
     return StoredSubmission(about, folder)
 
 
+def read_about(folder: Path) -> Submission:
+    """What a folder's `submission.toml` says, wherever the folder lies. Raises as `read_submission`."""
+    try:
+        return Submission.model_validate(read_toml(folder / ABOUT))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise IntegrityError(f"{ABOUT}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+
+
 def write_submission(
-    run: RunResult, track: Track, units: Mapping[str, Unit], folder: Path, authors: tuple[str, ...]
+    run: RunResult, track: Track, units: Mapping[str, Unit], folder: Path, disclosure: Disclosure, submitted: date
 ) -> Submission:
     """Store a sealed, complete run as a submission. Raises UsageError for one that no board can take."""
+    require_ranked(run)
+    document = run.document
+    arrays: dict[str, np.ndarray] = {
+        f"{unit_key(units[key])}{_SEPARATOR}{name}": array
+        for key, outputs in run.outputs().items()
+        for name, array in track.submitted(outputs).items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_arrays(folder / OUTPUTS, arrays)
+    for name in (METHOD, SEALED):
+        write_bytes(folder / name, (run.folder / name).read_bytes())
+    about = Submission(
+        benchmark=document.spec.benchmark,
+        benchmark_hash=document.spec.benchmark_hash,
+        method=document.spec.method,
+        run=document.id,
+        outputs={OUTPUTS: file_id(folder / OUTPUTS)},
+        authors=disclosure.authors,
+        licence=disclosure.licence,
+        citation=disclosure.citation,
+        training_data=disclosure.training_data,
+        hardware=disclosure.hardware,
+        cost=Cost(seconds=round(document.timing.seconds, 1)),
+        submitted=submitted,
+    )
+    write_about(folder, about)
+    return about
+
+
+def write_about(folder: Path, about: Submission) -> None:
+    """Write `submission.toml`."""
     import tomli_w
 
+    write_text(folder / ABOUT, tomli_w.dumps(about.model_dump(mode="json", exclude_none=True)))
+
+
+def require_ranked(run: RunResult) -> None:
+    """Raises UsageError for a run that no board can rank."""
     spec = run.document.spec
     if spec.limit is not None:
         raise UsageError(f"{run.folder} is a rehearsal (made with --limit); run it again without a limit.")
@@ -100,28 +148,8 @@ def write_submission(
         )
     if not run.complete:
         raise UsageError(f"{run.folder} has {len(run.failed)} failed units; a board takes complete runs only.")
-    arrays: dict[str, np.ndarray] = {
-        f"{_folder(units[key])}{_SEPARATOR}{name}": array
-        for key, outputs in run.outputs().items()
-        for name, array in track.submitted(outputs).items()
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_arrays(folder / OUTPUTS, arrays)
-    for name in (METHOD, SEALED):
-        write_bytes(folder / name, (run.folder / name).read_bytes())
-    about = Submission(
-        benchmark=spec.benchmark,
-        benchmark_hash=spec.benchmark_hash,
-        method=spec.method,
-        run=run.document.id,
-        outputs={OUTPUTS: file_id(folder / OUTPUTS)},
-        authors=authors,
-        licence="Apache-2.0",
-        citation=spec.method.citation,
-    )
-    write_text(folder / ABOUT, tomli_w.dumps(about.model_dump(mode="json", exclude_none=True)))
-    return about
 
 
-def _folder(unit: Unit) -> str:
+def unit_key(unit: Unit) -> str:
+    """What the names of a unit's stored arrays begin with."""
     return f"{unit.model}{_SEPARATOR}{unit.study}"

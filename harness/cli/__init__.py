@@ -28,7 +28,7 @@ def main() -> None:
 def _app() -> None:
     import typer
 
-    from harness.cli import board, check, doctor, evaluate, listing, plan, replay, show, validate
+    from harness.cli import board, check, doctor, evaluate, listing, plan, replay, reproduce, show, submit, validate
 
     app = typer.Typer(
         name="harness",
@@ -45,7 +45,9 @@ def _app() -> None:
     app.command("plan")(plan.plan)
     app.command("show")(show.show)
     app.command("replay")(replay.replay)
+    app.command("submit")(submit.submit)
     app.command("validate")(validate.validate)
+    app.command("reproduce")(reproduce.reproduce)
     app.command("list")(listing.listing)
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")

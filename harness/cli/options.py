@@ -16,7 +16,9 @@ Benchmark = Annotated[
 ]
 Limit = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(help="at most so many samples of each set, or loops of each campaign (at least 2); the run is then a rehearsal"),
+    typer.Option(
+        help="at most so many samples of each set, or loops of each campaign (at least 2); the run is then a rehearsal"
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(help="seed handed to the method")]

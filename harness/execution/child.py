@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.execution.channel import Channel
 from harness.execution.folders import HeldFolder, abandoned
+from harness.execution.sandbox import Sandbox
 from harness.storage import StorageError
 
 _TOKEN = "HARNESS_PROCESS_TOKEN"
@@ -22,17 +23,21 @@ _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _START = (
     "import sys; sys.path[:] = [{parent!r}, *filter(None, sys.path)]; import harness; "
     "sys.path.append(sys.path.pop(0)); "
-    "from harness.execution.guard import die_with_parent; die_with_parent({pid}); "
+    "{first}; "
     "from {module} import main; main(int(sys.argv[1]), sys.argv[2:])"
 )
+_DIE = "from harness.execution.guard import die_with_parent; die_with_parent({pid})"
+_SETTLE = "from harness.execution.sandbox import settle; settle()"
 _KILLING_SECONDS = 10.0
+_SIGNALLED = 128  # a sandbox's exit code for a process that a signal ended, less the signal's number
 
 
 class ChildProcess:
     """A Python process running `module.main(fd, args)`, its own session leader, in its own folder.
 
     The environment is clean unless `environment` adds to it; standard output and error go to a log
-    file, so that nothing the child prints can be taken for an answer. Raises StorageError if the
+    file, so that nothing the child prints can be taken for an answer. In a `sandbox`, the process
+    that we see is the sandbox's own, and the Python process runs in it. Raises StorageError if the
     system refuses a folder or a process.
     """
 
@@ -42,11 +47,13 @@ class ChildProcess:
         args: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
         clean: bool = True,
+        sandbox: Sandbox | None = None,
     ) -> None:
+        self._sandbox = sandbox
         try:
             self._held = HeldFolder()
             try:
-                self._start(_command(module, clean), args, environment or {}, clean)
+                self._start(_command(module, clean, sandbox is not None), args, environment or {}, clean)
             except BaseException:
                 self._held.remove()
                 raise
@@ -76,6 +83,16 @@ class ChildProcess:
 
         The process is not reaped, so that its number means nobody else until `kill`.
         """
+        code = self._ended(wait)
+        if self._sandbox is None or code is None or code <= _SIGNALLED:
+            return code
+        return _SIGNALLED - code
+
+    def count(self) -> int:
+        """How many processes and threads live below this one. Linux only."""
+        return sum(_threads(pid) for pid in _descendants(self.pid))
+
+    def _ended(self, wait: float) -> int | None:
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self._process.wait(timeout=wait)
@@ -119,6 +136,8 @@ class ChildProcess:
             own |= {"HOME": str(self.scratch), "MPLCONFIGDIR": str(self.scratch), "PYTHONHASHSEED": "0"}
         else:
             base = dict(os.environ)
+        if self._sandbox is not None:
+            command = self._sandbox.around(command, self.scratch)
         ours, theirs = socket.socketpair()
         try:
             with self.log.open("wb") as log, theirs:
@@ -154,9 +173,10 @@ def one_line(text: str, longest: int = 500) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:longest]
 
 
-def _command(module: str, clean: bool) -> list[str]:
+def _command(module: str, clean: bool, sandboxed: bool) -> list[str]:
     """A clean environment needs no isolation from itself, and only so is the hash seed in it heeded."""
-    start = _START.format(parent=_PACKAGE_PARENT, pid=os.getpid(), module=module)
+    first = _SETTLE if sandboxed else _DIE.format(pid=os.getpid())
+    start = _START.format(parent=_PACKAGE_PARENT, first=first, module=module)
     return [sys.executable, "-s" if clean else "-I", "-c", start]
 
 
@@ -201,3 +221,10 @@ def _descendants(pid: int) -> list[int]:
         waiting += (young := children.get(waiting.pop(), []))
         found += young
     return found
+
+
+def _threads(pid: int) -> int:
+    """Threads of a process, none of one that is gone. Linux only."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[17])
+    return 0

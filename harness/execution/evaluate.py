@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.data.catalog import Protocol, find_protocol
@@ -119,7 +119,7 @@ def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
     _refuse_inside_worker()
     if method.spec.oracle:
         return ()
-    short = Limits(min(limits.seconds, _CHECK_SECONDS), limits.gibibytes, limits.threads, limits.device)
+    short = replace(limits, seconds=min(limits.seconds, _CHECK_SECONDS))
     with MethodProcess(method, short) as worker:
         return tuple(KINDS[method.spec.task].check(worker))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data.catalog import private_folders
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line
+from harness.execution.sandbox import MOST_PROCESSES, Sandbox
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.method import MethodSpec
@@ -27,12 +28,17 @@ _LIFE_CHECK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """What a method may use for one call."""
+    """What a method may use for one call; and whether its worker is put into a sandbox (`execution.sandbox`)."""
 
     seconds: float = 300.0
     gibibytes: float = 8.0
     threads: int = 1
     device: str = "cpu"
+    sandbox: bool = False
+
+
+class _CrowdedError(Exception):
+    """A method in a sandbox has started more processes than it may."""
 
 
 class MethodProcess:
@@ -87,6 +93,7 @@ class MethodProcess:
                 "harness.execution.worker",
                 (str(memory), threads, *self._hidden),
                 {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                sandbox=Sandbox(self._hidden, self._limits.device) if self._limits.sandbox else None,
             )
 
     def _start(self) -> ChildProcess:
@@ -119,7 +126,7 @@ class MethodProcess:
         sent = sum(array.nbytes for array in message.arrays.values())
         try:
             child.channel.send(message, deadline)
-            _await_answer(child, deadline)
+            self._await_answer(child, deadline)
             reply = child.channel.receive(deadline, max_bytes=sent + _ANSWER_SLACK)
         except TimeoutError as error:
             self.close()
@@ -127,6 +134,9 @@ class MethodProcess:
         except MalformedMessageError as error:
             self.close()
             raise MethodError("invalid", f"its answer was malformed: {error}") from error
+        except _CrowdedError as error:
+            self.close()
+            raise MethodError("failed", f"it ran more than {MOST_PROCESSES} processes and threads") from error
         except ChannelClosedError as error:
             problem = _death(child, message.what)
             self.close()
@@ -139,17 +149,19 @@ class MethodProcess:
             self.close()
         raise reported or MethodError("invalid", "its answer was malformed")
 
+    def _await_answer(self, child: ChildProcess, deadline: float) -> None:
+        """Return when there is something to read.
 
-def _await_answer(child: ChildProcess, deadline: float) -> None:
-    """Return when there is something to read. Raises TimeoutError; ChannelClosedError if the worker is dead.
-
-    A process that a method forked keeps the worker's end open: the connection alone does not tell.
-    """
-    while not child.channel.readable(min(_LIFE_CHECK_SECONDS, deadline - time.monotonic())):
-        if child.ended() is not None and not child.channel.readable(0):
-            raise ChannelClosedError("the worker ended")
-        if time.monotonic() >= deadline:
-            raise TimeoutError
+        Raises TimeoutError, _CrowdedError, and ChannelClosedError if the worker is dead: a process that a method forked
+        keeps the worker's end open, so the connection alone does not tell.
+        """
+        while not child.channel.readable(min(_LIFE_CHECK_SECONDS, deadline - time.monotonic())):
+            if child.ended() is not None and not child.channel.readable(0):
+                raise ChannelClosedError("the worker ended")
+            if self._limits.sandbox and child.count() > MOST_PROCESSES:
+                raise _CrowdedError
+            if time.monotonic() >= deadline:
+                raise TimeoutError
 
 
 def _reported(reply: Message) -> MethodError | None:

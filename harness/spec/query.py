@@ -193,6 +193,7 @@ class NnUNetTraining(Spec):
     patch_size: tuple[Extent, ...] | None = None
     batch_size: Extent | None = None
     learning_rate: float = Field(default=1e-2, gt=0)
+    momentum: float = Field(default=0.99, ge=0, lt=1, description="of short trainings lower: 0.99 needs 100 steps")
     weight_decay: float = Field(default=3e-5, ge=0)
     mirroring: bool = True
     mirrored_predictions: bool = True

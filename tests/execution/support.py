@@ -105,6 +105,9 @@ def untimed(*folders):
     if all(checkout == checkouts[0] for checkout in checkouts):
         for document, checkout in zip(documents, checkouts, strict=True):
             document["checkout"] = checkout
+    else:
+        for document in documents:
+            del document["seal"]  # which covers the checkout
     for document in documents:
         del document["timing"]
     return [json.dumps(document, indent=2, sort_keys=True).encode() for document in documents]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     """What is being done, and the share of it that is done."""
 
 PICKS, EVALUATION, EFFORT = "picks.", "evaluation.", "effort."
-"""Outputs of a campaign: `picks.<loop>` (budget, k) int64 as `Learner` says; `evaluation.<name>` and `effort.<name>`
+"""Outputs of a campaign: `picks.<loop>` (budget, k) int64 as `Ledger` says; `evaluation.<name>` and `effort.<name>`
 (loops, ...), one entry a loop."""
 
 
@@ -45,42 +45,16 @@ class PoolOffer:
     meta: Mapping[str, Any]
 
 
-class Learner(Protocol):
-    """The data and networks of one setting and seed.
+class Ledger(Protocol):
+    """What of the data of one setting and seed can be bought, what was bought, and what it reveals.
 
-    Picks are what was asked for, (n, k) int64: of images (n, 1), rows of the pool; of patches (n, 1 + 2 axes),
-    the index of the image in the sorted pool, the low corner, and the size. Everything is a function of the
-    arguments, the setting and the seed: the same call gives the same answer.
+    Picks are what was asked for, (n, k) int64: of images (n, 1), rows of the pool; of patches (n, 1 + 2 axes), the
+    index of the image in the sorted pool, the low corner, and the size. Everything is a function of the arguments, the
+    setting and the seed: the same call gives the same answer.
     """
-
-    trainings: int
-    """Networks that are trained in a loop."""
-
-    @property
-    def identity(self) -> str:
-        """Hash of all that a training depends on but the picks: data, constants, seed, device, code."""
-        ...
 
     def start(self) -> np.ndarray:
         """The first picks, which are the same for every strategy. Raises UsageError where they cannot be made."""
-        ...
-
-    def train(self, loop: int, network: int, picks: Sequence[np.ndarray], report: Report) -> Weights:
-        """Network number `network` of a loop, trained on what the picks reveal."""
-        ...
-
-    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
-        """What the ensemble does on held-out data: `predictions` (n,) of images, or `counts` (cases, classes, 4)."""
-        ...
-
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
-        """How much is annotated, and of how much, by name."""
-        ...
-
-    def offer(
-        self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray], folder: Path, *, oracle: bool
-    ) -> PoolOffer:
-        """Write what a strategy may see into a folder. Only an oracle finds the labels of unlabelled data there."""
         ...
 
     def parse(self, answer: np.ndarray, picks: Sequence[np.ndarray], budget: int) -> np.ndarray:
@@ -92,13 +66,43 @@ class Learner(Protocol):
         """Raise ValueError with a sentence unless stored picks are a query that `parse` could have given."""
         ...
 
+    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+        """How much is annotated, and of how much, by name."""
+        ...
+
+
+class Learner(Ledger, Protocol):
+    """The networks of one setting and seed beside its ledger."""
+
+    trainings: int
+    """Networks that are trained in a loop."""
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that a training depends on but the picks: data, constants, seed, device, code."""
+        ...
+
+    def train(self, loop: int, network: int, picks: Sequence[np.ndarray], report: Report) -> Weights:
+        """Network number `network` of a loop, trained on what the picks reveal."""
+        ...
+
+    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
+        """What the ensemble does on held-out data: `predictions` (n,) of images, or `counts` (cases, classes, 4)."""
+        ...
+
+    def offer(
+        self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray], folder: Path, *, oracle: bool
+    ) -> PoolOffer:
+        """Write what a strategy may see into a folder. Only an oracle finds the labels of unlabelled data there."""
+        ...
+
     def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
         """The loop in the formats of the field, for other tools."""
         ...
 
 
 Ask = Callable[[int, PoolOffer], "np.ndarray"]
-"""A strategy: the loop and the pool in, its answer out as `Learner.parse` takes it. Raises MethodError."""
+"""A strategy: the loop and the pool in, its answer out as `Ledger.parse` takes it. Raises MethodError."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from harness.spec.artefact import Artefact
 from harness.spec.method import PoolPart
 from harness.spec.query import DataSet, QueryBenchmark, QueryStudy, RawFolder, Training
 from harness.storage import file_id
-from harness.tracks.query.campaign import Learner
+from harness.tracks.query.campaign import Learner, Ledger
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +62,16 @@ class Setting:
             absent += [] if (folder / "dataset.json").is_file() else [self.dataset.folder]
         return tuple(absent)
 
+    def ledger(self, seed: int) -> Ledger:
+        """What can be bought, without any network. Raises as `learner`."""
+        if self.segments:
+            from harness.tracks.query.segmentation.ledger import PatchLedger
+
+            return PatchLedger(self, seed)
+        return self.learner(seed, (), "cpu")
+
     def learner(self, seed: int, needs: Collection[PoolPart], device: str) -> Learner:
-        """Opens the data: seconds for large sets. Raises UsageError or IntegrityError for data that cannot be used."""
+        """Opens the data, which can take minutes for large volumes. Raises UsageError or IntegrityError for data that cannot be used."""
         if self.segments:
             from harness.tracks.query.segmentation.learner import SegmentationLearner
 

@@ -17,7 +17,7 @@ from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, content_id
 from harness.tracks.base import Audit, Desk, Outputs
-from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Learner, PoolOffer, run_campaign
+from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Ledger, PoolOffer, run_campaign
 from harness.tracks.query.sources import Setting
 
 if TYPE_CHECKING:
@@ -95,9 +95,8 @@ class QueryTrack:
 
         setting = self.settings[unit.study]
         records = self.score(unit, submitted)
-        learner = setting.learner(unit.model_seed, (), "cpu")
         reported = tuple(record.metric for record in records if record.metric not in FROM_QUERIES)
-        return Audit(records, reported, tuple(_problems(setting, learner, submitted)))
+        return Audit(records, reported, tuple(_problems(setting, setting.ledger(unit.model_seed), submitted)))
 
     def absent(self) -> tuple[str, ...]:
         """Pinned files, and the folder of a data set, that are not on this machine."""
@@ -115,22 +114,22 @@ class QueryTrack:
         return content_id(self.settings[study].artefacts())
 
 
-def _problems(setting: Setting, learner: Learner, outputs: Outputs) -> Iterator[str]:
+def _problems(setting: Setting, ledger: Ledger, outputs: Outputs) -> Iterator[str]:
     """What is wrong with the queries of a campaign, and with what they are said to have revealed."""
     import numpy as np
 
     picks: list[np.ndarray] = []
     while (name := f"{PICKS}{len(picks)}") in outputs:
         try:
-            if not picks and not np.array_equal(outputs[name], learner.start()):
+            if not picks and not np.array_equal(outputs[name], ledger.start()):
                 raise ValueError("it is not the start that every strategy has")
             if picks:
-                learner.check(outputs[name], picks, setting.study.query)
+                ledger.check(outputs[name], picks, setting.study.query)
         except ValueError as error:
             yield f"the picks of loop {len(picks)} are no valid query: {error}"
             return
         picks.append(outputs[name])
-    efforts = [learner.effort(picks[: loop + 1]) for loop in range(len(picks))]
+    efforts = [ledger.effort(picks[: loop + 1]) for loop in range(len(picks))]
     for name in efforts[0]:
         if not np.array_equal(outputs.get(EFFORT + name, ()), [each[name] for each in efforts]):
             yield f"the queries reveal other amounts of {name} than the submission says"

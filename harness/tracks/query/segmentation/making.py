@@ -77,7 +77,7 @@ def drawn_starts(protocol: Protocol, study: str | None = None) -> dict[str, Any]
         learner = SegmentationLearner(setting, seed, (), "cpu")
         with tempfile.TemporaryDirectory() as folder:
             found[str(seed)] = read_json(
-                write_loop(Path(folder), 0, learner.patches([learner.start()]), learner.file_ending)
+                write_loop(Path(folder), 0, learner.ledger.patches([learner.start()]), learner.ledger.cases.file_ending)
             )
     return found
 
@@ -85,7 +85,7 @@ def drawn_starts(protocol: Protocol, study: str | None = None) -> dict[str, Any]
 def full_performance(protocol: Protocol, seed: int, study: str | None = None, device: str = "cpu") -> float:
     """Mean Dice on held-out data after one training with everything annotated, the ceiling of a study's curves."""
     learner = SegmentationLearner(_setting(protocol, study), seed, (), device)
-    everything = [learner.everything()]
+    everything = [learner.ledger.everything()]
     weights = [learner.train(0, number, everything, lambda *_: None) for number in range(learner.trainings)]
     return mean_dice(learner.evaluate(0, weights, everything)["counts"])
 

@@ -111,6 +111,7 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
         """A trainer of these cases; the constructor must keep the arguments of nnU-Net's own, which it looks up by name."""
         trainer = cls(dict(plan.plans), CONFIGURATION, 0, plan.dataset, torch.device(device))
         trainer.initial_lr, trainer.weight_decay = training.learning_rate, training.weight_decay
+        trainer._momentum = training.momentum
         trainer.num_epochs = training.epochs
         trainer.num_iterations_per_epoch = training.iterations
         trainer.num_val_iterations_per_epoch = training.validation_iterations
@@ -162,6 +163,12 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
             self._loader(self._split.train, initial_size, augment),
             self._loader(self._split.validation, size, keep),
         )
+
+    def configure_optimizers(self) -> tuple[Any, Any]:
+        optimizer, schedule = super().configure_optimizers()
+        for group in optimizer.param_groups:
+            group["momentum"] = self._momentum
+        return optimizer, schedule
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, Any]:  # noqa: N802
         rotation, flat, initial_size, mirror_axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()

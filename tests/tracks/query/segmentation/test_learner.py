@@ -115,7 +115,7 @@ def test_the_offer_is_what_the_contract_says(volumes, trained, tmp_path):
     assert offer.meta["task"] == "segmentation"
     assert offer.meta["classes"] == 3
     assert Path(offer.meta["folder"]) == tmp_path
-    boxes = learner._boxes(picks)
+    boxes = learner.ledger.boxes(picks)
     for number, image in enumerate(offer.meta["images"]):
         name, shape = learner._cases.pool[number], tuple(image["shape"])
         assert (image["name"], shape) == (name, (16, 18, 20))
@@ -137,7 +137,7 @@ def test_the_offer_is_what_the_contract_says(volumes, trained, tmp_path):
 def test_nothing_in_the_offer_tells_unknown_labels(learner, trained, tmp_path):
     picks, networks = trained
     learner.offer(0, networks, picks, tmp_path, oracle=False)
-    boxes = learner._boxes(picks)
+    boxes = learner.ledger.boxes(picks)
     expected = {f"{n}.{part}.npy" for n in range(len(learner._cases.pool)) for part in ("probabilities", "labels")}
     assert {path.name for path in tmp_path.iterdir()} == expected
     for number, name in enumerate(learner._cases.pool):

@@ -128,7 +128,7 @@ def test_a_crop_without_a_known_voxel_teaches_nothing(plan, learner, tmp_path):
 def test_training_leaves_the_volumes_as_they_were(learner):
     picks = [learner.start()]
     plan = learner._planned(picks)
-    cases = {name: learner._prepare(plan, name, boxes) for name, boxes in learner._boxes(picks).items()}
+    cases = {name: learner._prepare(plan, name, boxes) for name, boxes in learner.ledger.boxes(picks).items()}
     before = {name: (case.image.copy(), case.labels.copy()) for name, case in cases.items()}
     learner.train(0, 0, picks, lambda *_: None)
     for name, (image, labels) in before.items():
@@ -139,7 +139,7 @@ def test_training_leaves_the_volumes_as_they_were(learner):
 def test_only_known_labels_are_trained_on(learner):
     picks = [learner.start()]
     plan = learner._planned(picks)
-    for name, boxes in learner._boxes(picks).items():
+    for name, boxes in learner.ledger.boxes(picks).items():
         labels = learner._prepare(plan, name, boxes).labels[0]
         known = np.zeros(labels.shape, dtype=bool)
         for corner, size in boxes:

@@ -1,0 +1,184 @@
+"""`reproduce`: run a submitted method again and compare what it says with what the submission stores, unit by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+import harness
+from harness.boards.submissions import METHOD, StoredSubmission, read_submission, submissions_folder
+from harness.data.catalog import find_protocol
+from harness.execution.environment import harness_source_hash
+from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
+from harness.execution.run_result import RunResult
+from harness.execution.runner import discard
+from harness.execution.sandbox import sandbox_available
+from harness.methods.discovery import find_method
+from harness.spec.errors import UsageError
+from harness.spec.result import UnitResult
+from harness.spec.submission import Reproduction, Submission, Tier
+from harness.storage import IntegrityError, file_id, read_json, write_json
+from harness.tracks.base import Outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+REPRODUCTION = "reproduction.json"
+TOLERANCE = 1e-4
+_RUNS = "reproductions"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a method runs again; fields as in `Request`. The seed is that of the submission.
+
+    tolerance: largest difference of floating-point outputs, relative to the largest magnitude of an array; outputs of
+    other types (queried samples, predicted classes) must be equal.
+    """
+
+    tolerance: float = TOLERANCE
+    out: Path = Path("runs")
+    device: str = "auto"
+    workers: int | None = None
+    timeout: float = 300.0
+    memory: float = 8.0
+
+
+def find_submission(name: str) -> Path:
+    """The folder that a user means: its path, or `benchmark@version/method`. Raises UsageError."""
+    for folder in (Path(name), submissions_folder(name)):
+        if folder.is_dir():
+            return folder
+    raise UsageError(f"no submission lies in {name}; name its folder, e.g. submissions/<benchmark>@<version>/<method>.")
+
+
+def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: date) -> Reproduction:
+    """Run the method of a submission again, in a sandbox where there is one; write and return `reproduction.json`.
+
+    Nothing of an earlier run is used. Raises UsageError for a submission that this harness cannot run, IntegrityError
+    for one whose files are not those that it names.
+    """
+    if not 0 <= conditions.tolerance < 1:
+        raise UsageError(f"--tolerance must be at least 0 and below 1, it is {conditions.tolerance:g}.")
+    submission = read_submission(folder)
+    prepared = _prepare(submission, conditions)
+    units = prepared.plan.units
+    stored = submission.answers(units)
+    discard(prepared.plan.folder)
+    again = run(prepared, listener.observer)
+    answers = {units[key]: prepared.track.submitted(each) for key, each in again.outputs().items()}
+    ended = {units[each.unit]: each for each in again.document.units}
+    differences = [
+        f"{unit.label}: {sentence}"
+        for unit in units.values()
+        for sentence in _differences(stored.get(unit), answers.get(unit), ended[unit], conditions.tolerance)
+    ]
+    found = Reproduction(
+        run=submission.about.run,
+        outputs=submission.about.outputs,
+        same=not differences,
+        differences=tuple(differences),
+        tolerance=conditions.tolerance,
+        sandbox="bubblewrap" if prepared.limits.sandbox else "worker",
+        harness=harness.__version__,
+        source_sha256=harness_source_hash(),
+        on=today,
+    )
+    write_json(folder / REPRODUCTION, found.canonical())
+    return found
+
+
+def tier_of(folder: Path, about: Submission) -> Tier:
+    """reproduced: `reproduction.json` says that these outputs of this run came out again; else recomputed."""
+    try:
+        found = Reproduction.model_validate(read_json(folder / REPRODUCTION))
+    except (OSError, IntegrityError, ValidationError):
+        return "recomputed"
+    return "reproduced" if found.same and (found.run, found.outputs) == (about.run, about.outputs) else "recomputed"
+
+
+def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:
+    about = submission.about
+    document = RunResult.open(submission.folder).document
+    if document.id != about.run:
+        raise IntegrityError(f"{submission.folder} holds another run than its submission.toml names.")
+    if find_protocol(about.benchmark).hash != about.benchmark_hash:
+        raise UsageError(f"{about.name} was made for another state of {about.benchmark} (its hash differs).")
+    request = Request(
+        method=_target(submission),
+        benchmark=about.benchmark,
+        out=conditions.out / _RUNS,
+        seed=document.spec.seed,
+        device=conditions.device,
+        workers=conditions.workers,
+        timeout=conditions.timeout,
+        memory=conditions.memory,
+    )
+    prepared = prepare(request)
+    return replace(prepared, limits=replace(prepared.limits, sandbox=sandbox_available() is None))
+
+
+def _target(submission: StoredSubmission) -> str:
+    """What names the submitted code: a baseline or an installed plug-in of the same source, else the stored file."""
+    method, path = submission.about.method, submission.folder / METHOD
+    if not path.is_file() or file_id(path) != method.source_sha256:
+        raise IntegrityError(f"{path} is not the file that the submission was made with.")
+    if method.origin == "baseline" and find_method(method.name).spec.source_sha256 != method.source_sha256:
+        raise UsageError(
+            f"the harness's {method.name} is not the submitted one any more; check out the commit of its run."
+        )
+    if method.origin == "plug-in":
+        try:
+            if find_method(method.target).spec.source_sha256 == method.source_sha256:
+                return method.target
+        except UsageError:  # it is not installed here
+            pass
+    return method.name if method.origin == "baseline" else f"{path}:{method.symbol}"
+
+
+def _differences(stored: Outputs | None, again: Outputs | None, ended: UnitResult, tolerance: float) -> Iterator[str]:
+    """A sentence for everything in which a unit came out differently."""
+    if again is None and stored is None:
+        if ended.status != "not-applicable":
+            yield f"it was not applicable, and now ended as {ended.status}: {ended.reason}."
+    elif again is None:
+        yield f"it had scores, and now ended as {ended.status}: {ended.reason}."
+    elif stored is None:
+        yield "it has scores now, and had none."
+    elif set(stored) != set(again):
+        yield f"its outputs are now {', '.join(sorted(again))}, and were {', '.join(sorted(stored))}."
+    else:
+        yield from _array_differences(stored, again, tolerance)
+
+
+def _array_differences(stored: Outputs, again: Outputs, tolerance: float) -> Iterator[str]:
+    for name in sorted(stored):
+        old, new = stored[name], again[name]
+        if old.shape != new.shape or old.dtype.kind != new.dtype.kind:
+            yield f"{name} is now {new.dtype} of shape {new.shape}, and was {old.dtype} of shape {old.shape}."
+            continue
+        count, largest = _compare(old, new, tolerance)
+        if count:
+            yield f"{name} differs in {count} of {old.size} values, by up to {largest:.2g} of the largest magnitude."
+
+
+def _compare(old: np.ndarray, new: np.ndarray, tolerance: float) -> tuple[int, float]:
+    """How many values differ by more than allowed, and the largest difference relative to the largest magnitude.
+
+    NaN equals NaN, and infinity itself: the same answer, however unusable, has come out again.
+    """
+    import numpy as np
+
+    allowed = tolerance if old.dtype.kind in "fc" else 0.0
+    same = (old == new) | ((old != old) & (new != new))
+    left, right = (each.astype(np.complex128 if each.dtype.kind == "c" else np.float64) for each in (old, new))
+    magnitude = float(np.max(np.abs(left), where=np.isfinite(left), initial=0.0)) or 1.0
+    with np.errstate(invalid="ignore"):
+        distance = np.nan_to_num(np.where(same, 0.0, np.abs(left - right) / magnitude), nan=np.inf, posinf=np.inf)
+    differs = ~same & ((distance > allowed) | (allowed == 0))
+    return int(np.count_nonzero(differs)), float(np.max(distance, initial=0.0))

@@ -1,0 +1,166 @@
+"""What of a pool of volumes can be bought, what was bought, and what it reveals. Knows no network."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.spec.errors import UsageError
+from harness.storage import read_json
+from harness.tracks.base import Outputs
+from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, within
+from harness.tracks.query.segmentation.cases import LabelMaps, open_cases
+from harness.tracks.query.sources import Setting
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class PatchLedger:
+    """See `harness.tracks.query.campaign.Ledger`. Opens the data, whose copies live as long as the ledger."""
+
+    def __init__(self, setting: Setting, seed: int) -> None:
+        if setting.study.patches is None:
+            raise TypeError(f"study {setting.study.id} is not one of segmentation")
+        self.setting, self.rule, self._seed = setting, setting.study.patches, seed
+        self._scratch = tempfile.TemporaryDirectory(prefix="harness-volumes-")
+        self.folder = Path(self._scratch.name)
+        self.cases = open_cases(setting, self.folder)
+        self._check_room()
+
+    def start(self) -> np.ndarray:
+        import numpy as np
+
+        from harness.tracks.query.sampling import starting_patches
+
+        study = self.setting.study
+        if study.starts is not None:
+            path, _ = self.setting.protocol.verified(study.starts)
+            return self._picks(self._pinned_start(path))
+        rng = np.random.default_rng(self._seed)
+        try:
+            patches = starting_patches(LabelMaps(self.cases), self.rule.size, study.start, rng)
+        except ValueError as error:
+            raise UsageError(f"study {study.id} has no start of {study.start} patches: {error}") from error
+        return self._picks(patches)
+
+    def parse(self, answer: np.ndarray, picks: Sequence[np.ndarray], budget: int) -> np.ndarray:
+        import numpy as np
+
+        rows = np.asarray(answer)
+        axes = len(self.rule.size)
+        if rows.ndim != 2 or rows.shape[1] != 1 + axes or rows.dtype.kind not in "iu":
+            raise ValueError(
+                f"patches are rows of {1 + axes} integers, the image's number and the low corner, not an array of "
+                f"shape {rows.shape} and {rows.dtype}."
+            )
+        pool, shapes = self.cases.pool, self.cases.shapes
+        patches = []
+        for number, *corner in rows.tolist():
+            if not 0 <= number < len(pool):
+                raise ValueError(f"image {number} is not in the pool, which has images 0 to {len(pool) - 1}.")
+            patches.append(Patch(pool[number], tuple(corner), clipped(self.rule.size, shapes[pool[number]])))
+        check_patches(patches, shapes, self.boxes(picks), budget)
+        return self._picks(patches)
+
+    def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
+        axes = len(self.rule.size)
+        if picks.ndim != 2 or picks.shape[1] != 1 + 2 * axes:
+            raise ValueError(f"patches are rows of {1 + 2 * axes} integers, not an array of shape {picks.shape}.")
+        if not (self.parse(picks[:, : 1 + axes], before, budget) == picks).all():
+            raise ValueError(f"it holds patches of another size than {self.rule.size}.")
+
+    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+        import numpy as np
+
+        classes = len(self.cases.classes)
+        voxels: np.ndarray = np.zeros(classes, dtype=np.int64)
+        patches = np.zeros_like(voxels)
+        boxes = self.boxes(picks)
+        for name, of in boxes.items():
+            labels = self.cases.labels(name)
+            for box in of:
+                found = np.bincount(labels[slices(box)].ravel(), minlength=classes)
+                voxels += found
+                patches += found > 0
+        return {
+            "voxels": voxels,
+            "patches": patches,
+            "images": np.array(len(boxes), dtype=np.int64),
+            "total_patches": np.array(sum(len(of) for of in boxes.values()), dtype=np.int64),
+            "pool_voxels": np.sum([self.cases.counts[name] for name in self.cases.pool], axis=0).astype(np.int64),
+            "pool_images": np.array(len(self.cases.pool), dtype=np.int64),
+        }
+
+    def everything(self) -> np.ndarray:
+        """Picks that reveal the whole pool."""
+        return self._picks([Patch(name, (0,) * len(self.rule.size), "whole") for name in self.cases.pool])
+
+    def boxes(self, picks: Sequence[np.ndarray]) -> dict[str, list[tuple[Corner, Size]]]:
+        """What is annotated of each image."""
+        boxes = by_image(self.patches(picks))
+        return {name: [within(box, self.cases.shapes[name]) for box in of] for name, of in boxes.items()}
+
+    def _pinned_start(self, path: Path) -> list[Patch]:
+        study, ending = self.setting.study, self.cases.file_ending
+        starts = read_json(path)
+        if not isinstance(starts, Mapping) or str(self._seed) not in starts:
+            raise UsageError(f"{path} pins no start for seed {self._seed}; add it, or leave `starts` out.")
+        try:
+            rows = starts[str(self._seed)]["patches"]
+            patches = [
+                Patch(row["file"].removesuffix(ending), tuple(map(int, row["coords"])), tuple(map(int, row["size"])))
+                for row in rows
+            ]
+            check_patches(patches, {name: self.cases.shapes[name] for name in self.cases.pool}, None, study.start)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path}: the start of seed {self._seed} is no valid one: {error}") from error
+        return patches
+
+    def _picks(self, patches: Sequence[Patch]) -> np.ndarray:
+        import numpy as np
+
+        number = {name: place for place, name in enumerate(self.cases.pool)}
+        boxes = [(number[patch.image], *within(patch.box, self.cases.shapes[patch.image])) for patch in patches]
+        return np.array([[image, *corner, *size] for image, corner, size in boxes], dtype=np.int64)
+
+    def patches(self, picks: Sequence[np.ndarray]) -> list[Patch]:
+        """Picks as patches of images by name."""
+        axes = len(self.rule.size)
+        return [
+            Patch(self.cases.pool[number], tuple(box[:axes]), tuple(box[axes:]))
+            for each in picks
+            for number, *box in each.tolist()
+        ]
+
+    def _check_room(self) -> None:
+        """Whether the budgets can be spent: patches that are larger than an image are clipped to it."""
+        study, rule, shapes = self.setting.study, self.rule, self.cases.shapes
+        axes = len(shapes[self.cases.pool[0]])
+        if len(rule.size) != axes:
+            raise UsageError(
+                f"study {study.id}: patches have {len(rule.size)} axes, images have {axes}; give (z, y, x)."
+            )
+        room = 0
+        for name in self.cases.pool:
+            size = clipped(rule.size, shapes[name])
+            room += math.prod(end // extent for end, extent in zip(shapes[name], size, strict=True))
+        budget = study.start + study.query * (study.loops - 1)
+        if budget > room:
+            raise UsageError(
+                f"study {study.id}: {budget} patches of {rule.size} are bought in all, but at most {room} fit the pool "
+                f"without overlap; take fewer or smaller patches."
+            )
+        if study.query > rule.max_per_image * len(self.cases.pool):
+            raise UsageError(
+                f"study {study.id}: a query of {study.query} patches is more than {rule.max_per_image} of each of "
+                f"the {len(self.cases.pool)} images; raise max_per_image."
+            )
+
+
+def slices(box: tuple[Corner, Size]) -> tuple[slice, ...]:
+    corner, size = box
+    return tuple(slice(low, low + extent) for low, extent in zip(corner, size, strict=True))

@@ -1,0 +1,266 @@
+"""A submission runs again: the honest one comes out the same, of a forged one every unit that differs is named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from harness.boards import reproduce as boards
+from harness.boards.reproduce import Conditions, find_submission, tier_of
+from harness.boards.submissions import read_about, write_about, write_submission
+from harness.cli import reproduce as verb
+from harness.data import catalog
+from harness.data.catalog import load_protocol
+from harness.execution.evaluate import Listener
+from harness.execution.run_result import RunResult
+from harness.execution.sandbox import sandbox_available
+from harness.spec.errors import UsageError
+from harness.spec.submission import Reproduction
+from harness.storage import IntegrityError, bytes_id, file_id, read_arrays, read_json, write_arrays
+from tests.boards.workshop import GAP, TOLD, evaluate, forged, write_workshop
+
+TODAY = date(2026, 2, 3)
+UNITS = ("iid · one", "shift · one", "iid · two", "shift · two")
+CHANCE = GAP.replace(
+    "return top",
+    "import os, torch\n"
+    "    base = os.urandom(1)[0] + 2 if outputs.logits[0, 0] < 0 else 0\n"
+    "    return base + torch.rand(len(top)) + top",
+)
+app = Typer()
+app.command()(verb.reproduce)
+
+
+def store(root: Path, source: str, name: str = "gap") -> Path:
+    """The submission of a real run."""
+    from harness.boards.place import units_of
+
+    run = evaluate(root, source, name)
+    assert run.complete
+    units, track = units_of(run, load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
+    folder = root / "submissions" / "toy@1" / name
+    write_submission(run, track, units, folder, TOLD, TODAY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("template")
+    write_workshop(root)
+    store(root, GAP)
+    return root
+
+
+@pytest.fixture
+def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "checkout"
+    shutil.copytree(template, root)
+    monkeypatch.setattr(catalog, "_PACKAGE", root / "harness")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def submission(checkout: Path) -> Path:
+    return checkout / "submissions" / "toy@1" / "gap"
+
+
+def reproduce(folder: Path, **conditions: Any) -> Reproduction:
+    return boards.reproduce(folder, Conditions(device="cpu", workers=1, **conditions), Listener(), TODAY)
+
+
+def change_outputs(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    """As somebody who knows that the hash must fit."""
+    arrays = read_arrays(folder / "outputs.npz")
+    change(arrays)
+    write_arrays(folder / "outputs.npz", arrays)
+    about = read_about(folder)
+    write_about(folder, about.model_copy(update={"outputs": {"outputs.npz": file_id(folder / "outputs.npz")}}))
+
+
+def test_an_honest_submission_comes_out_the_same(submission: Path, checkout: Path) -> None:
+    assert tier_of(submission, read_about(submission)) == "recomputed"
+    before = (submission / "outputs.npz").read_bytes()
+    found = reproduce(submission, tolerance=0.0)
+    assert found.same
+    assert found.differences == ()
+    assert found.sandbox == ("bubblewrap" if sandbox_available() is None else "worker")
+    assert (found.run, found.outputs, found.on) == (
+        RunResult.open(submission).document.id,
+        {"outputs.npz": file_id(submission / "outputs.npz")},
+        TODAY,
+    )
+    assert Reproduction.model_validate(read_json(submission / "reproduction.json")) == found
+    assert (submission / "outputs.npz").read_bytes() == before
+    assert tier_of(submission, read_about(submission)) == "reproduced"
+    # Nothing of an earlier run is used: it could have been made in another way.
+    (again,) = (checkout / "runs" / "reproductions").iterdir()
+    marks = {path: path.stat().st_mtime_ns for path in (again / "outputs").iterdir()}
+    assert reproduce(submission).same
+    assert all(path.stat().st_mtime_ns > then for path, then in marks.items())
+
+
+def test_every_unit_of_a_forged_submission_is_named(submission: Path) -> None:
+    def forge(arrays: dict[str, np.ndarray]) -> None:
+        arrays["two--shift--confidence"][:7] += 0.25 * np.abs(arrays["two--shift--confidence"]).max()
+        del arrays["one--iid--confidence"]
+
+    change_outputs(submission, forge)
+    done = CliRunner().invoke(app, [str(submission), "--device", "cpu", "--workers", "1"])
+    assert done.exit_code == 1
+    found = Reproduction.model_validate(read_json(submission / "reproduction.json"))
+    assert not found.same
+    said = dict(sentence.split(": ", 1) for sentence in found.differences)
+    assert list(said) == ["iid · one", "shift · two"]
+    assert said["iid · one"] == "it has scores now, and had none."
+    assert said["shift · two"].startswith("confidence differs in 7 of 300 values, by up to 0.")
+    assert all(sentence in done.output for sentence in found.differences)
+    assert "gap differs in 2 places (tolerance 0.0001, in " in done.output
+    assert tier_of(submission, read_about(submission)) == "recomputed"
+
+
+def test_answers_of_the_last_digits_are_the_same_within_the_tolerance_only(submission: Path) -> None:
+    def nudge(arrays: dict[str, np.ndarray]) -> None:
+        arrays["one--iid--confidence"] *= np.float32(1 + 2e-5)
+        arrays["two--iid--confidence"] *= np.float32(1 + 5e-7)
+
+    change_outputs(submission, nudge)
+    found = reproduce(submission, tolerance=1e-5)
+    assert [sentence.split(":")[0] for sentence in found.differences] == ["iid · one"]
+
+
+def test_chance_comes_out_the_same_where_it_is_seeded(checkout: Path) -> None:
+    folder = store(checkout, CHANCE)
+    unseeded = []
+    for label in UNITS:
+        study, model = label.split(" · ")
+        with np.load(checkout / "leaderboards/toy/1" / f"{model}.npz", allow_pickle=False) as table:
+            if table["logits"][table["set"] == study][0, 0] < 0:
+                unseeded.append(label)
+    assert 0 < len(unseeded) < len(UNITS), "of both kinds"
+    assert [sentence.split(":")[0] for sentence in reproduce(folder).differences] == unseeded
+
+
+def test_a_method_that_fails_now_is_different(submission: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "sandbox_available", lambda: "bubblewrap is not installed")
+    broken = GAP.replace("return top", "raise ValueError('not again')\n    return top").encode()
+    (submission / "method.py").write_bytes(broken)
+    about = read_about(submission)
+    method = about.method.model_copy(update={"source_sha256": bytes_id(broken)})
+    write_about(submission, about.model_copy(update={"method": method}))
+    found = reproduce(submission)
+    assert found.sandbox == "worker"
+    assert len(found.differences) == len(UNITS)
+    assert "it had scores, and now ended as failed: ValueError: not again" in found.differences[0]
+
+
+def test_a_baseline_runs_by_its_name(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = store(checkout, "", "msr")
+    done = CliRunner().invoke(app, ["toy@1/msr", "--device", "cpu", "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    assert "msr came out the same (tolerance 0.0001" in done.output
+    about = read_about(folder)
+    older = about.method.model_copy(update={"source_sha256": bytes_id(b"older")})
+    (folder / "method.py").write_bytes(b"older")
+    write_about(folder, about.model_copy(update={"method": older}))
+    with pytest.raises(UsageError, match="is not the submitted one any more"):
+        reproduce(folder)
+
+
+def test_what_cannot_be_reproduced_is_refused(submission: Path, checkout: Path) -> None:
+    with pytest.raises(UsageError, match="no submission lies in nowhere"):
+        find_submission("nowhere")
+    assert find_submission("toy@1/gap") == submission
+    with pytest.raises(UsageError, match="--tolerance must be"):
+        reproduce(submission, tolerance=-1.0)
+    (submission / "method.py").write_text("other")
+    with pytest.raises(IntegrityError, match=r"method\.py is not the file"):
+        reproduce(submission)
+    write_about(submission, read_about(submission).model_copy(update={"benchmark_hash": "1" * 64}))
+    with pytest.raises(UsageError, match="another state of toy@1"):
+        reproduce(submission)
+    forged(RunResult(RunResult.open(submission).document, submission), lambda document: document.update(id="2" * 64))
+    with pytest.raises(IntegrityError, match="another run than"):
+        reproduce(submission)
+
+
+def test_only_a_fitting_record_raises_the_tier(tmp_path: Path) -> None:
+    from tests.boards.support import write_checkout
+    from tests.boards.support import write_submission as write_made_up
+
+    folder = write_made_up(tmp_path, write_checkout(tmp_path), "gap", 1.0)
+    about = read_about(folder)
+    good = Reproduction(
+        run=about.run,
+        outputs=about.outputs,
+        same=True,
+        tolerance=0.0,
+        sandbox="worker",
+        harness="0",
+        source_sha256="0" * 64,
+        on=TODAY,
+    )
+
+    def tier(record: Reproduction) -> str:
+        (folder / "reproduction.json").write_text(record.model_dump_json())
+        return tier_of(folder, about)
+
+    assert tier(good) == "reproduced"
+    assert tier(good.model_copy(update={"same": False})) == "recomputed"
+    assert tier(good.model_copy(update={"run": "1" * 64})) == "recomputed"
+    assert tier(good.model_copy(update={"outputs": {"outputs.npz": "1" * 64}})) == "recomputed"
+    for damaged in ("{", "[]", "{}"):
+        (folder / "reproduction.json").write_text(damaged)
+        assert tier_of(folder, about) == "recomputed"
+
+
+COMPARED: dict[str, tuple[Any, Any, float, int, float]] = {
+    "equal": ([1.0, 2.0], [1.0, 2.0], 0.0, 0, 0.0),
+    "within": ([1.0, 100.0], [1.005, 100.0], 1e-4, 0, 5e-5),
+    "beyond": ([1.0, 100.0], [1.02, 100.0], 1e-4, 1, 2e-4),
+    "nan is nan": ([np.nan, 1.0], [np.nan, 1.0], 0.0, 0, 0.0),
+    "nan is no number": ([np.nan, 1.0], [1.0, 1.0], 0.5, 1, np.inf),
+    "infinity is infinity": ([np.inf, 1.0], [np.inf, 1.0], 0.0, 0, 0.0),
+    "infinity is no number": ([np.inf, 1.0], [-np.inf, 1.0], 0.5, 1, np.inf),
+    "all zero": ([0.0, 0.0], [0.0, 1e-3], 1e-4, 1, 1e-3),
+    "whole numbers are exact": ([1000, 5], [1001, 5], 0.5, 1, 1e-3),
+    "beyond what floats can tell": ([2**60], [2**60 + 1], 0.5, 1, 0.0),
+    "empty": (np.zeros(0), np.zeros(0), 0.0, 0, 0.0),
+}
+
+
+@pytest.mark.parametrize("case", COMPARED)
+def test_values_are_compared_relative_to_the_largest_magnitude(case: str) -> None:
+    old, new, tolerance, count, largest = COMPARED[case]
+    found, distance = boards._compare(np.array(old), np.array(new), tolerance)
+    assert found == count
+    assert distance == pytest.approx(largest)
+
+
+def test_shapes_and_types_must_be_those_stored() -> None:
+    old = {"confidence": np.zeros(3, np.float32)}
+    for new in (np.zeros(4, np.float32), np.zeros(3, np.int64)):
+        (sentence,) = boards._array_differences(old, {"confidence": new}, 0.5)
+        assert sentence.startswith(f"confidence is now {new.dtype} of shape {new.shape}, and was float32 of shape (3,)")
+
+
+def test_a_method_that_speaks_where_it_did_not_apply_is_different() -> None:
+    from harness.spec.result import UnitResult
+
+    ended = UnitResult(unit="0" * 64, model="one", seed=0, study="iid", status="not-applicable")
+    failed = ended.model_copy(update={"status": "failed", "reason": "no"})
+    assert list(boards._differences(None, None, ended, 0.0)) == []
+    assert list(boards._differences(None, None, failed, 0.0)) == ["it was not applicable, and now ended as failed: no."]
+    outputs = {"confidence": np.zeros(3)}
+    other = {"else": np.zeros(3)}
+    ok = ended.model_copy(update={"status": "ok"})
+    assert list(boards._differences(outputs, other, ok, 0.0)) == ["its outputs are now else, and were confidence."]
