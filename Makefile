@@ -45,10 +45,11 @@ models: .venv/.dev  ## train the embedded networks anew (for maintainers; they a
 board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build confidence-mnist@1
 	$(BIN)/harness board build attribution-mnist@1
+	$(BIN)/harness board build query-mnist@1
+	$(BIN)/harness board build query-mni152@1
+	$(BIN)/harness board build query-realistic-al@1
 
-query: .venv/.core  ## add nnU-Net without torchvision
-	$(PIP) --no-deps -r requirements/query-alone.txt
-	$(PIP) -r requirements/query-needs.txt
+query: .venv/.query  ## add nnU-Net (without torchvision) and the template of its embedded benchmark
 
 clean:  ## remove the environment and everything computed in this folder
 	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -64,7 +65,13 @@ clean:  ## remove the environment and everything computed in this folder
 	$(PIP) --editable .
 	@touch $@
 
-.venv/.dev: .venv/.core
+.venv/.query: .venv/.core requirements/query-alone.txt requirements/query-needs.txt
+	@echo "==> installing nnU-Net"
+	$(PIP) --no-deps -r requirements/query-alone.txt
+	$(PIP) -r requirements/query-needs.txt
+	@touch $@
+
+.venv/.dev: .venv/.core .venv/.query
 	@echo "==> installing the tools for tests"
 	$(PIP) --editable '.[dev]'
 	@touch $@

@@ -1,0 +1,95 @@
+"""The boards of query-mnist 1, query-mni152 1 and query-realistic-al 1 can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.boards.build import build_board, read_board, read_standings
+from harness.boards.render import board_csv, board_markdown
+from harness.data.catalog import Protocol, find_protocol
+from harness.methods.discovery import baseline_names, find_method
+from harness.spec.board import Board
+from harness.spec.query import QueryBenchmark
+from harness.tracks.query.contest import CURVES
+from harness.tracks.query.sources import Setting
+
+WITH_ROWS = ("query-mnist@1", "query-mni152@1")
+WANTED = {
+    "query-mnist@1": {"random-sampling", "predictive-entropy", "bald", "power-bald", "core-set", "badge"},
+    "query-mni152@1": {
+        "random-sampling",
+        "foreground-random-33",
+        "foreground-random-66",
+        "predictive-entropy",
+        "bald",
+        "power-bald",
+        "clasp-pe",
+    },
+}
+
+
+@pytest.fixture(params=WITH_ROWS)
+def protocol(request: pytest.FixtureRequest) -> Protocol:
+    return find_protocol(request.param)
+
+
+@pytest.fixture
+def board(protocol: Protocol) -> Board:
+    return read_board(protocol)
+
+
+@pytest.mark.parametrize("name", [*WITH_ROWS, "query-realistic-al@1"])
+def test_the_committed_board_is_the_one_its_submissions_give(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    protocol = find_protocol(name)
+    built, folder = build_board(protocol), protocol.path.parent
+    assert built == read_board(protocol)
+    assert board_csv(built) == (folder / "board.csv").read_text()
+    assert board_markdown(built, protocol.benchmark) == (folder / "board.md").read_text()
+    assert not built.unranked
+
+
+def test_the_reference_strategies_are_there_with_the_source_that_is_here(protocol: Protocol, board: Board) -> None:
+    names = {row.method for row in board.rows}
+    assert WANTED[protocol.benchmark.name] <= names <= set(baseline_names("query"))
+    for entry in read_standings(protocol).entries:
+        assert entry.method.source_sha256 == find_method(entry.method.name).spec.source_sha256
+
+
+def test_strategies_that_read_labels_take_no_rank(board: Board) -> None:
+    oracles = {name for name in baseline_names("query") if find_method(name).spec.oracle}
+    assert oracles == {"foreground-random-33", "foreground-random-66"}
+    for row in board.rows:
+        ranked = any(cell.rank is not None for cell in row.cells.values())
+        assert ranked == (row.method not in oracles), row.method
+
+
+def test_every_strategy_began_alike_and_more_labels_helped(protocol: Protocol) -> None:
+    """Curves of one study and seed agree in their first loop; on average over strategies they rise from there."""
+    benchmark = protocol.of(QueryBenchmark)
+    curves: dict[str, list[list[float]]] = {study.id: [] for study in benchmark.studies}
+    for entry in read_standings(protocol).entries:
+        for study in benchmark.studies:
+            curves[study.id].append(entry.arrays[CURVES + study.id].tolist())
+    for study in benchmark.studies:
+        starts = {tuple(seed[0] for seed in method) for method in curves[study.id]}
+        assert len(starts) == 1
+        first = sum(starts.pop()) / len(benchmark.seeds)
+        last = [seed[-1] for method in curves[study.id] for seed in method]
+        assert sum(last) / len(last) > first + 0.02
+
+
+def test_pinned_starts_are_valid_and_show_every_class(protocol: Protocol) -> None:
+    benchmark = protocol.of(QueryBenchmark)
+    for study in benchmark.studies:
+        for seed in benchmark.seeds:
+            ledger = Setting(protocol, study).ledger(seed)
+            start = ledger.start()
+            assert len(start) == study.start
+            ledger.check(start, [start[:0]], study.start)
+            effort = ledger.effort([start])
+            assert (effort["patches" if study.patches else "labels"] > 0).all()
