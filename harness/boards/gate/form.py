@@ -32,7 +32,7 @@ _TEXTS = (ABOUT, METHOD, README, REPRODUCTION)
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
 _SUBMISSIONS = "submissions"
 _PROTECTED = ("submissions", "leaderboards", "datasets")
-_BUILT = re.compile(r"leaderboards/[^/]+/[^/]+/(board\.[a-z]+|CHANGES\.md)")
+_BUILT = re.compile(r"leaderboards/[^/]+/[^/]+/(board\.[a-z]+|curves\.svg|CHANGES\.md)")
 _VERBS = {"A": "adds", "D": "removes"}
 
 
