@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SETTINGS := pyproject.toml requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types tests format bench models board query clean
+.PHONY: help demo test test-all lint types tests format bench bench-board models board query clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ format: .venv/.dev  ## put the code into shape
 
 bench: .venv/.dev  ## measure the attribution metrics against Quantus (some minutes; close everything else)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/performance/attribution_speed.py
+
+bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to build
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/board_speed.py
 
 models: .venv/.dev  ## train the embedded networks anew (for maintainers; they are committed)
 	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist

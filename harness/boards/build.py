@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Protocol as Interface
 from typing import runtime_checkable
 
 from pydantic import ValidationError
 
-from harness.boards.entries import contest_of, submission_entry
-from harness.boards.published import read_published
-from harness.boards.render import board_csv, board_markdown
-from harness.boards.submissions import read_submissions
-from harness.data.catalog import Protocol
+from harness.boards.diff import append_changes
+from harness.boards.entries import Progress, Scored, contest_of, score_submissions
+from harness.boards.published import FILE, read_published
+from harness.boards.render import board_csv, board_json, board_markdown
+from harness.boards.reproduce import tier_of
+from harness.boards.submissions import StoredSubmission, read_submissions, submissions_folder
+from harness.data.catalog import Protocol, benchmark_files, load_protocol
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
 from harness.spec.errors import UsageError
-from harness.storage import IntegrityError, read_json, write_json, write_text
-from harness.tracks.base import Entry
+from harness.storage import IntegrityError, content_id, read_json, write_text
+from harness.tracks.base import Contest, Entry
 
 SIGNIFICANT_DIGITS = 6
+JSON = "board.json"
 
-Progress = Callable[[int, int], None]
+
+def _unseen(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A complete submission and what it is worth."""
+
+    submission: StoredSubmission
+    scored: Scored
 
 
 @dataclass(frozen=True)
 class Standings:
     """All complete methods, and why the others are not ranked."""
 
-    entries: tuple[Entry, ...]
+    complete: tuple[Standing, ...]
     unranked: tuple[Unranked, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(each.scored.entry for each in self.complete)
 
 
 @runtime_checkable
@@ -42,13 +60,13 @@ class Appended(Interface):
         ...
 
 
-def build_board(protocol: Protocol, progress: Progress = lambda done, total: None) -> Board:
-    """Score and rank all submissions to a benchmark."""
-    standings = read_standings(protocol, progress)
+def build_board(protocol: Protocol, progress: Progress = _unseen, workers: int | None = None) -> Board:
+    """Score and rank all submissions to a benchmark; `workers` processes score those that are not in the cache."""
+    standings = read_standings(protocol, progress, workers)
     contest = contest_of(protocol)
     heading = contest.heading
     cells = contest.cells(standings.entries)
-    rows = [_row(entry, cells, heading.scale) for entry in standings.entries]
+    rows = [_row(each, cells, heading.scale) for each in standings.complete]
     rows.sort(key=lambda row: _order(row, contest.columns))
     tables = contest.appendix(standings.entries) if isinstance(contest, Appended) else ()
     return Board(
@@ -69,45 +87,122 @@ def build_board(protocol: Protocol, progress: Progress = lambda done, total: Non
 
 
 def write_board(board: Board, protocol: Protocol) -> tuple[str, ...]:
-    """Write `board.json`, `.csv` and `.md` beside the benchmark's file. Returns their paths."""
+    """Write `board.json`, `.csv` and `.md` beside the benchmark's file. Returns their paths.
+
+    What changed since the board that lies there goes into `CHANGES.md` first: if this is cut off, it is not lost, and
+    the next build does not say it twice.
+    """
     folder = protocol.path.parent
-    write_json(folder / "board.json", board.canonical())
-    write_text(folder / "board.csv", board_csv(board))
-    write_text(folder / "board.md", board_markdown(board, protocol.benchmark))
-    return tuple(str(folder / f"board.{ending}") for ending in ("json", "csv", "md"))
+    append_changes(folder, _written(protocol), board)
+    files = board_files(board, protocol)
+    for name, text in files.items():
+        write_text(folder / name, text)
+    return tuple(str(folder / name) for name in files)
 
 
-def read_standings(protocol: Protocol, progress: Progress = lambda done, total: None) -> Standings:
+def board_files(board: Board, protocol: Protocol) -> dict[str, str]:
+    """What a board is written as: file name -> text."""
+    return {
+        JSON: board_json(board),
+        "board.csv": board_csv(board),
+        "board.md": board_markdown(board, protocol.benchmark),
+    }
+
+
+def board_drift(board: Board, protocol: Protocol) -> str | None:
+    """Where the files beside a benchmark first differ from the board as built, in one sentence; None if nowhere."""
+    for name, text in board_files(board, protocol).items():
+        path = protocol.path.parent / name
+        if not path.is_file():
+            return f"{path} is missing; run: harness board build {protocol.benchmark.name}"
+        lines = zip_longest(path.read_bytes().decode(errors="replace").split("\n"), text.split("\n"))
+        for number, (committed, built) in enumerate(lines, start=1):
+            if committed != built:
+                return f"{path}, line {number}: there is {_quoted(committed)}, but the build gives {_quoted(built)}"
+    return None
+
+
+def boards_to_keep() -> tuple[Protocol, ...]:
+    """Bundled benchmarks that have a board, or something that belongs on one: a submission or published numbers."""
+    return tuple(
+        load_protocol(path)
+        for name, path in benchmark_files().items()
+        if any((path.parent / file).is_file() for file in (JSON, FILE)) or any(submissions_folder(name).glob("*/"))
+    )
+
+
+def read_standings(protocol: Protocol, progress: Progress = _unseen, workers: int | None = None) -> Standings:
     """Score every submission that this benchmark can rank, telling `progress` how many are done of how many."""
     readable, unreadable = read_submissions(protocol.benchmark.name)
     unranked = [Unranked(method=name, reason=reason) for name, reason in unreadable.items()]
-    entries = []
-    for done, submission in enumerate(readable):
-        progress(done, len(readable))
-        name = submission.about.name
-        if submission.about.benchmark_hash != protocol.hash:
-            unranked.append(Unranked(method=name, reason="made for another state of the benchmark (its hash differs)"))
-            continue
-        try:
-            found = submission_entry(protocol, submission)
-        except (IntegrityError, UsageError) as error:
-            unranked.append(Unranked(method=name, reason=str(error)))
-            continue
-        if found.complete:
-            entries.append(found)
+    current = [each for each in readable if each.about.benchmark_hash == protocol.hash]
+    unranked += [
+        Unranked(method=each.about.name, reason="made for another state of the benchmark (its hash differs)")
+        for each in readable
+        if each.about.benchmark_hash != protocol.hash
+    ]
+    complete = []
+    contest = contest_of(protocol)
+    for submission, found in zip(current, score_submissions(protocol, current, progress, workers), strict=True):
+        if isinstance(found, str):
+            unranked.append(Unranked(method=submission.about.name, reason=found))
+        elif found.entry.complete:
+            complete.append(Standing(submission, found))
         else:
-            unranked.append(Unranked(method=name, reason=f"{found.scored} of {found.planned} units are there"))
-    return Standings(tuple(entries), tuple(sorted(unranked, key=lambda each: each.method)))
+            unranked.append(_incomplete(contest, found.entry))
+    return Standings(tuple(complete), tuple(sorted(unranked, key=lambda each: each.method)))
 
 
-def _row(entry: Entry, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
-    own = {column: table[entry.method.name] for column, table in cells.items() if entry.method.name in table}
+def read_board(protocol: Protocol) -> Board:
+    """The board as last built. Raises UsageError if there is none, IntegrityError if it is damaged."""
+    path = protocol.path.parent / JSON
+    if not path.is_file():
+        raise UsageError(
+            f"{protocol.benchmark.name} has no board yet; run: harness board build {protocol.benchmark.name}"
+        )
+    try:
+        return Board.model_validate(read_json(path))
+    except ValidationError as error:
+        raise IntegrityError(f"{path} is not a board: {error.errors()[0]['msg']}; build it again.") from error
+
+
+def _written(protocol: Protocol) -> Board | None:
+    """The board as it lies there; a damaged one tells nothing of what was before."""
+    try:
+        return read_board(protocol)
+    except (UsageError, IntegrityError):
+        return None
+
+
+def _incomplete(contest: Contest, entry: Entry) -> Unranked:
+    """What an incomplete method has: those columns for which all of its units are there, beside nobody."""
+    units = f"{entry.scored}/{entry.planned}"
+    reason = f"{entry.scored} of {entry.planned} units are there"
+    cells: dict[str, Cell] = {}
+    if any(column in entry.arrays for column in contest.columns):
+        alone = replace(entry, method=entry.method.model_copy(update={"reference": True}))
+        found = {column: cells.get(entry.method.name) for column, cells in contest.cells([alone]).items()}
+        cells = {column: _scaled(cell, contest.heading.scale) for column, cell in found.items() if cell is not None}
+    return Unranked(method=entry.method.name, reason=reason, units=units, cells=cells)
+
+
+def _row(standing: Standing, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
+    about, entry = standing.submission.about, standing.scored.entry
+    own = {column: table[about.name] for column, table in cells.items() if about.name in table}
+    tier = tier_of(standing.submission.folder, about)
     return Row(
-        method=entry.method.name,
-        version=entry.method.version,
-        reference=entry.method.reference,
+        method=about.name,
+        version=about.method.version,
+        reference=about.method.reference,
+        oracle=about.method.oracle,
         units=f"{entry.scored}/{entry.planned}",
         exempt=entry.exempt,
+        tier=tier,
+        as_reported=() if tier == "reproduced" else standing.scored.as_reported,
+        cost=about.cost,
+        submitted=about.submitted,
+        folder=f"submissions/{about.benchmark}/{about.name}",
+        state=content_id([about.method.version, about.run, about.outputs]),
         cells={column: _scaled(cell, scale) for column, cell in own.items()},
     )
 
@@ -146,14 +241,7 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
-def read_board(protocol: Protocol) -> Board:
-    """The board as last built. Raises UsageError if there is none, IntegrityError if it is damaged."""
-    path = protocol.path.parent / "board.json"
-    if not path.is_file():
-        raise UsageError(
-            f"{protocol.benchmark.name} has no board yet; run: harness board build {protocol.benchmark.name}"
-        )
-    try:
-        return Board.model_validate(read_json(path))
-    except ValidationError as error:
-        raise IntegrityError(f"{path} is not a board: {error.errors()[0]['msg']}; build it again.") from error
+def _quoted(line: str | None, most: int = 120) -> str:
+    if line is None:
+        return "no such line"
+    return repr(line if len(line) <= most else line[:most] + "…")

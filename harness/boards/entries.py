@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.boards.submissions import StoredSubmission
+from harness.boards.submissions import OUTPUTS, StoredSubmission
 from harness.data.catalog import Protocol, cache_folder
 from harness.execution.environment import harness_source_hash
-from harness.execution.plan import PlanRequest, plan_units
+from harness.execution.plan import PlanRequest, open_track, plan_units
+from harness.execution.runner import SEALED
+from harness.spec.errors import UsageError
 from harness.spec.run import Unit
-from harness.storage import IntegrityError, content_id, read_arrays, write_arrays
+from harness.storage import IntegrityError, content_id, file_id, read_arrays, write_arrays
 from harness.tracks.base import Contest, Entry, Outputs, Track
 from harness.tracks.registry import KINDS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Progress = Callable[[int, int], None]
+
+_WORTH_A_POOL = 6  # submissions: below, processes take longer to start than to work
+_COUNTS, _REPORTED, _NAMES, _VALUES = "counts", "as_reported", "names.", "values."
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A submission as contests see it, and which of its metrics only another run of the method can check."""
+
+    entry: Entry
+    as_reported: tuple[str, ...] = ()
 
 
 def contest_of(protocol: Protocol) -> Contest:
@@ -23,20 +46,32 @@ def contest_of(protocol: Protocol) -> Contest:
 
 def submission_entry(protocol: Protocol, submission: StoredSubmission) -> Entry:
     """A stored submission. Raises IntegrityError or UsageError for one that cannot be scored."""
-    method = submission.about.method
-    track = KINDS[protocol.benchmark.task].track(protocol, method, "cpu")
-    units = plan_units(protocol, track, method, PlanRequest(Path()))
-    key = content_id([protocol.hash, submission.about.canonical(), harness_source_hash()])
-    path = cache_folder() / "entries" / f"{key}.npz"
-    answered = submission.answers(units)
-    exempt = len(contest_of(protocol).exempt(submission.not_applicable(units)))
-    with contextlib.suppress(IntegrityError):
-        if path.is_file():
-            return Entry(method, read_arrays(path), len(answered), len(units) - exempt, exempt)
-    entry = method_entry(protocol, track, answered, len(units) - exempt, exempt)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_arrays(path, entry.arrays, compressed=False)
-    return entry
+    return (_cached(protocol, submission) or _scored(protocol, submission)).entry
+
+
+def score_submissions(
+    protocol: Protocol, submissions: Sequence[StoredSubmission], progress: Progress, workers: int | None = None
+) -> list[Scored | str]:
+    """Each submission scored, or the reason why it cannot be; in the order given.
+
+    Those that are not in the cache are scored by `workers` processes, by default one per core; each submission is
+    scored alone, so that their number changes no result.
+    """
+    found: list[Scored | str | None] = [_cached(protocol, each) for each in submissions]
+    missing = [place for place, each in enumerate(found) if each is None]
+    workers = min(workers or os.cpu_count() or 1, len(missing))
+    progress(len(found) - len(missing), len(found))
+    if workers < 2 or len(missing) < _WORTH_A_POOL:
+        for done, place in enumerate(missing, start=1):
+            found[place] = _scored_or_reason(protocol, submissions[place])
+            progress(len(found) - len(missing) + done, len(found))
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+            places = {pool.submit(_scored_or_reason, protocol, submissions[place]): place for place in missing}
+            for done, future in enumerate(as_completed(places), start=1):
+                found[places[future]] = future.result()
+                progress(len(found) - len(missing) + done, len(found))
+    return [each for each in found if each is not None]
 
 
 def method_entry(
@@ -44,3 +79,83 @@ def method_entry(
 ) -> Entry:
     """A method from what its submission carries, or would carry; counts of units as in `Entry`."""
     return Entry(track.method, contest_of(protocol).entry(track, answered), len(answered), planned, exempt)
+
+
+def _one_thread() -> None:
+    """Processes share the cores already; numeric libraries read this when they are loaded."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _scored_or_reason(protocol: Protocol, submission: StoredSubmission) -> Scored | str:
+    try:
+        return _scored(protocol, submission)
+    except (IntegrityError, UsageError) as error:
+        return str(error)
+
+
+def _scored(protocol: Protocol, submission: StoredSubmission) -> Scored:
+    method = submission.about.method
+    track = open_track(protocol, method, "cpu")
+    units = plan_units(protocol, track, method, PlanRequest(Path()))
+    answered = submission.answers(units)
+    exempt = len(contest_of(protocol).exempt(submission.not_applicable(units)))
+    entry = method_entry(protocol, track, answered, len(units) - exempt, exempt)
+    scored = Scored(replace(entry, arrays=dict(sorted(entry.arrays.items()))), _as_reported(track, answered))
+    path = _cache_path(protocol, submission)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_arrays(path, _packed(scored), compressed=False)
+    return scored
+
+
+def _as_reported(track: Track, answered: Mapping[Unit, Outputs]) -> tuple[str, ...]:
+    """What the answers cannot prove."""
+    return tuple(sorted({name for unit, outputs in answered.items() for name in track.as_reported(unit, outputs)}))
+
+
+def _cached(protocol: Protocol, submission: StoredSubmission) -> Scored | None:
+    path = _cache_path(protocol, submission)
+    if path.is_file():
+        with contextlib.suppress(IntegrityError, OSError, KeyError):
+            return _unpacked(submission, read_arrays(path))
+    return None
+
+
+def _cache_path(protocol: Protocol, submission: StoredSubmission) -> Path:
+    """Named after all that the entry follows from: the protocol, the submission's files and the harness's code."""
+    files = {name: _file_id(submission.folder / name) for name in (OUTPUTS, SEALED)}
+    key = content_id([protocol.hash, submission.about.canonical(), files, harness_source_hash()])
+    return cache_folder() / "entries" / f"{key}.npz"
+
+
+def _file_id(path: Path) -> str | None:
+    return file_id(path) if path.is_file() else None
+
+
+def _packed(scored: Scored) -> dict[str, np.ndarray]:
+    """Arrays of one type and shape as one: a board reads some thousand of them."""
+    import numpy as np
+
+    entry = scored.entry
+    alike: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for name, array in entry.arrays.items():
+        alike.setdefault((array.dtype.str, array.shape), []).append(name)
+    packed = {
+        _COUNTS: np.array([entry.scored, entry.planned, entry.exempt]),
+        _REPORTED: np.array(scored.as_reported, dtype=np.str_),
+    }
+    for number, names in enumerate(alike.values()):
+        packed[f"{_NAMES}{number}"] = np.array(names)
+        packed[f"{_VALUES}{number}"] = np.stack([entry.arrays[name] for name in names])
+    return packed
+
+
+def _unpacked(submission: StoredSubmission, packed: Mapping[str, np.ndarray]) -> Scored:
+    arrays = {
+        str(name): values
+        for key, names in packed.items()
+        if key.startswith(_NAMES)
+        for name, values in zip(names, packed[_VALUES + key.removeprefix(_NAMES)], strict=True)
+    }
+    scored, planned, exempt = (int(count) for count in packed[_COUNTS])
+    entry = Entry(submission.about.method, dict(sorted(arrays.items())), scored, planned, exempt)
+    return Scored(entry, tuple(str(name) for name in packed[_REPORTED]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.boards.build import Progress, read_standings
-from harness.boards.entries import contest_of, method_entry
+from harness.boards.build import read_standings
+from harness.boards.entries import Progress, contest_of, method_entry
 from harness.data.catalog import Protocol, benchmark_files, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult

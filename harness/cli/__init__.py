@@ -28,7 +28,21 @@ def main() -> None:
 def _app() -> None:
     import typer
 
-    from harness.cli import board, check, doctor, evaluate, listing, plan, replay, reproduce, show, submit, validate
+    from harness.cli import (
+        board,
+        check,
+        cite,
+        compare,
+        doctor,
+        evaluate,
+        listing,
+        plan,
+        replay,
+        reproduce,
+        show,
+        submit,
+        validate,
+    )
 
     app = typer.Typer(
         name="harness",
@@ -48,6 +62,8 @@ def _app() -> None:
     app.command("submit")(submit.submit)
     app.command("validate")(validate.validate)
     app.command("reproduce")(reproduce.reproduce)
+    app.command("compare")(compare.compare)
+    app.command("cite")(cite.cite)
     app.command("list")(listing.listing)
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")

@@ -3,37 +3,130 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from harness.cli import options
 
+if TYPE_CHECKING:
+    from harness.data.catalog import Protocol
+    from harness.spec.board import Board
+
 app = typer.Typer(
-    help="Build and show leaderboards.\n\nExample: harness board show confidence-mnist@1", no_args_is_help=True
+    help="Build, check, compare and export leaderboards.\n\nExample: harness board show confidence-mnist@1",
+    no_args_is_help=True,
 )
 
 Name = Annotated[str, typer.Argument(help="id@version")]
+NameOrNone = Annotated[Optional[str], typer.Argument(help="id@version")]  # noqa: UP045
+All = Annotated[
+    bool, typer.Option("--all", help="every bundled benchmark that has a board, or something to put on one")
+]
+CURVES = "curves.svg"
 
 
 @app.command()
-def build(benchmark: Name) -> None:
-    """Score and rank all submissions; write board.json, board.csv and board.md beside the benchmark.
+def build(benchmark: NameOrNone = None, all: All = False, workers: options.Workers = None) -> None:
+    """Score and rank all submissions; write board.json, .csv and .md, and what changed into CHANGES.md.
+
+    Boards of query benchmarks get the picture curves.svg as well.
 
     Example: harness board build confidence-mnist@1
     """
-    from harness.boards.build import build_board, write_board
-    from harness.cli.progress import listening
+    from harness.boards.build import write_board
     from harness.cli.render import print_board
+
+    for protocol in _chosen(benchmark, all):
+        board = _built(protocol, workers)
+        paths = [*write_board(board, protocol), *_write_curves(protocol)]
+        if not all:
+            print_board(board, protocol.benchmark)
+        for path in paths:
+            typer.echo(path)
+
+
+@app.command()
+def check(benchmark: NameOrNone = None, all: All = False, workers: options.Workers = None) -> None:
+    """Refuse boards that are not what their submissions give, and released benchmarks that were edited.
+
+    Exit code 1 with a sentence for each; 0 if all is as it should be.
+
+    Example: harness board check --all
+    """
+    from harness.boards.build import board_drift
+    from harness.boards.frozen import frozen_problems
+
+    protocols = _chosen(benchmark, all)
+    problems = list(frozen_problems(None if all else protocols[0].benchmark.name))
+    for protocol in protocols:
+        drift = board_drift(_built(protocol, workers), protocol)
+        problems += [drift] if drift else []
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{len(protocols)} board{'s' * (len(protocols) != 1)} as built, released versions unchanged.")
+
+
+@app.command()
+def diff(revision: Annotated[str, typer.Argument(help="commit, branch or tag")], benchmark: NameOrNone = None) -> None:
+    """Say who moved, came and went on the boards since a revision, and why.
+
+    Example: harness board diff origin/main
+    """
+    from harness.boards.build import boards_to_keep, read_board
+    from harness.boards.diff import board_at, changes_section
     from harness.data.catalog import find_protocol
 
+    protocols = [find_protocol(benchmark)] if benchmark else boards_to_keep()
+    for protocol in protocols:
+        old = board_at(revision, protocol)
+        lines = changes_section(old, read_board(protocol)).splitlines()[1:]
+        typer.echo(f"{protocol.benchmark.name}: {'no row changed.' if not lines else ''}".rstrip())
+        for line in lines:
+            typer.echo(f"  {line}")
+
+
+@app.command()
+def lock(benchmark: Name) -> None:
+    """Freeze a released version: its file may never change again. For maintainers of a benchmark.
+
+    Example: harness board lock confidence-mnist@1
+    """
+    from harness.boards.frozen import lock_path, lock_version
+
+    added = lock_version(benchmark)
+    typer.echo(f"{benchmark} is locked {'now' if added else 'already'} ({lock_path()}).")
+
+
+@app.command()
+def export(
+    benchmark: Name,
+    format: Annotated[str, typer.Option(help="json, csv, markdown, latex, parquet or bibtex")] = "csv",
+    out: Annotated[Optional[Path], typer.Option(help="file to write; default: print it")] = None,  # noqa: UP045
+) -> None:
+    """Give the board as it was last built to a paper or another program.
+
+    Example: harness board export confidence-mnist@1 --format latex --out table.tex
+    """
+    from harness.boards.build import read_board
+    from harness.boards.exports import export_board
+    from harness.data.catalog import find_protocol
+    from harness.spec.errors import UsageError
+    from harness.storage import write_bytes
+
     protocol = find_protocol(benchmark)
-    with listening("scoring the board") as listener:
-        board = build_board(protocol, listener.scoring_board)
-    paths = write_board(board, protocol)
-    print_board(board, protocol.benchmark)
-    for path in paths:
-        typer.echo(path)
+    data = export_board(read_board(protocol), protocol, format)
+    if out is not None:
+        if not out.parent.is_dir():
+            raise UsageError(f"the folder {out.parent} does not exist; make it, or name another file.")
+        write_bytes(out, data)
+        typer.echo(str(out))
+    elif format == "parquet":
+        raise UsageError("parquet is not text; add --out FILE.")
+    else:
+        typer.echo(data.decode(), nl=False)
 
 
 @app.command()
@@ -43,13 +136,14 @@ def show(benchmark: Name, json: options.AsJson = False) -> None:
     Example: harness board show confidence-mnist@1
     """
     from harness.boards.build import read_board
+    from harness.boards.render import board_json
     from harness.cli.render import print_board
     from harness.data.catalog import find_protocol
 
     protocol = find_protocol(benchmark)
     board = read_board(protocol)
     if json:
-        typer.echo(board.model_dump_json(indent=2))
+        typer.echo(board_json(board), nl=False)
     else:
         print_board(board, protocol.benchmark)
 
@@ -71,3 +165,37 @@ def baselines(
     with listening("running baselines") as listener:
         for name, where in submit_baselines(find_protocol(benchmark), out, listener, names or None):
             typer.echo(f"{name}: {where}")
+
+
+def _chosen(benchmark: str | None, every: bool) -> list[Protocol]:
+    from harness.boards.build import boards_to_keep
+    from harness.data.catalog import find_protocol
+    from harness.spec.errors import UsageError
+
+    if (benchmark is None) != every:
+        raise UsageError("name one benchmark (id@version), or give --all.")
+    return list(boards_to_keep()) if benchmark is None else [find_protocol(benchmark)]
+
+
+def _built(protocol: Protocol, workers: int | None) -> Board:
+    from harness.boards.build import build_board
+    from harness.cli.progress import listening
+
+    with listening(f"scoring {protocol.benchmark.name}") as listener:
+        return build_board(protocol, listener.scoring_board, workers)
+
+
+def _write_curves(protocol: Protocol) -> list[str]:
+    """The picture of a query board; none while nobody has curves."""
+    if protocol.benchmark.task != "query":
+        return []
+    from harness.boards.build import read_standings
+    from harness.reports.budget_curves import curves_svg
+    from harness.storage import write_text
+
+    svg = curves_svg(read_standings(protocol).entries, [study.id for study in protocol.benchmark.studies])
+    path = protocol.path.parent / CURVES
+    if not svg:
+        return []
+    write_text(path, svg)
+    return [str(path)]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from harness.boards.render import group_letter, rank_text, scaled_title, spread_text
+from harness.boards.render import group_letter, published_methods, published_text, rank_text, scaled_title, spread_text
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board, Cell
@@ -22,6 +25,9 @@ from harness.tracks.registry import KINDS
 if TYPE_CHECKING:
     from harness.boards.place import Place
     from harness.spec.benchmark import Benchmark
+
+_TEXT_WIDTH = 100
+_GAP, _FRAME = 2, 2  # columns that a table adds behind each of its own, and around them
 
 
 def print_result(
@@ -80,33 +86,84 @@ def print_units(result: RunResult) -> None:
 
 
 def print_board(board: Board, benchmark: Benchmark) -> None:
-    """A board as a table."""
-    arrow = "↓" if board.lower_is_better else "↑"
-    title = f"{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}"
-    table = Table(
-        title=title,
-        caption="behind each score: rank and group; in brackets the 95 % interval of the rank",
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("rank", justify="right")
-    table.add_column("method", no_wrap=True)
-    for column in board.columns:
-        table.add_column(column, justify="right")
-    for row in sorted(board.rows, key=lambda row: row.reference):
-        cells = [_board_cell(row.cells.get(column), _short_rank) for column in board.columns[:-1]]
-        last = row.cells.get(board.columns[-1])
-        rank = "" if last is None or last.rank is None else str(last.rank)
-        cells.append(_board_cell(last, rank_text))
-        table.add_row(rank, row.method, *cells, style="italic" if row.reference else "")
+    """A board as tables of at most 100 columns: the ranking, the tables behind it, published rows, who is not ranked."""
     console = Console(highlight=False)
-    console.print(table)
+    wide = console.width
+    arrow = "↓" if board.lower_is_better else "↑"
+    console.print(f"\n{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", style="bold", markup=False)
+    rows = sorted(board.rows, key=lambda row: row.reference)
+    names = [row.method + (" †" if row.as_reported else "") for row in rows]
+    columns: dict[str, list[str]] = {}
+    for column in board.columns:
+        text = rank_text if column == board.columns[-1] else _short_rank
+        columns[column] = [_board_cell(row.cells.get(column), text) for row in rows]
+    facts = {"units": [row.units for row in rows], "tier": [str(row.tier) for row in rows]}
+    shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
+    columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
+    styles = ["italic" if row.reference else "" for row in rows]
+    _print_columns(console, wide, ("method", names), columns, styles)
+    console.print("behind each score: rank and group; in brackets the 95 % interval of the rank", style="dim")
+    if shared:
+        console.print(f"all rows: {', '.join(shared)}", style="dim")
+    if any(row.as_reported for row in rows):
+        console.print("† holds numbers as reported until the row is reproduced (see board.md)", style="dim")
+    for table in board.tables:
+        console.print(f"\n{table.title}", style="bold", markup=False)
+        console.print(table.text, style="dim", markup=False, width=min(wide, _TEXT_WIDTH))
+        numbered = table.columns[0] == "1"
+        label = [f"{place} {row.method}" if numbered else row.method for place, row in enumerate(table.rows, start=1)]
+        found = {
+            column: ["–" if row.values[at] is None else f"{row.values[at]:.{table.digits}f}" for row in table.rows]
+            for at, column in enumerate(table.columns)
+        }
+        _print_columns(console, wide, ("method", label), found)
+    if board.published:
+        _print_published(console, wide, board)
     for each in board.unranked:
-        console.print(f"not ranked: {each.method}: {each.reason}", markup=False)
+        console.print(f"not ranked: {each.method}: {each.reason}", markup=False, soft_wrap=True)
+
+
+def _print_published(console: Console, wide: int, board: Board) -> None:
+    console.print("\nAs published, not ranked together", style="bold")
+    cells = {(each.column, each.method): published_text(each) for each in board.published}
+    studies = list(dict.fromkeys(each.column for each in board.published))
+    found = {name: [cells.get((study, name), "–") for study in studies] for name in published_methods(board)}
+    _print_columns(console, wide, ("study", studies), found)
+    for source in dict.fromkeys(each.source for each in board.published):
+        console.print(f"source: {source}", style="dim", markup=False, soft_wrap=True)
+
+
+def _print_columns(
+    console: Console,
+    wide: int,
+    label: tuple[str, list[str]],
+    columns: Mapping[str, list[str]],
+    styles: list[str] | None = None,
+) -> None:
+    """Columns of text beside one of labels; as many tables below each other as the width asks for."""
+    width = {name: max(map(cell_len, [name, *map(_plain, texts)])) + _GAP for name, texts in columns.items()}
+    first = max(map(cell_len, [label[0], *label[1]])) + _GAP
+    waiting = list(columns)
+    while waiting:
+        taken = [waiting.pop(0)]
+        while waiting and first + sum(width[name] for name in [*taken, waiting[0]]) <= wide - _FRAME:
+            taken.append(waiting.pop(0))
+        table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+        table.add_column(label[0], no_wrap=True)
+        for name in taken:
+            table.add_column(name, justify="right", no_wrap=True)
+        for at, text in enumerate(label[1]):
+            style = styles[at] if styles else ""
+            table.add_row(escape(text), *(columns[name][at] for name in taken), style=style)
+        console.print(table)
+
+
+def _plain(text: str) -> str:
+    return Text.from_markup(text).plain
 
 
 def _board_cell(cell: Cell | None, text: Callable[[Cell], str]) -> str:
-    return "–" if cell is None else f"{cell.value:.1f}{spread_text(cell)} [dim]{text(cell)}[/]"
+    return "–" if cell is None else f"{cell.value:.1f}{spread_text(cell)} [dim]{escape(text(cell))}[/]"
 
 
 def _short_rank(cell: Cell) -> str:

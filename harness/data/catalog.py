@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from harness.data import template
 from harness.data.embedded import package_folders
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import Benchmark
@@ -81,7 +82,8 @@ def cache_folder() -> Path:
 def private_folders() -> tuple[str, ...]:
     """Where labels, masks, predictions and outputs of the bundled benchmarks lie: closed to methods."""
     bundled = (bundled_folder(name) for name in ("datasets", "leaderboards", "submissions"))
-    return (*(str(folder) for folder in (*bundled, cache_folder())), *package_folders())
+    packages = (*package_folders(), template.package_folder())
+    return (*(str(folder) for folder in (*bundled, cache_folder())), *filter(None, packages))
 
 
 def benchmark_files() -> dict[str, Path]:
@@ -120,7 +122,8 @@ def load_protocol(path: Path) -> Protocol:
         field = ".".join(str(part) for part in problem["loc"] if part != fields.get("task")) or "file"
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UsageError(f"{path}: {field}: {problem['msg']}{more}.") from error
-    return Protocol(benchmark, content_id(benchmark.canonical()), path)
+    released = benchmark.model_copy(update={"status": "open", "successor": None})  # its end changes no result of it
+    return Protocol(benchmark, content_id(released.canonical()), path)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from pydantic import Field
 
 from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.submission import Cost, Tier
 
 
 class Cell(Spec):
@@ -28,16 +30,27 @@ class Row(Spec):
     method: Slug
     version: str
     reference: bool = Field(description="a bound or sanity row: shown, never ranked")
+    oracle: bool = Field(default=False, description="it reads what it is to tell: a bound")
     units: str = Field(description="scored / planned, e.g. 27/27")
     exempt: int = Field(default=0, description="units that do not apply to the method")
+    tier: Tier = "recomputed"
+    as_reported: tuple[str, ...] = Field(
+        default=(), description="metrics that only another run of the method can check"
+    )
+    cost: Cost | None = None
+    submitted: date | None = None
+    folder: str = Field(default="", description="where the submission lies in the checkout")
+    state: str = Field(default="", description="hash of what its numbers follow from: version, run and outputs")
     cells: dict[str, Cell]
 
 
 class Unranked(Spec):
-    """A submission that is listed without a rank, and why."""
+    """A submission that is listed without a rank, why, and what it has."""
 
     method: str
     reason: str
+    units: str = Field(default="", description="scored / planned, where that can be told")
+    cells: dict[str, Cell] = Field(default_factory=dict, description="columns that are complete, without ranks")
 
 
 class Published(Spec):

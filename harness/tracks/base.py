@@ -80,6 +80,10 @@ class Track(Protocol):
         """The part of a unit's outputs that a submission carries and boards are computed from."""
         ...
 
+    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+        """Metrics of the unit that rest on numbers which only another run of the method can check. Reads no data."""
+        ...
+
     def audit(self, unit: Unit, submitted: Outputs) -> Audit:
         """Recompute what can be recomputed from the part of a unit's outputs that a submission carries.
 

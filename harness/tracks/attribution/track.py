@@ -112,6 +112,15 @@ class AttributionTrack:
         """The scores of single samples. The maps themselves are too many bytes; `run.json` has their hash."""
         return {name: array for name, array in outputs.items() if name.startswith(SCORES)}
 
+    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+        """Without the maps all metrics; with them those that ask the method for further maps."""
+        from harness.tracks.attribution.scoring import UNIFORM
+
+        metrics = self.metrics(self.study(unit.study))
+        if MAPS not in submitted:
+            return (UNIFORM, *(metric.id for metric in metrics))
+        return tuple(metric.id for metric in metrics if "explain" in metric.needs)
+
     def audit(self, unit: Unit, submitted: Outputs) -> Audit:
         """Records are the medians of the stored scores of single samples.
 
@@ -119,7 +128,7 @@ class AttributionTrack:
         agree to 1e-4 of the largest (other processors sum in another order); the others are as reported. Without the
         maps, all are.
         """
-        from harness.tracks.attribution.scoring import UNIFORM, record, uniform_share
+        from harness.tracks.attribution.scoring import record, uniform_share
 
         metrics = self.metrics(self.study(unit.study))
         values = self.values(unit, submitted)
@@ -131,15 +140,15 @@ class AttributionTrack:
             if not _within(values[metric.id], metric.range)
         ]
         if MAPS not in submitted:
-            return Audit(records, (UNIFORM, *values), tuple(problems))
+            return Audit(records, self.as_reported(unit, submitted), tuple(problems))
         again = self.values(unit, self.rescored(unit, submitted))
         problems += [
             f"{name} of {unit.label} is not what its maps give"
             for name in values
             if not _agree(values[name], again[name])
         ]
-        asked = tuple(metric.id for metric in metrics if "explain" in metric.needs)
-        return Audit((uniform_share(submitted[MAPS]), *records), asked, tuple(problems))
+        records = (uniform_share(submitted[MAPS]), *records)
+        return Audit(records, self.as_reported(unit, submitted), tuple(problems))
 
     def absent(self) -> tuple[str, ...]:
         named = [

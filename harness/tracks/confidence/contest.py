@@ -76,19 +76,18 @@ class ConfidenceContest:
         import pandas as pd
 
         competitors = {each.method.name: each.arrays[column] for each in _competitors(entries, column)}
-        ranks: dict[str, dict[str, int]] = {}
+        cells: dict[str, Cell] = {}
         if competitors:
             values = pd.Series({name: float(array[0]) for name, array in competitors.items()}, dtype=float)
             replicates = pd.DataFrame({name: array[1:] for name, array in competitors.items()})
             table = rank_with_uncertainty(values, replicates, lower_is_better=self._lower_is_better)
-            whole = table[["rank", "rank_low", "rank_high", "group"]].astype(int)
-            ranks = {str(name): {str(k): int(v) for k, v in row.items()} for name, row in whole.iterrows()}
-        cells = {}
+            whole = dict.fromkeys(("rank", "rank_low", "rank_high", "group"), int)
+            ranked = table[["value", "low", "high", *whole]].astype(whole).to_dict(orient="index")
+            cells = {str(name): Cell(**{str(key): each for key, each in row.items()}) for name, row in ranked.items()}
         for each in entries:
-            if column in each.arrays:
+            if column in each.arrays and each.method.name not in cells:
                 low, high = interval(each.arrays[column][1:])
-                value = float(each.arrays[column][0])
-                cells[each.method.name] = Cell(value=value, low=low, high=high, **ranks.get(each.method.name, {}))
+                cells[each.method.name] = Cell(value=float(each.arrays[column][0]), low=low, high=high)
         return cells
 
 

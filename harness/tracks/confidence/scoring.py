@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.metrics.bootstrap import bootstrap_weights, replicate_table
+from harness.metrics.quick_augrc import augrc_of_counts, quick
 from harness.metrics.registry import METRICS, MetricInfo
 from harness.spec.result import Record, Summary
 from harness.storage import content_id
@@ -176,7 +177,11 @@ def _replicates(
 
     settings = benchmark.bootstrap
     seed = int(content_id([settings.seed, study])[:8], 16)
-    weights = _weights(settings.replicates, seed, tuple(np.bincount(judged.stratum).tolist()))[:, judged.keep]
+    drawn = (settings.replicates, seed, tuple(np.bincount(judged.stratum).tolist()))
+    if [metric.id for metric in metrics] == ["augrc"] and quick(judged.residual):
+        rows = np.flatnonzero(judged.keep)
+        return {"augrc": augrc_of_counts(judged.confidence, judged.residual, _counts(*drawn), rows)}
+    weights = _weights(*drawn)[:, judged.keep]
     functions = {metric.id: metric.function for metric in metrics}
     return replicate_table(judged.confidence, judged.residual, weights, functions, labels=judged.labels)
 
@@ -187,6 +192,15 @@ def _weights(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray:
 
     strata = np.repeat(np.arange(len(sizes)), sizes)
     return bootstrap_weights(int(sum(sizes)), replicates, seed, strata=strata)
+
+
+@lru_cache(maxsize=24)
+def _counts(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray:
+    """The same draws, one row per sample, (n, replicates): boards meet all studies once per submission."""
+    import numpy as np
+
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    return np.ascontiguousarray(bootstrap_weights(int(sum(sizes)), replicates, seed, strata=strata).T.astype(np.int16))
 
 
 def _seed_draws(benchmark: ConfidenceBenchmark, seeds: int) -> np.ndarray:

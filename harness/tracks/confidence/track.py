@@ -132,6 +132,10 @@ class ConfidenceTrack:
     def submitted(self, outputs: Outputs) -> Outputs:
         return outputs
 
+    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+        """None: see `audit`."""
+        return ()
+
     def audit(self, unit: Unit, submitted: Outputs) -> Audit:
         """Everything is recomputed: a submission carries every confidence, and every score follows from them."""
         records = self.score(unit, submitted)

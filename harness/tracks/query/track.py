@@ -89,14 +89,21 @@ class QueryTrack:
         """All of it: queries, and what the networks made of the held-out data."""
         return outputs
 
-    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
-        """Queries and effort are checked against the data; what the networks predicted only another run can check."""
+    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+        """All that follows from what trained networks predicted."""
         from harness.tracks.query.scoring import FROM_QUERIES
 
+        return tuple(name for name in self.metric_versions() if name not in FROM_QUERIES)
+
+    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
+        """Queries and effort are checked against the data; what the networks predicted only another run can check."""
         setting = self.settings[unit.study]
         records = self.score(unit, submitted)
-        reported = tuple(record.metric for record in records if record.metric not in FROM_QUERIES)
-        return Audit(records, reported, tuple(_problems(setting, setting.ledger(unit.model_seed), submitted)))
+        return Audit(
+            records,
+            self.as_reported(unit, submitted),
+            tuple(_problems(setting, setting.ledger(unit.model_seed), submitted)),
+        )
 
     def absent(self) -> tuple[str, ...]:
         """Pinned files, and the folder of a data set, that are not on this machine."""

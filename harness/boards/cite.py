@@ -1,0 +1,125 @@
+"""What must be cited for a run, a submission or a benchmark, as BibTeX with keys that stay the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+from harness.boards.reproduce import find_submission
+from harness.boards.submissions import ABOUT, read_submission, submissions_folder
+from harness.data.catalog import Protocol, benchmark_files, find_protocol
+from harness.execution.run_result import RunResult
+from harness.execution.runner import SEALED
+from harness.metrics.facts import metric_facts
+from harness.spec.board import Board
+from harness.spec.errors import UsageError
+from harness.storage import bytes_id
+
+SOFTWARE = "The reliabench developers, reliabench: evaluating confidence scores, query strategies and XAI methods"
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+_NAME = re.compile(r"[^\W\d_]+")
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_SPECIAL |= {each: f"\\{each}" for each in "&%$#_{}"}
+_SPECIAL |= {"±": r"$\pm$", "×": r"$\times$"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One work, in the words of who names it, and what of ours rests on it."""
+
+    text: str
+    role: str
+
+
+def cite(target: str) -> str:
+    """BibTeX for the folder of a run or submission, `benchmark@version/method`, or a benchmark.
+
+    Raises UsageError for what is none of these, IntegrityError for damaged files.
+    """
+    folder = Path(target)
+    if (folder / ABOUT).is_file() or (submissions_folder(target) / ABOUT).is_file():
+        about = read_submission(find_submission(target)).about
+        method = Reference(about.citation or about.method.citation, f"method {about.name}")
+        return bibtex([*references(find_protocol(about.benchmark)), method])
+    if (folder / SEALED).is_file() or folder.name == SEALED:
+        spec = RunResult.open(folder).document.spec
+        known = spec.benchmark in benchmark_files()
+        method = Reference(spec.method.citation, f"method {spec.method.name}")
+        return bibtex([*(references(find_protocol(spec.benchmark)) if known else [_software()]), method])
+    if folder.is_dir():
+        raise UsageError(f"{target} holds neither a sealed run nor a submission; name one of these, or a benchmark.")
+    return bibtex(references(find_protocol(target)))
+
+
+def board_references(board: Board, protocol: Protocol) -> list[Reference]:
+    """What rests behind a board: its benchmark, and all methods that stand on it."""
+    found = references(protocol)
+    for row in board.rows:
+        folder = submissions_folder(board.benchmark) / row.method
+        about = read_submission(folder).about
+        found.append(Reference(about.citation or about.method.citation, f"method {row.method}"))
+    return [*found, *(Reference(each.source, "published numbers") for each in board.published)]
+
+
+def references(protocol: Protocol) -> list[Reference]:
+    """The harness, a benchmark, the works and data sets that it names, and its metrics."""
+    benchmark = protocol.benchmark
+    title = f"The reliabench developers, {benchmark.title}, benchmark {benchmark.name} (sha256 {protocol.hash[:12]})"
+    named = [Reference(text, f"benchmark {benchmark.name}") for text in benchmark.citation]
+    facts = metric_facts()
+    metrics = [name for name in _metrics(protocol) if name in facts]
+    # A metric of the harness's own says what it is in place of a source.
+    sources = [Reference(facts[m].citation, f"metric {m}") for m in metrics if _YEAR.search(facts[m].citation)]
+    return [_software(), Reference(title, f"benchmark {benchmark.name}"), *named, *sources]
+
+
+def bibtex(found: Iterable[Reference]) -> str:
+    """One `@misc` entry per work, by key; a work that is named twice stands there once, with all that rests on it."""
+    roles: dict[str, list[str]] = {}
+    for reference in found:
+        text = " ".join(reference.text.split())
+        if text and not text.lower().startswith("none"):
+            roles.setdefault(text, [])
+            if reference.role not in roles[text]:
+                roles[text].append(reference.role)
+    entries = {bibtex_key(text): _entry(text, names) for text, names in roles.items()}
+    return "\n".join(entries[key] for key in sorted(entries))
+
+
+def bibtex_key(text: str) -> str:
+    """First name, year and four digits of a hash of the text: the same whatever else is cited, `ribeiro2016-1f0e`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    words = [word for word in _NAME.findall(plain) if word != "the"]
+    return f"{words[0] if words else 'work'}{_year(text)}-{bytes_id(text.encode())[:4]}"
+
+
+def latex(text: str) -> str:
+    """Text with everything escaped that LaTeX would take for a command."""
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def _entry(text: str, roles: list[str]) -> str:
+    fields = {"title": f"{{{latex(text)}}}", "year": _year(text), "note": latex(f"for {', '.join(roles)}")}
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{{bibtex_key(text)},", *lines, "}", ""])
+
+
+def _software() -> Reference:
+    return Reference(f"{SOFTWARE}, version {harness.__version__}", "the harness")
+
+
+def _year(text: str) -> str:
+    years = _YEAR.findall(text)
+    return years[0] if years else ""
+
+
+def _metrics(protocol: Protocol) -> Iterator[str]:
+    """Ids of a benchmark's metrics; each track writes them down in its own way."""
+    for metric in getattr(protocol.benchmark, "metrics", ()):
+        yield metric if isinstance(metric, str) else metric.id
+    if protocol.benchmark.task == "query":
+        yield from (each.id for each in metric_facts().values() if each.criterion in ("performance", "effort"))

@@ -1,0 +1,126 @@
+"""Released versions of benchmarks are never edited: `leaderboards/versions.lock` says what they were released as.
+
+A version may end. Then its file gains `status = "deprecated"` and `successor = "id@version"`, two lines before the
+first table, and nothing else; neither is part of the benchmark's hash, so that its board still builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.data.catalog import Protocol, benchmark_files, bundled_folder, load_protocol
+from harness.spec.base import Sha256, Spec
+from harness.spec.errors import UsageError, unknown
+from harness.storage import IntegrityError, bytes_id, file_id, read_json, write_json
+
+LOCK = "versions.lock"
+_ENDED = (b"status", b"successor")
+
+
+class Locked(Spec):
+    """What a version was released as: sha256 of the bytes of its `benchmark.toml`, and the benchmark's hash."""
+
+    file: Sha256
+    hash: Sha256
+
+
+def lock_path() -> Path:
+    return bundled_folder("leaderboards") / LOCK
+
+
+def read_lock() -> dict[str, Locked]:
+    """`id@version` -> what it was released as; empty without a file. Raises IntegrityError for a damaged one."""
+    path = lock_path()
+    if not path.is_file():
+        return {}
+    try:
+        found: Mapping[str, Any] = read_json(path)
+        return {str(name): Locked.model_validate(fields) for name, fields in found.items()}
+    except (ValidationError, AttributeError) as error:
+        raise IntegrityError(f"{path} is damaged; restore it from the repository.") from error
+
+
+def lock_version(name: str) -> bool:
+    """Freeze a benchmark `id@version`: add it to the lock, False if it stands there already.
+
+    Raises UsageError for an unknown one, and for one that was changed since: an entry is never changed.
+    """
+    files = benchmark_files()
+    if name not in files:
+        raise unknown("benchmark", name, files)
+    locked = read_lock()
+    if name in locked:
+        problem = _changed(load_protocol(files[name]), locked[name])
+        if problem:
+            raise UsageError(problem)
+        return False
+    protocol = load_protocol(files[name])
+    every = {**locked, name: Locked(file=file_id(protocol.path), hash=protocol.hash)}
+    write_json(lock_path(), {each: entry.canonical() for each, entry in every.items()})
+    return True
+
+
+def frozen_problems(name: str | None = None) -> tuple[str, ...]:
+    """A sentence for each version, or for one, that was released and is not as it was, or is released and not locked.
+
+    Released is what has a board or submissions. Raises IntegrityError for a damaged lock.
+    """
+    locked, files = read_lock(), benchmark_files()
+    names = sorted({*files, *locked}) if name is None else [name]
+    return tuple(sentence for each in names for sentence in _problems(each, files.get(each), locked.get(each)))
+
+
+def _problems(name: str, path: Path | None, locked: Locked | None) -> Iterator[str]:
+    if path is None:
+        yield f"{name} is released and its benchmark.toml is gone; restore it, old boards must stay buildable."
+        return
+    try:
+        protocol = load_protocol(path)
+    except UsageError as error:
+        yield str(error)
+        return
+    problem = _changed(protocol, locked) if locked else _unlocked(protocol)
+    if problem:
+        yield problem
+    yield from _ending(protocol)
+
+
+def _changed(protocol: Protocol, locked: Locked) -> str | None:
+    same = locked.file in (file_id(protocol.path), _id_before_its_end(protocol)) and locked.hash == protocol.hash
+    if same:
+        return None
+    return (
+        f"{protocol.path} differs from what was released as {protocol.benchmark.name}; restore it, and make the change "
+        f"a new version, {protocol.benchmark.id}/{protocol.benchmark.version + 1}/benchmark.toml."
+    )
+
+
+def _unlocked(protocol: Protocol) -> str | None:
+    name = protocol.benchmark.name
+    board = protocol.path.parent / "board.json"
+    if not board.is_file() and not any((bundled_folder("submissions") / name).glob("*/")):
+        return None
+    return f"{name} is released (it has a board or submissions) and not locked; run: harness board lock {name}"
+
+
+def _ending(protocol: Protocol) -> Iterator[str]:
+    benchmark = protocol.benchmark
+    if benchmark.status == "open" and benchmark.successor is not None:
+        yield f'{protocol.path} names a successor but is open; set status = "deprecated" or take the successor out.'
+    if benchmark.status == "deprecated" and benchmark.successor not in {*benchmark_files()} - {benchmark.name}:
+        named = f"names {benchmark.successor!r}, which is none" if benchmark.successor else "names none"
+        yield f"{protocol.path} is deprecated and must name a bundled benchmark as its successor; it {named}."
+
+
+def _id_before_its_end(protocol: Protocol) -> str | None:
+    """sha256 of a deprecated file without the two lines that say so; None for an open one."""
+    if protocol.benchmark.status == "open":
+        return None
+    lines = protocol.path.read_bytes().splitlines(keepends=True)
+    first = next((number for number, line in enumerate(lines) if line.startswith(b"[")), len(lines))
+    head = [line for line in lines[:first] if line.partition(b"=")[0].strip() not in _ENDED]
+    return bytes_id(b"".join(head + lines[first:]))

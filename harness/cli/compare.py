@@ -1,0 +1,73 @@
+"""`harness compare`: two methods or two boards side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.boards.compare import BoardComparison, Comparison, Difference
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="folder of a run or submission, benchmark@version/method, or a board")],
+    b: Annotated[str, typer.Argument(help="the same; beside a board, also a git revision")],
+    json: options.AsJson = False,
+) -> None:
+    """Show how far two methods differ in every column, or who moved between two boards.
+
+    Differences are paired: both methods meet the same resamples of samples and seeds.
+
+    Example: harness compare runs/<run> confidence-mnist@1/msr
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from harness.boards.compare import BoardComparison
+    from harness.boards.compare import compare as compared
+
+    found = compared(a, b)
+    if json:
+        typer.echo(dumps(asdict(found), indent=2))
+    elif isinstance(found, BoardComparison):
+        _print_boards(found)
+    else:
+        _print_methods(found)
+
+
+def _print_boards(found: BoardComparison) -> None:
+    typer.echo(f"from {found.a} to {found.b}: {'no row changed.' if not found.changes else ''}".rstrip())
+    for change in found.changes:
+        typer.echo(f"  {change.method} {change.text}")
+
+
+def _print_methods(found: Comparison) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    heading = found.heading
+    scale = "" if heading.scale == 1.0 else f" × {heading.scale:g}"
+    title = f"A: {found.a}, B: {found.b} ({found.benchmark}): {heading.title}{scale} {'↓' if heading.lower_is_better else '↑'}"
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("", "A", "B", "A - B", "95 % interval", "better"):
+        table.add_column(name, justify="left" if name in ("", "better") else "right")
+    for each in found.differences:
+        numbers = [f"{number:.2f}" for number in (each.a, each.b, each.difference)]
+        table.add_row(each.column, *numbers, _interval(each), each.better or "not told apart")
+    console = Console(highlight=False)
+    console.print(table)
+    if any(each.low is None for each in found.differences):
+        console.print(
+            "This kind of benchmark ranks methods within a pool, so it has no paired replicates of single scores: there is "
+            "no interval, and the verdict is the board's."
+        )
+    if not found.differences:
+        console.print("They have no column in common.")
+
+
+def _interval(each: Difference) -> str:
+    return "–" if each.low is None or each.high is None else f"{each.low:.2f} to {each.high:.2f}"

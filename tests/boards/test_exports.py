@@ -1,0 +1,158 @@
+"""A board for papers and programs, and what must be cited with it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.boards.build import build_board
+from harness.boards.cite import Reference, bibtex, bibtex_key, cite, latex
+from harness.boards.exports import FORMATS, board_latex, export_board
+from harness.data.catalog import Protocol
+from harness.spec.board import Board
+from harness.spec.errors import UsageError
+from tests.boards.support import write_submission
+from tests.boards.test_rows import told
+
+
+@pytest.fixture
+def board(protocol: Protocol, tmp_path: Path) -> Board:
+    for name, quality in {"poor": 0.3, "good_one": 2.0}.items():
+        told(write_submission(tmp_path, protocol, name, quality), citation=f"{name} et al. 2020, 50 % & more")
+    write_submission(tmp_path, protocol, "bound", 9.0, reference=True)
+    return build_board(protocol)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_has_the_same_bytes_twice(board: Board, protocol: Protocol, name: str) -> None:
+    data = export_board(board, protocol, name)
+    assert data
+    assert export_board(board, protocol, name) == data
+
+
+def test_json_and_csv_are_the_board(board: Board, protocol: Protocol) -> None:
+    assert Board.model_validate(json.loads(export_board(board, protocol, "json"))) == board
+    rows = list(csv.DictReader(io.StringIO(export_board(board, protocol, "csv").decode())))
+    assert len(rows) == 9, "three methods in three columns"
+    first = board.rows[0].cells["iid"]
+    found = next(row for row in rows if (row["method"], row["column"]) == (board.rows[0].method, "iid"))
+    assert (float(found["value"]), found["units"], found["tier"]) == (first.value, "4/4", "recomputed")
+    assert {row["rank"] for row in rows if row["reference"] == "True"} == {""}
+
+
+def test_parquet_is_the_long_table_with_types(board: Board, protocol: Protocol) -> None:
+    from pyarrow import BufferReader, parquet
+
+    table = parquet.read_table(BufferReader(export_board(board, protocol, "parquet")))
+    assert table.num_rows == 9
+    assert {name: str(table.schema.field(name).type) for name in ("rank", "value", "reference", "seconds")} == {
+        "rank": "int64",
+        "value": "double",
+        "reference": "bool",
+        "seconds": "double",
+    }
+    values = {(row["method"], row["column"]): row["value"] for row in table.to_pylist()}
+    assert values == {(row.method, column): cell.value for row in board.rows for column, cell in row.cells.items()}
+    assert table.column("submitted").null_count == 9, "missing is null, not text"
+
+
+def test_latex_is_a_whole_table(board: Board, protocol: Protocol) -> None:
+    text = board_latex(board, protocol)
+    for command in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}", r"\caption{Toy (toy@1, sha256 "):
+        assert command in text
+    assert protocol.hash[:12] in text
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 4
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {4}, "rank, method, three columns"
+    assert text.count("{") == text.count("}")
+    best = board.rows[0].cells["mean"]
+    assert rf"\textbf{{{best.value:.1f}}} {{\scriptsize [{best.low:.1f}, {best.high:.1f}]}}" in text
+    assert r"good\_one" in text
+    assert r"\textit{bound}" in text
+    assert r"AUGRC $\times$ 1000, lower is better" in text
+
+
+def test_latex_bold_is_the_best_group_and_missing_is_a_dash(board: Board, protocol: Protocol) -> None:
+    second = board.rows[1]
+    cells = {"mean": second.cells["mean"].model_copy(update={"spread": 1.25, "group": 1})}
+    text = board_latex(board.model_copy(update={"rows": (second.model_copy(update={"cells": cells}),)}), protocol)
+    assert rf" & -- & -- & \textbf{{{second.cells['mean'].value:.1f} $\pm$ 1.2}} " in text
+    assert r"after $\pm$ how far the metrics behind a mean rank disagree" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("50 % & more_$x#", r"50 \% \& more\_\$x\#"),
+        ("{a}\\b~c^d", r"\{a\}\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
+    ],
+)
+def test_nothing_is_a_command(text: str, escaped: str) -> None:
+    assert latex(text) == escaped
+
+
+def test_an_unknown_format(board: Board, protocol: Protocol) -> None:
+    with pytest.raises(UsageError, match="no format is called 'latx'; did you mean latex"):
+        export_board(board, protocol, "latx")
+
+
+def test_bibtex_of_the_board_has_every_method_once(board: Board, protocol: Protocol) -> None:
+    text = export_board(board, protocol, "bibtex").decode()
+    keys = re.findall(r"^@misc\{([^,]+),$", text, flags=re.MULTILINE)
+    assert keys == sorted(set(keys))
+    assert r"title = {{good\_one et al. 2020, 50 \% \& more}}," in text
+    assert "year = {2020}," in text
+    assert "note = {for method poor}," in text
+    assert "note = {for metric augrc}," in text
+    assert "benchmark toy@1" in text
+
+
+def test_one_work_for_two_purposes_is_one_entry_and_nothing_to_cite_is_none() -> None:
+    work = "Klein et al. 2024,  Navigating the Maze"
+    text = bibtex(
+        [Reference(work, "metric a"), Reference(" ".join(work.split()), "method b"), Reference(work, "metric a")]
+    )
+    assert text.count("@misc") == 1
+    assert "note = {for metric a, method b}," in text
+    assert bibtex([Reference("", "method c"), Reference("none: part of the harness", "method d")]) == ""
+
+
+def test_keys_say_name_and_year_and_stay() -> None:
+    key = bibtex_key("Corbière et al., NeurIPS 2019")
+    assert re.fullmatch(r"corbiere2019-[0-9a-f]{4}", key)
+    assert bibtex_key("Corbière et al., NeurIPS 2019") == key
+    assert bibtex_key("Corbière et al., Another, NeurIPS 2019") != key
+    assert bibtex_key("§ 5").startswith("work-")
+
+
+@pytest.mark.usefixtures("board")
+def test_cite_takes_a_benchmark_and_a_submission(tmp_path: Path) -> None:
+    whole = cite("toy@1")
+    assert "Toy, benchmark toy@1" in whole
+    assert "method" not in whole.replace("XAI methods", "")
+    by_name, by_path = cite("toy@1/poor"), cite(str(tmp_path / "submissions" / "toy@1" / "poor"))
+    assert by_name == by_path
+    assert "for method poor" in by_name
+    assert set(re.findall(r"@misc\{[^,]+", whole)) < set(re.findall(r"@misc\{[^,]+", by_name))
+
+
+@pytest.mark.usefixtures("board")
+def test_cite_names_what_it_cannot_find(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no benchmark is called 'toys@1'; did you mean toy@1"):
+        cite("toys@1")
+    with pytest.raises(UsageError, match="holds neither a sealed run nor a submission"):
+        cite(str(tmp_path))
+    (tmp_path / "submissions" / "toy@1" / "poor" / "submission.toml").write_text("x = [")
+    with pytest.raises(UsageError, match="is not valid TOML"):
+        cite("toy@1/poor")
+
+
+def test_metrics_of_the_harness_itself_are_no_sources() -> None:
+    text = cite("query-realistic-al@1")
+    assert "performance after the last loop" not in text
+    assert "Zhan et al. 2021" in text

@@ -1,0 +1,138 @@
+"""Released benchmarks are never edited, and a deprecated one still builds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.boards.build import build_board, write_board
+from harness.boards.frozen import frozen_problems, lock_path, lock_version
+from harness.boards.render import board_markdown
+from harness.data.catalog import Protocol, benchmark_files, load_protocol
+from harness.spec.errors import UsageError
+from harness.storage import IntegrityError, file_id
+from tests.boards.support import write_submission
+
+ENDED = 'status = "deprecated"\nsuccessor = "toy@2"\n'
+
+
+def deprecate(protocol: Protocol, lines: str = ENDED) -> None:
+    text = protocol.path.read_text()
+    protocol.path.write_text(text.replace('title = "Toy"\n', f'title = "Toy"\n{lines}'))
+
+
+def write_successor(protocol: Protocol) -> None:
+    folder = protocol.path.parent.parent / "2"
+    folder.mkdir()
+    (folder / "benchmark.toml").write_text(protocol.path.read_text().replace("version = 1\nt", "version = 2\nt"))
+
+
+def test_locking_writes_both_hashes_once(protocol: Protocol) -> None:
+    assert lock_version("toy@1")
+    written = lock_path().read_bytes()
+    assert json.loads(written) == {"toy@1": {"file": file_id(protocol.path), "hash": protocol.hash}}
+    assert not lock_version("toy@1")
+    assert lock_path().read_bytes() == written
+    assert frozen_problems() == ()
+
+
+def test_an_unreleased_version_needs_no_lock_and_a_released_one_does(protocol: Protocol, tmp_path: Path) -> None:
+    assert frozen_problems() == ()
+    write_submission(tmp_path, protocol, "good", 2.0)
+    sentence = "toy@1 is released (it has a board or submissions) and not locked; run: harness board lock toy@1"
+    assert frozen_problems() == (sentence,)
+    assert frozen_problems("toy@1") == (sentence,)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace("replicates = 200", "replicates = 201"),
+        lambda text: text + "# a comment\n",
+        lambda text: text.replace('title = "Toy"', 'title = "Toys"'),
+    ],
+)
+def test_an_edit_of_a_locked_file_is_refused(protocol: Protocol, edit) -> None:  # type: ignore[no-untyped-def]
+    lock_version("toy@1")
+    protocol.path.write_text(edit(protocol.path.read_text()))
+    (sentence,) = frozen_problems()
+    assert sentence == (
+        f"{protocol.path} differs from what was released as toy@1; restore it, and make the change a new version, "
+        "toy/2/benchmark.toml."
+    )
+    with pytest.raises(UsageError, match="differs from what was released"):
+        lock_version("toy@1")
+
+
+def test_a_locked_version_may_not_go_or_break(protocol: Protocol) -> None:
+    lock_version("toy@1")
+    protocol.path.write_text("id = [")
+    assert "is not valid TOML" in frozen_problems()[0]
+    protocol.path.unlink()
+    assert frozen_problems() == (
+        "toy@1 is released and its benchmark.toml is gone; restore it, old boards must stay buildable.",
+    )
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"toy@1": {"file": "0"}}', '{"toy@1": 3}'])
+def test_a_damaged_lock_is_said(protocol: Protocol, damage: str) -> None:
+    lock_path().write_text(damage)
+    with pytest.raises(IntegrityError, match=r"versions\.lock"):
+        frozen_problems()
+    with pytest.raises(IntegrityError, match=r"versions\.lock"):
+        lock_version("toy@1")
+    assert lock_path().read_text() == damage
+
+
+@pytest.mark.usefixtures("protocol")
+def test_an_unknown_version_is_not_locked() -> None:
+    with pytest.raises(UsageError, match="no benchmark is called 'toy@3'; did you mean toy@1"):
+        lock_version("toy@3")
+
+
+def test_a_deprecated_version_keeps_its_lock_its_board_and_names_its_successor(
+    protocol: Protocol, tmp_path: Path
+) -> None:
+    write_submission(tmp_path, protocol, "good", 2.0)
+    lock_version("toy@1")
+    before = build_board(protocol)
+    write_successor(protocol)
+    deprecate(protocol)
+    ended = load_protocol(protocol.path)
+    assert ended.hash == protocol.hash
+    assert frozen_problems("toy@1") == ()
+    assert build_board(ended) == before
+    assert write_board(before, ended)
+    page = board_markdown(before, ended.benchmark)
+    assert "**This version is deprecated; its successor is toy@2.** It takes no new submissions." in page
+
+
+def test_deprecation_hides_no_other_edit(protocol: Protocol) -> None:
+    lock_version("toy@1")
+    write_successor(protocol)
+    deprecate(protocol)
+    protocol.path.write_text(protocol.path.read_text() + "# more\n")
+    assert "differs from what was released" in frozen_problems("toy@1")[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('status = "deprecated"\n', "it names none."),
+        ('status = "deprecated"\nsuccessor = "toy@7"\n', "it names 'toy@7', which is none."),
+        ('status = "deprecated"\nsuccessor = "toy@1"\n', "it names 'toy@1', which is none."),
+        ('successor = "toy@2"\n', 'set status = "deprecated" or take the successor out.'),
+    ],
+)
+def test_an_end_without_a_successor_is_refused(protocol: Protocol, lines: str, sentence: str) -> None:
+    deprecate(protocol, lines)
+    assert frozen_problems("toy@1")[0].endswith(sentence)
+
+
+def test_released_versions_of_this_checkout_are_as_they_were() -> None:
+    released = {"confidence-mnist@1", "attribution-mnist@1", "attribution-latec@1", "attribution-latec@2"}
+    assert released <= set(json.loads(lock_path().read_text()))
+    problems = [sentence for name in benchmark_files() if name in released for sentence in frozen_problems(name)]
+    assert problems == []
