@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _GREY, _LIGHT = "#777777", "#cccccc"
 _DASHES = ("-", "--", ":", "-.")
+_LEGEND_LINE = 0.2  # inches
 _IMAGES, _PATCHES, _SHARE = "annotated images", "annotated patches", "annotated share of the foreground"
 
 
@@ -136,9 +137,11 @@ def _board_drawing(curves: Mapping[str, Mapping[str, Curves]], studies: Sequence
 
     every = {study: own for of in curves.values() for study, own in of.items()}
     with rc_context(STYLE):
-        drawing, panels = _panels({study: every[study] for study in studies or sorted(every) if study in every})
+        drawn = {study: every[study] for study in studies or sorted(every) if study in every}
+        drawing, panels = _panels(drawn, least_height=_LEGEND_LINE * (len(curves) + 1))
+        best_first = sorted(curves, key=lambda name: (-_height(curves[name]), name))
         for (study, axis), panel in panels.items():
-            for number, name in enumerate(sorted(curves)):
+            for number, name in enumerate(best_first):
                 if study in curves[name] and axis in curves[name][study].axes():
                     colour, dash = PALETTE[number % len(PALETTE)], _DASHES[number // len(PALETTE) % len(_DASHES)]
                     _draw_mean(
@@ -146,19 +149,24 @@ def _board_drawing(curves: Mapping[str, Mapping[str, Curves]], studies: Sequence
                     )
             panel.set_ylabel("performance")
         handles = {label: h for p in panels.values() for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
-        ordered = sorted(handles)
+        ordered = [name for name in best_first if name in handles]
         drawing.legend([handles[name] for name in ordered], ordered, loc="outside right upper", frameon=False)
         return drawing
 
 
-def _panels(studies: Mapping[str, Curves]) -> tuple[Drawing, dict[tuple[str, str], Axes]]:
+def _height(of: Mapping[str, Curves]) -> float:
+    """Mean performance over studies, seeds and loops: about the order of the board."""
+    return sum(float(curves.performance.mean()) for curves in of.values()) / len(of)
+
+
+def _panels(studies: Mapping[str, Curves], least_height: float = 0.0) -> tuple[Drawing, dict[tuple[str, str], Axes]]:
     """A panel per study and axis, three in a line; for segmentation both axes of a study beside each other."""
     from matplotlib.figure import Figure as Drawing
 
     wanted = [(study, axis) for study, own in studies.items() for axis in own.axes()]
     columns = min(len(wanted), 2 if any(axis == _SHARE for _, axis in wanted) else 3)
     lines = -(-len(wanted) // columns)
-    drawing = Drawing(figsize=(3.6 * columns, 2.7 * lines), layout="constrained")
+    drawing = Drawing(figsize=(3.6 * columns, max(2.7 * lines, least_height)), layout="constrained")
     found = drawing.subplots(lines, columns, squeeze=False).ravel()
     for panel, (study, axis) in zip(found, wanted, strict=False):
         panel.set(title=study, xlabel=axis)
