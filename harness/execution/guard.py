@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness.data.scratch import is_private
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = {
     "os.remove": (0,),
@@ -92,7 +94,7 @@ def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
             path, mode, flags = args
             if _is_memory(path):
                 raise NotAllowedError("a method may not read the memory of processes")
-            if closed and _full(path).startswith(closed):
+            if is_private(_full(path)) or (closed and _full(path).startswith(closed)):
                 raise NotAllowedError("a method may not read what the harness knows of the outcomes")
             if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags and flags & _WRITING):
                 permit(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import private_folders
+from harness.data.scratch import offers_scratch
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line
 from harness.execution.sandbox import MOST_PROCESSES, Sandbox
@@ -93,8 +94,11 @@ class MethodProcess:
                 "harness.execution.worker",
                 (str(memory), threads, *self._hidden),
                 {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-                sandbox=Sandbox(self._hidden, self._limits.device) if self._limits.sandbox else None,
+                sandbox=self._sandbox() if self._limits.sandbox else None,
             )
+
+    def _sandbox(self) -> Sandbox:
+        return Sandbox(self._hidden, self._limits.device, (str(offers_scratch().resolve()),))
 
     def _start(self) -> ChildProcess:
         import numpy as np

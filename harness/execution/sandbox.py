@@ -44,6 +44,8 @@ class Sandbox:
 
     hidden: tuple[str, ...] = ()
     device: str = "cpu"
+    shown: tuple[str, ...] = ()
+    """Folders that it may read beside what Python needs, also what is put into them later."""
 
     def around(self, command: list[str], scratch: Path) -> list[str]:
         """The command inside a sandbox whose only folder to write into is `scratch`. Open descriptors pass through."""
@@ -52,6 +54,8 @@ class Sandbox:
         arguments = ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent"]
         arguments += ["--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
         for folder in visible:
+            arguments += ["--ro-bind", folder, folder]
+        for folder in self.shown:
             arguments += ["--ro-bind", folder, folder]
         if self.device == "cuda":
             for device in map(str, sorted(Path("/").glob(_CUDA_DEVICES))):

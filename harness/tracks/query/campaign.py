@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data.catalog import cache_folder
+from harness.data.scratch import offers_scratch
 from harness.storage import IntegrityError, array_id, content_id, read_arrays, read_json, write_arrays, write_json
 from harness.tracks.base import Outputs
 
@@ -161,7 +162,7 @@ class _Stage:
 
         weights = self._networks(self._loop - 1, before)
         self._report("asking the strategy", self._loop)
-        with tempfile.TemporaryDirectory(prefix="harness-pool-") as folder:
+        with tempfile.TemporaryDirectory(prefix="pool-", dir=offers_scratch()) as folder:
             offer = self._learner.offer(self._loop - 1, weights, before, Path(folder), oracle=self._campaign.oracle)
             answer = ask(self._loop - 1, offer)
         try:

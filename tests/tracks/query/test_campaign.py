@@ -162,4 +162,4 @@ def test_the_pool_is_gone_when_the_strategy_has_answered(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     run(tmp_path / "campaign")
-    assert not list((tmp_path / "temporary").iterdir())
+    assert not list((tmp_path / "temporary").glob("*/*"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.data.scratch import private_scratch
 from harness.spec.errors import UsageError
 from harness.storage import read_json
 from harness.tracks.base import Outputs
@@ -26,7 +27,7 @@ class PatchLedger:
         if setting.study.patches is None:
             raise TypeError(f"study {setting.study.id} is not one of segmentation")
         self.setting, self.rule, self._seed = setting, setting.study.patches, seed
-        self._scratch = tempfile.TemporaryDirectory(prefix="harness-volumes-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="volumes-", dir=private_scratch())
         self.folder = Path(self._scratch.name)
         self.cases = open_cases(setting, self.folder)
         self._check_room()

@@ -1,0 +1,31 @@
+"""Temporary folders that mean something to the process of a method: what it must not read, and what it is offered."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+_PRIVATE, _OFFERS = "harness-private-", "harness-offers-"
+
+
+def private_scratch() -> Path:
+    """Where a process keeps temporary files that tell labels. Closed to methods, also to those of other processes."""
+    return _made(_PRIVATE)
+
+
+def offers_scratch() -> Path:
+    """Where a process puts what a method may read while it answers; shown to it in a sandbox."""
+    return _made(_OFFERS)
+
+
+def is_private(path: str) -> bool:
+    """Whether a path leads into the private folder of any process."""
+    return any(part.startswith(_PRIVATE) for part in Path(path).parts)
+
+
+def _made(prefix: str) -> Path:
+    """One folder for each temporary folder and user, because the former may be shared."""
+    folder = Path(tempfile.gettempdir()) / f"{prefix}{os.getuid() if hasattr(os, 'getuid') else 0}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder

@@ -1,0 +1,63 @@
+"""A query strategy in its worker: what it is offered reaches it everywhere, and nothing else that a campaign keeps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.data.scratch import offers_scratch, private_scratch
+from harness.execution.evaluate import prepare, run
+from harness.execution.sandbox import sandbox_available
+
+from .dots import wanted, write_dots
+
+REASON = sandbox_available()
+
+READS_PRIVATE = """
+from pathlib import Path
+from harness import query_strategy
+
+@query_strategy(version="1")
+def nosy(probabilities):
+    Path({path!r}).read_bytes()
+    return probabilities.mean(0).amax(0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+
+def ended(asked, inside=False):
+    prepared = prepare(replace(asked, limit=2))
+    result = run(replace(prepared, limits=replace(prepared.limits, sandbox=inside)))
+    return result.document.units, result.outputs()
+
+
+@pytest.mark.skipif(REASON is not None, reason=str(REASON))
+def test_a_strategy_in_the_sandbox_is_offered_the_same_pool(tmp_path):
+    files = write_dots(tmp_path / "dots")
+    units, outside = ended(wanted(files, tmp_path / "outside"))
+    assert {unit.status for unit in units} == {"ok"}
+    units, inside = ended(wanted(files, tmp_path / "inside"), inside=True)
+    assert {unit.status for unit in units} == {"ok"}, [unit.reason for unit in units]
+    for key, outputs in outside.items():
+        assert all(np.array_equal(array, inside[key][name]) for name, array in outputs.items())
+
+
+def test_private_files_of_any_process_are_closed_to_methods(tmp_path):
+    secret = private_scratch() / f"secret-{tmp_path.name}-{id(tmp_path)}"
+    secret.write_text("labels")
+    try:
+        files = write_dots(tmp_path / "dots", READS_PRIVATE.format(path=str(secret)))
+        units, _ = ended(wanted(files, tmp_path / "runs"))
+    finally:
+        secret.unlink()
+    assert {unit.status for unit in units} == {"failed"}
+    assert all("may not read what the harness knows" in unit.reason for unit in units)
+
+
+def test_folders_are_ones_own():
+    for folder in (private_scratch(), offers_scratch()):
+        assert folder.stat().st_mode & 0o077 == 0
