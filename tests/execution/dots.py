@@ -22,7 +22,7 @@ source.datasets = [
 kind = "classifier"
 id = "tiny"
 network = "small-cnn"
-epochs = 6
+epochs = 3
 batch_size = 8
 members = 3
 optimiser = { learning_rate = 0.05 }
@@ -33,7 +33,7 @@ dataset = "dots"
 training = "tiny"
 start = 6
 query = 5
-loops = 5
+loops = 4
 """
 
 METHOD = """
