@@ -89,8 +89,9 @@ def test_a_score_depends_on_its_sample_only(metric, modality):
 def test_the_micro_batch_does_not_matter_in_single_precision(metric, modality):
     given_ = world(modality, samples=3, dtype=torch.float32)
     one, seven, many = (given_.score(metric, model=Forwards(given_.model, micro_batch=size)) for size in (1, 7, 32))
-    # Infidelity divides by changes of the logit that are themselves small: rounding weighs more.
-    close = 1e-5 if metric.id == "infidelity" else 1e-6
+    # Infidelity divides by changes of the logit that are themselves small: rounding, which differs between processors,
+    # weighs more (7e-5 of 0.2 was seen). In double precision nothing is left of it: see the tests above.
+    close = 5e-4 if metric.id == "infidelity" else 1e-6
     torch.testing.assert_close(one, many, rtol=1e-5, atol=close)
     torch.testing.assert_close(seven, many, rtol=1e-5, atol=close)
 
