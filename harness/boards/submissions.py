@@ -123,11 +123,18 @@ def write_submission(
         citation=disclosure.citation,
         training_data=disclosure.training_data,
         hardware=disclosure.hardware,
-        cost=Cost(seconds=round(document.timing.seconds, 1)),
+        cost=_cost(run, track, units),
         submitted=submitted,
     )
     write_about(folder, about)
     return about
+
+
+def _cost(run: RunResult, track: Track, units: Mapping[str, Unit]) -> Cost:
+    scored = [units[each.unit] for each in run.document.units if each.status == "ok"]
+    return Cost(
+        seconds=round(run.document.timing.seconds, 1), trainings=sum(track.trainings(unit) for unit in scored) or None
+    )
 
 
 def write_about(folder: Path, about: Submission) -> None:

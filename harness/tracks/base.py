@@ -95,6 +95,10 @@ class Track(Protocol):
         """Files that the protocol names and that are not on this machine, for plans."""
         ...
 
+    def trainings(self, unit: Unit) -> int:
+        """How many networks the unit trains; 0 where methods are asked about networks that are there."""
+        ...
+
     def uncomputed(self) -> int:
         """How many pieces of work are to be done before units can start, for plans."""
         ...
@@ -126,6 +130,8 @@ class Heading:
     lower_is_better: bool
     scale: float = 1.0
     explanation: str = ""
+    oracles_bound: bool = True
+    """Whether no honest method can be better than a row that reads labels."""
 
 
 class Contest(Protocol):

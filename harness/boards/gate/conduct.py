@@ -53,10 +53,10 @@ def label_like(candidate: Candidate) -> Iterator[str]:
         for record in audit.records:
             if record.value is not None and record.value >= PERFECT.get(record.metric, math.inf) - _ROUNDING:
                 yield f"{record.metric} of {unit.label} is perfect ({record.value:g}); see whether it knows labels."
-    oracles = [entry for entry in _oracles(candidate) if entry.complete]
+    contest = contest_of(candidate.protocol)
+    oracles = [entry for entry in _oracles(candidate) if entry.complete] if contest.heading.oracles_bound else []
     if not oracles:
         return
-    contest = contest_of(candidate.protocol)
     exempt = len(contest.exempt(candidate.inapplicable))
     own = method_entry(candidate.protocol, candidate.track, candidate.answers, len(candidate.units) - exempt, exempt)
     sign = -1.0 if contest.heading.lower_is_better else 1.0

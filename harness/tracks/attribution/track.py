@@ -159,6 +159,9 @@ class AttributionTrack:
         ]
         return tuple(file for file in dict.fromkeys(named) if not self.protocol.locate(file).is_file())
 
+    def trainings(self, unit: Unit) -> int:
+        return 0
+
     def uncomputed(self) -> int:
         return 0
 

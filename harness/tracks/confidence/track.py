@@ -146,6 +146,9 @@ class ConfidenceTrack:
     def absent(self) -> tuple[str, ...]:
         return ()
 
+    def trainings(self, unit: Unit) -> int:
+        return 0
+
     def uncomputed(self) -> int:
         """How many sample sets must be run through a model before units can start."""
         reference = (self.benchmark.reference.train, self.benchmark.reference.validation)

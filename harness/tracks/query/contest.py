@@ -45,6 +45,7 @@ class QueryContest:
                 "equally spaced budgets, the common start included. Intervals are over held-out samples and seeds "
                 "(paired bootstrap)."
             ),
+            oracles_bound=False,  # to know where foreground is does not tell which of it teaches most
         )
 
     def entry(self, track: Track, answered: Mapping[Unit, Outputs]) -> dict[str, np.ndarray]:

@@ -70,8 +70,7 @@ class QueryTrack:
             with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
                 return self.run(unit, method, Desk(Path(folder)))
         learner = setting.learner(unit.model_seed, self.method.needs, self._device)
-        loops = min(setting.study.loops, max(2, unit.limit or setting.study.loops))
-        campaign = Campaign(loops, setting.study.query, self.method.oracle)
+        campaign = Campaign(self._loops(unit), setting.study.query, self.method.oracle)
         conversation = _Conversation(self.method, unit, method, campaign)
         return run_campaign(campaign, learner, conversation.ask, desk.folder, desk.report)
 
@@ -109,6 +108,11 @@ class QueryTrack:
         """Pinned files, and the folder of a data set, that are not on this machine."""
         return tuple(dict.fromkeys(file for setting in self.settings.values() for file in setting.absent()))
 
+    def trainings(self, unit: Unit) -> int:
+        """Those of the start too, which other strategies of the seed share."""
+        setting = self.settings[unit.study]
+        return self._loops(unit) * setting.training.trainings
+
     def uncomputed(self) -> int:
         return 0
 
@@ -116,6 +120,11 @@ class QueryTrack:
     def settings(self) -> dict[str, Setting]:
         """By study."""
         return {study.id: Setting(self.protocol, study) for study in self.benchmark.studies}
+
+    def _loops(self, unit: Unit) -> int:
+        """Those of the study, or as many as the limit of a rehearsal allows, at least two."""
+        loops = self.settings[unit.study].study.loops
+        return min(loops, max(2, unit.limit or loops))
 
     def _artefacts_hash(self, study: str) -> str:
         return content_id(self.settings[study].artefacts())

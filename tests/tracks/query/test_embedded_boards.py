@@ -93,3 +93,13 @@ def test_pinned_starts_are_valid_and_show_every_class(protocol: Protocol) -> Non
             ledger.check(start, [start[:0]], study.start)
             effort = ledger.effort([start])
             assert (effort["patches" if study.patches else "labels"] > 0).all()
+
+
+def test_the_gate_accepts_every_committed_submission_without_a_word(protocol: Protocol) -> None:
+    from harness.boards.gate import validate
+    from harness.boards.submissions import submissions_folder
+
+    for folder in sorted(submissions_folder(protocol.benchmark.name).iterdir()):
+        report = validate(folder)
+        assert not report.findings, [finding.sentence for finding in report.findings]
+        assert "aubc" in report.as_reported
