@@ -171,7 +171,8 @@ def _not_a_file(path: Path) -> UsageError:
 def _choose(methods: list[MethodSpec], path: Path, source: bytes, name: str) -> FoundMethod:
     if not methods:
         raise UsageError(
-            f'{path} has no decorated method; put @{next(iter(DECORATORS))}(version="1.0") above the function.'
+            f"{path} has no decorated method; put one of {', '.join(f'@{name}' for name in DECORATORS)} above the "
+            'function, as in @query_strategy(version="1.0").'
         )
     if name:
         chosen = [method for method in methods if name in (method.symbol, method.name)]

@@ -210,7 +210,10 @@ Training = Annotated[ClassifierTraining | NnUNetTraining, Field(discriminator="k
 
 
 class PatchRule(Spec):
-    """Where patches may lie, in voxels: corners at multiples of the stride, at most so many of one image a loop."""
+    """Where patches may lie, in voxels: corners at multiples of the stride, at most so many of one image a loop.
+
+    In an image that is smaller than a patch, the patch is as large as the image (nnActive's rule).
+    """
 
     size: Annotated[tuple[Extent, ...], Field(min_length=2, max_length=3)]
     stride: Annotated[tuple[Extent, ...], Field(min_length=2, max_length=3)]

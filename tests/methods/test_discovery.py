@@ -159,7 +159,10 @@ def test_two_methods_of_one_name(tmp_path):
 
 def test_no_decorated_method(tmp_path):
     path = write(tmp_path, "import harness\n\ndef score(outputs): ...\n")
-    assert sentence(path) == f'{path} has no decorated method; put @confidence_score(version="1.0") above the function.'
+    assert sentence(path) == (
+        f"{path} has no decorated method; put one of @confidence_score, @query_strategy, @explainer above the function, "
+        'as in @query_strategy(version="1.0").'
+    )
 
 
 def test_a_syntax_error_names_its_line(tmp_path):

@@ -164,11 +164,14 @@ class _Stage:
         self._report("asking the strategy", self._loop)
         with tempfile.TemporaryDirectory(prefix="pool-", dir=offers_scratch()) as folder:
             offer = self._learner.offer(self._loop - 1, weights, before, Path(folder), oracle=self._campaign.oracle)
-            answer = ask(self._loop - 1, offer)
-        try:
-            return self._learner.parse(answer, before, self._campaign.query)
-        except ValueError as error:
-            raise MethodError("invalid", f"query {self._loop} of {self._campaign.loops - 1}: {error}") from error
+            which = f"query {self._loop} of {self._campaign.loops - 1}"
+            try:
+                answer = ask(self._loop - 1, offer)
+                return self._learner.parse(answer, before, self._campaign.query)
+            except MethodError as error:
+                raise MethodError(error.status, f"{which}: {error.reason}") from error
+            except ValueError as error:
+                raise MethodError("invalid", f"{which}: {error}") from error
 
     def evaluation(self, picks: Sequence[np.ndarray]) -> Outputs:
         """How good the networks of this loop are on held-out data."""

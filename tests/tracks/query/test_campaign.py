@@ -145,6 +145,17 @@ def test_an_invalid_query_says_which_and_keeps_what_was_done(tmp_path):
     assert learner.trained == [(loop, k) for loop in range(4) for k in range(2)]
 
 
+def test_a_strategy_that_fails_says_in_which_query(tmp_path):
+    def gives_up(loop, offer):
+        if loop == 2:
+            raise MethodError("failed", "ValueError: no idea")
+        return least_confident(loop, offer)
+
+    with pytest.raises(MethodError, match=r"^query 3 of 3: ValueError: no idea$") as caught:
+        run(tmp_path / "campaign", ask=gives_up)
+    assert caught.value.status == "failed"
+
+
 def test_reports_rise_from_the_first_loop_to_the_last(tmp_path):
     said = []
     run(tmp_path / "campaign", report=lambda what, share: said.append((what, share)))

@@ -60,6 +60,9 @@ class RawFolderCases:
         self._files = _find_cases(folder, header)
         self.pool, self.held_out = _split(dataset, folder, pinned, self._files)
         self._grids = {name: _checked_grid(self._files[name]) for name in (*self.pool, *self.held_out)}
+        for part, names in (("pool", self.pool), ("held-out part", self.held_out)):
+            if not names:
+                raise UsageError(f"{folder} leaves the {part} without any case; give more cases.")
         self.spacing = _target_spacing([self._grids[name] for name in self.pool])
         counts = {name: self._open(name) for name in self._grids}
         self.counts: Mapping[str, np.ndarray] = counts

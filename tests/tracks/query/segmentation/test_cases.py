@@ -145,6 +145,15 @@ def test_a_missing_file(folder, missing):
     refused(folder, missing, "missing")
 
 
+def test_a_single_case(folder):
+    """It cannot be both in the pool and held out."""
+    for path in (*folder.glob("imagesTr/*"), *folder.glob("labelsTr/*")):
+        if not path.name.startswith(("case_0", "case_00")):
+            path.unlink()
+    assert len(list(folder.glob("labelsTr/*"))) == 1
+    refused(folder, "without any case", "give more cases")
+
+
 def test_a_folder_without_images(folder):
     for part in ("imagesTr", "labelsTr"):
         for path in (folder / part).iterdir():
