@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+_INTERRUPTED = "interrupted; the same command goes on from here."
+
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 some units failed, 2 a mistake to mend, 3 damaged or changed data."""
@@ -21,8 +23,12 @@ def main() -> None:
         _complain(str(error))
         raise SystemExit(code) from None
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on from here.")
+        _complain(_INTERRUPTED)
         raise SystemExit(130) from None
+    except SystemExit as ended:
+        if ended.code == 130:  # typer has caught the interrupt
+            _complain(_INTERRUPTED)
+        raise
 
 
 def _app() -> None:

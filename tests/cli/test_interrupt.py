@@ -1,0 +1,30 @@
+"""Ctrl-C ends a run with a sentence and the exit code that shells expect."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from tests.execution.dots import write_dots
+
+
+def test_an_interrupted_run_says_how_it_goes_on(tmp_path):
+    files = write_dots(tmp_path / "dots")
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "evaluate", str(files / "method.py")]
+    process = subprocess.Popen(
+        [*command, "--benchmark", str(files / "benchmark.toml"), "--out", str(tmp_path / "runs")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "HARNESS_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "runs").glob("*/journal.log")):  # the run has begun
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.decode().endswith("error: interrupted; the same command goes on from here.\n")
