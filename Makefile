@@ -69,7 +69,7 @@ clean:  ## remove the environment and everything computed in this folder
 	@touch $@
 
 .venv/.query: .venv/.core requirements/query-alone.txt requirements/query-needs.txt
-	@echo "==> installing nnU-Net"
+	@echo "==> installing nnU-Net (pip will say that timm is missing: only parts that are not used need it)"
 	$(PIP) --no-deps -r requirements/query-alone.txt
 	$(PIP) -r requirements/query-needs.txt
 	@touch $@
