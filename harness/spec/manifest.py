@@ -1,0 +1,146 @@
+"""Data sets as data: which files they are made of, where these come from, how they are read and split.
+
+A data set is a folder `datasets/<id>/` with a `source.toml` (a `DataSet`), a card `README.md`, and, once somebody has
+recorded what the files hold, a generated `lock.json` (a `Lock`). Protocols and preparations name data sets by id.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.benchmark import unique
+from harness.spec.readers import Part, Product, Reader
+
+Access = Literal["open", "account", "form"]
+"""open: anybody may fetch it. account: its origin asks for a login. form: its origin asks for a request or licence."""
+
+SafePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\\\x00]+$")]
+"""A relative path that stays inside its folder."""
+
+Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+
+
+class HubFile(Spec):
+    """A file of a repository on the Hugging Face Hub. Without a revision it is looked up when the file is locked."""
+
+    kind: Literal["hub"]
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    file: SafePath
+    repo_type: Literal["dataset", "model"] = "dataset"
+    revision: Commit | None = None
+
+
+class ZenodoFile(Spec):
+    """A file of a Zenodo record: records are immutable, but only a sha256 proves it."""
+
+    kind: Literal["zenodo"]
+    record: int = Field(ge=1)
+    file: SafePath
+
+
+class UrlFile(Spec):
+    """A file at a plain address."""
+
+    kind: Literal["url"]
+    url: str = Field(pattern=r"^https?://")
+
+
+class PackageFile(Spec):
+    """A file inside an installed Python package."""
+
+    kind: Literal["package"]
+    package: str
+    file: SafePath
+
+
+class OwnFile(Spec):
+    """A file or folder that users must get themselves (an account, a form, a licence) and name with `--from`."""
+
+    kind: Literal["own"]
+    page: str = Field(pattern=r"^https?://", description="where it can be asked for")
+
+
+Origin = Annotated[HubFile | ZenodoFile | UrlFile | PackageFile | OwnFile, Field(discriminator="kind")]
+
+
+class SourceFile(Spec):
+    """One file of a data set, or a whole folder that a user has (origin `own` with `folder = true`).
+
+    path: its name inside the data set's folder. md5: as its origin publishes it, checked beside the sha256. unpack: an
+    archive whose members are laid into the folder `into`; the archive itself is then not kept.
+    """
+
+    path: SafePath
+    origin: Origin
+    bytes: int | None = Field(default=None, ge=0, description="size, exact; None where nobody has recorded it")
+    about_bytes: int | None = Field(default=None, ge=0, description="rough size, for plans, where the exact is unknown")
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    unpack: Literal["tar", "zip", "gzip"] | None = None
+    into: SafePath | None = None
+    folder: bool = False
+
+    @model_validator(mode="after")
+    def _folders_are_the_users(self) -> SourceFile:
+        if self.folder and (self.origin.kind != "own" or self.unpack is not None or self.sha256 is not None):
+            raise ValueError(f"{self.path}: a folder has the origin `own`, no sha256 and nothing to unpack")
+        if self.into is not None and self.unpack is None:
+            raise ValueError(f"{self.path}: `into` belongs to files that are unpacked")
+        return self
+
+
+class DataSet(Document):
+    """A data set, or released artefacts (weights, maps, scores): `datasets/<id>/source.toml`.
+
+    reader: how the files become samples; None for artefacts that other code reads. parts: named selections of samples,
+    such as train and test. products: files in the form that protocols read, made from the parts by
+    `harness data prepare`.
+    """
+
+    id: Slug
+    title: str
+    licence: str
+    citation: Annotated[tuple[str, ...], Field(min_length=1)]
+    homepage: str = ""
+    access: Access = "open"
+    terms: str = Field(default="", description="what must be accepted or asked for, in a sentence")
+    files: Annotated[tuple[SourceFile, ...], Field(min_length=1)]
+    reader: Reader | None = None
+    parts: dict[Slug, Part] = Field(default_factory=dict)
+    products: tuple[Product, ...] = ()
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> DataSet:
+        unique([file.path for file in self.files], "file")
+        unique([product.path for product in self.products], "product")
+        for product in self.products:
+            for name in product.parts:
+                if name not in self.parts:
+                    raise ValueError(f"product {product.path} is made of the part {name!r}, which is not defined")
+        if self.parts and self.reader is None:
+            raise ValueError("parts need a reader")
+        return self
+
+
+class LockedFile(Spec):
+    """What a file was when it was recorded."""
+
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+    revision: Commit | None = Field(default=None, description="of the Hub's repository")
+
+
+class Lock(Document):
+    """`lock.json`: generated by `harness data lock`, never edited.
+
+    files: by path; parts: sha256 over the sorted-in-order sample ids and labels of each part, so that a split is pinned too.
+    """
+
+    dataset: Slug
+    files: dict[str, LockedFile]
+    parts: dict[Slug, Sha256] = Field(default_factory=dict)
