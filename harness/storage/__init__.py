@@ -24,8 +24,10 @@ from harness.storage.canonical import (
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
+from harness.storage.streams import ArrayStream, StoredArray, write_array_streams
 
 __all__ = [
+    "ArrayStream",
     "IntegrityError",
     "Journal",
     "LOCK_NAME",
@@ -35,6 +37,7 @@ __all__ = [
     "RunLock",
     "RunLockedError",
     "StorageError",
+    "StoredArray",
     "array_id",
     "bytes_id",
     "canonical_array",
@@ -45,6 +48,7 @@ __all__ = [
     "read_json",
     "remove_stale_temporaries",
     "replacing",
+    "write_array_streams",
     "write_arrays",
     "write_bytes",
     "write_json",
