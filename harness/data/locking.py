@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from harness.data import store
@@ -28,6 +29,7 @@ def lock_dataset(manifest: Manifest, manner: Manner | None = None, into: Path | 
     for file in chosen_files(manifest, manner.pattern):
         files.setdefault(file.path, _recorded(manifest, file, manner))
     lock = Lock(dataset=manifest.spec.id, files=files)
+    lock = lock.model_copy(update={"parts": _parts(dataclasses.replace(manifest, lock=lock))})
     write_json(folder / LOCK, lock.canonical())
     return folder / LOCK
 
@@ -48,3 +50,13 @@ def _recorded(manifest: Manifest, file: SourceFile, manner: Manner) -> LockedFil
         with store.locked(store.set_folder(manifest), manifest.spec.id, manner.watch):
             store.record(manifest, file, held)
     return LockedFile(sha256=str(held.sha256), bytes=held.bytes, revision=held.revision)
+
+
+def _parts(manifest: Manifest) -> dict[str, str]:
+    """What each part is, once all files are here: its samples and labels in their order."""
+    if store.missing_files(manifest) or not manifest.spec.parts:
+        return {}
+    from harness.data.readers import open_part, part_id
+
+    folder = store.dataset_folder(manifest)
+    return {name: part_id(open_part(manifest, name, folder)) for name in manifest.spec.parts}

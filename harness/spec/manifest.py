@@ -8,24 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.base import SafePath as SafePath
 from harness.spec.benchmark import unique
-from harness.spec.readers import Part, Product, Reader
+from harness.spec.parts import Part
+from harness.spec.products import Product
+from harness.spec.readers import Reader
 
 Access = Literal["open", "account", "form"]
 """open: anybody may fetch it. account: its origin asks for a login. form: its origin asks for a request or licence."""
-
-
-def _stays_inside(path: str) -> str:
-    if any(part in ("", ".", "..") for part in path.split("/")) or any(sign in path for sign in "\\\0"):
-        raise ValueError(f"{path!r} is not a plain relative path, such as images/train.zip")
-    return path
-
-
-SafePath = Annotated[str, AfterValidator(_stays_inside)]
-"""A relative path that stays inside its folder."""
 
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]

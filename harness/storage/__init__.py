@@ -25,8 +25,10 @@ from harness.storage.errors import IntegrityError, RunLockedError, StorageError,
 from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
+from harness.storage.streams import ArrayStream, StoredArray, write_array_streams
 
 __all__ = [
+    "ArrayStream",
     "IntegrityError",
     "Journal",
     "LOCK_NAME",
@@ -36,6 +38,7 @@ __all__ = [
     "RunLock",
     "RunLockedError",
     "StorageError",
+    "StoredArray",
     "UnsafeArtefactError",
     "adopt",
     "array_id",
@@ -54,6 +57,7 @@ __all__ = [
     "remove",
     "remove_stale_temporaries",
     "replacing",
+    "write_array_streams",
     "write_arrays",
     "write_bytes",
     "write_json",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_ARRAY_BYTES = 1 << 31
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can tell
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can tell
 _ENCRYPTED = 0x1
 
 
@@ -35,8 +35,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, npt.ArrayLik
     `ValueError` for a name outside letters, digits and `_.-`, before anything is written.
     """
     for name in arrays:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"The array name {name!r} may hold letters, digits, '_', '.' and '-' only.")
+        check_name(name)
     plain = {name: canonical_array(arrays[name]) for name in sorted(arrays)}
     with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, array in plain.items():
@@ -61,10 +60,30 @@ def read_arrays(path: str | os.PathLike[str], *, max_bytes: int = MAX_ARRAY_BYTE
             raise IntegrityError(f"{path} is not a valid file of arrays.") from error
 
 
+def check_name(name: str) -> None:
+    """Raise `ValueError` for the name of an array that is not safe as a file's name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"The array name {name!r} may hold letters, digits, '_', '.' and '-' only.")
+
+
+def read_header(stream: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """dtype, shape, and whether an array in `.npy` format is in Fortran order; the stream then stands at its data."""
+    import numpy as np
+
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:  # version 3 exists for the field names of structured arrays, which are not read here
+        raise IntegrityError(f"its array format {version} is not supported")
+    return dtype, shape, fortran
+
+
 def _write_member(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any], method: int) -> None:
     import numpy as np
 
-    member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
     member.compress_type = method
     member.external_attr = 0o644 << 16
     # Always zip64: whether it is needed depends on the size, and is unknown when the header is written.
@@ -121,7 +140,7 @@ def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     the two must agree, or a file of a few bytes could ask for any amount of memory.
     """
     with archive.open(member) as stream:
-        dtype, shape = _read_header(stream)
+        dtype, shape, _ = read_header(stream)
         offset = stream.tell()
     try:
         check_dtype(dtype)
@@ -129,16 +148,3 @@ def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         raise IntegrityError(f"its member {member.filename!r} has the unsafe dtype {dtype}") from error
     if min(shape, default=0) < 0 or offset + math.prod(shape) * dtype.itemsize != member.file_size:
         raise IntegrityError(f"its member {member.filename!r} is not as long as its header says")
-
-
-def _read_header(stream: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    import numpy as np
-
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:  # version 3 exists for the field names of structured arrays, which are not read here
-        raise IntegrityError(f"its array format {version} is not supported")
-    return dtype, shape
