@@ -70,7 +70,7 @@ def _from_its_cache(errand: Errand) -> Got:
 @contextmanager
 def _trouble(errand: Errand) -> Iterator[None]:
     """The Hub's errors as sentences that say what to do."""
-    import httpx
+    import httpx2
     from huggingface_hub import errors
 
     origin = _origin(errand)
@@ -95,7 +95,7 @@ def _trouble(errand: Errand) -> Iterator[None]:
         raise OriginError(
             f"{page} says {code} {error.response.reason_phrase}; {advice}, or {errand.by_hand()}"
         ) from error
-    except (httpx.HTTPError, errors.LocalEntryNotFoundError, ConnectionError) as error:
+    except (httpx2.HTTPError, errors.LocalEntryNotFoundError, ConnectionError) as error:
         raise OriginError(
             f"the Hub cannot be reached for {origin.repo}; check the network and run this again."
         ) from error
