@@ -22,6 +22,7 @@ from harness.storage.canonical import (
     file_id,
 )
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError
+from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
 from harness.storage.streams import ArrayStream, StoredArray, write_array_streams
@@ -46,8 +47,10 @@ __all__ = [
     "file_id",
     "read_arrays",
     "read_json",
+    "remove_stale_folders",
     "remove_stale_temporaries",
     "replacing",
+    "replacing_folder",
     "write_array_streams",
     "write_arrays",
     "write_bytes",
