@@ -85,10 +85,13 @@ def prepared_folder() -> Path:
 
 
 def private_folders() -> tuple[str, ...]:
-    """Where labels, masks, predictions and outputs of the bundled benchmarks lie: closed to methods."""
+    """Where labels, masks, predictions and outputs of benchmarks lie, also what users keep elsewhere of data sets (files
+    or folders): closed to methods."""
+    from harness.data.store import own_places
+
     bundled = (bundled_folder(name) for name in ("datasets", "leaderboards", "submissions"))
     packages = (*package_folders(), template.package_folder())
-    return (*(str(folder) for folder in (*bundled, cache_folder())), *filter(None, packages))
+    return (*(str(folder) for folder in (*bundled, cache_folder())), *filter(None, packages), *own_places())
 
 
 def benchmark_files() -> dict[str, Path]:
