@@ -8,6 +8,7 @@ from harness.data import store
 from harness.data.fetch import Manner, chosen_files, fetch
 from harness.data.manifests import LOCK, Manifest
 from harness.data.origins.own import folder_id
+from harness.data.readers import part_ids
 from harness.spec.errors import UsageError
 from harness.spec.manifest import Lock, LockedFile, SourceFile
 from harness.storage import write_json
@@ -16,7 +17,7 @@ from harness.storage import write_json
 def lock_dataset(manifest: Manifest, manner: Manner | None = None, into: Path | None = None) -> Path:
     """Fetch the files of a data set and write revision, size and sha256 of each into `lock.json`; returns its path.
 
-    What is locked already stays as it is. Raises UsageError where the manifest does not lie in a checkout and `into`
+    With the files, the parts are pinned: which samples they have, in which order. What is locked already stays as it is. Raises UsageError where the manifest does not lie in a checkout and `into`
     names no folder, and as `fetch`.
     """
     manner = manner or Manner()
@@ -27,7 +28,10 @@ def lock_dataset(manifest: Manifest, manner: Manner | None = None, into: Path | 
     files = dict(manifest.lock.files) if manifest.lock else {}
     for file in chosen_files(manifest, manner.pattern):
         files.setdefault(file.path, _recorded(manifest, file, manner))
-    lock = Lock(dataset=manifest.spec.id, files=files)
+    parts = dict(manifest.lock.parts) if manifest.lock else {}
+    if len(files) == len(manifest.spec.files):
+        parts = {**part_ids(manifest, store.dataset_folder(manifest)), **parts}
+    lock = Lock(dataset=manifest.spec.id, files=files, parts=parts)
     write_json(folder / LOCK, lock.canonical())
     return folder / LOCK
 
