@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.data.prepare import Work
 
 
 def prepare(
@@ -20,20 +25,28 @@ def prepare(
     Example: harness data prepare query-realistic-al --product '*cifar10-*'
     """
     from rich.console import Console
-    from rich.status import Status
 
-    from harness.data.prepare import prepare as make
     from harness.data.prepare import works_for
+    from harness.spec.errors import UsageError
 
+    works, left = works_for(name, product), []
     console = Console(stderr=True, highlight=False)
-    for work in works_for(name, product):
+    for work in works:
         if dry_run:
             typer.echo(f"{work.path}  from {work.manifest.spec.id} ({', '.join(work.product.parts)})")
             continue
-        with console.status(work.product.path) as status:
+        try:
+            typer.echo(f"{'made' if _made(work, console) else 'is there'}  {work.path}")
+        except UsageError as error:  # what is not fetched keeps nobody from preparing the rest
+            if len(works) == 1:
+                raise
+            left.append(f"{work.product.path}: {error}")
+    if left:
+        raise UsageError(f"{len(left)} of {len(works)} could not be made:\n" + "\n".join(left))
 
-            def tick(done: int, shown: Status = status, path: str = work.product.path) -> None:
-                shown.update(f"{path}: {done} samples")
 
-            made = make(work, tick)
-        typer.echo(f"{'made' if made else 'is there'}  {work.path}")
+def _made(work: Work, console: Console) -> bool:
+    from harness.data.prepare import prepare
+
+    with console.status(work.product.path) as status:
+        return prepare(work, lambda done: status.update(f"{work.product.path}: {done} samples"))
