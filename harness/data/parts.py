@@ -89,9 +89,11 @@ def _applied(
     elif isinstance(step, HoldOut):
         groups = None if step.group is None else _column(listing, step.group)[rows]
         chosen = _held_out(step, len(rows), groups)
+    elif isinstance(step, Every):
+        place = _places([_column(listing, column)[rows] for column in step.within], len(rows)) % step.of
+        chosen = np.flatnonzero((place >= step.start) & (place < step.stop))
     elif isinstance(step, FirstPerClass):
-        cells = [labels, *(_column(listing, column)[rows] for column in step.within)]
-        chosen = _first_of_cells(step.count, cells)
+        chosen = _first_per_class(step, labels, [_column(listing, column)[rows] for column in step.within])
     elif isinstance(step, LongTail):
         chosen = _long_tail(step, labels)
     else:
@@ -99,16 +101,13 @@ def _applied(
     return rows[chosen], labels[chosen]
 
 
-def _by_position(step: Rows | Every | Shuffle, count: int) -> np.ndarray:
+def _by_position(step: Rows | Shuffle, count: int) -> np.ndarray:
     import numpy as np
 
     if isinstance(step, Rows):
         if max(step.start, step.stop or 0) > count:
             raise UsageError(f"rows {step.start} to {step.stop} are asked for, but there are {count} samples.")
         return np.arange(count)[step.start : step.stop]
-    if isinstance(step, Every):
-        place = np.arange(count) % step.of
-        return np.flatnonzero((place >= step.start) & (place < step.stop))
     if step.like == "numpy":
         return np.random.default_rng(step.seed).permutation(count)
     return _dataloader_order(step.seed, count)
@@ -142,19 +141,31 @@ def _held_out(step: HoldOut, count: int, groups: np.ndarray | None) -> np.ndarra
     return np.flatnonzero(held if step.keep == "held-out" else ~held)
 
 
-def _first_of_cells(count: int, cells: Sequence[np.ndarray]) -> np.ndarray:
-    """Positions, ascending, of the first `count` samples of every combination of values."""
+def _places(columns: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """(count,) how many samples with the same values in all columns stand before each."""
     import numpy as np
 
-    codes = np.stack([np.unique(values, return_inverse=True)[1] for values in cells], axis=1)
+    if not columns or not count:
+        return np.arange(count)
+    codes = np.stack([np.unique(values, return_inverse=True)[1] for values in columns], axis=1)
     cell = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
     order = np.argsort(cell, kind="stable")
-    _, starts = np.unique(cell[order], return_index=True)
-    sizes = np.diff([*starts, len(order)])
-    if len(sizes) and sizes.min() < count:
-        raise UsageError(f"{count} samples a class are asked for, but one class or cell has {sizes.min()}.")
-    within = np.arange(len(order)) - np.repeat(starts, sizes)
-    return np.sort(order[within < count])
+    _, starts, sizes = np.unique(cell[order], return_index=True, return_counts=True)
+    places = np.empty(count, dtype=np.int64)
+    places[order] = np.arange(count) - np.repeat(starts, sizes)
+    return places
+
+
+def _first_per_class(step: FirstPerClass, labels: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
+    import numpy as np
+
+    chosen = np.flatnonzero(_places([labels, *columns], len(labels)) < step.count)
+    cells = np.unique(
+        np.stack([np.unique(each, return_inverse=True)[1] for each in (labels, *columns)], axis=1), axis=0
+    )
+    if len(chosen) < step.count * len(cells):
+        raise UsageError(f"{step.count} samples a class are asked for, but one class or cell has fewer.")
+    return chosen
 
 
 def _long_tail(step: LongTail, labels: np.ndarray) -> np.ndarray:
@@ -178,7 +189,7 @@ def _listed(step: Listed, rows: np.ndarray, listing: Listing, folders: Sequence[
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise UsageError(f"its list of samples {step.file} is neither in {' nor in '.join(map(str, folders))}.")
-    names = [name.removeprefix(step.strip) + step.suffix for name in _names(path)]
+    names = [step.prefix + name.removeprefix(step.strip) + step.suffix for name in _names(path)]
     place = {listing.ids[row]: position for position, row in enumerate(rows.tolist())}
     if absent := [name for name in names if name not in place]:
         raise UsageError(f"{path} lists {absent[0]} ({len(absent)} such), which is not among the samples.")

@@ -45,7 +45,8 @@ class Rows(Spec):
 
 
 class Every(Spec):
-    """Of every `of` samples in a row, those at positions `start` up to, not including, `stop`.
+    """Of every `of` samples in a row, those at positions `start` up to, not including, `stop`; positions are counted
+    anew for every combination of values of the columns `within`.
 
     FD-Shifts thins corrupted images this way (1000 images a cell: the first tenth of each block of n / classes), and
     PyTorch Geometric splits CoMA.
@@ -55,6 +56,7 @@ class Every(Spec):
     of: int = Field(ge=1)
     start: int = Field(default=0, ge=0)
     stop: int = Field(ge=1)
+    within: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _inside(self) -> Every:
@@ -111,13 +113,14 @@ class LongTail(Spec):
 class Listed(Spec):
     """The samples that a file lists, in its order: lines of text, or JSON (a list of names).
 
-    The file lies in the data set's folder, or beside its manifest. strip, suffix: what is taken from the beginning of
-    a name, and put to its end, to make it an id.
+    The file lies in the data set's folder, or beside its manifest. strip, prefix, suffix: what is taken from the
+    beginning of a name, and put before and behind it, to make it an id.
     """
 
     do: Literal["list"]
     file: SafePath
     strip: str = ""
+    prefix: str = ""
     suffix: str = ""
 
 

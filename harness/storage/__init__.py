@@ -23,6 +23,7 @@ from harness.storage.canonical import (
 )
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
 from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
+from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
 from harness.storage.streams import ArrayStream, StoredArray, write_array_streams
@@ -55,8 +56,10 @@ __all__ = [
     "read_arrays",
     "read_json",
     "remove",
+    "remove_stale_folders",
     "remove_stale_temporaries",
     "replacing",
+    "replacing_folder",
     "write_array_streams",
     "write_arrays",
     "write_bytes",

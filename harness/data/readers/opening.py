@@ -47,6 +47,14 @@ def part_id(samples: Samples) -> str:
     return digest.hexdigest()
 
 
+def part_ids(manifest: Manifest, folder: Path) -> dict[str, str]:
+    """`part_id` of every part of a data set; errors as `open_part`."""
+    if not manifest.spec.parts:
+        return {}
+    listing, places = open_listing(manifest, folder), (folder, manifest.folder)
+    return {name: part_id(select(name, manifest.spec.parts, listing, places)) for name in manifest.spec.parts}
+
+
 def _listing(reader: Reader, folder: Path) -> Listing:
     from harness.data.readers import (
         arrays,
