@@ -1,6 +1,6 @@
 """The only code that writes result files: canonical ids, atomic writes, the journal and the run lock.
 
-Importing it loads the standard library only; numpy is loaded by the functions that handle arrays.
+Importing it loads the standard library only; numpy and torch are loaded by the functions that handle arrays and tensors.
 """
 
 from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
@@ -21,9 +21,10 @@ from harness.storage.canonical import (
     content_id,
     file_id,
 )
-from harness.storage.errors import IntegrityError, RunLockedError, StorageError
+from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
+from harness.storage.tensors import write_tensors
 
 __all__ = [
     "IntegrityError",
@@ -35,6 +36,7 @@ __all__ = [
     "RunLock",
     "RunLockedError",
     "StorageError",
+    "UnsafeArtefactError",
     "array_id",
     "bytes_id",
     "canonical_array",
@@ -48,5 +50,6 @@ __all__ = [
     "write_arrays",
     "write_bytes",
     "write_json",
+    "write_tensors",
     "write_text",
 ]

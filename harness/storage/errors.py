@@ -13,6 +13,10 @@ class IntegrityError(RuntimeError):
     """A file does not hold what was written to it, or is not safe to read."""
 
 
+class UnsafeArtefactError(IntegrityError):
+    """A file holds something that could run code when it is read, so it was not read."""
+
+
 class RunLockedError(RuntimeError):
     """Another process writes to this run directory, or may do so."""
 
