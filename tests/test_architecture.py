@@ -59,7 +59,7 @@ MAY_IMPORT_HEAVY_AT_TOP = {
     *(f"tracks/query/segmentation/{name}.py" for name in ("plans", "prediction", "trainer")),
     "tracks/attribution/networks.py",
     "tracks/attribution/training.py",
-    *(f"tracks/attribution/zoo/{path.name}" for path in (PACKAGE / "tracks/attribution/zoo").glob("*.py")),
+    *(path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "tracks").glob("**/zoo/*.py")),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import data_prepare, data_sources
+from harness.cli import data_convert, data_prepare, data_sources
 
 app = typer.Typer(
-    help="Fetch, check and remove data sets and released artefacts.\n\nExample: harness data list",
+    help="Fetch, check and remove data sets; prepare, import, pack, build and publish.\n\nExample: harness data list",
     no_args_is_help=True,
 )
 app.command("list")(data_sources.list_datasets)
@@ -17,3 +17,4 @@ app.command("where")(data_sources.where)
 app.command("prune")(data_sources.prune)
 app.command("lock")(data_sources.lock)
 app.command("prepare")(data_prepare.prepare)
+app.command("convert")(data_convert.convert)

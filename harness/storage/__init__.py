@@ -1,6 +1,6 @@
 """The only code that writes result files: canonical ids, atomic writes, the journal and the run lock.
 
-Importing it loads the standard library only; numpy is loaded by the functions that handle arrays.
+Importing it loads the standard library only; numpy and torch are loaded by the functions that handle arrays and tensors.
 """
 
 from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
@@ -27,6 +27,7 @@ from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
 from harness.storage.streams import ArrayStream, StoredArray, write_array_streams
+from harness.storage.tensors import write_tensors
 
 __all__ = [
     "ArrayStream",
@@ -64,5 +65,6 @@ __all__ = [
     "write_arrays",
     "write_bytes",
     "write_json",
+    "write_tensors",
     "write_text",
 ]

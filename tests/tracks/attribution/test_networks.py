@@ -13,7 +13,7 @@ from torch import nn
 from harness.data.digits import digits
 from harness.data.embedded import mnist_5k
 from harness.methods.context import Context
-from harness.tracks.attribution.networks import FAMILIES, Block, EdgeConv, build_network, load_network, nearest
+from harness.tracks.attribution.networks import FAMILIES, EdgeConv, build_network, load_network, nearest
 from harness.tracks.attribution.training import (
     VARIANTS,
     accuracy,
@@ -22,6 +22,7 @@ from harness.tracks.attribution.training import (
     make_splits,
     train_network,
 )
+from harness.tracks.zoo.blocks import Block
 
 FOLDER = Path(__file__).parents[3] / "datasets" / "attribution-mnist"
 SPLITS = json.loads((FOLDER / "splits.json").read_text())

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from harness.tracks.attribution import zoo
 from harness.tracks.attribution.zoo.dgcnn import _edges
-from harness.tracks.attribution.zoo.efficientnet import PaddedConv3d
 from harness.tracks.attribution.zoo.pct import OffsetAttention, farthest
+from harness.tracks.zoo.efficientnet import PaddedConv3d
 
 CLASSES = 5
 SHAPES = {

@@ -7,12 +7,13 @@ LRP) would otherwise see the wrong values.
 """
 
 from harness.tracks.attribution.zoo.dgcnn import dgcnn
-from harness.tracks.attribution.zoo.efficientnet import efficientnet3d_b0, efficientnet_b0
-from harness.tracks.attribution.zoo.names import released_names, timm_names
+from harness.tracks.attribution.zoo.names import released_names
 from harness.tracks.attribution.zoo.pct import pct
 from harness.tracks.attribution.zoo.pointnet import pointnet
-from harness.tracks.attribution.zoo.residual import r3d_18, resnet50
-from harness.tracks.attribution.zoo.vision_transformers import deit_small, simple_3dformer
+from harness.tracks.zoo.efficientnet import efficientnet3d_b0, efficientnet_b0
+from harness.tracks.zoo.names import timm_names
+from harness.tracks.zoo.residual import r3d_18, resnet50
+from harness.tracks.zoo.vision_transformers import deit_small, simple_3dformer
 
 __all__ = [
     "deit_small",

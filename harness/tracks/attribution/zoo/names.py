@@ -1,4 +1,4 @@
-"""Names of weights: from those of published checkpoints to those of the architectures here."""
+"""Names of weights: from those of LATEC's checkpoints to those of the architectures here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from harness.tracks.zoo.names import timm_names
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a vision transformer of timm (or DeiT's own repository) as `deit_small` and `simple_3dformer` name them."""
-    return {_renamed(name, _TIMM): value for name, value in state.items()}
 
 
 def released_names(architecture: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -30,16 +27,6 @@ def released_names(architecture: str, state: Mapping[str, Tensor]) -> dict[str, 
     return state
 
 
-_TIMM = {
-    "cls_token": "class_token",
-    "pos_embed": "positions",
-    r"patch_embed\.proj\.": "tokens.",
-    r"(blocks\.\d+)\.attn\.proj\.": r"\1.attention.projection.",
-    r"(blocks\.\d+)\.attn\.": r"\1.attention.",
-    r"(blocks\.\d+)\.mlp\.fc1\.": r"\1.mlp.0.",
-    r"(blocks\.\d+)\.mlp\.fc2\.": r"\1.mlp.2.",
-    r"head\.": "classifier.",
-}
 _EFFICIENTNET3D = {
     "_conv_stem": "features.0.0",
     "_bn0": "features.0.1",
@@ -58,13 +45,6 @@ _MBCONV = {
     "_bn2": (2, ".1"),
 }
 _PLACES = [(stage, place) for stage, depth in enumerate((1, 2, 2, 3, 3, 4, 1), start=1) for place in range(depth)]
-
-
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    for pattern, new in names.items():
-        if re.match(pattern, name):
-            return re.sub(f"^{pattern}", new, name)
-    return name
 
 
 def _efficientnet3d(name: str) -> str:

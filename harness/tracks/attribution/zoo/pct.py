@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.tracks.attribution.networks import Add
+from harness.tracks.zoo.blocks import Add
 
 _NEIGHBOURS = 32
 

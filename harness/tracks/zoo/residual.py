@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from harness.tracks.attribution.networks import Add
+from harness.tracks.zoo.blocks import Add
 
 
 def resnet50(classes: int = 1000) -> nn.Module:

@@ -1,21 +1,28 @@
-"""EfficientNet-B0 in two and three dimensions, with torchvision's names of parts."""
+"""EfficientNet-B0 in two and three dimensions, and B4, with torchvision's names of parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from harness.tracks.attribution.networks import Add
-from harness.tracks.attribution.zoo.residual import Classifier
+from harness.tracks.zoo.blocks import Add
+from harness.tracks.zoo.residual import Classifier
 
 
 def efficientnet_b0(classes: int = 1000) -> nn.Module:
     """Images (n, 3, h, w). Tan & Le 2019."""
-    return _efficientnet(_FLAT, nn.Conv2d(3, 32, 3, 2, padding=1, bias=False), classes)
+    return _efficientnet(_FLAT, nn.Conv2d(3, 32, 3, 2, padding=1, bias=False), _STAGES, classes)
+
+
+def efficientnet_b4(classes: int = 1000) -> nn.Module:
+    """Images (n, 3, h, w): B0 with 1.4 times the channels and 1.8 times the blocks. Tan & Le 2019."""
+    stages = tuple(stage.scaled(width=1.4, depth=1.8) for stage in _STAGES)
+    return _efficientnet(_FLAT, nn.Conv2d(3, 48, 3, 2, padding=1, bias=False), stages, classes, dropout=0.4)
 
 
 def efficientnet3d_b0(classes: int = 2) -> nn.Module:
@@ -23,7 +30,7 @@ def efficientnet3d_b0(classes: int = 2) -> nn.Module:
 
     That stem pads each side by 22 voxels, so that 28 x 28 x 28 become 70 x 33 x 33 and not 28 x 14 x 14.
     """
-    return _efficientnet(_CUBIC, nn.Conv3d(1, 32, (3, 7, 7), (1, 2, 2), padding=22, bias=False), classes)
+    return _efficientnet(_CUBIC, nn.Conv3d(1, 32, (3, 7, 7), (1, 2, 2), padding=22, bias=False), _STAGES, classes)
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,13 @@ class Stage:
     stride: int
     channels: int
     depth: int
+
+    def scaled(self, width: float, depth: float) -> Stage:
+        """Channels become the nearest multiple of 8 that is no more than a tenth smaller."""
+        wanted = self.channels * width
+        channels = max(8, int(wanted + 4) // 8 * 8)
+        channels += 8 if channels < 0.9 * wanted else 0
+        return replace(self, channels=channels, depth=math.ceil(self.depth * depth))
 
 
 _STAGES = (
@@ -120,16 +134,17 @@ _FLAT = Parts(_convolution2d, nn.BatchNorm2d, nn.AdaptiveAvgPool2d)
 _CUBIC = Parts(_convolution3d, partial(nn.BatchNorm3d, eps=1e-3), nn.AdaptiveAvgPool3d)
 
 
-def _efficientnet(parts: Parts, stem: nn.Module, classes: int) -> nn.Module:
-    stages, before = [], 32
-    for stage in _STAGES:
+def _efficientnet(
+    parts: Parts, stem: nn.Conv2d | nn.Conv3d, stages: Sequence[Stage], classes: int, dropout: float = 0.2
+) -> nn.Module:
+    layers, before = [], stem.out_channels
+    for stage in stages:
         first = MBConv(parts, stage, before, stage.stride)
         before = stage.channels
-        stages.append(nn.Sequential(first, *(MBConv(parts, stage, before, 1) for _ in range(stage.depth - 1))))
+        layers.append(nn.Sequential(first, *(MBConv(parts, stage, before, 1) for _ in range(stage.depth - 1))))
+    start = nn.Sequential(stem, parts.norm(stem.out_channels), nn.SiLU())
     return Classifier(
-        features=nn.Sequential(
-            nn.Sequential(stem, parts.norm(32), nn.SiLU()), *stages, parts.activated(before, 1280, 1)
-        ),
+        features=nn.Sequential(start, *layers, parts.activated(before, 4 * before, 1)),
         avgpool=parts.pool(1),
-        classifier=nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes)),
+        classifier=nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * before, classes)),
     )
