@@ -24,6 +24,8 @@ from harness.storage.canonical import (
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
+from harness.storage.tables import TABLE_SUFFIXES, write_table
+from harness.storage.tensors import read_tensors, write_tensors
 
 __all__ = [
     "IntegrityError",
@@ -35,6 +37,7 @@ __all__ = [
     "RunLock",
     "RunLockedError",
     "StorageError",
+    "TABLE_SUFFIXES",
     "array_id",
     "bytes_id",
     "canonical_array",
@@ -43,10 +46,13 @@ __all__ = [
     "file_id",
     "read_arrays",
     "read_json",
+    "read_tensors",
     "remove_stale_temporaries",
     "replacing",
     "write_arrays",
     "write_bytes",
     "write_json",
+    "write_table",
+    "write_tensors",
     "write_text",
 ]
