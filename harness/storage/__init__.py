@@ -3,7 +3,7 @@
 Importing it loads the standard library only; numpy is loaded by the functions that handle arrays.
 """
 
-from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
+from harness.storage.arrays import MAX_ARRAY_BYTES, ArrayStream, read_arrays, stream_arrays, write_arrays
 from harness.storage.atomic import (
     MAX_JSON_BYTES,
     read_json,
@@ -28,6 +28,7 @@ from harness.storage.tables import TABLE_SUFFIXES, write_table
 from harness.storage.tensors import read_tensors, write_tensors
 
 __all__ = [
+    "ArrayStream",
     "IntegrityError",
     "Journal",
     "LOCK_NAME",
@@ -49,6 +50,7 @@ __all__ = [
     "read_tensors",
     "remove_stale_temporaries",
     "replacing",
+    "stream_arrays",
     "write_arrays",
     "write_bytes",
     "write_json",
