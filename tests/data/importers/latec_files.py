@@ -35,8 +35,7 @@ def draw(name, rng, size):
 def score_arrays(modality="image", order=PUBLISHED, observations=5, seed=0):
     rng = np.random.default_rng(seed)
     return [
-        np.stack([draw(name, rng, (methods, observations)) for name in order], axis=1)
-        for methods in METHODS[modality]
+        np.stack([draw(name, rng, (methods, observations)) for name in order], axis=1) for methods in METHODS[modality]
     ]
 
 

@@ -106,7 +106,9 @@ def test_an_order_that_the_values_cannot_tell_is_said_to_be_unproven(tmp_path):
 def test_a_value_that_its_metric_cannot_have_is_named(tmp_path, metric, value):
     arrays = score_arrays()
     arrays[1][3, PUBLISHED.index(metric), 2] = value
-    refused(stored(tmp_path, arrays), f"arr_1[3, {PUBLISHED.index(metric)}, 2] (saliency) is {value:g}, but {metric} lies")
+    refused(
+        stored(tmp_path, arrays), f"arr_1[3, {PUBLISHED.index(metric)}, 2] (saliency) is {value:g}, but {metric} lies"
+    )
 
 
 @pytest.mark.parametrize(("value", "status"), [(np.nan, "missing"), (np.inf, "infinite"), (-np.inf, "infinite")])
