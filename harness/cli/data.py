@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import data_convert, data_prepare, data_sources
+from harness.cli import data_convert, data_import, data_pack, data_prepare, data_sources
 
 app = typer.Typer(
     help="Fetch, check and remove data sets; prepare, import, pack, build and publish.\n\nExample: harness data list",
@@ -18,3 +18,5 @@ app.command("prune")(data_sources.prune)
 app.command("lock")(data_sources.lock)
 app.command("prepare")(data_prepare.prepare)
 app.command("convert")(data_convert.convert)
+app.command("import")(data_import.import_results)
+app.command("pack")(data_pack.pack)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.checkpoint_guard import check_archive, plain, refuse_pickle, stand_ins
 from harness.spec.errors import UsageError
-from harness.storage import IntegrityError, UnsafeArtefactError, write_tensors
+from harness.storage import IntegrityError, UnsafeArtefactError, write_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,12 +61,12 @@ def convert(
 ) -> dict[str, tuple[int, ...]]:
     """Write the weights of a checkpoint as safetensors; returns their shapes by name.
 
-    names: from the state dict as released to the one wanted. Errors as `load_checkpoint` and `write_tensors`; whatever
+    names: from the state dict as released to the one wanted. Errors as `load_checkpoint` and `write_weights`; whatever
     `names` raises leaves `target` as it was.
     """
     state = load_checkpoint(path).state_dict
     wanted = dict(state if names is None else names(state))
-    write_tensors(target, wanted)
+    write_weights(target, wanted)
     return {name: tuple(value.shape) for name, value in wanted.items()}
 
 

@@ -26,8 +26,9 @@ from harness.storage.files import adopt, copy_file, growing, link, make_folder, 
 from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
-from harness.storage.streams import ArrayStream, StoredArray, write_array_streams
-from harness.storage.tensors import write_tensors
+from harness.storage.streams import ArrayStream, StoredArray, stored_arrays, write_array_streams
+from harness.storage.tables import TABLE_SUFFIXES, write_table
+from harness.storage.tensors import read_tensors, write_tensors, write_weights
 
 __all__ = [
     "ArrayStream",
@@ -43,6 +44,7 @@ __all__ = [
     "StoredArray",
     "UnsafeArtefactError",
     "adopt",
+    "TABLE_SUFFIXES",
     "array_id",
     "bytes_id",
     "canonical_array",
@@ -65,6 +67,10 @@ __all__ = [
     "write_arrays",
     "write_bytes",
     "write_json",
+    "read_tensors",
+    "stored_arrays",
+    "write_table",
     "write_tensors",
+    "write_weights",
     "write_text",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +51,9 @@ class StoredArray:
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str) -> None:
-        self._path, self._member = Path(path), f"{name}.npy"
-        with self._path.open("rb"):
+        self.name = name
+        self.path, self._member = Path(path), f"{name}.npy"
+        with self.path.open("rb"):
             pass
         try:
             self.dtype, self.shape, self._offset = self._header()
@@ -70,17 +72,30 @@ class StoredArray:
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
         found: dict[int, np.ndarray] = {}
         try:
-            with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as stream:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
                 for row in sorted(set(rows)):
                     stream.seek(self._offset + row * size)
                     data = stream.read(size)
                     found[row] = np.frombuffer(data, self.dtype).reshape(self.shape[1:])
         except Exception as error:
-            raise IntegrityError(f"{self._path} is damaged: {self._member} cannot be read to its end.") from error
+            raise IntegrityError(f"{self.path} is damaged: {self._member} cannot be read to its end.") from error
         return [found[row] for row in rows]
 
+    def rows(self) -> Iterator[np.ndarray]:
+        """All rows in order, one in memory at a time. Raises `IntegrityError` where the file is damaged."""
+        import numpy as np
+
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as stream:
+            read_header(stream)
+            for row in range(len(self)):
+                try:
+                    yield np.frombuffer(stream.read(size), self.dtype).reshape(self.shape[1:])
+                except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
+                    raise IntegrityError(f"{self.path} is damaged in row {row} of {self.name}.") from error
+
     def _header(self) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-        with zipfile.ZipFile(self._path) as archive:
+        with zipfile.ZipFile(self.path) as archive:
             names = archive.namelist()
             if names.count(self._member) != 1:
                 present = ", ".join(sorted(name.removesuffix(".npy") for name in names)) or "nothing"
@@ -94,6 +109,17 @@ class StoredArray:
         if min(shape) < 0 or offset + math.prod(shape) * dtype.itemsize != size:
             raise IntegrityError(f"its array {self._member!r} is not as long as its header says")
         return dtype, shape, offset
+
+
+def stored_arrays(path: str | os.PathLike[str]) -> dict[str, StoredArray]:
+    """All arrays of an `.npz` file of any size by name, in the file's order, none of them loaded; errors as `StoredArray`."""
+    with Path(path).open("rb") as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+        except Exception as error:  # as in `read_arrays`
+            raise IntegrityError(f"{path} is not a valid file of arrays.") from error
+    return {name: StoredArray(path, name) for name in names}
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, array: ArrayStream) -> None:
