@@ -24,6 +24,7 @@ from harness.storage.canonical import (
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
+from harness.storage.parquet import write_parquet
 
 __all__ = [
     "IntegrityError",
@@ -48,5 +49,6 @@ __all__ = [
     "write_arrays",
     "write_bytes",
     "write_json",
+    "write_parquet",
     "write_text",
 ]
