@@ -39,6 +39,7 @@ def _app() -> None:
         check,
         cite,
         compare,
+        data,
         doctor,
         evaluate,
         listing,
@@ -73,6 +74,7 @@ def _app() -> None:
     app.command("list")(listing.listing)
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")
+    app.add_typer(data.app, name="data")
     app()
 
 

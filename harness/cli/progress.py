@@ -7,9 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import TimeRemainingColumn as TimeLeft
 
+from harness.data.origins.base import Watch
 from harness.execution.evaluate import Listener
 from harness.execution.executor import UnitEnd, UnitProgress
 from harness.execution.runner import Observer
@@ -87,3 +97,39 @@ def listening(first: str, *, quiet: bool = False) -> Iterator[BarListener]:
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         observer = BarObserver(progress, console, first)
         yield BarListener(checked=observer.checked, observer=observer, bar=observer)
+
+
+class BarWatch(Watch):
+    """Draws how far downloads are on standard error, one at a time."""
+
+    def __init__(self, progress: Progress, console: Console) -> None:
+        self._progress, self._console = progress, console
+        self._task: TaskID | None = None
+
+    def begin(self, what: str, total: int | None, done: int = 0) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=total, completed=done)
+
+    def advance(self, count: int) -> None:
+        if self._task is not None:
+            self._progress.advance(self._task, count)
+
+    def say(self, sentence: str) -> None:
+        self._console.print(f"  {sentence}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def downloading() -> Iterator[BarWatch]:
+    """Bytes, rate and time left on standard error while the block runs; only sentences where that is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("  {task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeLeft(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield BarWatch(progress, console)

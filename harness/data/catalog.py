@@ -43,10 +43,10 @@ class Protocol:
         return tuple(str(self.path.parent / folder) for folder in getattr(self.benchmark.source, "folders", ()))
 
     def locate(self, relative: str) -> Path:
-        """A file that the protocol names: beside its own file, else among the bundled data sets."""
-        beside = self.path.parent / relative
-        bundled = bundled_folder("datasets") / relative
-        return beside if beside.exists() or not bundled.exists() else bundled
+        """A file that the protocol names: beside its own file, else among the bundled data sets, else among the files
+        that `harness data prepare` has made; where there is none, where the first would be."""
+        places = (self.path.parent, bundled_folder("datasets"), prepared_folder())
+        return next((place / relative for place in places if (place / relative).exists()), places[0] / relative)
 
     def verified(self, artefact: Artefact) -> tuple[Path, str]:
         """Path and sha256 of an artefact. Raises UsageError if missing, IntegrityError if changed."""
@@ -54,7 +54,7 @@ class Protocol:
         if not path.is_file():
             raise UsageError(
                 f"{self.benchmark.name} needs the file {artefact.path}, which lies neither beside {self.path} nor in "
-                f"{bundled_folder('datasets')}."
+                f"{bundled_folder('datasets')}, nor has it been made by `harness data prepare` in {prepared_folder()}."
             )
         found = file_id(path)
         if artefact.sha256 is not None and found != artefact.sha256:
@@ -79,11 +79,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", base)) / "harness"
 
 
+def prepared_folder() -> Path:
+    """Where `harness data prepare` lays the files that protocols name."""
+    return cache_folder() / "data" / "prepared"
+
+
 def private_folders() -> tuple[str, ...]:
-    """Where labels, masks, predictions and outputs of the bundled benchmarks lie: closed to methods."""
+    """Where labels, masks, predictions and outputs of benchmarks lie, also what users keep elsewhere of data sets (files
+    or folders): closed to methods."""
+    from harness.data.store import own_places
+
     bundled = (bundled_folder(name) for name in ("datasets", "leaderboards", "submissions"))
     packages = (*package_folders(), template.package_folder())
-    return (*(str(folder) for folder in (*bundled, cache_folder())), *filter(None, packages))
+    return (*(str(folder) for folder in (*bundled, cache_folder())), *filter(None, packages), *own_places())
 
 
 def benchmark_files() -> dict[str, Path]:

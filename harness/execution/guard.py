@@ -78,7 +78,7 @@ def hide_memory() -> None:
 def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
     """Refuse, from now on, to write outside `scratch`, to read below `hidden`, and to use the network.
 
-    Cannot be undone. `hidden` are the folders in which the harness keeps outcomes, outputs and runs.
+    Cannot be undone. `hidden` are the folders, or single files, in which outcomes, outputs, runs and data lie.
     """
     allowed = (str(scratch.resolve()) + os.sep, "/dev/")
     closed = tuple(os.path.realpath(folder) + os.sep for folder in hidden)
@@ -94,7 +94,7 @@ def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
             path, mode, flags = args
             if _is_memory(path):
                 raise NotAllowedError("a method may not read the memory of processes")
-            if is_private(_full(path)) or (closed and _full(path).startswith(closed)):
+            if is_private(_full(path)) or (closed and (_full(path) + os.sep).startswith(closed)):
                 raise NotAllowedError("a method may not read what the harness knows of the outcomes")
             if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags and flags & _WRITING):
                 permit(path)

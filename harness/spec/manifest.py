@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from harness.spec.base import Document, Sha256, Slug, Spec
 from harness.spec.benchmark import unique
@@ -17,7 +17,14 @@ from harness.spec.readers import Part, Product, Reader
 Access = Literal["open", "account", "form"]
 """open: anybody may fetch it. account: its origin asks for a login. form: its origin asks for a request or licence."""
 
-SafePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\\\x00]+$")]
+
+def _stays_inside(path: str) -> str:
+    if any(part in ("", ".", "..") for part in path.split("/")) or any(sign in path for sign in "\\\0"):
+        raise ValueError(f"{path!r} is not a plain relative path, such as images/train.zip")
+    return path
+
+
+SafePath = Annotated[str, AfterValidator(_stays_inside)]
 """A relative path that stays inside its folder."""
 
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -35,11 +42,14 @@ class HubFile(Spec):
 
 
 class ZenodoFile(Spec):
-    """A file of a Zenodo record: records are immutable, but only a sha256 proves it."""
+    """A file of a Zenodo record: records are immutable, but only a sha256 proves it.
+
+    Without `file`, the only one of the record.
+    """
 
     kind: Literal["zenodo"]
     record: int = Field(ge=1)
-    file: SafePath
+    file: SafePath | None = None
 
 
 class UrlFile(Spec):

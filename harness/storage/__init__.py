@@ -21,7 +21,8 @@ from harness.storage.canonical import (
     content_id,
     file_id,
 )
-from harness.storage.errors import IntegrityError, RunLockedError, StorageError
+from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
+from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
 from harness.storage.parquet import write_parquet
@@ -36,14 +37,22 @@ __all__ = [
     "RunLock",
     "RunLockedError",
     "StorageError",
+    "UnsafeArtefactError",
+    "adopt",
     "array_id",
     "bytes_id",
     "canonical_array",
     "canonical_json",
     "content_id",
+    "copy_file",
     "file_id",
+    "growing",
+    "link",
+    "make_folder",
+    "move_into",
     "read_arrays",
     "read_json",
+    "remove",
     "remove_stale_temporaries",
     "replacing",
     "write_arrays",

@@ -13,6 +13,10 @@ class IntegrityError(RuntimeError):
     """A file does not hold what was written to it, or is not safe to read."""
 
 
+class UnsafeArtefactError(IntegrityError):
+    """A file from elsewhere that could do harm when it is read: a pickle with foreign code, an archive that escapes."""
+
+
 class RunLockedError(RuntimeError):
     """Another process writes to this run directory, or may do so."""
 

@@ -38,6 +38,7 @@ def bundled(tmp_path, monkeypatch):
         )
     place(tmp_path / "leaderboards" / "other" / "1", BENCHMARK.replace('"toy"', '"other"'))
     (tmp_path / "datasets").mkdir()
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -151,6 +152,10 @@ def test_files_are_looked_up_beside_the_benchmark_then_among_the_data_sets(bundl
     beside = place(tmp_path / "mine" / "shared", "beside", "table.npz")
     assert protocol.locate("shared/table.npz") == beside
     assert protocol.locate(str(beside)) == beside
+    prepared = place(bundled / "cache" / "data" / "prepared" / "shared", "prepared", "other.npz")
+    assert protocol.locate("shared/other.npz") == prepared
+    place(bundled / "cache" / "data" / "prepared" / "shared", "prepared", "table.npz")
+    assert protocol.locate("shared/table.npz") == beside, "what lies beside comes first"
     assert protocol.locate("nowhere.npz") == tmp_path / "mine" / "nowhere.npz", "for a sentence that names it"
 
 

@@ -1,0 +1,18 @@
+"""`harness data`: where the bytes come from, and what is made of them."""
+
+from __future__ import annotations
+
+import typer
+
+from harness.cli import data_sources
+
+app = typer.Typer(
+    help="Fetch, check and remove data sets and released artefacts.\n\nExample: harness data list",
+    no_args_is_help=True,
+)
+app.command("list")(data_sources.list_datasets)
+app.command("fetch")(data_sources.fetch)
+app.command("verify")(data_sources.verify)
+app.command("where")(data_sources.where)
+app.command("prune")(data_sources.prune)
+app.command("lock")(data_sources.lock)

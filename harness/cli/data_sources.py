@@ -1,0 +1,209 @@
+"""`harness data list|fetch|verify|where|prune|lock`: data sets, their files, and the cache in which they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.data.manifests import Manifest
+
+Name = Annotated[str, typer.Argument(help="id of a data set, or the path of a source.toml of your own")]
+NameOrNone = Annotated[Optional[str], typer.Argument(help="id of a data set")]  # noqa: UP045
+Pattern = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'"),
+]
+Source = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
+]
+_DAMAGED = 3
+
+
+def list_datasets(json: options.AsJson = False) -> None:
+    """List data sets: size, how many files are locked (pinned by sha256), what access they need, and what is here.
+
+    Example: harness data list
+    """
+    from json import dumps
+
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = [_row(manifest) for manifest in _every()]
+    if json:
+        print(dumps(rows, indent=2))
+        return
+    table = Table(title="data sets")
+    for heading in ("id", "title", "size", "locked", "access", "here"):
+        table.add_column(heading, no_wrap=heading != "title", overflow="fold")
+    for row in rows:
+        size = ("≥ " if row["bytes_unknown"] else "") + _size(row["bytes"]) if row["bytes"] else "?"
+        locked = f"{row['locked']}/{row['files']}"
+        here = {0: "no", row["files"]: "yes"}.get(row["here"], f"{row['here']}/{row['files']}")
+        table.add_row(row["id"], row["title"], size, locked, row["access"], here)
+    Console(highlight=False).print(table)
+
+
+def fetch(
+    name: Name,
+    source: Source = None,
+    copy: Annotated[bool, typer.Option("--copy", help="with --from: copy the files into the cache")] = False,
+    file: Pattern = None,
+) -> None:
+    """Fetch a data set into the cache, checked file by file; goes on where an earlier call stopped.
+
+    Example: harness data fetch cifar-10
+    """
+    from harness.cli.progress import downloading
+    from harness.data.fetch import Manner
+    from harness.data.fetch import fetch as fetch_files
+    from harness.data.manifests import find_dataset
+
+    manifest = find_dataset(name)
+    with downloading() as watch:
+        folder = fetch_files(manifest, Manner(pattern=file, source=source, copy=copy, watch=watch))
+    typer.echo(folder)
+
+
+def verify(
+    name: NameOrNone = None,
+    all: Annotated[bool, typer.Option("--all", help="every data set of which something is here")] = False,
+) -> None:
+    """Read fetched files again and compare them with what they were. Exit code 3 if any is damaged or changed.
+
+    Example: harness data verify --all
+    """
+    from harness.cli.progress import downloading
+    from harness.data.store import read_index, reference
+    from harness.data.upkeep import verify as verify_files
+
+    if all:
+        chosen = [each for each in _named(name, all) if read_index(each.key, each.spec.id).files]
+    else:
+        chosen = _named(name, all)
+    damaged = []
+    with downloading() as watch:
+        for manifest in chosen:
+            problems = verify_files(manifest, watch)
+            for problem in problems:
+                typer.echo(f"{manifest.spec.id}: {problem}")
+            damaged += [manifest] if problems else []
+    if damaged:
+        for manifest in damaged:
+            typer.echo(f"to mend it: harness data fetch {reference(manifest)}")
+        raise typer.Exit(_DAMAGED)
+    typer.echo(f"{len(chosen)} data set{'s' * (len(chosen) != 1)} as fetched.")
+
+
+def where(name: Name) -> None:
+    """Print the folder in which the files of a fetched data set lie.
+
+    Example: harness data where cifar-10
+    """
+    from harness.data.manifests import find_dataset
+    from harness.data.store import dataset_folder
+
+    typer.echo(dataset_folder(find_dataset(name)))
+
+
+def prune(
+    name: NameOrNone = None,
+    all: Annotated[bool, typer.Option("--all", help="every data set, and what unfinished fetches left")] = False,
+    older: Annotated[Optional[float], typer.Option(help="only what was fetched more than so many days ago")] = None,  # noqa: UP045
+    prepared: Annotated[bool, typer.Option("--prepared", help="also files made by `harness data prepare`")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+) -> None:
+    """Remove fetched data from the cache, never what you have elsewhere; they can be fetched again.
+
+    Example: harness data prune --older 90 --dry-run
+    """
+    from harness.data.upkeep import prune as prune_rooms
+    from harness.data.upkeep import removable
+    from harness.spec.errors import UsageError
+
+    if (name is not None) + all + (name is None and not all and older is not None) != 1:
+        raise UsageError("name one data set, or give --all or --older DAYS.")
+    rooms = removable([] if name is None else [_id_of(name)], older, prepared=prepared)
+    if not dry_run:
+        prune_rooms(rooms)
+    for room in rooms:
+        typer.echo(f"{room.what}: {room.path} ({_size(room.bytes)})")
+    typer.echo(f"{_size(sum(room.bytes for room in rooms))} {'would be' if dry_run else 'are'} free.")
+
+
+def lock(
+    name: Name,
+    source: Source = None,
+    file: Pattern = None,
+    into: Annotated[Optional[Path], typer.Option(help="folder for lock.json; default: beside source.toml")] = None,  # noqa: UP045
+) -> None:
+    """Fetch a data set and record what its files are in lock.json, for everybody after you. For maintainers.
+
+    Example: harness data lock cifar-10
+    """
+    from harness.cli.progress import downloading
+    from harness.data.fetch import Manner
+    from harness.data.locking import lock_dataset
+    from harness.data.manifests import find_dataset
+
+    with downloading() as watch:
+        path = lock_dataset(find_dataset(name), Manner(pattern=file, source=source, watch=watch), into)
+    typer.echo(path)
+
+
+def _every() -> list[Manifest]:
+    from harness.data.manifests import dataset_manifests, find_dataset
+
+    return [find_dataset(name) for name in dataset_manifests()]
+
+
+def _named(name: str | None, every: bool) -> list[Manifest]:
+    from harness.data.manifests import find_dataset
+    from harness.spec.errors import UsageError
+
+    if (name is None) != every:
+        raise UsageError("name one data set, or give --all.")
+    return _every() if name is None else [find_dataset(name)]
+
+
+def _id_of(name: str) -> str:
+    """A data set that is no longer bundled may still lie in the cache."""
+    from harness.data.manifests import find_dataset
+    from harness.data.store import read_index, sets_folder
+
+    known = {read_index(path.stem, "").dataset for path in sets_folder().glob("*.json")}
+    return name if name in known else find_dataset(name).spec.id
+
+
+def _row(manifest: Manifest) -> dict[str, Any]:
+    from harness.data.store import missing_files
+
+    files = manifest.spec.files
+    sizes = [manifest.pin(file).bytes or file.about_bytes for file in files]
+    return {
+        "id": manifest.spec.id,
+        "title": manifest.spec.title,
+        "bytes": sum(size or 0 for size in sizes),
+        "bytes_unknown": sum(size is None for size in sizes),
+        "files": len(files),
+        "locked": sum(manifest.pin(file).sha256 is not None for file in files),
+        "access": manifest.spec.access,
+        "here": len(files) - len(missing_files(manifest)),
+        "licence": manifest.spec.licence,
+    }
+
+
+def _size(count: int) -> str:
+    """Bytes as people read them."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit in ("B", "kB") else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -1,0 +1,174 @@
+"""Archives, unpacked member by member: nothing leaves its folder, nothing but plain files, nothing without end."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal, NamedTuple
+
+from harness.data.origins.base import Digests, Watch
+from harness.storage import IntegrityError, StorageError, UnsafeArtefactError, growing, make_folder
+
+Kind = Literal["tar", "zip", "gzip"]
+
+_CHUNK = 1 << 20
+_READ_ONLY = 0o444
+_RESERVE = 1 << 28  # bytes that unpacking leaves free on the disk
+
+
+class Member(NamedTuple):
+    """A file that came out of an archive."""
+
+    sha256: str
+    bytes: int
+
+
+class Limits(NamedTuple):
+    """How much may come out: `ratio` times the archive's own size, or `floor` bytes where that is more."""
+
+    ratio: int = 100
+    floor: int = 1 << 30
+    members: int = 5_000_000
+
+
+class _Budget:
+    """Bytes that may still come out of an archive."""
+
+    def __init__(self, archive: Path, folder: Path, limits: Limits) -> None:
+        self._archive, self._limits = archive.name, limits
+        self._left = max(limits.floor, limits.ratio * archive.stat().st_size)
+        self._room = shutil.disk_usage(folder).free - _RESERVE
+        self._members = 0
+
+    def begin(self, announced: int) -> None:
+        """A member of this size is about to be written."""
+        self._members += 1
+        if self._members > self._limits.members:
+            raise UnsafeArtefactError(
+                f"{self._archive} has more than {self._limits.members} members; it is not unpacked."
+            )
+        self.check(announced)
+
+    def check(self, more: int) -> None:
+        """Raise unless so many bytes more may come out."""
+        if more > self._left:
+            raise UnsafeArtefactError(
+                f"{self._archive} would unpack to far more than its size allows (a decompression bomb); it is not unpacked."
+            )
+        if more > self._room:
+            raise StorageError(
+                f"{self._archive} does not fit: {more} more bytes are needed, {max(self._room, 0)} are free; make room, or "
+                "set HARNESS_CACHE to a larger disk."
+            )
+
+    def spend(self, count: int) -> None:
+        """So many bytes have come out."""
+        self.check(count)
+        self._left -= count
+        self._room -= count
+
+
+def unpack(
+    archive: Path, kind: Kind, folder: Path, name: str, watch: Watch, limits: Limits | None = None
+) -> dict[str, Member]:
+    """Write the files in an archive below an empty folder, read-only; gives their hashes by relative path.
+
+    name: what a gzip file holds, which has no names inside. Raises UnsafeArtefactError for a member that leaves the
+    folder, is no plain file or directory, comes twice, or for more bytes than `limits` allow (before they are
+    written); IntegrityError for a damaged archive; StorageError where there is no room.
+    """
+    budget = _Budget(archive, make_folder(folder), limits or Limits())
+    watch.begin(f"unpacking {name}", None)
+    members: dict[str, Member] = {}
+    with _damage(archive):
+        for path, announced, stream in {"tar": _tar, "zip": _zip, "gzip": _gzip}[kind](archive, name):
+            inside = _safe(path, archive)
+            if inside in members:
+                raise UnsafeArtefactError(f"{archive.name} holds {path} twice; it is not unpacked.")
+            budget.begin(announced)
+            members[inside] = _write(stream, folder / inside, budget, watch)
+    if not members:
+        raise IntegrityError(f"{archive.name} holds no files.")
+    return members
+
+
+def _tar(archive: Path, _: str) -> Iterator[tuple[str, int, IO[bytes]]]:
+    with tarfile.open(archive, "r|*") as opened:
+        for member in opened:
+            if member.isdir():
+                _safe(member.name, archive, folder=True)
+                continue
+            stream = opened.extractfile(member) if member.isreg() and not member.issparse() else None
+            if stream is None:
+                raise UnsafeArtefactError(
+                    f"{archive.name} holds {member.name}, which is no plain file; it is not unpacked."
+                )
+            yield member.name, member.size, stream
+
+
+def _zip(archive: Path, _: str) -> Iterator[tuple[str, int, IO[bytes]]]:
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            if member.is_dir():
+                _safe(member.filename, archive, folder=True)
+                continue
+            form = stat.S_IFMT(member.external_attr >> 16)
+            if form not in (0, stat.S_IFREG) or member.flag_bits & 1:
+                what = "is encrypted" if member.flag_bits & 1 else "is no plain file"
+                raise UnsafeArtefactError(f"{archive.name} holds {member.filename}, which {what}; it is not unpacked.")
+            with opened.open(member) as stream:
+                yield member.filename, member.file_size, stream
+
+
+def _gzip(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
+    with gzip.open(archive, "rb") as stream:
+        yield PurePosixPath(name).name.removesuffix(".gz"), 0, stream  # type: ignore[misc]
+
+
+def _safe(path: str, archive: Path, folder: bool = False) -> str:
+    """A member's path in plain form."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or not (parts or folder):
+        raise UnsafeArtefactError(f"{archive.name} holds {path!r}, which leaves its folder; it is not unpacked.")
+    return "/".join(parts)
+
+
+def _write(stream: IO[bytes], path: Path, budget: _Budget, watch: Watch) -> Member:
+    digests = Digests()
+    make_folder(path.parent)
+    while chunk := stream.read(_CHUNK):
+        budget.spend(len(chunk))
+        digests.update(chunk)
+        with growing(path, durable=False) as target:
+            target.write(chunk)
+        watch.advance(len(chunk))
+    if not digests.size:
+        with growing(path, durable=False):
+            pass
+    path.chmod(_READ_ONLY)
+    return Member(digests.sha256, digests.size)
+
+
+@contextmanager
+def _damage(archive: Path) -> Iterator[None]:
+    """What the standard library says of broken archives, as one kind of error."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError) as error:
+        raise IntegrityError(
+            f"{archive.name} is damaged, or of another form than its data set says ({error})."
+        ) from error
+    except (NotImplementedError, RuntimeError) as error:
+        if isinstance(error, IntegrityError):
+            raise
+        raise IntegrityError(f"{archive.name} cannot be unpacked ({error}).") from error

@@ -1,0 +1,50 @@
+"""Recording what the files of a data set are, so that others get the same ones or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data import store
+from harness.data.fetch import Manner, chosen_files, fetch
+from harness.data.manifests import LOCK, Manifest
+from harness.data.origins.own import folder_id
+from harness.spec.errors import UsageError
+from harness.spec.manifest import Lock, LockedFile, SourceFile
+from harness.storage import write_json
+
+
+def lock_dataset(manifest: Manifest, manner: Manner | None = None, into: Path | None = None) -> Path:
+    """Fetch the files of a data set and write revision, size and sha256 of each into `lock.json`; returns its path.
+
+    What is locked already stays as it is. Raises UsageError where the manifest does not lie in a checkout and `into`
+    names no folder, and as `fetch`.
+    """
+    manner = manner or Manner()
+    folder = into if into is not None else _writable_home(manifest)
+    if not folder.is_dir():
+        raise UsageError(f"the folder {folder} does not exist; make it, or name another one.")
+    fetch(manifest, manner)
+    files = dict(manifest.lock.files) if manifest.lock else {}
+    for file in chosen_files(manifest, manner.pattern):
+        files.setdefault(file.path, _recorded(manifest, file, manner))
+    lock = Lock(dataset=manifest.spec.id, files=files)
+    write_json(folder / LOCK, lock.canonical())
+    return folder / LOCK
+
+
+def _writable_home(manifest: Manifest) -> Path:
+    """The manifest's own folder, unless it belongs to an installation."""
+    if "_bundled" in manifest.folder.parts:
+        raise UsageError(
+            f"{manifest.spec.id} is part of the installed package; lock it in a checkout, or name a folder with --into."
+        )
+    return manifest.folder
+
+
+def _recorded(manifest: Manifest, file: SourceFile, manner: Manner) -> LockedFile:
+    held = store.read_index(manifest.key, manifest.spec.id).files[file.path]
+    if held.sha256 is None:  # a folder of the user's, which was not read before
+        held = held.model_copy(update={"sha256": folder_id(store.set_folder(manifest) / file.path, manner.watch)})
+        with store.locked(store.set_folder(manifest), manifest.spec.id, manner.watch):
+            store.record(manifest, file, held)
+    return LockedFile(sha256=str(held.sha256), bytes=held.bytes, revision=held.revision)

@@ -1,0 +1,65 @@
+"""Files and folders that users have already: found in what they name with `--from`, never fetched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from harness.data.origins.base import Digests, Errand, OriginError, Watch
+from harness.spec.manifest import DataSet, OwnFile, SourceFile
+from harness.storage import content_id
+
+
+def size(errand: Errand) -> int | None:
+    """As `base.Client`: unknown."""
+    return None
+
+
+def obtain(errand: Errand) -> NoReturn:
+    """Nobody can fetch these. Raises OriginError that says where to ask for them."""
+    origin = errand.file.origin
+    assert isinstance(origin, OwnFile)
+    terms = f" ({errand.spec.terms.rstrip('.')})" if errand.spec.terms else ""
+    raise OriginError(
+        f"{errand.file.path} of {errand.spec.id} cannot be fetched for you: ask for it at {origin.page}{terms}, then run: "
+        f"harness data fetch {errand.spec.id} --from FOLDER"
+    )
+
+
+def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
+    """Where a file, or folder, of a data set lies in what a user has named; None where it does not.
+
+    source: a folder that holds it under its path, or under its last name; or, for a data set of one file, that itself.
+    """
+    for place in (source / file.path, source / PurePosixPath(file.path).name):
+        if place.is_dir() if file.folder else place.is_file():
+            return place.absolute()
+    alone = len(spec.files) == 1 or source.name == PurePosixPath(file.path).name
+    if alone and (source.is_dir() if file.folder else source.is_file()):
+        return source.absolute()
+    return None
+
+
+def listing(folder: Path) -> list[tuple[str, Path]]:
+    """Relative names and paths of all files below a folder, links followed, in the order of their names."""
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()  # a link that leads back up
+            continue
+        seen.add(real)
+        found += [Path(place) / name for name in names]
+    return sorted((path.relative_to(folder).as_posix(), path) for path in found if path.is_file())
+
+
+def folder_size(folder: Path) -> tuple[int, int]:
+    """How many files lie below a folder, and how many bytes they have."""
+    sizes = [path.stat().st_size for _, path in listing(folder)]
+    return len(sizes), sum(sizes)
+
+
+def folder_id(folder: Path, watch: Watch) -> str:
+    """One sha256 over the names and contents of all files below a folder; reads them all."""
+    watch.begin(f"hashing {folder.name}", folder_size(folder)[1])
+    return content_id([[name, Digests.of(path, watch).sha256] for name, path in listing(folder)])
