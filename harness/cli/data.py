@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import data_sources
+from harness.cli import data_publish, data_sources
 
 app = typer.Typer(
     help="Fetch, check and remove data sets and released artefacts.\n\nExample: harness data list",
@@ -16,3 +16,5 @@ app.command("verify")(data_sources.verify)
 app.command("where")(data_sources.where)
 app.command("prune")(data_sources.prune)
 app.command("lock")(data_sources.lock)
+app.add_typer(data_publish.build_app, name="build")
+app.add_typer(data_publish.publish_app, name="publish")

@@ -9,12 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.data import catalog
 from harness.spec.errors import UsageError, unknown
 from harness.storage import IntegrityError, file_id, read_json
 
+PUBLISHED = "published.toml"
 PROVENANCE = "provenance.json"
 _HEAD = ("README.md", "croissant.json", PROVENANCE)
 _TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository on the Hub, and the commit (or branch, or pull request) to read."""
+
+    repo: str
+    revision: str
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,17 @@ class Fetched:
     folder: Path
     revision: str
     files: dict[str, tuple[Path, ...]]
+
+
+def known_place(name: str) -> Place:
+    """Where a set is published, from `datasets/<name>/published.toml`, which holds `repo` and a full `revision`."""
+    path = catalog.bundled_folder("datasets") / name / PUBLISHED
+    if not path.is_file():
+        raise UsageError(f"where {name} is published, this version of the harness does not know; add --repo ORG/NAME.")
+    fields = catalog.read_toml(path)
+    if not all(isinstance(fields.get(field), str) for field in ("repo", "revision")):
+        raise UsageError(f"{path} must hold the texts `repo` and `revision`.")
+    return Place(fields["repo"], fields["revision"])
 
 
 def fetch_configs(repo: str, configs: Sequence[str] = (), revision: str = "main") -> Fetched:
