@@ -29,11 +29,13 @@ class Outputs:
         shared: Mapping[str, np.ndarray] | None = None,
         model: nn.Module | None = None,
         device: str = "cpu",
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         self._arrays = arrays
         self._shared = shared or {}
         self._model = model
         self._device = device
+        self._absent = absent or {}  # why something that the method declares to need is not there
 
     def __contains__(self, name: str) -> bool:
         if name == "model":
@@ -125,14 +127,15 @@ class Outputs:
         Each call of a method gets a copy of its own, so what it does to the network ends with the call.
         """
         if self._model is None:
-            raise NotOfferedError('the model is not offered; declare needs=("model",), or it cannot be run here')
+            hint = 'the model is not offered; declare needs=("model",), or it cannot be run here'
+            raise NotOfferedError(self._absent.get("model", hint))
         return self._model
 
     def _raw(self, name: str) -> np.ndarray:
         source = self._arrays if name in self._arrays else self._shared
         if name not in source:
             hint = '; a method that needs them declares needs=("inputs",)' if name == "inputs" else ""
-            raise NotOfferedError(f"this model does not offer {name}{hint}")
+            raise NotOfferedError(self._absent.get(name, f"this model does not offer {name}{hint}"))
         return source[name]
 
     def _tensor(self, name: str) -> Tensor:

@@ -1,11 +1,12 @@
 """Where the model outputs of a confidence benchmark come from.
 
-Three kinds, one meaning: for each model and each named set of samples there are logits (or
+Four kinds, one meaning: for each model and each named set of samples there are logits (or
 probabilities), labels, and whatever else that model offers.
 """
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -168,4 +169,31 @@ class TableSource(Spec):
         return all(model.table.sha256 for model in self.models)
 
 
-Source = Annotated[ImageSource | FDShiftsSource | TableSource, Field(discriminator="kind")]
+PACKED_OUTPUTS = "outputs"
+"""The folder inside an inference pack that holds outputs and labels."""
+
+
+class PackSource(Spec):
+    """An inference pack (`harness data pack`): stored outputs, each file pinned by the hash of the pack's `pack.json`."""
+
+    kind: Literal["pack"]
+    pack: Artefact = Field(description="its pack.json; the other files lie beside it")
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    sets: Annotated[tuple[Slug, ...], Field(min_length=1)]
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        return self.sets
+
+    @property
+    def locked(self) -> bool:
+        """Whether every file is pinned by its hash: `pack.json` holds those of all others."""
+        return self.pack.sha256 is not None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folder with labels: closed to methods."""
+        return (str(PurePosixPath(self.pack.path).parent / PACKED_OUTPUTS),)
+
+
+Source = Annotated[ImageSource | FDShiftsSource | TableSource | PackSource, Field(discriminator="kind")]

@@ -3,7 +3,7 @@
 Importing it loads the standard library only; numpy is loaded by the functions that handle arrays.
 """
 
-from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
+from harness.storage.arrays import MAX_ARRAY_BYTES, ArrayStream, read_arrays, stream_arrays, write_arrays
 from harness.storage.atomic import (
     MAX_JSON_BYTES,
     read_json,
@@ -26,8 +26,11 @@ from harness.storage.files import adopt, copy_file, growing, link, make_folder, 
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
 from harness.storage.parquet import write_parquet
+from harness.storage.tables import TABLE_SUFFIXES, write_table
+from harness.storage.tensors import read_tensors, write_tensors
 
 __all__ = [
+    "ArrayStream",
     "IntegrityError",
     "Journal",
     "LOCK_NAME",
@@ -37,6 +40,7 @@ __all__ = [
     "RunLock",
     "RunLockedError",
     "StorageError",
+    "TABLE_SUFFIXES",
     "UnsafeArtefactError",
     "adopt",
     "array_id",
@@ -52,12 +56,16 @@ __all__ = [
     "move_into",
     "read_arrays",
     "read_json",
+    "read_tensors",
     "remove",
     "remove_stale_temporaries",
     "replacing",
+    "stream_arrays",
     "write_arrays",
     "write_bytes",
     "write_json",
     "write_parquet",
+    "write_table",
+    "write_tensors",
     "write_text",
 ]

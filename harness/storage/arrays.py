@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -58,6 +61,56 @@ def read_arrays(path: str | os.PathLike[str], *, max_bytes: int = MAX_ARRAY_BYTE
         except Exception as error:
             # On hostile bytes zipfile, zlib, tokenize and numpy raise a dozen types that have no base in
             # common.
+            raise IntegrityError(f"{path} is not a valid file of arrays.") from error
+
+
+@dataclass(frozen=True)
+class ArrayStream:
+    """One array of an `.npz` file that is too large to be loaded: its rows one after the other."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def rows(self) -> Iterator[npt.NDArray[Any]]:
+        """The entries along the first axis, in order, each read when it is asked for. Raises `IntegrityError`."""
+        import numpy as np
+
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.name}.npy") as data:
+            _read_header(data)
+            for row in range(self.shape[0]):
+                try:
+                    found = data.read(size)
+                except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+                    raise IntegrityError(f"{self.path}: {self.name} is damaged in row {row}.") from error
+                if len(found) != size:
+                    raise IntegrityError(f"{self.path}: {self.name} ends in row {row}.")
+                yield np.frombuffer(found, self.dtype).reshape(self.shape[1:])
+
+
+def stream_arrays(path: str | os.PathLike[str]) -> dict[str, ArrayStream]:
+    """The arrays of an `.npz` file of any size, by name in the file's order, none of them loaded.
+
+    Checks and errors as `read_arrays`, but for the size, which nobody needs to bound.
+    """
+    with Path(path).open("rb") as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                members = archive.infolist()
+                _check_directory(members, sys.maxsize)
+                found = {}
+                for member in members:
+                    dtype, shape, by_columns = _check_header(archive, member)
+                    name = member.filename.removesuffix(".npy")
+                    if not shape or (by_columns and len(shape) > 1):
+                        raise IntegrityError(f"its array {name} is not stored row by row")
+                    found[name] = ArrayStream(Path(path), name, shape, dtype)
+                return found
+        except IntegrityError as error:
+            raise IntegrityError(f"{path} was refused: {error}.") from error
+        except Exception as error:  # as in `read_arrays`
             raise IntegrityError(f"{path} is not a valid file of arrays.") from error
 
 
@@ -114,14 +167,14 @@ def _check_directory(members: list[zipfile.ZipInfo], max_bytes: int) -> None:
             raise IntegrityError(f"its member {member.filename!r} is compressed in an unusual way")
 
 
-def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     """Refuse a member whose data is not exactly as long as its own header promises.
 
     What zipfile unpacks is bounded by the size in the directory, and what numpy allocates by the header:
     the two must agree, or a file of a few bytes could ask for any amount of memory.
     """
     with archive.open(member) as stream:
-        dtype, shape = _read_header(stream)
+        dtype, shape, by_columns = _read_header(stream)
         offset = stream.tell()
     try:
         check_dtype(dtype)
@@ -129,16 +182,18 @@ def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         raise IntegrityError(f"its member {member.filename!r} has the unsafe dtype {dtype}") from error
     if min(shape, default=0) < 0 or offset + math.prod(shape) * dtype.itemsize != member.file_size:
         raise IntegrityError(f"its member {member.filename!r} is not as long as its header says")
+    return dtype, shape, by_columns
 
 
-def _read_header(stream: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read_header(stream: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """dtype, shape, and whether the first axis is the one that changes fastest."""
     import numpy as np
 
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
     elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(stream)
     else:  # version 3 exists for the field names of structured arrays, which are not read here
         raise IntegrityError(f"its array format {version} is not supported")
-    return dtype, shape
+    return dtype, shape, by_columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
@@ -72,6 +73,23 @@ ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 "published": of the notebooks that made the tables of the paper; "config": of arrays that its configurations make.
 """
+
+
+_LATEC_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "pixel_flipping": (0.0, math.inf),  # areas over numbered steps
+        "region_perturbation": (-math.inf, math.inf),
+        "irof": (-math.inf, math.inf),
+        "road": (0.0, 49.0),
+        "infidelity": (0.0, math.inf),
+        "effective_complexity": (0.0, math.inf),  # maps of zeros are left as they are
+    }
+)
+
+
+def latec_range(id: str) -> tuple[float, float]:
+    """Lowest and highest value of a metric in what LATEC releases, where some have another unit than here."""
+    return _LATEC_RANGES.get(id, METRICS[id].range)
 
 
 def make_metric(id: str, constants: Mapping[str, Any] = MappingProxyType({})) -> AttributionMetric:

@@ -21,6 +21,7 @@ class ConfidenceHost:
         self._method: Any = None
         self._network: Any = None
         self._shared: dict[str, np.ndarray] = {}
+        self._absent: dict[str, str] = {}
 
     @property
     def verbs(self) -> Mapping[str, Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, np.ndarray]]]:
@@ -30,14 +31,14 @@ class ConfidenceHost:
         """Begin with a new trained model: build it if it was asked for, and let the method learn."""
         from harness.methods.outputs import LabelledOutputs, Reference
 
-        self._shared = part(arrays, "shared")
+        self._shared, self._absent = part(arrays, "shared"), meta.get("absent", {})
         self._network = _network(meta["network"], part(arrays, "network"), self._device)
         self._method = self._definition() if isinstance(self._definition, type) else self._definition
         learn: Callable[[Any], None] | None = getattr(self._method, "fit", None)
         if learn is not None:
             network = self._own_network()
             parts = {
-                name: LabelledOutputs(part(arrays, name), self._own_shared(), network, self._device)
+                name: LabelledOutputs(part(arrays, name), self._own_shared(), network, self._device, self._absent)
                 for name in meta["reference"]
             }
             learn(Reference(parts))
@@ -47,7 +48,7 @@ class ConfidenceHost:
         """Confidence of each sample, as the method gave it."""
         from harness.methods.outputs import Outputs
 
-        outputs = Outputs(arrays, self._own_shared(), self._own_network(), self._device)
+        outputs = Outputs(arrays, self._own_shared(), self._own_network(), self._device, self._absent)
         answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
         return {"confidence": as_array(answer)}
 

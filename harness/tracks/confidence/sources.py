@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
 from harness.data.tables import Table, read_table, rows_of
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError
-from harness.spec.sources import FDShiftsSource, ImageSource, Model, TableSource
+from harness.spec.sources import FDShiftsSource, ImageSource, Model, PackSource, TableSource
 from harness.storage import IntegrityError, content_id, file_id, read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class SampleSet:
 
 
 class OutputSource(Protocol):
-    """One of the three kinds of source."""
+    """One of the kinds of source."""
 
     def artefacts(self, model: Model) -> dict[str, str]:
         """Name -> sha256 of every file that this model's numbers rest on."""
@@ -66,6 +66,14 @@ class OutputSource(Protocol):
         """Whether `samples` needs no computation."""
         ...
 
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        """(n,) names by which samples are known outside, where there are any."""
+        ...
+
+    def absent(self) -> Mapping[str, str]:
+        """Of `inputs` and `model`, those that are offered to no method, and why, in a sentence without its end."""
+        ...
+
 
 def open_source(protocol: LoadedProtocol, device: str) -> OutputSource:
     """The source that a benchmark names."""
@@ -74,6 +82,10 @@ def open_source(protocol: LoadedProtocol, device: str) -> OutputSource:
         return _Images(protocol, source, device)
     if isinstance(source, FDShiftsSource):
         return _Folders(protocol, source)
+    if isinstance(source, PackSource):
+        from harness.tracks.confidence.packs import PackedOutputs  # which itself needs this module
+
+        return PackedOutputs(protocol, source)
     return _Tables(protocol, source)
 
 
@@ -88,6 +100,15 @@ class _Stored:
 
     def ready(self, model: Model, name: str) -> bool:
         return True
+
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        return None
+
+    def absent(self) -> Mapping[str, str]:
+        return {
+            "inputs": "this benchmark's source is stored outputs, which come without the inputs",
+            "model": "this benchmark's source is stored outputs, which come without the network",
+        }
 
 
 class _Folders(_Stored):
@@ -189,6 +210,12 @@ class _Images:
     def ready(self, model: Model, name: str) -> bool:
         return self._cached(model, name).is_file()
 
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        return [f"{self._sets[name].images}/{number}" for number in self._labelled(name).ids]
+
+    def absent(self) -> Mapping[str, str]:
+        return {}
+
     def samples(self, model: Model, name: str) -> SampleSet:
         path = self._cached(model, name)
         arrays = _read_cached(path)
@@ -245,7 +272,7 @@ class _Images:
                 "set": self._sets[name].canonical(),
                 "source": self._source.model_dump(mode="json", exclude={"models", "sets"}),
                 "device": self._device,
-                "libraries": _numeric_libraries(),
+                "libraries": numeric_libraries(),
             }
         )
         return cache_folder() / "outputs" / f"{key}.npz"
@@ -279,7 +306,7 @@ def _read_cached(path: Path) -> dict[str, np.ndarray] | None:
 
 
 @lru_cache(maxsize=1)
-def _numeric_libraries() -> Mapping[str, str]:
+def numeric_libraries() -> Mapping[str, str]:
     """Versions of the packages whose arithmetic, filters or data the outputs rest on."""
     from importlib import metadata
 

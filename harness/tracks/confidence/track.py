@@ -179,7 +179,11 @@ class ConfidenceTrack:
         network = self.source.network(model) if "model" in self.method.needs else None
         if network is not None:
             arrays |= {f"network/{name}": array for name, array in network[1].items()}
-        meta: dict[str, Any] = {"reference": list(offered), "network": network[0] if network else None}
+        meta: dict[str, Any] = {
+            "reference": list(offered),
+            "network": network[0] if network else None,
+            "absent": {name: why for name, why in self.source.absent().items() if name in self.method.needs},
+        }
         method.call("fit", arrays, seed=_seed(unit.seed, model.id, "fit"), meta=meta)
         method.state = model.id
 

@@ -1,0 +1,64 @@
+"""`harness data pack`: what a benchmark's models said, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.data.catalog import Protocol
+
+
+def pack(
+    target: Annotated[str, typer.Argument(help="id@version, path.toml of your own, or the folder of a run")],
+    out: Annotated[Optional[Path], typer.Option(help="folder of the pack; default: packs/<id>-<version>")] = None,  # noqa: UP045
+    models: Annotated[Optional[list[str]], typer.Option("--model", help="only this model; may be repeated")] = None,  # noqa: UP045
+    inputs: Annotated[bool, typer.Option("--inputs", help="the images and the networks' weights, too")] = False,
+    device: options.Device = "cpu",
+) -> None:
+    """Write outputs, features and labels of a confidence benchmark's models, to score without images or networks.
+
+    Of a run, the models that it was run on. The folder holds a benchmark file that names the pack as its source; scores
+    on it are those of the original to the last bit. Interrupted, the same command begins anew.
+
+    Example: harness data pack confidence-mnist@1 --out packs/confidence-mnist
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from harness.tracks.confidence.packing import BENCHMARK, PackRequest, write_pack
+
+    protocol, used = _protocol(target)
+    folder = out or Path("packs") / f"{protocol.benchmark.id}-{protocol.benchmark.version}"
+    request = PackRequest(folder, tuple(models or used), inputs, device)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("packing", total=1.0)
+        packed = write_pack(
+            protocol, request, lambda what, share: progress.update(task, description=what, completed=share)
+        )
+    size = sum(file.bytes for file in packed.files.values())
+    samples = sum(sum(sets.values()) for sets in packed.samples.values())
+    typer.echo(f"{len(packed.models)} models, {samples} outputs, {len(packed.files)} files, {size / 1e6:.1f} MB")
+    typer.echo(f"Pack: {folder}")
+    typer.echo(f"Next: harness evaluate my_method.py --benchmark {folder / BENCHMARK}")
+
+
+def _protocol(target: str) -> tuple[Protocol, tuple[str, ...]]:
+    """The benchmark, and the models of the run if a run was named."""
+    from harness.data.catalog import find_protocol
+    from harness.execution.run_result import RunResult
+    from harness.spec.errors import UsageError
+
+    if not Path(target).is_dir():
+        return find_protocol(target), ()
+    document = RunResult.open(target).document
+    protocol = find_protocol(document.spec.benchmark)
+    if protocol.hash != document.spec.benchmark_hash:
+        raise UsageError(
+            f"{target} was run on another content of {document.spec.benchmark}; name the benchmark's file instead."
+        )
+    return protocol, tuple(dict.fromkeys(unit.model for unit in document.units))

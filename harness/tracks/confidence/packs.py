@@ -1,0 +1,67 @@
+"""An inference pack as the source of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from harness.data.catalog import Protocol as LoadedProtocol
+from harness.data.packs import OpenPack, open_pack
+from harness.spec.sources import Model, PackSource
+from harness.storage import IntegrityError
+from harness.tracks.confidence.sources import SampleSet
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class PackedOutputs:
+    """See `harness.tracks.confidence.sources.OutputSource`."""
+
+    def __init__(self, protocol: LoadedProtocol, source: PackSource) -> None:
+        self._protocol = protocol
+        self._source = source
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        return self._pack.hashes(model.id)
+
+    def samples(self, model: Model, name: str) -> SampleSet:
+        return SampleSet(*self._pack.outputs(model.id, name))
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        return self._pack.shared(model.id)
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        return self._pack.inputs(name)
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        return self._pack.network(model.id)
+
+    def ready(self, model: Model, name: str) -> bool:
+        return True
+
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        return self._pack.sample_ids(name)
+
+    def absent(self) -> Mapping[str, str]:
+        how = "make it with --inputs, or take the benchmark that it was made of"
+        document = self._pack.document
+        why = {} if document.inputs else {"inputs": f"the inference pack holds outputs, not the inputs; {how}"}
+        if all(model.network is None for model in document.models):
+            why["model"] = f"the inference pack holds outputs, not the networks; {how}"
+        return why
+
+    @cached_property
+    def _pack(self) -> OpenPack:
+        """Raises IntegrityError where the pack is not what the benchmark says of it."""
+        path, _ = self._protocol.verified(self._source.pack)
+        pack = open_pack(path)
+        for model in self._source.models:
+            packed = pack.model(model.id)
+            if (packed.family, packed.seed, packed.head) != (model.family, model.seed, model.head):
+                raise IntegrityError(
+                    f"{path}: {model.id} is packed with family {packed.family}, seed {packed.seed} and head "
+                    f"{packed.head}; {self._protocol.path} says something else of it."
+                )
+        return pack
