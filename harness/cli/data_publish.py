@@ -36,6 +36,15 @@ def build_meta_evaluation(
         typer.Option("--from", help="a sealed run of an attribution benchmark; may be given several times"),
     ] = None,
     more: Annotated[Optional[list[Path]], typer.Argument(help="further runs")] = None,  # noqa: UP045
+    benchmark: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help="file of a benchmark of your own that runs are of; may be given several times"),
+    ] = None,
+    latec: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--from-latec", help="a folder of LATEC's released maps and scores (.npz)"),
+    ] = None,
+    order: Annotated[Optional[str], typer.Option(help="with --from-latec: metrics' order, published or config")] = None,  # noqa: UP045
     out: Annotated[Path, typer.Option("--out", help="folder to build in")] = Path(META),
     licence: Annotated[str, typer.Option("--licence", help="as the Hub names it, such as cc-by-4.0")] = "other",
     file_megabytes: Annotated[int, typer.Option(min=1, help="size of a file before compression")] = 256,
@@ -47,11 +56,14 @@ def build_meta_evaluation(
     Example: harness data build meta-evaluation --from runs/attribution-mnist-1-saliency-0123456789ab --out meta
     """
     from harness.cli.progress import counting
-    from harness.publish.meta_evaluation import build
+    from harness.publish.latec_source import open_latec
+    from harness.publish.meta_evaluation import Source, build
     from harness.publish.run_source import open_runs
     from harness.publish.shards import Limits
 
-    sources = open_runs([*(runs or []), *(more or [])])
+    sources: list[Source] = [*open_runs([*(runs or []), *(more or [])], benchmark or [])]
+    if latec is not None:
+        sources.append(open_latec(latec, order))
     with counting("building") as progress:
         built = build(sources, out, licence=licence, limits=Limits(file=file_megabytes << 20), progress=progress)
     _show_built(built)

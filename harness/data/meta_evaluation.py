@@ -1,8 +1,8 @@
 """Attribution maps and their scores as single records, from whatever made them, and how a map becomes bytes.
 
-A map is kept as half-precision numbers and a power of two, `map = scale * values`, chosen so that its largest value is
-far from the largest that half precision holds: values lose at most 2^-11 of themselves, however small or large the map
-is as a whole, and those below 2^-30 of the largest are 0.
+A map is kept as half-precision numbers and a power of two, `map = scale * values`, chosen so that half precision is used
+where the map's values are: a value loses at most 2^-11 of itself, however small or large the map is as a whole; one below
+2^-28 of the map's largest loses at most 2^-39 of that largest.
 """
 
 from __future__ import annotations
@@ -53,29 +53,33 @@ class ScoreRecord:
 
 
 class StoredMap(NamedTuple):
-    """values: little-endian float16 in C order; map = scale * values, of this shape."""
+    """values: little-endian float16 in C order; map = scale * values."""
 
     values: bytes
     scale: float
-    shape: tuple[int, ...]
 
 
-def encode_map(map: np.ndarray) -> StoredMap:
-    """A map as it is stored. Raises ValueError for one that is empty or not finite."""
+def encode_map(map: np.ndarray) -> StoredMap | None:
+    """A map as it is stored; None for one that is not finite, or empty."""
     import numpy as np
 
     exact = np.asarray(map, dtype=np.float64)
     if not exact.size or not np.isfinite(exact).all():
-        raise ValueError("a map must hold numbers, all of them finite")
+        return None
     exponent = int(np.frexp(np.abs(exact).max())[1]) - _TOP if exact.any() else 0
     values = np.ldexp(exact, -exponent).astype("<f2")
-    return StoredMap(values.tobytes(), float(np.ldexp(1.0, exponent)), tuple(exact.shape))
+    return StoredMap(values.tobytes(), float(np.ldexp(1.0, exponent)))
 
 
-def decode_map(row: Mapping[str, Any]) -> np.ndarray:
-    """The map of a row with `map`, `scale` and `shape`, float32 as methods answer. Raises ValueError if they disagree."""
+def decode_map(row: Mapping[str, Any]) -> np.ndarray | None:
+    """The map of a row with `map`, `scale` and `shape`, float32 as methods answer; None where it is missing.
+
+    Raises ValueError if the shape is not that of the values.
+    """
     import numpy as np
 
+    if row["map"] is None:
+        return None
     values = np.frombuffer(row["map"], dtype="<f2").astype(np.float64)
     map: np.ndarray = (values * float(row["scale"])).astype(np.float32)
     return map.reshape([int(length) for length in row["shape"]])

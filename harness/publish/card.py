@@ -147,7 +147,7 @@ def _reading(about: About) -> list[str]:
         "",
         "A map and its scores are joined by protocol, dataset, model, method and observation. Maps are kept in half "
         "precision with a power of two beside them, so that a value loses at most 2^-11 of itself however small the map "
-        "as a whole is; values below 2^-30 of a map's largest are 0.",
+        "as a whole is; values below 2^-28 of a map's largest lose at most 2^-39 of that largest.",
         "",
     ]
 

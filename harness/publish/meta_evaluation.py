@@ -21,7 +21,7 @@ from harness.publish.schema import (
 )
 from harness.publish.shards import PROVENANCE, Book, Limits, Row, Shard, write_shards
 from harness.spec.errors import UsageError
-from harness.storage import IntegrityError, RunLock
+from harness.storage import RunLock
 
 NAME = "meta-evaluation"
 
@@ -84,8 +84,8 @@ def build(
 
     Equal sources give equal bytes. Memory is bounded by `limits.batch` and what a source holds at once; files by
     `limits.file`. A build that was cut off goes on after its last finished file. Raises UsageError where there is
-    nothing to build or `out` holds something else, IntegrityError for damaged files or maps that are not finite, and
-    StorageError where they cannot be written.
+    nothing to build or `out` holds something else, IntegrityError for damaged files, and StorageError where they cannot
+    be written.
     """
     if not sources:
         raise UsageError("there is nothing to build from; name runs or a folder of released maps and scores.")
@@ -161,15 +161,12 @@ def _write_scores(book: Book, sources: Sequence[Source], limits: Limits, progres
 
 
 def _map_row(made: tuple[str, MapRecord]) -> Row:
+    """A map that is not finite is missing: its row has no values."""
     protocol, record = made
-    try:
-        stored = encode_map(record.map)
-    except ValueError as error:
-        raise IntegrityError(
-            f"the map of {record.method} for observation {record.observation} of {record.dataset} ({record.model}) cannot "
-            f"be stored: {error}."
-        ) from error
-    numbers = {"shape": list(stored.shape), "scale": stored.scale, "map": stored.values}
+    stored = encode_map(record.map)
+    numbers: Row = {"shape": list(record.map.shape), "scale": None, "map": None}
+    if stored is not None:
+        numbers |= {"scale": stored.scale, "map": stored.values}
     return {"protocol": protocol, **_ids(record), "target": record.target, "prediction": record.prediction, **numbers}
 
 

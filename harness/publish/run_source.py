@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol, find_protocol
+from harness.data.catalog import Protocol, find_protocol, load_protocol
 from harness.data.meta_evaluation import MapRecord, ScoreRecord
 from harness.execution.run_result import RunResult
 from harness.execution.runner import stored_outputs
@@ -156,13 +156,13 @@ class Decisions:
         return self._predictions[key]
 
 
-def open_runs(folders: Sequence[Path]) -> list[RunSource]:
-    """Sealed runs by protocol and method.
+def open_runs(folders: Sequence[Path], own: Sequence[Path] = ()) -> list[RunSource]:
+    """Sealed runs by protocol and method. `own`: files of benchmarks that are not bundled.
 
     Raises UsageError for one that is a rehearsal, of another track, of a benchmark that has changed since, or of a
     method that another one of them is of; IntegrityError for one that is damaged.
     """
-    decisions: dict[str, Decisions] = {}
+    decisions = {protocol.benchmark.name: Decisions(protocol) for protocol in map(load_protocol, own)}
     sources: dict[tuple[str, str], RunSource] = {}
     for folder in folders:
         run = RunResult.open(folder)

@@ -22,8 +22,11 @@ MAP_COLUMNS: Mapping[str, tuple[str, str]] = {
     "target": ("int64", "class that the map speaks about; missing where it is not recorded"),
     "prediction": ("int64", "class that the network predicts; missing where it is not recorded"),
     "shape": ("list", "shape of the map: 1 or as many channels as the input, then its spatial axes"),
-    "scale": ("float64", "a power of two: map = scale * values"),
-    "map": ("binary", "values: little-endian float16 in C order"),
+    "scale": ("float64", "a power of two: map = scale * values; missing where the map is"),
+    "map": (
+        "binary",
+        "values: little-endian float16 in C order; missing where a method gave numbers that are not finite",
+    ),
 }
 SCORE_COLUMNS: Mapping[str, tuple[str, str]] = {
     **_IDS,
