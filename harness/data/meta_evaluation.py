@@ -80,6 +80,7 @@ def decode_map(row: Mapping[str, Any]) -> np.ndarray | None:
 
     if row["map"] is None:
         return None
-    values = np.frombuffer(row["map"], dtype="<f2").astype(np.float64)
-    map: np.ndarray = (values * float(row["scale"])).astype(np.float32)
+    values = np.frombuffer(row["map"], dtype="<f2").astype(np.float64) * float(row["scale"])
+    largest = float(np.finfo(np.float32).max)  # the very largest may have been rounded up, out of float32's range
+    map = values.clip(-largest, largest).astype(np.float32)
     return map.reshape([int(length) for length in row["shape"]])

@@ -16,7 +16,9 @@ from harness.storage import IntegrityError, file_id, read_json
 PUBLISHED = "published.toml"
 PROVENANCE = "provenance.json"
 _HEAD = ("README.md", "croissant.json", PROVENANCE)
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
+"""Packages whose errors the versions of huggingface_hub let through where the network fails."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def fetch_configs(repo: str, configs: Sequence[str] = (), revision: str = "main"
     With HF_HUB_OFFLINE set, they are taken from the cache. Raises UsageError for what does not exist or cannot be
     reached, IntegrityError for a file that is not the one that was built.
     """
+    check_repo(repo)
     with _trouble(repo, revision):
         folder = _snapshot(repo, revision, list(_HEAD))
         if not (folder / PROVENANCE).is_file():
@@ -70,6 +73,17 @@ def fetch_configs(repo: str, configs: Sequence[str] = (), revision: str = "main"
     found = {shard["config"]: () for shard in wanted}
     files = {name: tuple(folder / each["path"] for each in wanted if each["config"] == name) for name in found}
     return Fetched(folder, folder.name, files)
+
+
+def check_repo(repo: str) -> None:
+    """Raise UsageError for what is not the name of a repository."""
+    if not _REPO.fullmatch(repo):
+        raise UsageError(f"{repo!r} is not the name of a repository; write it as ORG/NAME.")
+
+
+def is_transport_error(error: Exception) -> bool:
+    """Whether it says that the Hub could not be reached."""
+    return isinstance(error, ConnectionError) or type(error).__module__.split(".")[0] in _TRANSPORTS
 
 
 def _snapshot(repo: str, revision: str, patterns: list[str]) -> Path:
@@ -115,15 +129,13 @@ def _trouble(repo: str, revision: str) -> Iterator[None]:
         raise UsageError(
             f"{repo} does not exist on the Hub or is closed to this account; check the name and who is logged in."
         ) from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError) as error:
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise UsageError(unreachable) from error
     except errors.HfHubHTTPError as error:
         code = error.response.status_code
         advice = "run: hf auth login (or mend HF_TOKEN)" if code == 401 else "try again later"
         raise UsageError(f"the Hub answers {code} for {repo}; {advice}.") from error
-    except errors.HFValidationError as error:
-        raise UsageError(f"{repo!r} is not the name of a repository; write it as ORG/NAME.") from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in _TRANSPORTS:
+        if not is_transport_error(error):
             raise
         raise UsageError(unreachable) from error

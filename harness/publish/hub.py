@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data.published_sets import check_repo, is_transport_error
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, file_id
 from harness.storage.errors import reason
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 FILES_PER_COMMIT = 50
 BYTES_PER_COMMIT = 20 << 30
-_TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CARD = "README.md"
 
@@ -101,8 +100,7 @@ def _ready(folder: Path, repo: str) -> HfApi:
     """A client, after everything that can be said without asking the Hub."""
     from huggingface_hub import HfApi, constants, get_token
 
-    if not _REPO.fullmatch(repo):
-        raise UsageError(f"{repo!r} is not the name of a repository; write it as ORG/NAME.")
+    check_repo(repo)
     if not folder.is_dir():
         raise UsageError(f"the folder {folder} does not exist; build it first.")
     if constants.HF_HUB_OFFLINE:
@@ -181,14 +179,12 @@ def _trouble(repo: str) -> Iterator[None]:
         raise UsageError(_advice(repo, error)) from error
     except ValueError as error:  # of a card that the Hub does not accept
         raise UsageError(f"the Hub does not accept this for {repo}: {error}") from error
-    except OSError as error:
-        if isinstance(error, ConnectionError):
-            raise UsageError(f"the Hub cannot be reached for {repo}; check the network and run this again.") from error
-        raise StorageError(f"Could not read what is to be published: {reason(error)}.") from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in _TRANSPORTS:
-            raise
-        raise UsageError(f"the Hub cannot be reached for {repo}; check the network and run this again.") from error
+        if is_transport_error(error):
+            raise UsageError(f"the Hub cannot be reached for {repo}; check the network and run this again.") from error
+        if isinstance(error, OSError):
+            raise StorageError(f"Could not read what is to be published: {reason(error)}.") from error
+        raise
 
 
 def _advice(repo: str, error: Any) -> str:
