@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -146,6 +147,33 @@ def show(benchmark: Name, json: options.AsJson = False) -> None:
         typer.echo(board_json(board), nl=False)
     else:
         print_board(board, protocol.benchmark)
+
+
+@app.command()
+def publish(
+    repo: Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if missing")],
+    benchmark: NameOrNone = None,
+    all: All = False,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")
+    ] = False,
+) -> None:
+    """Publish boards and submissions on the Hugging Face Hub, as tables with a card. Nothing changed, no commit.
+
+    The repository then holds the chosen boards and no others.
+
+    Example: harness board publish --all --repo ORG/NAME
+    """
+    from harness.cli.data_publish import show_published
+    from harness.publish.boards import write_boards
+    from harness.publish.hub import publish_folder
+
+    protocols = _chosen(benchmark, all)
+    with TemporaryDirectory(prefix="harness-boards-") as folder:
+        write_boards(protocols, Path(folder))
+        names = ", ".join(protocol.benchmark.name for protocol in protocols)
+        made = publish_folder(Path(folder), repo, message=f"Boards of {names}", create_pr=create_pr, owned=("data/",))
+    show_published(made)
 
 
 @app.command()

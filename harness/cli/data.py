@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import data_convert, data_import, data_pack, data_prepare, data_sources
+from harness.cli import data_convert, data_import, data_pack, data_prepare, data_publish, data_sources
 
 app = typer.Typer(
     help="Fetch, check and remove data sets; prepare, import, pack, build and publish.\n\nExample: harness data list",
@@ -20,3 +20,5 @@ app.command("prepare")(data_prepare.prepare)
 app.command("convert")(data_convert.convert)
 app.command("import")(data_import.import_results)
 app.command("pack")(data_pack.pack)
+app.add_typer(data_publish.build_app, name="build")
+app.add_typer(data_publish.publish_app, name="publish")

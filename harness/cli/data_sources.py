@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from harness.cli import options
+from harness.spec.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.data.manifests import Manifest
@@ -22,6 +23,13 @@ Source = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
 ]
+Config = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all"),
+]
+Repo = Annotated[Optional[str], typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]  # noqa: UP045
+Revision = Annotated[Optional[str], typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]  # noqa: UP045
+META = "meta-evaluation"
 _DAMAGED = 3
 
 
@@ -55,11 +63,21 @@ def fetch(
     source: Source = None,
     copy: Annotated[bool, typer.Option("--copy", help="with --from: copy the files into the cache")] = False,
     file: Pattern = None,
+    config: Config = None,
+    repo: Repo = None,
+    revision: Revision = None,
 ) -> None:
     """Fetch a data set into the cache, checked file by file; goes on where an earlier call stopped.
 
+    Of `meta-evaluation`, the set of attribution maps and scores, --config names what is wanted, such as scores.
+
     Example: harness data fetch cifar-10
     """
+    if name == META:
+        _fetch_published(config or [], repo, revision)
+        return
+    if config or repo or revision:
+        raise UsageError(f"--config, --repo and --revision are for {META}; {name} takes --file.")
     from harness.cli.progress import downloading
     from harness.data.fetch import Manner
     from harness.data.fetch import fetch as fetch_files
@@ -69,6 +87,15 @@ def fetch(
     with downloading() as watch:
         folder = fetch_files(manifest, Manner(pattern=file, source=source, copy=copy, watch=watch))
     typer.echo(folder)
+
+
+def _fetch_published(configs: list[str], repo: str | None, revision: str | None) -> None:
+    from harness.data.published_sets import Place, fetch_configs, known_place
+
+    place = Place(repo, "main") if repo else known_place(META)
+    fetched = fetch_configs(place.repo, configs, revision or place.revision)
+    typer.echo(fetched.folder)
+    typer.echo(f"revision {fetched.revision}")
 
 
 def verify(

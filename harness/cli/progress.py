@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -133,3 +133,17 @@ def downloading() -> Iterator[BarWatch]:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield BarWatch(progress, console)
+
+
+@contextmanager
+def counting(first: str) -> Iterator[Callable[[str, int], None]]:
+    """A function that shows what is being done and how much of it is; nothing where standard error is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("  {task.description}", markup=False),
+        TextColumn("{task.completed:,.0f}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(first, total=None)
+        yield lambda what, done: progress.update(task, description=what, completed=done)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.data.importers.base import OK, Column, Imported, frame_of, long_table, refuse_objects
 from harness.data.importers.latec import NOTES, Modality, Place, check_names, place_of
+from harness.data.meta_evaluation import MapRecord
 from harness.storage import IntegrityError, StoredArray, stored_arrays
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _DIMENSIONS: dict[Modality, tuple[int, int]] = {"image": (3, 3), "volume": (4, 1), "point-cloud": (2, 3)}
 """Of one map: how many axes, and channels along the first."""
@@ -30,20 +27,6 @@ COLUMNS = (
     Column("status", "ok, or missing where a map holds NaN or infinite values"),
 )
 KEY = ("model", "method", "observation")
-
-
-@dataclass(frozen=True)
-class MapRecord:
-    """One map. target, prediction: class indices, None where nobody recorded them. map: (channels, *spatial)."""
-
-    modality: Modality
-    dataset: str
-    model: str
-    method: str
-    observation: str
-    target: int | None
-    prediction: int | None
-    map: np.ndarray
 
 
 def read_latec_maps(

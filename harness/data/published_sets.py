@@ -1,0 +1,141 @@
+"""Configurations of a data set that the harness publishes on the Hub, fetched by the Hub's own client into its cache."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data import catalog
+from harness.spec.errors import UsageError, unknown
+from harness.storage import IntegrityError, file_id, read_json
+
+PUBLISHED = "published.toml"
+PROVENANCE = "provenance.json"
+_HEAD = ("README.md", "croissant.json", PROVENANCE)
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
+"""Packages whose errors the versions of huggingface_hub let through where the network fails."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository on the Hub, and the commit (or branch, or pull request) to read."""
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """folder: a snapshot in the Hub's cache. revision: full hash of its commit. files: by configuration."""
+
+    folder: Path
+    revision: str
+    files: dict[str, tuple[Path, ...]]
+
+
+def known_place(name: str) -> Place:
+    """Where a set is published, from `datasets/<name>/published.toml`, which holds `repo` and a full `revision`."""
+    path = catalog.bundled_folder("datasets") / name / PUBLISHED
+    if not path.is_file():
+        raise UsageError(f"where {name} is published, this version of the harness does not know; add --repo ORG/NAME.")
+    fields = catalog.read_toml(path)
+    if not all(isinstance(fields.get(field), str) for field in ("repo", "revision")):
+        raise UsageError(f"{path} must hold the texts `repo` and `revision`.")
+    return Place(fields["repo"], fields["revision"])
+
+
+def fetch_configs(repo: str, configs: Sequence[str] = (), revision: str = "main") -> Fetched:
+    """Fetch configurations, by default all, and check every file against the hash in the set's `provenance.json`.
+
+    With HF_HUB_OFFLINE set, they are taken from the cache. Raises UsageError for what does not exist or cannot be
+    reached, IntegrityError for a file that is not the one that was built.
+    """
+    check_repo(repo)
+    with _trouble(repo, revision):
+        folder = _snapshot(repo, revision, list(_HEAD))
+        if not (folder / PROVENANCE).is_file():
+            raise UsageError(f"{repo} is not a data set that the harness published: it has no {PROVENANCE}.")
+        shards = _shards(folder)
+        known = sorted({shard["config"] for shard in shards})
+        for config in configs:
+            if config not in known:
+                raise unknown(f"configuration of {repo}", config, known)
+        wanted = [shard for shard in shards if not configs or shard["config"] in configs]
+        # At the commit that the record was read from, whatever is published meanwhile.
+        folder = _snapshot(repo, folder.name, [*_HEAD, *(shard["path"] for shard in wanted)])
+    for shard in wanted:
+        _check(folder / shard["path"], shard["sha256"])
+    found = {shard["config"]: () for shard in wanted}
+    files = {name: tuple(folder / each["path"] for each in wanted if each["config"] == name) for name in found}
+    return Fetched(folder, folder.name, files)
+
+
+def check_repo(repo: str) -> None:
+    """Raise UsageError for what is not the name of a repository."""
+    if not _REPO.fullmatch(repo):
+        raise UsageError(f"{repo!r} is not the name of a repository; write it as ORG/NAME.")
+
+
+def is_transport_error(error: Exception) -> bool:
+    """Whether it says that the Hub could not be reached."""
+    return isinstance(error, ConnectionError) or type(error).__module__.split(".")[0] in _TRANSPORTS
+
+
+def _snapshot(repo: str, revision: str, patterns: list[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=patterns))
+
+
+def _shards(folder: Path) -> list[dict[str, Any]]:
+    try:
+        shards = read_json(folder / PROVENANCE)["shards"]
+        fields = [{name: str(shard[name]) for name in ("config", "path", "sha256")} for shard in shards]
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(f"{folder / PROVENANCE} does not say which files there are.") from error
+    for shard in fields:
+        if shard["path"].startswith("/") or ".." in shard["path"].split("/") or re.search(r"[*?\[]", shard["path"]):
+            raise IntegrityError(f"{folder / PROVENANCE} names a file outside of the data set: {shard['path']}.")
+    return fields
+
+
+def _check(path: Path, sha256: str) -> None:
+    if not path.is_file():
+        raise IntegrityError(f"{path.name} is named in {PROVENANCE} but is not there; fetch it again when online.")
+    if file_id(path) != sha256:
+        raise IntegrityError(f"{path} is not the file that was built; remove {path.resolve()} and fetch it again.")
+
+
+@contextmanager
+def _trouble(repo: str, revision: str) -> Iterator[None]:
+    """The client's errors as sentences that say what to do."""
+    from huggingface_hub import errors
+
+    unreachable = (
+        f"{repo} cannot be reached and is not in the cache at {revision}; check the network (and HF_HUB_OFFLINE)."
+    )
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise UsageError(f"{repo} is gated: ask for access on its page, run hf auth login, and try again.") from error
+    except errors.RevisionNotFoundError as error:
+        raise UsageError(f"{repo} has no revision {revision}; name a branch, refs/pr/N or a commit.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise UsageError(
+            f"{repo} does not exist on the Hub or is closed to this account; check the name and who is logged in."
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        raise UsageError(unreachable) from error
+    except errors.HfHubHTTPError as error:
+        code = error.response.status_code
+        advice = "run: hf auth login (or mend HF_TOKEN)" if code == 401 else "try again later"
+        raise UsageError(f"the Hub answers {code} for {repo}; {advice}.") from error
+    except Exception as error:
+        if not is_transport_error(error):
+            raise
+        raise UsageError(unreachable) from error

@@ -1,0 +1,149 @@
+"""Boards and submissions as a data set for the Hub: what stands in the repository, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.boards.build import read_board
+from harness.boards.render import COLUMNS, long_table, scaled_title
+from harness.boards.reproduce import tier_of
+from harness.boards.submissions import StoredSubmission, read_submissions
+from harness.data.catalog import Protocol
+from harness.execution.run_result import RunResult
+from harness.execution.runner import SEALED
+from harness.spec.board import Board
+from harness.storage import write_table, write_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = dict[str, Any]
+
+BOARDS, SUBMISSIONS, SCORES = "boards", "submissions", "scores"
+TITLE = "Leaderboards of confidence scores, query strategies and XAI methods"
+_INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "n", "seeds")
+_FLOATS = ("scale", "value", "low", "high", "spread", "seconds")
+_FLAGS = ("reference", "lower_is_better")
+_BOARD = (*COLUMNS, "lower_is_better", "benchmark_hash")
+_SUBMISSION = (
+    *("benchmark", "benchmark_hash", "method", "version", "tier", "submitted", "authors", "licence", "citation"),
+    *("training_data", "hardware", "seconds", "trainings", "run", "source_sha256", "outputs"),
+)
+_SCORE = ("benchmark", "method", "version", "study", "metric", "value", "low", "high", "n", "seeds", "status", "run")
+_MEANING = {
+    BOARDS: "one row for each method and column of a board; computed from the submissions' stored outputs",
+    SUBMISSIONS: "one row for each submission: who made it, what it rests on and cost, and the hashes of its files",
+    SCORES: "one row for each submission, study and metric, as sealed in the run that was submitted",
+}
+
+
+def write_boards(protocols: Sequence[Protocol], folder: Path) -> dict[str, int]:
+    """Write `boards`, `submissions` and `scores` as parquet with a card; returns the number of rows of each.
+
+    The same boards and submissions give the same bytes. Raises UsageError where a board has not been built,
+    IntegrityError for a damaged one.
+    """
+    boards = [(protocol, read_board(protocol)) for protocol in protocols]
+    stored = [each for protocol in protocols for each in read_submissions(protocol.benchmark.name)[0]]
+    tables = {
+        BOARDS: (_BOARD, [row for protocol, board in boards for row in _board_rows(protocol, board)]),
+        SUBMISSIONS: (_SUBMISSION, [_submission_row(each) for each in stored]),
+        SCORES: (_SCORE, [row for each in stored for row in _score_rows(each)]),
+    }
+    for name, (columns, rows) in tables.items():
+        (folder / "data" / name).mkdir(parents=True, exist_ok=True)
+        _write(folder / "data" / name / "00000.parquet", columns, rows)
+    counts = {name: len(rows) for name, (_, rows) in tables.items()}
+    write_text(folder / "README.md", _card([board for _, board in boards], counts, protocols))
+    return counts
+
+
+def _board_rows(protocol: Protocol, board: Board) -> list[Row]:
+    more = {"lower_is_better": board.lower_is_better, "benchmark_hash": protocol.hash}
+    return [{**row, **more} for row in long_table(board)]
+
+
+def _submission_row(stored: StoredSubmission) -> Row:
+    about = stored.about
+    return {
+        "benchmark": about.benchmark,
+        "benchmark_hash": about.benchmark_hash,
+        "method": about.name,
+        "version": about.method.version,
+        "tier": tier_of(stored.folder, about),
+        "submitted": None if about.submitted is None else about.submitted.isoformat(),
+        "authors": "; ".join(about.authors),
+        "licence": about.licence,
+        "citation": about.citation,
+        "training_data": about.training_data,
+        "hardware": about.hardware,
+        "seconds": None if about.cost is None else about.cost.seconds,
+        "trainings": None if about.cost is None else about.cost.trainings,
+        "run": about.run,
+        "source_sha256": about.method.source_sha256,
+        "outputs": "; ".join(f"{name} sha256:{digest}" for name, digest in sorted(about.outputs.items())),
+    }
+
+
+def _score_rows(stored: StoredSubmission) -> list[Row]:
+    if not (stored.folder / SEALED).is_file():
+        return []
+    about = stored.about
+    head = {"benchmark": about.benchmark, "method": about.name, "version": about.method.version, "run": about.run}
+    summary = RunResult.open(stored.folder).document.summary
+    return [{**head, **row.model_dump(include=set(_SCORE))} for row in summary]
+
+
+def _write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist(rows, schema=_schema(columns))
+    write_table(path, table.schema, table.to_batches())
+
+
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    types = {name: pa.int64() for name in _INTEGERS} | {name: pa.float64() for name in _FLOATS}
+    types |= {name: pa.bool_() for name in _FLAGS}
+    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
+
+
+def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[Protocol]) -> str:
+    from huggingface_hub import DatasetCardData
+
+    configs: list[Row] = [
+        {"config_name": name, "data_files": [{"split": "train", "path": f"data/{name}/*.parquet"}]} for name in counts
+    ]
+    configs[0]["default"] = True
+    head = DatasetCardData(pretty_name=TITLE, license="apache-2.0", tags=["leaderboard", "benchmark"], configs=configs)
+    citations = dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation)
+    lines = [
+        f"# {TITLE}",
+        "",
+        "Generated from the submissions of the repository; never edited here. Rows of one benchmark version are comparable, "
+        "rows of different ones are not.",
+        "",
+        "| benchmark | methods | what the board's values are |",
+        "|---|---|---|",
+        *(f"| {each.benchmark} | {len(each.rows)} | {scaled_title(each)}, {_better(each)} |" for each in boards),
+        "",
+        "| configuration | rows | what |",
+        "|---|---|---|",
+        *(f"| `{name}` | {rows:,} | {_MEANING[name]} |" for name, rows in counts.items()),
+        "",
+        "Tiers: *recomputed*, every number that the stored outputs allow was computed from them; *reproduced*, a maintainer "
+        "ran the method again. Reference rows are bounds and sanity checks, and have no rank.",
+        "",
+        "## Citation",
+        "",
+        *(f"- {citation}" for citation in citations),
+        "",
+    ]
+    return f"---\n{str(head.to_yaml()).strip()}\n---\n\n" + "\n".join(lines)
+
+
+def _better(board: Board) -> str:
+    return "lower is better" if board.lower_is_better else "higher is better"
