@@ -129,10 +129,10 @@ def test_a_share_of_one_sample_leaves_nothing() -> None:
 
 
 def test_first_of_each_class_and_cell() -> None:
-    expected = [n for label in range(4) for n in np.flatnonzero(LABELS == label)[:5]]
+    expected = [n for label in range(4) for n in np.flatnonzero(label == LABELS)[:5]]
     assert rows({"do": "first-per-class", "count": 5}) == sorted(expected)
     cells = [(label, split) for label in range(4) for split in ("test", "train")]
-    expected = [n for label, split in cells for n in np.flatnonzero((LABELS == label) & (SPLIT == split))[:3]]
+    expected = [n for label, split in cells for n in np.flatnonzero((label == LABELS) & (split == SPLIT))[:3]]
     assert rows({"do": "first-per-class", "count": 3, "within": ["split"]}) == sorted(expected)
     with pytest.raises(UsageError, match=r"one class or cell has fewer"):
         rows({"do": "first-per-class", "count": 200})

@@ -13,6 +13,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def fill_and_stop(folder: Path) -> None:
+    (folder / "new").touch()
+    raise KeyboardInterrupt
+
+
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     with replacing_folder(tmp_path / "a") as new:
         (new / "inner").mkdir()
@@ -35,8 +40,7 @@ def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/old").touch()
     with pytest.raises(KeyboardInterrupt), replacing_folder(tmp_path / "a") as new:
-        (new / "new").touch()
-        raise KeyboardInterrupt
+        fill_and_stop(new)
     assert names(tmp_path / "a") == ["old"]
     assert names(tmp_path) == ["a"]
 

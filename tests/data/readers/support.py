@@ -81,10 +81,28 @@ def cifar_10(folder: Path, train: int = 50, test: int = 20) -> None:
     write(tree / "batches.meta.txt", "\n".join("abcdefghij") + "\n\n")
 
 
-_HELD_OUT = (
-    "seal flatfish tulip bowl pear lamp couch beetle lion skyscraper sea cattle raccoon lobster girl lizard hamster "
-    "oak_tree motorcycle tractor"
-).split()
+_HELD_OUT = [
+    "seal",
+    "flatfish",
+    "tulip",
+    "bowl",
+    "pear",
+    "lamp",
+    "couch",
+    "beetle",
+    "lion",
+    "skyscraper",
+    "sea",
+    "cattle",
+    "raccoon",
+    "lobster",
+    "girl",
+    "lizard",
+    "hamster",
+    "oak_tree",
+    "motorcycle",
+    "tractor",
+]
 
 FINE_OF_COARSE = {
     f"group-{number:02}": [f"{number}-a", f"{number}-b", name, f"{number}-c", f"{number}-d"]
