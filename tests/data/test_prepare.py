@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -252,9 +251,9 @@ def test_nnactive_opens_the_prepared_hippocampus(tmp_path: Path, monkeypatch: py
     (root / "imagesTr").mkdir(parents=True)
     (root / "labelsTr").mkdir()
     for path in sorted((source / "labelsTr").glob("*.nii.gz"))[:8]:
-        os.symlink(path, root / "labelsTr" / path.name)
+        (root / "labelsTr" / path.name).symlink_to(path)
         image = source / "imagesTr" / path.name.replace(".nii.gz", "_0000.nii.gz")
-        os.symlink(image, root / "imagesTr" / path.name)
+        (root / "imagesTr" / path.name).symlink_to(image)
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: tmp_path / "tree")
     (work,) = works_for("hippocampus")
     assert make(work)
