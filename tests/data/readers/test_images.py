@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from harness.data.manifests import find_dataset
-from harness.data.readers import open_part
+from harness.data.parts import select
+from harness.data.readers import open_listing, open_part
 from harness.data.readers.decoding import MAX_PIXELS
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
@@ -36,6 +37,13 @@ def test_a_tree_is_read_in_the_order_of_folders_and_names(tmp_path: Path) -> Non
     assert samples.labels.tolist() == [0, 1, 0, 0, 1]
     for name, image in zip(("train/a/9.png", "test/b/1.png"), samples.read([3, 1]), strict=True):
         np.testing.assert_array_equal(image, made[name])
+
+
+def test_links_that_lead_back_up_end(tmp_path: Path) -> None:
+    made = tree(tmp_path)
+    (tmp_path / "train/a/loop").symlink_to(tmp_path / "train")
+    reader = {**TREE, "pattern": r"(?P<split>train|test)/(?P<label>[^/]+)/.*[^/]+\.png"}
+    assert set(opened(tmp_path, reader).ids) == set(made)
 
 
 def test_splits_and_classes_of_a_tree(tmp_path: Path) -> None:
@@ -74,13 +82,14 @@ def test_breeds_unites_classes_and_shuffles_as_fd_shifts(tmp_path: Path) -> None
     source = [f"train/{name}/{name}_{image:04}.JPEG" for name in classes[:12] for image in range(900)]
     shuffled = np.array(source)
     np.random.default_rng(12345).shuffle(shuffled)
-    test = open_part(manifest, "id-test", tmp_path)
+    listing = open_listing(manifest, tmp_path)
+    parts = {name: select(name, manifest.spec.parts, listing, []) for name in manifest.spec.parts}
+    test = parts["id-test"]
     assert list(test.ids) == shuffled[:10_000].tolist()
     assert test.labels.tolist() == [classes.index(name.split("/")[1]) % 6 for name in test.ids]
-    assert list(open_part(manifest, "train", tmp_path).ids) == shuffled[10_000:].tolist()
-    assert len(open_part(manifest, "val-tuning", tmp_path)) == 1000
-    assert len(open_part(manifest, "iid", tmp_path)) == 9000
-    assert {name.split("/")[1] for name in open_part(manifest, "ood-test", tmp_path).ids} == {classes[12]}
+    assert list(parts["train"].ids) == shuffled[10_000:].tolist()
+    assert [len(parts[name]) for name in ("val-tuning", "iid")] == [1000, 9000]
+    assert {name.split("/")[1] for name in parts["ood-test"].ids} == {classes[12]}
 
 
 def test_a_table_of_classes_must_be_sound(tmp_path: Path) -> None:

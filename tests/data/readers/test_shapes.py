@@ -128,6 +128,14 @@ def test_a_huge_mesh_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monke
         cloud(tmp_path)
 
 
+def test_trimesh_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(UsageError, match=r"pip install trimesh"):
+        cloud(tmp_path)
+
+
 def test_no_shapes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no file that fits"):
         opened(tmp_path, READER)
