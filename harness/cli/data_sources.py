@@ -128,15 +128,18 @@ def verify(
     typer.echo(f"{len(chosen)} data set{'s' * (len(chosen) != 1)} as fetched.")
 
 
-def where(name: Name) -> None:
-    """Print the folder in which the files of a fetched data set lie.
+def where(name: Name, file: Pattern = None) -> None:
+    """Print the folder in which the files of a fetched data set lie. Exit code 2 if some are missing.
 
     Example: harness data where cifar-10
     """
+    from harness.data.fetch import chosen_files
     from harness.data.manifests import find_dataset
     from harness.data.store import dataset_folder
 
-    typer.echo(dataset_folder(find_dataset(name)))
+    manifest = find_dataset(name)
+    chosen_files(manifest, file)
+    typer.echo(dataset_folder(manifest, file))
 
 
 def prune(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.readers.base import Listing, Selection
+from harness.data.readers.files import read_lines
 from harness.spec.errors import UsageError, unknown
 from harness.spec.parts import (
     Drop,
@@ -199,11 +200,10 @@ def _listed(step: Listed, rows: np.ndarray, listing: Listing, folders: Sequence[
 
 
 def _names(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8")
     if path.suffix != ".json":
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return read_lines(path)
     try:
-        names = json.loads(text)
+        names = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UsageError(f"{path} is no JSON: {error}.") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -12,9 +12,8 @@ from typing import Any
 from harness.data.catalog import benchmark_files, find_protocol, prepared_folder
 from harness.data.forms import Tick, bytes_of, write_arrays_of
 from harness.data.manifests import Manifest, dataset_manifests, find_dataset
-from harness.data.parts import select
 from harness.data.raw_folders import raw_bytes, write_raw_folder
-from harness.data.readers import Samples, open_listing, part_id
+from harness.data.readers import Samples, open_part, part_id
 from harness.data.readers.files import walk
 from harness.data.store import dataset_folder
 from harness.spec.errors import UsageError, unknown
@@ -80,7 +79,7 @@ def prepare(work: Work, tick: Tick = lambda done: None) -> bool:
         sources = _sources(work, folder)
         if _is_current(work, sources):
             return False
-        parts = {name: _part(work, name, folder) for name in work.product.parts}
+        parts = {name: open_part(work.manifest, name, folder) for name in work.product.parts}
         _record_path(work).unlink(missing_ok=True)  # a product without a record is made anew
         _make(work, folder, list(parts.values()), tick)
         identities = {name: part_id(samples) for name, samples in parts.items()}
@@ -148,19 +147,6 @@ def _is_current(work: Work, sources: dict[str, str]) -> bool:
 
 def _record_path(work: Work) -> Path:
     return work.path.with_name(f".{work.path.name}{RECORD}")
-
-
-def _part(work: Work, name: str, folder: Path) -> Samples:
-    """A part, as it was when the data set was locked. Raises IntegrityError if it is not."""
-    manifest = work.manifest
-    samples = select(name, manifest.spec.parts, open_listing(manifest, folder), (folder, manifest.folder))
-    pinned = manifest.lock.parts.get(name) if manifest.lock else None
-    if pinned is not None and part_id(samples) != pinned:
-        raise IntegrityError(
-            f"the part {name} of {manifest.spec.id} has other samples than when the data set was locked; "
-            f"fetch it again, or see what changed."
-        )
-    return samples
 
 
 def _make(work: Work, folder: Path, parts: Sequence[Samples], tick: Tick) -> None:

@@ -27,7 +27,7 @@ def write_raw_folder(
     Raises IntegrityError for a volume that cannot be read, a label value that no class has, or images and labels of
     different shapes; nothing is then left behind.
     """
-    cases = [case for case in find_cases(reader, folder) if case.name in set(names)]
+    cases = _cases(reader, folder, names)
     ending = _common_ending(cases)
     with replacing_folder(target) as new:
         for part in ("imagesTr", "labelsTr"):
@@ -40,8 +40,13 @@ def write_raw_folder(
 
 def raw_bytes(reader: VolumesReader, folder: Path, names: Collection[str]) -> int:
     """About how large the folder becomes: as large as the files that are read for it."""
-    cases = [case for case in find_cases(reader, folder) if case.name in set(names)]
+    cases = _cases(reader, folder, names)
     return sum(path.stat().st_size for case in cases for path in (case.label, *(c.path for c in case.channels)))
+
+
+def _cases(reader: VolumesReader, folder: Path, names: Collection[str]) -> list[Case]:
+    wanted = frozenset(names)
+    return [case for case in find_cases(reader, folder) if case.name in wanted]
 
 
 def _header(reader: VolumesReader, cases: int, ending: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from harness.data import archives, store
 from harness.data import fetch as fetching
-from harness.data import store
 from harness.data.fetch import Manner, fetch
 from harness.data.origins import OriginError
 from harness.data.store import dataset_folder
@@ -97,6 +97,9 @@ def test_what_is_missing_comes_with_the_command(cache: Path, server: FileServer)
     ):
         dataset_folder(manifest)
     fetch(manifest, hastily(pattern="b*"))
+    assert dataset_folder(manifest, "b*") == store.set_folder(manifest)
+    with pytest.raises(UsageError, match=r"--file 'a\*'$"):
+        dataset_folder(manifest, "a*")
     assert [file.path for file in store.missing_files(manifest)] == ["a.bin"]
     fetch(manifest, hastily())
     assert set(tree(dataset_folder(manifest))) == {"a.bin", "b.bin"}
@@ -195,14 +198,34 @@ def test_archives_may_share_folders(cache: Path, server: FileServer) -> None:
     assert tree(fetch(manifest, hastily())) == {"images/1": b"1", "images/2": b"2"}
 
 
-@pytest.mark.parametrize(("locked", "asked"), [(True, 1), (False, 1)])
+def test_archives_may_bring_the_same_file_but_not_different_ones(cache: Path, server: FileServer) -> None:
+    one, two = zip_of(LICENSE=b"free", a=b"1"), zip_of(LICENSE=b"free", b=b"2")
+    first, second = server.put("/one.zip", one), server.put("/two.zip", two)
+    same = dataset(cache, url_file(first, one, unpack="zip"), url_file(second, two, unpack="zip"))
+    assert set(tree(fetch(same, hastily()))) == {"LICENSE", "a", "b"}
+    third = zip_of(LICENSE=b"not so free", c=b"3")
+    other = dataset(
+        cache,
+        url_file(first, one, unpack="zip"),
+        url_file(server.put("/x.zip", third), third, unpack="zip"),
+        id="other",
+    )
+    with pytest.raises(UsageError, match=r"x\.zip and one\.zip of other both hold LICENSE; give one of them a folder"):
+        fetch(other, hastily())
+    assert tree(store.set_folder(other)) == {"LICENSE": b"free", "a": b"1"}
+    beside = dataset(cache, url_file(second, two, unpack="zip"), {**url_file(first, one), "path": "b"}, id="third")
+    with pytest.raises(UsageError, match=r"two\.zip and b of third both hold b"):
+        fetch(beside, hastily())
+
+
+@pytest.mark.parametrize("locked", [True, False])
 def test_a_partial_unpacking_is_never_seen(
-    cache: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch, locked: bool, asked: int
+    cache: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch, locked: bool
 ) -> None:
     data = zip_of(one=b"1", two=b"2", three=b"3")
     manifest = dataset(cache, url_file(server.put("/x.zip", data), data if locked else None, unpack="zip"))
     written: list[Path] = []
-    growing = fetching.unpack.__globals__["growing"]
+    growing = archives.growing
 
     def full(path: Path, **options: bool) -> Any:
         written.append(path)
@@ -210,14 +233,14 @@ def test_a_partial_unpacking_is_never_seen(
             raise StorageError("Could not write: No space left on device.")
         return growing(path, **options)
 
-    monkeypatch.setitem(fetching.unpack.__globals__, "growing", full)
+    monkeypatch.setattr(archives, "growing", full)
     with pytest.raises(StorageError, match="HARNESS_CACHE names another place"):
         fetch(manifest, hastily())
     assert tree(cache / "data" / "sets") == {}
     assert not list((cache / "data" / "incoming").glob("*.unpacked"))
     assert tree(fetch(manifest, hastily())) == {"one": b"1", "two": b"2", "three": b"3"}
     whole = [request for request in server.gets("/x.zip") if request.range is None]
-    assert len(whole) == asked, "the archive itself was kept for the second attempt"
+    assert len(whole) == 1, "the archive itself was kept for the second attempt"
 
 
 def test_a_hostile_archive_is_put_aside(cache: Path, server: FileServer) -> None:
@@ -246,6 +269,14 @@ def test_what_only_users_can_get_names_the_page(cache: Path) -> None:
     manifest = dataset(cache, own("data.h5"), terms="sign the agreement.", access="form")
     with pytest.raises(OriginError, match=r"ask for it at https://example.org/ask \(sign the agreement\), then run"):
         fetch(manifest, hastily())
+
+
+def test_where_to_ask_is_said_before_others_are_fetched_in_vain(cache: Path, server: FileServer) -> None:
+    manifest = dataset(cache, url_file(server.put("/a.bin", DATA)), own("data.h5"))
+    with pytest.raises(OriginError, match="ask for it at"):
+        fetch(manifest, hastily())
+    assert server.requests == []
+    assert set(tree(fetch(manifest, hastily(pattern="a*")))) == {"a.bin"}
 
 
 def test_own_files_are_referred_to_not_copied(cache: Path, tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ def _beginning(url: str, errand: Errand) -> tuple[Digests, dict[str, str]]:
     if not sure or not _collected(errand.part):
         _forget(errand.part)
         return Digests(), {}
+    errand.watch.begin(f"checking what is here of {errand.file.path}", None)
     digests = Digests.of(errand.part)
     proof = {"If-Range": str(facts["validator"])} if facts.get("validator") else {}
     return digests, {"Range": f"bytes={digests.size}-", **proof}

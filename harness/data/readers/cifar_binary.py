@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.readers.base import Listing, checked
-from harness.data.readers.files import present
+from harness.data.readers.files import present, read_lines
 from harness.spec.readers import CifarBinaryReader
 from harness.storage import IntegrityError
 
@@ -60,7 +60,7 @@ def _records(path: Path, reader: CifarBinaryReader) -> np.ndarray:
 def _named(numbers: np.ndarray, path: Path) -> np.ndarray:
     import numpy as np
 
-    names = np.array([line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()])
+    names = np.array(read_lines(path))
     if len(numbers) and numbers.max() >= len(names):
         raise IntegrityError(f"{path} names {len(names)} classes, but there is a label {numbers.max()}.")
     named: np.ndarray = names[numbers]

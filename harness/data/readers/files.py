@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
@@ -31,7 +33,7 @@ def walk(folder: Path, root: str | None = None) -> Iterator[str]:
     start = folder / root if root else folder
     if not start.is_dir():
         raise UsageError(f"the folder {start} is missing; fetch the data set again, or complete it.")
-    yield from _walk(start, f"{root}/" if root else "")
+    yield from _walk(start, f"{root}/" if root else "", ())
 
 
 def matches(pattern: str, folder: Path, root: str | None = None) -> Iterator[tuple[str, dict[str, str]]]:
@@ -74,11 +76,31 @@ def spelled(folder: Path) -> Mapping[str, str]:
     return {path.lower(): path for path in walk(folder)}
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
+def library(name: str) -> Any:
+    """A package that only some readers need. Raises UsageError where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(f"these files are read with the package {name}: pip install {name}") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text that are not blank, stripped. Raises IntegrityError for what is no text."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{path} is no text: {error}.") from error
+
+
+def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    here = folder.stat()
+    chain = (*above, (here.st_dev, here.st_ino))
+    if chain[-1] in above:
+        return  # a link that leads back up
     for entry in listed:
         if entry.is_dir():
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", chain)
         elif entry.is_file():
             yield prefix + entry.name

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.readers.base import Listing, checked, whole_numbers
-from harness.data.readers.files import present
+from harness.data.readers.files import library, present
 from harness.spec.readers import Hdf5Reader
 from harness.storage import IntegrityError
 
@@ -56,8 +56,7 @@ def _rows(path: Path, reader: Hdf5Reader, rows: list[int]) -> list[np.ndarray]:
 
 
 def _opened(path: Path) -> Any:
-    import h5py
-
+    h5py = library("h5py")
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -66,8 +65,7 @@ def _opened(path: Path) -> Any:
 
 def _array(file: Any, name: str, path: Path) -> Any:
     """An array of numbers that lies in this very file: HDF5 can point to other files, and hold any object."""
-    import h5py
-
+    h5py = library("h5py")
     link = file.get(name, getlink=True)
     dataset = file.get(name) if isinstance(link, h5py.HardLink) else None
     if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:

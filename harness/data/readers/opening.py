@@ -21,15 +21,23 @@ from harness.spec.readers import (
     Reader,
     ShapesReader,
 )
+from harness.storage import IntegrityError
 
 
 def open_part(manifest: Manifest, part: str, folder: Path) -> Samples:
     """The samples of a part, read from the files in `folder`; only ids and labels are held.
 
     Raises UsageError for a part that is not defined, asks for columns that are not there or has no sample, and for
-    files that are missing; IntegrityError for damaged ones.
+    files that are missing; IntegrityError for damaged ones, and for a part that is not as the data set's lock has it.
     """
-    return select(part, manifest.spec.parts, open_listing(manifest, folder), (folder, manifest.folder))
+    samples = select(part, manifest.spec.parts, open_listing(manifest, folder), (folder, manifest.folder))
+    pinned = manifest.lock.parts.get(part) if manifest.lock else None
+    if pinned is not None and part_id(samples) != pinned:
+        raise IntegrityError(
+            f"the part {part} of {manifest.spec.id} has other samples than when the data set was locked; "
+            f"fetch it again, or see what changed."
+        )
+    return samples
 
 
 def open_listing(manifest: Manifest, folder: Path) -> Listing:

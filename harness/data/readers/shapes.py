@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.readers.base import Listing, checked
-from harness.data.readers.files import class_numbers, matches
+from harness.data.readers.files import class_numbers, library, matches
 from harness.spec.errors import UsageError
 from harness.spec.readers import ShapesReader
 from harness.storage import IntegrityError, bytes_id
@@ -65,8 +65,7 @@ def _points(
         return chosen
     if faces is None or not len(faces):
         raise IntegrityError(f"{path} has no faces, so that no points can be drawn on them.")
-    import trimesh
-
+    trimesh = library("trimesh")
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     if not mesh.area > 0:
         raise IntegrityError(f"{path} has no surface, so that no points can be drawn on it.")
@@ -89,6 +88,8 @@ def _shape(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             vertices, faces = _mesh(data, path.suffix.lower()[1:])
         else:
             vertices, faces = np.loadtxt(io.BytesIO(data), usecols=(0, 1, 2), ndmin=2), None
+    except UsageError:
+        raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise IntegrityError(f"{path} is no readable shape (sha256 {bytes_id(data)[:12]}): {error}.") from error
     if not len(vertices) or not np.isfinite(vertices).all():
@@ -99,9 +100,8 @@ def _shape(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 def _mesh(data: bytes, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Parsed from memory: without a place on disk, a file cannot make trimesh read others (textures)."""
     import numpy as np
-    import trimesh
 
-    mesh = trimesh.load_mesh(io.BytesIO(data), file_type=kind, process=False)
+    mesh = library("trimesh").load_mesh(io.BytesIO(data), file_type=kind, process=False)
     vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(getattr(mesh, "faces", np.empty((0, 3))))
     if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise ValueError("a face names a vertex that does not exist")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.readers.base import Listing, checked
-from harness.data.readers.files import filled, matches, spelled
+from harness.data.readers.files import filled, library, matches, spelled
 from harness.spec.errors import UsageError
 from harness.spec.readers import VolumeChannel, VolumesReader
 from harness.storage import IntegrityError
@@ -96,11 +96,7 @@ def read_channel(channel: ChannelFile) -> Any:
 
 def toolkit() -> Any:
     """The module SimpleITK. Raises UsageError where it is not installed."""
-    try:
-        import SimpleITK
-    except ImportError as error:
-        raise UsageError("volumes need SimpleITK: pip install 'reliabench[query]'") from error
-    return SimpleITK
+    return library("SimpleITK")
 
 
 def _channel(

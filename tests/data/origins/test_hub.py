@@ -141,7 +141,7 @@ def test_a_commit_that_the_hub_has_not(hub: HubServer, tmp_path: Path) -> None:
     manifest(tmp_path, "0" * 40)
     done = data(hub, tmp_path, "fetch")
     assert done.returncode == 2
-    assert f"the commit {'0' * 40}" in done.stderr
+    assert f"lab/set has no commit {'0' * 40} any more" in done.stderr
 
 
 def test_a_hub_that_is_not_there(hub: HubServer, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def corrupted(folder: Path, classes: int = 10, count: int = 200, labels: int | N
     names = list(find_dataset(f"cifar-{classes}-c").spec.reader.files)  # type: ignore[union-attr]
     made = {}
     for number, name in enumerate(names):
-        images = np.zeros((5 * count, 32, 32, 3), np.uint8)
+        images = np.zeros((5 * count, 2, 2, 3), np.uint8)
         images[:, 0, 0, 0] = number
         images[:, 0, 0, 1] = np.repeat(np.arange(5), count)
         np.save(tree / f"{name}.npy", images)
@@ -242,4 +242,14 @@ def test_what_is_no_hdf5_is_refused(tmp_path: Path) -> None:
     for name in ("t1.h5", "e0.h5"):
         clouds(tmp_path / name, 2)
     with pytest.raises(IntegrityError, match=r"t0\.h5 is no readable HDF5 file"):
+        opened(tmp_path, CLOUDS)
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in ("t0.h5", "t1.h5", "e0.h5"):
+        clouds(tmp_path / name, 2)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UsageError, match=r"pip install h5py"):
         opened(tmp_path, CLOUDS)
