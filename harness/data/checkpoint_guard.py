@@ -8,6 +8,7 @@ a `Record` takes their place and keeps what it is told. The same holds for the f
 
 from __future__ import annotations
 
+import errno
 import os
 import pickletools
 import stat
@@ -72,7 +73,7 @@ class Record:
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:
             if isinstance(part, dict):
-                self.attributes.update({str(name): value for name, value in part.items()})
+                self.attributes.update({name: value for name, value in part.items() if isinstance(name, str)})
 
 
 class DictRecord:
@@ -94,8 +95,18 @@ def check_archive(path: Path) -> list[str]:
             _check_members(path, archive)
             _check_end(path, len(archive.infolist()))
             program = archive.read(program_member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError) as error:
-        if isinstance(error, IntegrityError):
+    except IntegrityError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OverflowError,
+        OSError,
+    ) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the file's beginning
             raise
         raise IntegrityError(f"{path} is damaged or cut off: it is no complete zip file; fetch it again.") from error
     found = []
@@ -220,7 +231,7 @@ class _Plain:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, dict):
-            return {str(name): self.of(each) for name, each in value.items()}
+            return {str(name): self.of(each) for name, each in value.items() if isinstance(name, str | int | float)}
         if isinstance(value, list | tuple | set):
             return [self.of(each) for each in value]
         if isinstance(value, Record):

@@ -320,6 +320,18 @@ def test_symbolic_links_are_refused(tmp_path, state):
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("field", [(-6, 4), (-10, 4), (-12, 2)])  # of the directory: its place, size, and entries
+def test_a_directory_that_is_elsewhere_is_refused(tmp_path, state, field):
+    place, size = field
+    torch.save(state, tmp_path / "a.pt")
+    path = archive(tmp_path / "b.pt", members(tmp_path / "a.pt"))  # torch repeats these fields in a larger form
+    content = bytearray(path.read_bytes())
+    content[len(content) + place : len(content) + place + size] = b"\xf0" * size
+    path.write_bytes(bytes(content))
+    with pytest.raises(IntegrityError):
+        load_checkpoint(path)
+
+
 def test_a_second_directory_is_refused(tmp_path, state):
     torch.save(state, tmp_path / "a.pt")
     path = tmp_path / "a.pt"
