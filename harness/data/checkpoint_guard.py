@@ -8,6 +8,8 @@ a `Record` takes their place and keeps what it is told. The same holds for the f
 
 from __future__ import annotations
 
+import errno
+import os
 import pickletools
 import stat
 import zipfile
@@ -53,7 +55,7 @@ _MARKERS = {"typing.Any", *(f"__builtin__.{name}" for name in _TYPES)}
 """OmegaConf keeps the types that values were declared with."""
 
 _REFUSED_OPCODES = {"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID", "NEXT_BUFFER", "NEWOBJ_EX"}
-_HOW = "convert it once, offline, with its makers' own code into safetensors"
+REMEDY = "convert it once, offline, with its makers' own code into safetensors"
 
 
 class Record:
@@ -71,7 +73,7 @@ class Record:
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:
             if isinstance(part, dict):
-                self.attributes.update({str(name): value for name, value in part.items()})
+                self.attributes.update({name: value for name, value in part.items() if isinstance(name, str)})
 
 
 class DictRecord:
@@ -91,16 +93,27 @@ def check_archive(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             program_member = _program(path, archive)
             _check_members(path, archive)
+            _check_end(path, len(archive.infolist()))
             program = archive.read(program_member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError) as error:
-        if isinstance(error, IntegrityError):
+    except IntegrityError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OverflowError,
+        OSError,
+    ) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the file's beginning
             raise
         raise IntegrityError(f"{path} is damaged or cut off: it is no complete zip file; fetch it again.") from error
     found = []
     for name in _names(path, program):
         if not _known(name):
             raise UnsafeArtefactError(
-                f"{path} was not loaded: it wants to call {name}, which weights do not need; do not trust it, or {_HOW}."
+                f"{path} was not loaded: it wants to call {name}, which weights do not need; do not trust it, or {REMEDY}."
             )
         found.append(name)
     return found
@@ -122,7 +135,7 @@ def plain(value: Any) -> Any:
 def refuse_pickle(path: Path) -> UnsafeArtefactError:
     """The error for a file that is a bare pickle: every one before torch 1.6."""
     return UnsafeArtefactError(
-        f"{path} was not loaded: it is a bare pickle, which may run anything when it is read; {_HOW}."
+        f"{path} was not loaded: it is a bare pickle, which may run anything when it is read; {REMEDY}."
     )
 
 
@@ -134,7 +147,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
             raise UnsafeArtefactError(f"{path} was not loaded: its member {member.filename!r} would leave the archive.")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise UnsafeArtefactError(f"{path} was not loaded: its member {member.filename!r} is a symbolic link.")
-        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 0x1:
+        plainly = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
+        if not plainly or member.flag_bits & 0x1:
             raise IntegrityError(
                 f"{path} was not loaded: its member {member.filename!r} is compressed or encrypted, as no checkpoint of "
                 "torch is; it would unpack to an unknown size."
@@ -145,11 +159,20 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
         raise IntegrityError(f"{path} was not loaded: its members claim more bytes than the file has.")
 
 
+def _check_end(path: Path, members: int) -> None:
+    """Refuse a file whose directory two readers could find in two places: torch's own reader must see what is checked."""
+    with path.open("rb") as stream:
+        stream.seek(-22, os.SEEK_END)
+        end = stream.read()
+    if not end.startswith(b"PK\5\6") or int.from_bytes(end[10:12], "little") != min(members, 0xFFFF):
+        raise IntegrityError(f"{path} was not loaded: the directory at its end is damaged.")
+
+
 def _program(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     programs = [member for member in archive.infolist() if PurePosixPath(member.filename).name == "data.pkl"]
     names = {PurePosixPath(member.filename).name for member in archive.infolist()}
     if "constants.pkl" in names:
-        raise UnsafeArtefactError(f"{path} was not loaded: it is a TorchScript program, not only weights; {_HOW}.")
+        raise UnsafeArtefactError(f"{path} was not loaded: it is a TorchScript program, not only weights; {REMEDY}.")
     if len(programs) != 1:
         kind = "it is a file of arrays (.npz)" if any(name.endswith(".npy") for name in names) else "it has no data.pkl"
         raise IntegrityError(f"{path} is no checkpoint of torch: {kind}.")
@@ -168,7 +191,7 @@ def _names(path: Path, program: bytes) -> Iterator[str]:
             if opcode.name in _REFUSED_OPCODES:
                 raise UnsafeArtefactError(
                     f"{path} was not loaded: its pickle uses the instruction {opcode.name}, which torch never writes "
-                    f"and which may hide what is called; {_HOW}."
+                    f"and which may hide what is called; {REMEDY}."
                 )
             if opcode.name == "GLOBAL":
                 yield str(argument).replace(" ", ".", 1)
@@ -208,7 +231,7 @@ class _Plain:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, dict):
-            return {str(name): self.of(each) for name, each in value.items()}
+            return {str(name): self.of(each) for name, each in value.items() if isinstance(name, str | int | float)}
         if isinstance(value, list | tuple | set):
             return [self.of(each) for each in value]
         if isinstance(value, Record):

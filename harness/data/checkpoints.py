@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.checkpoint_guard import check_archive, plain, refuse_pickle, stand_ins
+from harness.data.checkpoint_guard import REMEDY, check_archive, plain, refuse_pickle, stand_ins
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, UnsafeArtefactError, write_weights
 
@@ -87,10 +87,13 @@ def _torch_checkpoint(path: Path) -> Checkpoint:
         if str(path) in str(error):
             raise
         raise IntegrityError(f"{path} was refused: {error}.") from error
-    except Exception as error:  # torch, zipfile and the pickle machine raise a dozen types on hostile bytes
+    except Exception as error:  # torch and its reader of zip files raise a dozen types on hostile bytes
         said = " ".join(str(error).split())
-        kind = UnsafeArtefactError if "weights_only" in said.lower() or "Weights only" in said else IntegrityError
-        raise kind(f"{path} is no checkpoint that can be loaded safely ({said[:200]}).") from error
+        if "Weights only load failed" in said:  # what torch then advises must not be repeated
+            raise UnsafeArtefactError(
+                f"{path} was not loaded: torch finds it unsafe or damaged; fetch it again, or {REMEDY}."
+            ) from error
+        raise IntegrityError(f"{path} is no checkpoint that can be loaded ({said[:200]}).") from error
 
 
 def _checkpoint(path: Path, content: Any) -> Checkpoint:

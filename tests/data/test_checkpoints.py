@@ -287,7 +287,7 @@ def test_a_member_that_claims_more_than_there_is(tmp_path, state):
     torch.save(state, path)
     content = bytearray(path.read_bytes())
     entry = content.find(b"PK\1\2", content.find(b"PK\1\2") + 1)
-    content[entry + 24 : entry + 28] = (1 << 30).to_bytes(4, "little")  # the unpacked size in the directory
+    content[entry + 20 : entry + 28] = 2 * (1 << 30).to_bytes(4, "little")  # both sizes in the directory
     path.write_bytes(bytes(content))
     with pytest.raises(IntegrityError, match="more bytes than the file has"):
         load_checkpoint(path)
@@ -317,6 +317,27 @@ def test_symbolic_links_are_refused(tmp_path, state):
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         stream.writestr(link, "/etc/passwd")
     with pytest.raises(UnsafeArtefactError, match="symbolic link"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("field", [(-6, 4), (-10, 4), (-12, 2)])  # of the directory: its place, size, and entries
+def test_a_directory_that_is_elsewhere_is_refused(tmp_path, state, field):
+    place, size = field
+    torch.save(state, tmp_path / "a.pt")
+    path = archive(tmp_path / "b.pt", members(tmp_path / "a.pt"))  # torch repeats these fields in a larger form
+    content = bytearray(path.read_bytes())
+    content[len(content) + place : len(content) + place + size] = b"\xf0" * size
+    path.write_bytes(bytes(content))
+    with pytest.raises(IntegrityError):
+        load_checkpoint(path)
+
+
+def test_a_second_directory_is_refused(tmp_path, state):
+    torch.save(state, tmp_path / "a.pt")
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "a") as stream:
+        stream.comment = b"PK\5\6 and so on"
+    with pytest.raises(IntegrityError, match=r"directory at its end|no complete zip"):
         load_checkpoint(path)
 
 
@@ -435,9 +456,10 @@ def test_nothing_falls_back(tmp_path, state, monkeypatch):
 
     def load(*_: object, **options: object) -> None:
         asked.append(options)
-        raise RuntimeError("Weights only load failed")
+        raise RuntimeError("Weights only load failed. Set `weights_only` to `False`.")
 
     monkeypatch.setattr(torch, "load", load)
-    with pytest.raises(UnsafeArtefactError):
+    with pytest.raises(UnsafeArtefactError, match="finds it unsafe or damaged") as caught:
         load_checkpoint(tmp_path / "a.pt")
+    assert "False" not in str(caught.value)
     assert [options["weights_only"] for options in asked] == [True]
