@@ -33,7 +33,8 @@ def prepare(
     console = Console(stderr=True, highlight=False)
     for work in works:
         if dry_run:
-            typer.echo(f"{work.path}  from {work.manifest.spec.id} ({', '.join(work.product.parts)})")
+            of = f" ({', '.join(work.product.parts)})" if work.product.parts else ""
+            typer.echo(f"{work.path}  from {work.manifest.spec.id}{of}")
             continue
         try:
             typer.echo(f"{'made' if _made(work, console) else 'is there'}  {work.path}")
@@ -47,6 +48,7 @@ def prepare(
 
 def _made(work: Work, console: Console) -> bool:
     from harness.data.prepare import prepare
+    from harness.tracks.attribution.zoo.latec import make_weights
 
     with console.status(work.product.path) as status:
-        return prepare(work, lambda done: status.update(f"{work.product.path}: {done} samples"))
+        return prepare(work, lambda done: status.update(f"{work.product.path}: {done} samples"), make_weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +18,7 @@ from harness.data.readers.files import walk
 from harness.data.store import dataset_folder
 from harness.spec.errors import UsageError, unknown
 from harness.spec.parts import Listed
-from harness.spec.products import Product, RawFolderForm
+from harness.spec.products import Product, RawFolderForm, WeightsForm
 from harness.spec.readers import VolumesReader
 from harness.storage import (
     IntegrityError,
@@ -33,6 +33,9 @@ from harness.storage import (
 
 RECORD = ".made.json"
 """Ends the name of the file beside a product that says what it was made of."""
+
+MakeWeights = Callable[[Path, Path], None]
+"""Writes a file of weights, the second path, from the checkpoints below a folder, the first: networks are known above."""
 
 _LAYOUT = 1  # of what is written: a higher number makes all products anew
 _SPARE = 1 << 28  # bytes of the disk that stay free
@@ -65,11 +68,16 @@ def works_for(name: str, pattern: str = "*") -> list[Work]:
     return chosen
 
 
-def prepare(work: Work, tick: Tick = lambda done: None) -> bool:
+def _no_networks(folder: Path, target: Path) -> None:
+    raise UsageError(f"{target.name} holds the weights of a network; make it by the command harness data prepare.")
+
+
+def prepare(work: Work, tick: Tick = lambda done: None, make_weights: MakeWeights = _no_networks) -> bool:
     """Make the product unless it is there and its sources are as they were; returns whether it was made.
 
     Only one process prepares at a time. `tick` is told how many samples are done. Raises UsageError for data that are
-    not fetched and for a full disk, IntegrityError for damaged data; an old product then stays as it was.
+    not fetched and for a full disk, IntegrityError for damaged data, and what `make_weights` raises; an
+    old product then stays as it was.
     """
     folder = dataset_folder(work.manifest)
     work.path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +89,10 @@ def prepare(work: Work, tick: Tick = lambda done: None) -> bool:
             return False
         parts = {name: open_part(work.manifest, name, folder) for name in work.product.parts}
         _record_path(work).unlink(missing_ok=True)  # a product without a record is made anew
-        _make(work, folder, list(parts.values()), tick)
+        if isinstance(work.product.form, WeightsForm):
+            make_weights(folder, work.path)
+        else:
+            _make(work, folder, list(parts.values()), tick)
         identities = {name: part_id(samples) for name, samples in parts.items()}
         write_json(_record_path(work), {"dataset": work.manifest.spec.id, "sources": sources, "parts": identities})
     return True
@@ -151,6 +162,7 @@ def _record_path(work: Work) -> Path:
 
 def _make(work: Work, folder: Path, parts: Sequence[Samples], tick: Tick) -> None:
     form, reader = work.product.form, work.manifest.spec.reader
+    assert not isinstance(form, WeightsForm)
     if isinstance(form, RawFolderForm):
         if not isinstance(reader, VolumesReader):
             raise UsageError(f"{work.product.path} is a folder of volumes, for which the reader must be `volumes`.")

@@ -63,12 +63,27 @@ class RawFolderForm(Spec):
     kind: Literal["nnunet-raw"]
 
 
-Form = Annotated[ImagesForm | VolumesForm | CloudsForm | RawFolderForm, Field(discriminator="kind")]
+class WeightsForm(Spec):
+    """A `.safetensors` of a network's weights under the names that the harness gives them, from a released checkpoint."""
+
+    kind: Literal["weights"]
+
+
+Form = Annotated[ImagesForm | VolumesForm | CloudsForm | RawFolderForm | WeightsForm, Field(discriminator="kind")]
 
 
 class Product(Spec):
-    """A file or folder that protocols name by `path`, made of the samples of parts, one part after the other."""
+    """A file or folder that protocols name by `path`, made of the samples of parts, one part after the other.
+
+    Weights are made of no samples, so they have no parts.
+    """
 
     path: SafePath
-    parts: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    parts: tuple[Slug, ...] = ()
     form: Form
+
+    @model_validator(mode="after")
+    def _made_of_something(self) -> Product:
+        if (self.form.kind == "weights") == bool(self.parts):
+            raise ValueError(f"product {self.path}: weights have no parts, everything else is made of one or more")
+        return self

@@ -203,14 +203,16 @@ def test_a_part_that_is_not_as_it_was_locked_is_refused(own: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "count"), [("attribution-latec@1", 9), ("attribution-latec@2", 9), ("query-realistic-al", 8)]
+    ("benchmark", "count"), [("attribution-latec@1", 36), ("attribution-latec@2", 36), ("query-realistic-al", 8)]
 )
-def test_benchmarks_at_paper_scale_get_all_their_samples(benchmark: str, count: int) -> None:
+def test_benchmarks_at_paper_scale_get_all_their_files(benchmark: str, count: int) -> None:
     found = works_for(benchmark)
     assert len({work.product.path for work in found}) == len(found) == count
     source: Any = catalog.find_protocol(benchmark).benchmark.source
-    sets = source.sets if benchmark.startswith("attribution") else source.datasets
-    files = {f.path for each in sets for f in ([each.file] if hasattr(each, "file") else each.files)}
+    if benchmark.startswith("attribution"):
+        files = {each.file.path for each in source.sets} | {model.weights.path for model in source.models}
+    else:
+        files = {file.path for each in source.datasets for file in each.files}
     assert {work.product.path for work in found} == files
 
 
@@ -284,7 +286,7 @@ def test_latec_opens_a_prepared_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "tree").mkdir()
     np.savez_compressed(tmp_path / "tree/vesselmnist3d.npz", **volumes, **labels)
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: tmp_path / "tree")
-    (work,) = works_for("attribution-latec@1", "*vessel*")
+    (work,) = works_for("attribution-latec@1", "*vessel.npz")
     make(work)
     path = catalog.find_protocol("attribution-latec@1").locate("attribution-latec/vessel.npz")
     arrays = read_arrays(path)

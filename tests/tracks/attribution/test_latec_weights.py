@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.data import prepare
 from harness.data.catalog import find_protocol, read_toml
 from harness.spec.errors import UsageError
 from harness.storage import UnsafeArtefactError
@@ -55,6 +56,16 @@ def test_weights_arrive_unchanged(tmp_path, archive, name):
     getattr(zoo, name)(classes=12).load_state_dict(written)
 
 
+def test_a_benchmark_finds_the_weights_that_were_prepared(tmp_path, archive, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: archive[0])
+    (work,) = prepare.works_for("attribution-latec@2", "*coma-dgcnn*")
+    assert prepare.prepare(work, make_weights=make_weights)
+    assert not prepare.prepare(work, make_weights=make_weights)
+    assert find_protocol("attribution-latec@2").locate("attribution-latec/coma-dgcnn.safetensors") == work.path
+    zoo.dgcnn(classes=12).load_state_dict(load_file(work.path))
+
+
 def test_what_does_not_fit_is_not_written(tmp_path, archive):
     folder, _ = archive
     checkpoint = next(folder.rglob("DGCNN-*"))
@@ -70,7 +81,7 @@ def test_weights_of_torchvision_for_imagenet(tmp_path):
     torch.manual_seed(0)
     state = zoo.resnet50(1000).state_dict()
     torch.save(state, tmp_path / "resnet50-0676ba61.pth")
-    convert_weights(tmp_path / "resnet50-0676ba61.pth", tmp_path / "imagenet-resnet50.safetensors")
+    make_weights(tmp_path, tmp_path / "imagenet-resnet50.safetensors")
     assert torch.equal(load_file(tmp_path / "imagenet-resnet50.safetensors")["fc.weight"], state["fc.weight"])
 
 
@@ -78,7 +89,7 @@ def test_weights_of_torchvision_for_imagenet(tmp_path):
     ("name", "said"),
     [
         ("coma-resnet50", "no file of weights is called"),
-        ("imagenet-resnet50", "holds no networks for imagenet"),
+        ("imagenet-resnet50", r"must hold one checkpoint resnet50\*\.pth, but there is none"),
         ("oct-resnet50", r"must hold one checkpoint OCT/ResNet50-\*\.ckpt, but there is none"),
     ],
 )

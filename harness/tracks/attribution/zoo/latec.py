@@ -36,6 +36,7 @@ _FOLDERS = {
     "modelnet40": "ModelNet40",
     "shapenet": "ShapeNet",
 }
+_IMAGENET = {"resnet50": "resnet50", "efficientnet-b0": "efficientnet_b0", "deit-small": "deit_small"}
 _CHECKPOINTS = {  # how names begin, in front of `-epoch=...`
     "resnet50": ("ResNet50",),
     "efficientnet-b0": ("EfficientNetB0", "EffNetb0"),
@@ -59,11 +60,12 @@ WEIGHTS = tuple(f"{name}-{architecture}.safetensors" for name in CLASSES for arc
 
 
 def make_weights(folder: Path, target: Path) -> None:
-    """Write the file of WEIGHTS that `target` is called, from the unpacked archive somewhere below `folder`.
+    """Write the file of WEIGHTS that `target` is called, from the checkpoint somewhere below `folder`: LATEC's unpacked
+    archive, or the files of torchvision and DeiT for ImageNet.
 
     Nothing is written unless names and shapes are those of the network. Raises UsageError for a name that is not in
-    WEIGHTS, for a checkpoint that is not there (those for ImageNet are not in the archive) or there twice, and for one
-    that does not fit; errors of files as `load_checkpoint`.
+    WEIGHTS, for a checkpoint that is not there or there twice, and for one that does not fit; errors of files as
+    `load_checkpoint`.
     """
     if target.name not in WEIGHTS:
         raise unknown("file of weights", target.name, WEIGHTS)
@@ -96,19 +98,15 @@ def _fitted(architecture: str, classes: int, state: Mapping[str, Tensor], checkp
 
 
 def _checkpoint(folder: Path, name: str, architecture: str) -> Path:
-    if name not in _FOLDERS:
-        raise UsageError(
-            f"LATEC's archive holds no networks for {name}; theirs are torchvision's (IMAGENET1K_V1) and DeiT's: convert "
-            f"each with harness.tracks.attribution.zoo.latec.convert_weights(checkpoint, target)."
-        )
-    found = sorted(
-        path
-        for path in folder.rglob("*.ckpt")
-        if path.parent.name.lower() == _FOLDERS[name].lower()
-        and any(path.name.startswith((f"{start}-", f"{start}.")) for start in _CHECKPOINTS[architecture])
-    )
-    if len(found) != 1:
+    if name in _FOLDERS:
+        starts = [f"{start}{end}" for start in _CHECKPOINTS[architecture] for end in "-."]
         wanted = f"{_FOLDERS[name]}/{_CHECKPOINTS[architecture][0]}-*.ckpt"
+        lying = [path for path in folder.rglob("*.ckpt") if path.parent.name.lower() == _FOLDERS[name].lower()]
+    else:
+        starts, wanted = [_IMAGENET[architecture]], f"{_IMAGENET[architecture]}*.pth"
+        lying = list(folder.rglob("*.pth"))
+    found = sorted(path for path in lying if path.name.startswith(tuple(starts)))
+    if len(found) != 1:
         many = f"there are several: {', '.join(path.name for path in found)}" if found else "there is none"
-        raise UsageError(f"{folder} must hold one checkpoint {wanted}, but {many}; fetch the archive again.")
+        raise UsageError(f"{folder} must hold one checkpoint {wanted}, but {many}; fetch its data set again.")
     return found[0]
