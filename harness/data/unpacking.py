@@ -47,7 +47,7 @@ def _check_overlap(manifest: Manifest, file: SourceFile, members: dict[str, Memb
         if other.path == file.path:
             continue
         if other.unpack is None:
-            clash = other.path if other.path in members else None
+            clash = next((name for name in members if f"{name}/".startswith(f"{other.path}/")), None)
         elif other.path in index.files:
             theirs = store.read_members(manifest, other)
             clash = next((name for name in theirs.keys() & members if theirs[name] != members[name]), None)
