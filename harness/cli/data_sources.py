@@ -100,7 +100,7 @@ def _fetch_published(configs: list[str], repo: str | None, revision: str | None)
 
 def verify(
     name: NameOrNone = None,
-    all: Annotated[bool, typer.Option("--all", help="every data set of which something is here")] = False,
+    all: Annotated[bool, typer.Option("--all", help="every bundled data set of which something is here")] = False,
 ) -> None:
     """Read fetched files again and compare them with what they were. Exit code 3 if any is damaged or changed.
 
@@ -164,7 +164,7 @@ def prune(
         prune_rooms(rooms)
     for room in rooms:
         typer.echo(f"{room.what}: {room.path} ({_size(room.bytes)})")
-    typer.echo(f"{_size(sum(room.bytes for room in rooms))} {'would be' if dry_run else 'are'} free.")
+    typer.echo(f"{_size(sum(room.bytes for room in rooms))} {'would be' if dry_run else 'are'} freed.")
 
 
 def lock(

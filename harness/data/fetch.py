@@ -223,15 +223,15 @@ def _take(manifest: Manifest, file: SourceFile, path: Path, manner: Manner) -> H
     if (problem := _difference(digests, errand)) is not None:
         raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: {problem}.")
     held = Held(sha256=digests.sha256, bytes=digests.size, own=None if manner.copy else str(path), since=_now())
-    if file.unpack is not None:
-        return unpack_into(manifest, file, path, held.model_copy(update={"own": str(path)}), manner.watch)
-    if manner.copy:
-        make_folder(errand.part.parent)
-        with store.locked(errand.part, file.path, manner.watch):
-            copy_file(path, errand.part)
-            store.place(manifest, file, errand.part, digests.sha256)
-    else:
+    if file.unpack is None and not manner.copy:
         link(path, target, hard=False)
+        return held
+    with store.locked(errand.part, file.path, manner.watch):
+        if file.unpack is not None:
+            return unpack_into(manifest, file, path, held.model_copy(update={"own": str(path)}), manner.watch)
+        remove(errand.part)
+        copy_file(path, errand.part)
+        store.place(manifest, file, errand.part, digests.sha256)
     return held
 
 

@@ -47,9 +47,9 @@ def _check_overlap(manifest: Manifest, file: SourceFile, members: dict[str, Memb
         if other.path == file.path:
             continue
         if other.unpack is None:
-            clash = other.path if other.path in members else None
+            clash = next((name for name in members if f"{name}/".startswith(f"{other.path}/")), None)
         elif other.path in index.files:
-            theirs = store.read_members(manifest, other)
+            theirs = _members(manifest, other)
             clash = next((name for name in theirs.keys() & members if theirs[name] != members[name]), None)
         else:
             clash = None
@@ -58,3 +58,10 @@ def _check_overlap(manifest: Manifest, file: SourceFile, members: dict[str, Memb
                 f"{file.path} and {other.path} of {manifest.spec.id} both hold {clash}; give one of them a folder of its own "
                 f"(`into`) in {manifest.folder / 'source.toml'}."
             )
+
+
+def _members(manifest: Manifest, file: SourceFile) -> dict[str, Member]:
+    try:
+        return store.read_members(manifest, file)
+    except IntegrityError:  # of another archive: `verify` tells of it
+        return {}

@@ -129,9 +129,20 @@ class DataSet(Document):
             raise ValueError("parts need a reader")
         return self
 
+    @model_validator(mode="after")
+    def _files_lie_apart(self) -> DataSet:
+        """Nothing may be laid below a file, nor into a folder of the user's."""
+        for outer in self.files:
+            for file in self.files:
+                if file.path.startswith(f"{outer.path}/"):
+                    raise ValueError(f"{file.path} would lie inside {outer.path}")
+                if outer.folder and file.into and f"{file.into}/".startswith(f"{outer.path}/"):
+                    raise ValueError(f"{file.path} would be unpacked into {outer.path}, a folder of the user's")
+        return self
+
 
 class LockedFile(Spec):
-    """What a file was when it was recorded."""
+    """What a file was when it was recorded; of a folder, one sha256 over the names and contents of all its files."""
 
     sha256: Sha256
     bytes: int = Field(ge=0)

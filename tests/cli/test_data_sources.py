@@ -55,9 +55,9 @@ def test_the_life_of_a_data_set(folder: Path, server: FileServer) -> None:
     mended = harness("data", "fetch", "mine/source.toml", folder=folder)
     assert (mended.returncode, mended.stderr) == (0, ""), "it is locked now: no warning"
     rehearsed = harness("data", "prune", "toy", "--dry-run", folder=folder)
-    assert "26 kB would be free." in rehearsed.stdout
+    assert "26 kB would be freed." in rehearsed.stdout
     assert (path / "a.bin").read_bytes() == DATA
-    assert "26 kB are free." in harness("data", "prune", "toy", folder=folder).stdout
+    assert "26 kB are freed." in harness("data", "prune", "toy", folder=folder).stdout
     assert harness("data", "where", "mine/source.toml", folder=folder).returncode == 2
 
 
@@ -108,3 +108,11 @@ def test_a_full_or_forbidden_cache_is_told_with_its_place(folder: Path) -> None:
     assert done.returncode == 1
     assert "HARNESS_CACHE names another place for it." in done.stderr
     assert "unexpected" not in done.stderr
+
+
+def test_the_doctor_counts_a_file_with_two_names_once(folder: Path) -> None:
+    from harness.cli.doctor import _size_of
+
+    assert _size_of(folder / "cache") == 0
+    harness("data", "fetch", "mine/source.toml", folder=folder)
+    assert len(DATA) <= _size_of(folder / "cache") < len(DATA) + 2000

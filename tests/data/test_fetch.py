@@ -364,6 +364,18 @@ def test_a_copied_own_folder_and_an_empty_one(cache: Path, tmp_path: Path) -> No
     assert tree(folder) == {"train/1.png": b"png"}
 
 
+def test_an_archive_never_writes_into_a_folder_of_the_users(cache: Path, tmp_path: Path, server: FileServer) -> None:
+    train = tmp_path / "mine" / "train"
+    train.mkdir(parents=True)
+    (train / "1.png").write_bytes(b"png")
+    data = zip_of(train__2=b"2")
+    url = server.put("/x.zip", data)
+    manifest = dataset(cache, own("train", folder=True), url_file(url, data, unpack="zip"))
+    with pytest.raises(UsageError, match=r"x\.zip and train of toy both hold train/2"):
+        fetch(manifest, hastily(source=tmp_path / "mine"))
+    assert tree(train) == {"1.png": b"png"}
+
+
 def test_what_users_have_is_closed_to_methods(cache: Path, tmp_path: Path) -> None:
     from harness.data.catalog import private_folders
 

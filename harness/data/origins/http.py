@@ -62,8 +62,9 @@ def content_length(url: str, errand: Errand) -> int | None:
 def download(url: str, errand: Errand) -> Got:
     """The bytes at an address, collected in `errand.part`; resumed there if that holds the beginning of the same file."""
     refuse_offline(errand)
+    memory: dict[int, Digests] = {}
     with _client(errand) as client:
-        return patiently(lambda: _stream(client, url, errand), url, errand)
+        return patiently(lambda: _stream(client, url, errand, memory), url, errand)
 
 
 def get_json(url: str, errand: Errand) -> Any:
@@ -106,8 +107,9 @@ def patiently(attempt: Callable[[], Value], url: str, errand: Errand) -> Value:
             time.sleep(wait)
 
 
-def _stream(client: httpx2.Client, url: str, errand: Errand) -> Got:
-    digests, headers = _beginning(url, errand)
+def _stream(client: httpx2.Client, url: str, errand: Errand, memory: dict[int, Digests]) -> Got:
+    """One attempt. `memory` has the digests of what earlier ones have collected, by its size."""
+    digests, headers = _beginning(url, errand, memory)
     if digests.size and digests.sha256 == errand.pin.sha256:
         return Got(errand.part, digests)  # a fetch was stopped between its last byte and its end
     with _hitches(errand), client.stream("GET", url, headers=headers) as answer:
@@ -125,28 +127,38 @@ def _stream(client: httpx2.Client, url: str, errand: Errand) -> Got:
         total = _total(answer, digests.size)
         _check_length(url, total, errand)
         errand.watch.begin(errand.file.path, total or errand.pin.bytes, digests.size)
-        with growing(errand.part) as stream:
-            for chunk in _chunks(answer, digests.size == 0, errand):
-                stream.write(chunk)
-                digests.update(chunk)
-                errand.watch.advance(len(chunk))
-                if errand.pin.bytes is not None and digests.size > errand.pin.bytes:
-                    break  # more than expected: what it is will be told by its hash
+        try:
+            _collect(answer, digests, errand)
+        finally:
+            memory[digests.size] = digests
     whole = total or errand.pin.bytes
     if whole is not None and digests.size < whole:
         raise Hitch(f"the connection ended after {digests.size} of {whole} bytes")
     return Got(errand.part, digests)
 
 
-def _beginning(url: str, errand: Errand) -> tuple[Digests, dict[str, str]]:
+def _collect(answer: httpx2.Response, digests: Digests, errand: Errand) -> None:
+    with growing(errand.part) as stream:
+        for chunk in _chunks(answer, digests.size == 0, errand):
+            stream.write(chunk)
+            digests.update(chunk)
+            errand.watch.advance(len(chunk))
+            if errand.pin.bytes is not None and digests.size > errand.pin.bytes:
+                return  # more than expected: what it is will be told by its hash
+
+
+def _beginning(url: str, errand: Errand, memory: dict[int, Digests]) -> tuple[Digests, dict[str, str]]:
     """What has been collected before, and the headers that ask for the rest; without a proof of sameness, nothing."""
     facts = _facts(errand.part)
     sure = facts.get("url") == url and (facts.get("validator") or errand.pin.sha256)
     if not sure or not _collected(errand.part):
         _forget(errand.part)
         return Digests(), {}
-    errand.watch.begin(f"checking what is here of {errand.file.path}", None)
-    digests = Digests.of(errand.part)
+    digests = memory.pop(_collected(errand.part), None)
+    if digests is None:
+        errand.watch.begin(f"checking what is here of {errand.file.path}", None)
+        digests = Digests.of(errand.part)
+    memory.clear()
     proof = {"If-Range": str(facts["validator"])} if facts.get("validator") else {}
     return digests, {"Range": f"bytes={digests.size}-", **proof}
 

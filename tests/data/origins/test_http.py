@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.fetch import fetch
-from harness.data.origins import OriginError
+from harness.data.origins import OriginError, http
 from harness.storage import IntegrityError
 from tests.data.server import FileServer, cut, endless, other, page, slow, stalled, status, wait_until
 from tests.data.sources import Listener, dataset, hastily, tree, url_file
@@ -96,13 +97,14 @@ def test_a_server_that_heeds_range_but_not_if_range_is_not_believed(cache: Path,
         told = {"Content-Range": f"bytes 100000-{len(new) - 1}/{len(new)}"}
         handler.answer(206, new[100_000:], resource, told)  # type: ignore[attr-defined]
 
+    def change(sentence: str) -> None:
+        if server.resources["/a.bin"].data == DATA:
+            server.put("/a.bin", new, careless, etag='"two"')
+
     watch = Listener()
-    watch.say = lambda sentence: (  # type: ignore[method-assign]
-        None
-        if "/b" in server.resources
-        else server.put("/b", b"") and server.put("/a.bin", new, careless, etag='"two"')
-    )
+    watch.say = change  # type: ignore[method-assign]
     assert tree(fetch(dataset(cache, url_file(url)), hastily(watch))) == {"a.bin": new}
+    assert [request.range for request in server.gets("/a.bin")] == [None, "bytes=100000-", None]
 
 
 def test_without_any_proof_of_sameness_an_unlocked_file_starts_over(cache: Path, server: FileServer) -> None:
@@ -257,6 +259,36 @@ def test_an_address_that_leads_round_in_circles(cache: Path, server: FileServer)
 def test_a_redirection_is_followed(cache: Path, server: FileServer) -> None:
     server.put("/real.bin", DATA)
     url = server.put("/a.bin", b"", status(302, Location="/real.bin"))
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_an_unlocked_file_is_not_taken_from_an_unencrypted_place(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    """Nobody could tell whether it was changed on the way; of a locked one the hash tells."""
+    import httpx2
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.scheme == "https":
+            return httpx2.Response(302, headers={"Location": "http://mirror.example/a.bin"})
+        return httpx2.Response(200, content=iter([DATA]))
+
+    client = httpx2.Client(transport=httpx2.MockTransport(answer), follow_redirects=True)
+    monkeypatch.setattr(http, "_client", lambda errand: nullcontext(client))
+    manifest = dataset(cache, url_file("https://example.org/a.bin", DATA if pinned else None))
+    if pinned:
+        assert tree(fetch(manifest, hastily())) == {"a.bin": DATA}
+    else:
+        with pytest.raises(OriginError, match=r"leads to http://mirror\.example/a\.bin, which is not encrypted"):
+            fetch(manifest, hastily())
+
+
+def test_what_came_is_read_again_only_by_another_process(
+    cache: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.put("/a.bin", DATA, cut(100_000), cut(150_000))
+    monkeypatch.setattr(http.Digests, "of", lambda *_: pytest.fail("it was read again"))
     assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
 
 
