@@ -44,7 +44,10 @@ def test_the_authors_table_is_the_one_beside_the_board():
     assert len(table) == 186
     scored = table[table["status"] == "ok"]
     found = {
-        (row.method, f"{row.dataset}-{row.regime}-{row.training}"): (row.value, None if math.isnan(row.std) else row.std)
+        (row.method, f"{row.dataset}-{row.regime}-{row.training}"): (
+            row.value,
+            None if math.isnan(row.std) else row.std,
+        )
         for row in scored.itertuples(index=False)
     }
     board = bundled_folder("leaderboards") / "query-realistic-al" / "1" / "published.csv"
