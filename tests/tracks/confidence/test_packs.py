@@ -332,12 +332,31 @@ def test_folders_that_hold_something_else(made, tmp_path):
     protocol = made["table"][0]
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "thesis.tex").write_text("mine")
-    with pytest.raises(UsageError, match="is not empty and holds no pack"):
+    with pytest.raises(UsageError, match=r"thesis\.tex is no part of this pack; name another folder"):
         write_pack(protocol, PackRequest(tmp_path / "own"))
+    assert (tmp_path / "own" / "thesis.tex").read_text() == "mine"
     with pytest.raises(UsageError, match="is a file; name a folder"):
         write_pack(protocol, PackRequest(tmp_path / "own" / "thesis.tex"))
     with pytest.raises(UsageError, match="holds a pack of small-images@1"):
         write_pack(protocol, PackRequest(made["images"][1]))
+
+
+def test_files_of_a_larger_pack_would_be_taken_for_parts_of_a_smaller_one(made, tmp_path):
+    protocol = made["folders"][0]
+    write_pack(protocol, PackRequest(tmp_path / "pack"))
+    with pytest.raises(UsageError, match=r"one\.safetensors is no part of this pack"):
+        write_pack(protocol, PackRequest(tmp_path / "pack", models=("two",)))
+    write_pack(protocol, PackRequest(tmp_path / "pack"))
+
+
+def test_what_a_killed_writer_left_is_removed(made, tmp_path):
+    protocol, whole = made["table"]
+    (tmp_path / "pack" / "outputs").mkdir(parents=True)
+    left = [tmp_path / "pack" / folder / ".harness-0123456789abcdef.tmp" for folder in ("", "outputs")]
+    for path in left:
+        path.write_bytes(b"half")
+    assert write_pack(protocol, PackRequest(tmp_path / "pack")) == open_pack(whole).document
+    assert not any(path.exists() for path in left)
 
 
 def test_an_interrupted_pack_is_none_and_is_finished_by_the_same_call(made, tmp_path, monkeypatch):
@@ -393,3 +412,25 @@ def test_benchmarks_of_other_tracks_have_no_packs(tmp_path):
 def test_inputs_that_nobody_has(made, tmp_path):
     with pytest.raises(UsageError, match="has no inputs to pack; leave --inputs out"):
         write_pack(made["table"][0], PackRequest(tmp_path / "pack", inputs=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["msr", "mcd-msr", "mahalanobis"])
+def test_a_run_of_the_embedded_benchmark_is_repeated_on_its_pack(tmp_path, monkeypatch, method):
+    """By the whole way of a user: evaluate, pack the run, evaluate on the pack."""
+    import harness
+    from tests.cli.support import harness as command
+
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    run = harness.evaluate(method, benchmark="confidence-mnist@1", out=tmp_path / "runs", workers=1)
+    made = command("data", "pack", run.folder, "--out", "pack", folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert {model.id for model in open_pack(tmp_path / "pack").document.models} == {"plain-0", "plain-1", "plain-2"}
+    again = harness.evaluate(method, benchmark=str(tmp_path / "pack/benchmark.toml"), out=tmp_path / "runs", workers=1)
+    here, there = (
+        [(unit.model, unit.study, unit.status, unit.outputs, unit.records) for unit in result.document.units]
+        for result in (run, again)
+    )
+    assert len(here) == 27
+    assert here == there
+    assert run.document.summary == again.document.summary
