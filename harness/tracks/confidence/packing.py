@@ -78,8 +78,8 @@ def write_pack(
     models = _chosen(protocol.benchmark, request.models)
     _check_folder(request, protocol, models)
     pack = _Packing(protocol.benchmark, open_source(protocol, request.device), request)
-    steps = [partial(pack.add_model, model) for model in models]
-    steps += [partial(pack.add_inputs, name) for name in pack.sets] if request.inputs else []
+    steps = [partial(pack.add_inputs, name) for name in pack.sets] if request.inputs else []
+    steps += [partial(pack.add_model, model) for model in models]
     for number, step in enumerate(steps):
         report(step.args[0].id if isinstance(step.args[0], Model) else f"inputs of {step.args[0]}", number / len(steps))
         step()

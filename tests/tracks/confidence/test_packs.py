@@ -412,6 +412,7 @@ def test_benchmarks_of_other_tracks_have_no_packs(tmp_path):
 def test_inputs_that_nobody_has(made, tmp_path):
     with pytest.raises(UsageError, match="has no inputs to pack; leave --inputs out"):
         write_pack(made["table"][0], PackRequest(tmp_path / "pack", inputs=True))
+    assert not list((tmp_path / "pack").rglob("*.safetensors")), "it is said before anything is computed"
 
 
 @pytest.mark.slow
