@@ -178,6 +178,7 @@ class PackSource(Spec):
 
     kind: Literal["pack"]
     pack: Artefact = Field(description="its pack.json; the other files lie beside it")
+    dataset: Slug | None = Field(default=None, description="the data set that the pack is a part of, if it is fetched")
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     sets: Annotated[tuple[Slug, ...], Field(min_length=1)]
 
@@ -192,8 +193,8 @@ class PackSource(Spec):
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folder with labels: closed to methods."""
-        return (str(PurePosixPath(self.pack.path).parent / PACKED_OUTPUTS),)
+        """The folder with labels: closed to methods, as those of fetched data sets always are."""
+        return () if self.dataset else (str(PurePosixPath(self.pack.path).parent / PACKED_OUTPUTS),)
 
 
 Source = Annotated[ImageSource | FDShiftsSource | TableSource | PackSource, Field(discriminator="kind")]

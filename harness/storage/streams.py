@@ -116,10 +116,13 @@ def stored_arrays(path: str | os.PathLike[str]) -> dict[str, StoredArray]:
     with Path(path).open("rb") as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
-                names = [name.removesuffix(".npy") for name in archive.namelist()]
+                members = archive.namelist()
         except Exception as error:  # as in `read_arrays`
             raise IntegrityError(f"{path} is not a valid file of arrays.") from error
-    return {name: StoredArray(path, name) for name in names}
+    for member in members:
+        if not member.endswith(".npy"):
+            raise IntegrityError(f"{path} was refused: its member {member!r} is not an array.")
+    return {name: StoredArray(path, name) for name in (member.removesuffix(".npy") for member in members)}
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, array: ArrayStream) -> None:

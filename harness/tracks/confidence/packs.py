@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import Protocol as LoadedProtocol
+from harness.data.manifests import find_dataset
 from harness.data.packs import OpenPack, open_pack
+from harness.data.store import dataset_folder
+from harness.spec.errors import unknown
 from harness.spec.sources import Model, PackSource
-from harness.storage import IntegrityError
+from harness.storage import IntegrityError, file_id
 from harness.tracks.confidence.sources import SampleSet
 
 if TYPE_CHECKING:
@@ -54,14 +58,29 @@ class PackedOutputs:
 
     @cached_property
     def _pack(self) -> OpenPack:
-        """Raises IntegrityError where the pack is not what the benchmark says of it."""
-        path, _ = self._protocol.verified(self._source.pack)
+        """Raises UsageError for what it does not have, IntegrityError where it is not what the benchmark says of it."""
+        path = self._path()
         pack = open_pack(path)
         for model in self._source.models:
             packed = pack.model(model.id)
+            for name in self._source.sets:
+                if name not in pack.document.samples[model.id]:
+                    raise unknown(f"set of {model.id} in {path}", name, pack.document.samples[model.id])
             if (packed.family, packed.seed, packed.head) != (model.family, model.seed, model.head):
                 raise IntegrityError(
                     f"{path}: {model.id} is packed with family {packed.family}, seed {packed.seed} and head "
                     f"{packed.head}; {self._protocol.path} says something else of it."
                 )
         return pack
+
+    def _path(self) -> Path:
+        """Of `pack.json`: among the files of a fetched data set, or beside the benchmark."""
+        if self._source.dataset is None:
+            return self._protocol.verified(self._source.pack)[0]
+        path = dataset_folder(find_dataset(self._source.dataset)) / self._source.pack.path
+        pinned = self._source.pack.sha256
+        if not path.is_file() or (pinned is not None and file_id(path) != pinned):
+            raise IntegrityError(
+                f"{path} is not the pack that {self._protocol.path} names; fetch {self._source.dataset} again."
+            )
+        return path

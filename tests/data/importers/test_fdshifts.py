@@ -153,7 +153,8 @@ def test_a_table_of_something_else(tmp_path):
         ("study,model,confid,augrc\na,b,c,high\n", "line 2, column augrc: 'high' is no number"),
         ("study,model,confid,augrc,augrc\na,b,c,1,1\n", "has two columns of one name"),
         ("study,model,confid,augrc\n\n\na,b,c,-3\n", "line 4, column augrc: -3 is no augrc"),
-        ("study,model,confid,augrc,n_test\na,b,c,3,many\n", "column n_test: 'many' is no whole number"),
+        ("study,model,confid,augrc,n_test\na,b,c,3,8.5\n", "column n_test: '8.5' is no whole number"),
+        ("study,model,confid,augrc,n_test\na,b,c,3,many\n", "column n_test: 'many' is no number"),
     ],
 )
 def test_damaged_tables(tmp_path, text, sentence):

@@ -10,7 +10,7 @@ import pytest
 from harness.data.importers.latec_maps import describe_latec_maps, read_latec_maps
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
-from tests.data.importers.latec_files import METHODS, SHAPES, map_arrays
+from tests.data.importers.latec_files import METHODS, map_arrays
 
 
 def stored(folder, arrays, name="oct.npz", compressed=True):
@@ -140,7 +140,3 @@ def test_a_large_file_is_read_in_little_memory(tmp_path):
     count, grown = map(int, done.stdout.split())
     assert count == observations * sum(METHODS["image"])
     assert grown < 100
-
-
-def test_shapes_are_those_of_the_modality():
-    assert {name: len(shape) for name, shape in SHAPES.items()} == {"image": 3, "volume": 4, "point-cloud": 2}

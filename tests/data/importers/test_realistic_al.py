@@ -124,7 +124,7 @@ def test_metrics_of_each_loop(tmp_path):
     ]
     refused(write(tmp_path, ",test_acc\n0,1.2\n", "test_metrics.csv"), "line 2, column test_acc: 1.2 is no share")
     refused(write(tmp_path, ",test_acc\n0,0.2\n0,0.3\n", "test_metrics.csv"), "holds two rows of one id: loop 0")
-    refused(write(tmp_path, ",test_acc\nzero,0.2\n", "test_metrics.csv"), "'zero' is no whole number")
+    refused(write(tmp_path, ",test_acc\nzero,0.2\n", "test_metrics.csv"), "'zero' is no number")
 
 
 def test_folders_and_pickles_are_a_mistake(tmp_path):
