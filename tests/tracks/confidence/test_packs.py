@@ -7,13 +7,17 @@ import shutil
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from pyarrow import parquet
 
-from harness.data.catalog import load_protocol
+from harness.data.catalog import load_protocol, read_toml
+from harness.data.fetch import Manner, fetch
+from harness.data.manifests import find_dataset
 from harness.data.packs import open_pack
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, file_id, read_tensors, write_json, write_tensors
+from harness.tracks.confidence import packs
 from harness.tracks.confidence.packing import PackRequest, write_pack
 from harness.tracks.confidence.sources import open_source
 from tests.methods.support import write
@@ -435,3 +439,25 @@ def test_a_run_of_the_embedded_benchmark_is_repeated_on_its_pack(tmp_path, monke
     assert len(here) == 27
     assert here == there
     assert run.document.summary == again.document.summary
+
+
+def test_a_pack_may_be_a_data_set_that_was_fetched(made, tmp_path, monkeypatch):
+    protocol, folder = made["table"]
+    (tmp_path / "source.toml").write_text(
+        'schema_version = 1\nid = "packed"\ntitle = "t"\nlicence = "none"\ncitation = ["me"]\n[[files]]\npath = "pack"\n'
+        'folder = true\norigin = { kind = "own", page = "https://example.org" }\n'
+    )
+    manifest = find_dataset(tmp_path / "source.toml")
+    monkeypatch.setattr(packs, "find_dataset", lambda name: {"packed": manifest}[name])
+    described = read_toml(folder / "benchmark.toml")
+    described["source"] |= {"dataset": "packed", "pack": {**described["source"]["pack"], "path": "pack/pack.json"}}
+    (tmp_path / "benchmark.toml").write_text(tomli_w.dumps(described))
+    elsewhere = load_protocol(tmp_path / "benchmark.toml")
+    with pytest.raises(UsageError, match="harness data fetch"):
+        packed.answers(elsewhere, "msr", tmp_path)
+    fetch(manifest, Manner(source=folder.parent))
+    assert packed.answers(elsewhere, "msr", tmp_path) == packed.answers(protocol, "msr", tmp_path)
+    described["source"]["pack"]["sha256"] = "0" * 64
+    (tmp_path / "benchmark.toml").write_text(tomli_w.dumps(described))
+    with pytest.raises(IntegrityError, match="is not the pack that"):
+        packed.answers(load_protocol(tmp_path / "benchmark.toml"), "msr", tmp_path)
