@@ -39,12 +39,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished file. `path` is relative to the data set's folder."""
+    """A finished file. `path` is relative to the data set's folder; `unpacked`: bytes of its rows in memory."""
 
     config: str
     path: str
     rows: int
     bytes: int
+    unpacked: int
     sha256: str
 
 
@@ -128,12 +129,25 @@ def write_shards(
     number = len(done)
     for first in left:
         path = f"{folder}/{number:05}.parquet"
-        batches = _batches(map(as_row, chain([first], left)), schema, limits)
+        batches = _Measured(_batches(map(as_row, chain([first], left)), schema, limits))
         count = write_parquet(book.folder / path, schema, batches, bulky=bulky)
         written = book.folder / path
-        book.add(Shard(config, path, count, written.stat().st_size, file_id(written)))
+        book.add(Shard(config, path, count, written.stat().st_size, batches.bytes, file_id(written)))
         number += 1
     book.finish(config)
+
+
+class _Measured:
+    """Batches, and how many bytes those that were taken have."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.bytes += batch.nbytes
+            yield batch
 
 
 def _batches(rows: Iterator[Row], schema: pa.Schema, limits: Limits) -> Iterator[pa.RecordBatch]:
