@@ -11,14 +11,18 @@ from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.data.catalog import Protocol
+    from harness.spec.pack import Pack
 
 
 def pack(
-    target: Annotated[str, typer.Argument(help="id@version, path.toml of your own, or the folder of a run")],
+    target: Annotated[
+        str, typer.Argument(help="id@version, path.toml of your own, or the folder of a run; with --check, of a pack")
+    ],
     out: Annotated[Optional[Path], typer.Option(help="folder of the pack; default: packs/<id>-<version>")] = None,  # noqa: UP045
     models: Annotated[Optional[list[str]], typer.Option("--model", help="only this model; may be repeated")] = None,  # noqa: UP045
     inputs: Annotated[bool, typer.Option("--inputs", help="the images and the networks' weights, too")] = False,
     device: options.Device = "cpu",
+    check: Annotated[bool, typer.Option("--check", help="read every file of the pack TARGET instead")] = False,
 ) -> None:
     """Write outputs, features and labels of a confidence benchmark's models, to score without images or networks.
 
@@ -32,6 +36,9 @@ def pack(
 
     from harness.tracks.confidence.packing import BENCHMARK, PackRequest, write_pack
 
+    if check:
+        _check(Path(target))
+        return
     protocol, used = _protocol(target)
     folder = out or Path("packs") / f"{protocol.benchmark.id}-{protocol.benchmark.version}"
     request = PackRequest(folder, tuple(models or used), inputs, device)
@@ -40,11 +47,23 @@ def pack(
         packed = write_pack(
             protocol, request, lambda what, share: progress.update(task, description=what, completed=share)
         )
-    size = sum(file.bytes for file in packed.files.values())
-    samples = sum(sum(sets.values()) for sets in packed.samples.values())
-    typer.echo(f"{len(packed.models)} models, {samples} outputs, {len(packed.files)} files, {size / 1e6:.1f} MB")
+    typer.echo(_size(packed))
     typer.echo(f"Pack: {folder}")
     typer.echo(f"Next: harness evaluate my_method.py --benchmark {folder / BENCHMARK}")
+
+
+def _check(folder: Path) -> None:
+    from harness.data.packs import open_pack
+
+    pack = open_pack(folder)
+    pack.verify()
+    typer.echo(f"{pack.document.benchmark}: {_size(pack.document)}, all as pack.json lists them.")
+
+
+def _size(pack: Pack) -> str:
+    size = sum(file.bytes for file in pack.files.values())
+    samples = sum(sum(sets.values()) for sets in pack.samples.values())
+    return f"{len(pack.models)} models, outputs of {samples} samples, {len(pack.files)} files, {size / 1e6:.1f} MB"
 
 
 def _protocol(target: str) -> tuple[Protocol, tuple[str, ...]]:

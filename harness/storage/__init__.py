@@ -3,7 +3,7 @@
 Importing it loads the standard library only; numpy is loaded by the functions that handle arrays.
 """
 
-from harness.storage.arrays import MAX_ARRAY_BYTES, ArrayStream, read_arrays, stream_arrays, write_arrays
+from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
 from harness.storage.atomic import (
     MAX_JSON_BYTES,
     read_json,
@@ -26,11 +26,12 @@ from harness.storage.files import adopt, copy_file, growing, link, make_folder, 
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
 from harness.storage.parquet import write_parquet
+from harness.storage.rows import ArrayRows, array_rows
 from harness.storage.tables import TABLE_SUFFIXES, write_table
 from harness.storage.tensors import read_tensors, write_tensors
 
 __all__ = [
-    "ArrayStream",
+    "ArrayRows",
     "IntegrityError",
     "Journal",
     "LOCK_NAME",
@@ -44,6 +45,7 @@ __all__ = [
     "UnsafeArtefactError",
     "adopt",
     "array_id",
+    "array_rows",
     "bytes_id",
     "canonical_array",
     "canonical_json",
@@ -60,7 +62,6 @@ __all__ = [
     "remove",
     "remove_stale_temporaries",
     "replacing",
-    "stream_arrays",
     "write_arrays",
     "write_bytes",
     "write_json",

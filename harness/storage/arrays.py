@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 MAX_ARRAY_BYTES = 1 << 31
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can tell
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can tell
 _ENCRYPTED = 0x1
 
 
@@ -38,8 +35,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, npt.ArrayLik
     `ValueError` for a name outside letters, digits and `_.-`, before anything is written.
     """
     for name in arrays:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"The array name {name!r} may hold letters, digits, '_', '.' and '-' only.")
+        check_name(name)
     plain = {name: canonical_array(arrays[name]) for name in sorted(arrays)}
     with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, array in plain.items():
@@ -64,60 +60,30 @@ def read_arrays(path: str | os.PathLike[str], *, max_bytes: int = MAX_ARRAY_BYTE
             raise IntegrityError(f"{path} is not a valid file of arrays.") from error
 
 
-@dataclass(frozen=True)
-class ArrayStream:
-    """One array of an `.npz` file that is too large to be loaded: its rows one after the other."""
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def rows(self) -> Iterator[npt.NDArray[Any]]:
-        """The entries along the first axis, in order, each read when it is asked for. Raises `IntegrityError`."""
-        import numpy as np
-
-        size = math.prod(self.shape[1:]) * self.dtype.itemsize
-        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.name}.npy") as data:
-            _read_header(data)
-            for row in range(self.shape[0]):
-                try:
-                    found = data.read(size)
-                except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-                    raise IntegrityError(f"{self.path}: {self.name} is damaged in row {row}.") from error
-                if len(found) != size:
-                    raise IntegrityError(f"{self.path}: {self.name} ends in row {row}.")
-                yield np.frombuffer(found, self.dtype).reshape(self.shape[1:])
+def check_name(name: str) -> None:
+    """Raise `ValueError` for the name of an array that is not safe as a file's name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"The array name {name!r} may hold letters, digits, '_', '.' and '-' only.")
 
 
-def stream_arrays(path: str | os.PathLike[str]) -> dict[str, ArrayStream]:
-    """The arrays of an `.npz` file of any size, by name in the file's order, none of them loaded.
+def read_header(stream: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """dtype, shape, and whether an array in `.npy` format is in Fortran order; the stream then stands at its data."""
+    import numpy as np
 
-    Checks and errors as `read_arrays`, but for the size, which nobody needs to bound.
-    """
-    with Path(path).open("rb") as stream:
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                members = archive.infolist()
-                _check_directory(members, sys.maxsize)
-                found = {}
-                for member in members:
-                    dtype, shape, by_columns = _check_header(archive, member)
-                    name = member.filename.removesuffix(".npy")
-                    if not shape or (by_columns and len(shape) > 1):
-                        raise IntegrityError(f"its array {name} is not stored row by row")
-                    found[name] = ArrayStream(Path(path), name, shape, dtype)
-                return found
-        except IntegrityError as error:
-            raise IntegrityError(f"{path} was refused: {error}.") from error
-        except Exception as error:  # as in `read_arrays`
-            raise IntegrityError(f"{path} is not a valid file of arrays.") from error
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:  # version 3 exists for the field names of structured arrays, which are not read here
+        raise IntegrityError(f"its array format {version} is not supported")
+    return dtype, shape, fortran
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any], method: int) -> None:
     import numpy as np
 
-    member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
     member.compress_type = method
     member.external_attr = 0o644 << 16
     # Always zip64: whether it is needed depends on the size, and is unknown when the header is written.
@@ -167,14 +133,14 @@ def _check_directory(members: list[zipfile.ZipInfo], max_bytes: int) -> None:
             raise IntegrityError(f"its member {member.filename!r} is compressed in an unusual way")
 
 
-def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     """Refuse a member whose data is not exactly as long as its own header promises.
 
     What zipfile unpacks is bounded by the size in the directory, and what numpy allocates by the header:
     the two must agree, or a file of a few bytes could ask for any amount of memory.
     """
     with archive.open(member) as stream:
-        dtype, shape, by_columns = _read_header(stream)
+        dtype, shape, _ = read_header(stream)
         offset = stream.tell()
     try:
         check_dtype(dtype)
@@ -182,18 +148,3 @@ def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[np
         raise IntegrityError(f"its member {member.filename!r} has the unsafe dtype {dtype}") from error
     if min(shape, default=0) < 0 or offset + math.prod(shape) * dtype.itemsize != member.file_size:
         raise IntegrityError(f"its member {member.filename!r} is not as long as its header says")
-    return dtype, shape, by_columns
-
-
-def _read_header(stream: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
-    """dtype, shape, and whether the first axis is the one that changes fastest."""
-    import numpy as np
-
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:  # version 3 exists for the field names of structured arrays, which are not read here
-        raise IntegrityError(f"its array format {version} is not supported")
-    return dtype, shape, by_columns

@@ -150,11 +150,11 @@ def number(text: str, where: str) -> float:
 
 
 def integer(text: str, where: str) -> int:
-    """A whole number. Raises IntegrityError for anything else."""
-    try:
-        return int(text)
-    except ValueError:
-        raise IntegrityError(f"{where}: {text!r} is no whole number.") from None
+    """A whole number, also one written as 9000.0. Raises IntegrityError for anything else."""
+    value = number(text, where)
+    if not math.isfinite(value) or value != int(value):
+        raise IntegrityError(f"{where}: {text!r} is no whole number.")
+    return int(value)
 
 
 def refuse_pickle(path: Path) -> None:

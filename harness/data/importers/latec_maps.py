@@ -9,7 +9,7 @@ from typing import Any
 from harness.data.importers.base import OK, Column, Imported, frame_of, long_table, refuse_objects
 from harness.data.importers.latec import NOTES, Modality, Place, check_names, place_of
 from harness.data.meta_evaluation import MapRecord
-from harness.storage import ArrayStream, IntegrityError, stream_arrays
+from harness.storage import ArrayRows, IntegrityError, array_rows
 
 _DIMENSIONS: dict[Modality, tuple[int, int]] = {"image": (3, 3), "volume": (4, 1), "point-cloud": (2, 3)}
 """Of one map: how many axes, and channels along the first."""
@@ -60,20 +60,20 @@ def describe_latec_maps(path: Path, options: Mapping[str, str]) -> Imported:
 def _records(path: Path, options: Mapping[str, str]) -> Iterator[MapRecord]:
     refuse_objects(path)
     place = place_of(path, options)
-    arrays = stream_arrays(path)
+    arrays = array_rows(path)
     check_names(path, arrays)
     for network in range(3):
         _check_shape(arrays[f"arr_{network}"], place, network)
     for network, name in enumerate(place.networks):
         methods = place.methods(network)
-        for observation, maps in enumerate(arrays[f"arr_{network}"].rows()):
+        for observation, maps in enumerate(arrays[f"arr_{network}"]):
             for method, one in zip(methods, maps, strict=True):
                 yield MapRecord(
                     place.modality, place.dataset, f"{place.dataset}-{name}", method, str(observation), None, None, one
                 )
 
 
-def _check_shape(array: ArrayStream, place: Place, network: int) -> None:
+def _check_shape(array: ArrayRows, place: Place, network: int) -> None:
     axes, channels = _DIMENSIONS[place.modality]
     methods, shape = len(place.methods(network)), array.shape
     if len(shape) != axes + 2 or shape[1:3] != (methods, channels) or 0 in shape or array.dtype.kind != "f":

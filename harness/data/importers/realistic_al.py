@@ -30,9 +30,9 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
 
 _AREAS = (
-    Column("dataset", "data set"),
-    Column("regime", "label regime: low, med or high"),
-    Column("training", "how networks are trained: Standard Training, Self-SL Pre-Trained or Semi-SL"),
+    Column("dataset", "data set, as query-realistic-al names it"),
+    Column("regime", "label regime: low, medium or high"),
+    Column("training", "how networks are trained: st (from scratch), self-sl (SimCLR first) or semi-sl (FixMatch)"),
     Column("method", "query method"),
     Column("metric", "id of the metric"),
     Column("direction", "higher or lower is better"),
@@ -49,6 +49,17 @@ _LOOPS = (
 )
 _HEADER = ("dataset", "label_regime", "training", "query_method", "aubc_mean", "aubc_std")
 _NOTES = ("areas of isic2019 and miotcd are under curves of the mean recall, the others under those of the accuracy",)
+_DATASETS = {
+    "cifar10": "cifar10",
+    "cifar10_imb": "cifar10-lt",
+    "cifar100": "cifar100",
+    "isic2019": "isic2019",
+    "miotcd": "miotcd",
+}
+_REGIMES = {"low": "low", "med": "medium", "high": "high"}
+_TRAININGS = {"Standard Training": "st", "Self-SL Pre-Trained": "self-sl", "Semi-SL": "semi-sl"}
+"""Names of the authors -> those of the benchmark query-realistic-al."""
+
 _SHARE = Measure("share", "higher", (0, 1))
 
 
@@ -79,14 +90,10 @@ def _area(line: Mapping[str, str], where: str, measure: Measured) -> dict[str, A
     value, std = number(line["aubc_mean"], f"{where}, column aubc_mean"), number(line["aubc_std"], where)
     check_range(value, measure, f"{where}, column aubc_mean")
     check_range(std, Measure("standard deviation", "lower", (0, 1)), f"{where}, column aubc_std")
-    regime = line["label_regime"].rpartition("_")[2]
-    if regime not in ("low", "med", "high"):
-        raise IntegrityError(
-            f"{where}, column label_regime: {line['label_regime']!r} ends in neither low, med nor high."
-        )
     return {
-        **{ours: line[theirs] for ours, theirs in (("dataset", "dataset"), ("training", "training"))},
-        "regime": regime,
+        "dataset": _named(line["dataset"], _DATASETS, f"{where}, column dataset"),
+        "regime": _named(line["label_regime"].rpartition("_")[2], _REGIMES, f"{where}, column label_regime"),
+        "training": _named(line["training"], _TRAININGS, f"{where}, column training"),
         "method": line["query_method"],
         "metric": measure.id,
         "direction": measure.direction,
@@ -94,6 +101,12 @@ def _area(line: Mapping[str, str], where: str, measure: Measured) -> dict[str, A
         "std": std,
         "status": status_of(value),
     }
+
+
+def _named(name: str, names: Mapping[str, str], where: str) -> str:
+    if name not in names:
+        raise IntegrityError(f"{where}: {name!r} is none of {', '.join(names)}.")
+    return names[name]
 
 
 def _stored(path: Path) -> Imported:

@@ -33,6 +33,7 @@ from harness.storage import (
     IntegrityError,
     StorageError,
     file_id,
+    remove_stale_temporaries,
     write_bytes,
     write_json,
     write_table,
@@ -75,10 +76,10 @@ def write_pack(
     if not isinstance(protocol.benchmark, ConfidenceBenchmark):
         raise UsageError(f"{protocol.benchmark.name} is no benchmark of confidence scores; only these have packs.")
     models = _chosen(protocol.benchmark, request.models)
-    _check_folder(request.out, protocol)
+    _check_folder(request, protocol, models)
     pack = _Packing(protocol.benchmark, open_source(protocol, request.device), request)
-    steps = [partial(pack.add_model, model) for model in models]
-    steps += [partial(pack.add_inputs, name) for name in pack.sets] if request.inputs else []
+    steps = [partial(pack.add_inputs, name) for name in pack.sets] if request.inputs else []
+    steps += [partial(pack.add_model, model) for model in models]
     for number, step in enumerate(steps):
         report(step.args[0].id if isinstance(step.args[0], Model) else f"inputs of {step.args[0]}", number / len(steps))
         step()
@@ -228,17 +229,30 @@ def _chosen(benchmark: ConfidenceBenchmark, names: Sequence[str]) -> list[Model]
     return chosen
 
 
-def _check_folder(out: Path, protocol: Protocol) -> None:
-    """A folder may hold nothing, or an older or unfinished pack of the same benchmark."""
+def _check_folder(request: PackRequest, protocol: Protocol, models: Sequence[Model]) -> None:
+    """A folder may hold nothing, or this very pack, finished or not: files of another would be taken for parts of it."""
+    out = request.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; name a folder with --out.")
-    if (out / MANIFEST).is_file():
-        found = open_pack(out).document
-        if found.benchmark_hash != protocol.hash:
-            raise UsageError(f"{out} holds a pack of {found.benchmark}, in another version or of another content.")
-    elif out.is_dir() and {path.name for path in out.iterdir()} - {"outputs", "models", "networks", "inputs"}:
-        raise UsageError(f"{out} is not empty and holds no pack; name another folder with --out.")
+    if (out / MANIFEST).is_file() and (found := open_pack(out).document).benchmark_hash != protocol.hash:
+        raise UsageError(f"{out} holds a pack of {found.benchmark}, in another version or of another content.")
+    own = _places(request, protocol.of(ConfidenceBenchmark), models)
+    for path in sorted([out, *out.rglob("*")]):
+        if path.is_dir():
+            remove_stale_temporaries(path)
+        elif path.is_file() and path.relative_to(out).as_posix() not in own:
+            raise UsageError(f"{path} is no part of this pack; name another folder with --out, or remove it.")
     _make(out)
+
+
+def _places(request: PackRequest, benchmark: ConfidenceBenchmark, models: Sequence[Model]) -> set[str]:
+    """All files that the pack may have."""
+    sets = benchmark.source.set_names
+    places = {MANIFEST, BENCHMARK, CARD, INDEX, OUTCOMES}
+    for model in models:
+        places |= {shared_path(model.id), *(output_path(model.id, name) for name in sets)}
+        places |= {network_path(model.id)} if request.inputs else set()
+    return places | {input_path(name) for name in sets if request.inputs}
 
 
 def _make(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import Protocol as LoadedProtocol
 from harness.data.packs import OpenPack, open_pack
+from harness.spec.errors import unknown
 from harness.spec.sources import Model, PackSource
 from harness.storage import IntegrityError
 from harness.tracks.confidence.sources import SampleSet
@@ -54,11 +55,14 @@ class PackedOutputs:
 
     @cached_property
     def _pack(self) -> OpenPack:
-        """Raises IntegrityError where the pack is not what the benchmark says of it."""
+        """Raises UsageError for what it does not have, IntegrityError where it is not what the benchmark says of it."""
         path, _ = self._protocol.verified(self._source.pack)
         pack = open_pack(path)
         for model in self._source.models:
             packed = pack.model(model.id)
+            for name in self._source.sets:
+                if name not in pack.document.samples[model.id]:
+                    raise unknown(f"set of {model.id} in {path}", name, pack.document.samples[model.id])
             if (packed.family, packed.seed, packed.head) != (model.family, model.seed, model.head):
                 raise IntegrityError(
                     f"{path}: {model.id} is packed with family {packed.family}, seed {packed.seed} and head "

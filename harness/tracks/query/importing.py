@@ -79,8 +79,8 @@ def read_nnactive(path: Path, options: Mapping[str, str]) -> Imported:
     """What a file or folder of nnActive's holds.
 
     A folder of results (config.json and loop_000/summary.json): curves; `raw` names the folder of raw data whose loop
-    files count the patches. A folder of loop files: patches. A folder `published full data`
-    (`<data set>__<trainer>.json`): full performance. Files auc.json, beta.json, ppm.json: the authors' analysis.
+    files count the patches. A folder of loop files: patches. A folder of files
+    `<data set>__<trainer>.json`: performance on all labels. Files auc.json, beta.json, ppm.json: the authors' analysis.
     `analysis.pkl` is never opened. Raises UsageError for anything else, IntegrityError for damaged files.
     """
     refuse_pickle(path)
@@ -91,6 +91,8 @@ def read_nnactive(path: Path, options: Mapping[str, str]) -> Imported:
         if path.name not in readers:
             raise UsageError(f"{path} is none of {', '.join(readers)}; of campaigns, give the folder.")
         return readers[path.name](path)
+    if any((path / name).is_file() for name in ("auc.json", "beta.json", "ppm.json")):
+        raise UsageError(f"{path} holds an analysis in several tables; name its auc.json, beta.json or ppm.json.")
     if any(path.glob("loop_*.json")):
         return _patches(path)
     if any(path.glob("*__*.json")):
