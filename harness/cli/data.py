@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import data_import, data_pack, data_publish, data_sources
+from harness.cli import data_import, data_pack, data_prepare, data_publish, data_sources
 
 app = typer.Typer(
     help="Fetch, check and remove data sets; import, pack, build and publish.\n\nExample: harness data list",
@@ -16,6 +16,7 @@ app.command("verify")(data_sources.verify)
 app.command("where")(data_sources.where)
 app.command("prune")(data_sources.prune)
 app.command("lock")(data_sources.lock)
+app.command("prepare")(data_prepare.prepare)
 app.command("import")(data_import.import_results)
 app.command("pack")(data_pack.pack)
 app.add_typer(data_publish.build_app, name="build")

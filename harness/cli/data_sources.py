@@ -100,7 +100,7 @@ def _fetch_published(configs: list[str], repo: str | None, revision: str | None)
 
 def verify(
     name: NameOrNone = None,
-    all: Annotated[bool, typer.Option("--all", help="every data set of which something is here")] = False,
+    all: Annotated[bool, typer.Option("--all", help="every bundled data set of which something is here")] = False,
 ) -> None:
     """Read fetched files again and compare them with what they were. Exit code 3 if any is damaged or changed.
 
@@ -128,15 +128,18 @@ def verify(
     typer.echo(f"{len(chosen)} data set{'s' * (len(chosen) != 1)} as fetched.")
 
 
-def where(name: Name) -> None:
-    """Print the folder in which the files of a fetched data set lie.
+def where(name: Name, file: Pattern = None) -> None:
+    """Print the folder in which the files of a fetched data set lie. Exit code 2 if some are missing.
 
     Example: harness data where cifar-10
     """
+    from harness.data.fetch import chosen_files
     from harness.data.manifests import find_dataset
     from harness.data.store import dataset_folder
 
-    typer.echo(dataset_folder(find_dataset(name)))
+    manifest = find_dataset(name)
+    chosen_files(manifest, file)
+    typer.echo(dataset_folder(manifest, file))
 
 
 def prune(
@@ -161,7 +164,7 @@ def prune(
         prune_rooms(rooms)
     for room in rooms:
         typer.echo(f"{room.what}: {room.path} ({_size(room.bytes)})")
-    typer.echo(f"{_size(sum(room.bytes for room in rooms))} {'would be' if dry_run else 'are'} free.")
+    typer.echo(f"{_size(sum(room.bytes for room in rooms))} {'would be' if dry_run else 'are'} freed.")
 
 
 def lock(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
+
 import typer
 
 from harness.cli import options
@@ -46,7 +49,7 @@ def _examine() -> tuple[dict[str, str], list[str]]:
     cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
-    size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.exists() else 0
+    size = _size_of(cache)
     if not os.access(existing, os.W_OK):
         problems.append(f"the cache folder {cache} cannot be written: set HARNESS_CACHE to one that can")
     if free < 1:
@@ -67,3 +70,9 @@ def _examine() -> tuple[dict[str, str], list[str]]:
         "benchmarks": ", ".join(benchmark_files()) or "none",
     }
     return facts, problems
+
+
+def _size_of(cache: Path) -> int:
+    """Bytes below a folder: a file with several names counts once, what links lead to elsewhere does not."""
+    facts = (path.lstat() for path in cache.rglob("*"))
+    return sum({fact.st_ino: fact.st_size for fact in facts if stat.S_ISREG(fact.st_mode)}.values())

@@ -21,6 +21,7 @@ Kind = Literal["tar", "zip", "gzip"]
 
 _CHUNK = 1 << 20
 _READ_ONLY = 0o444
+_TRAILING = 1 << 26  # bytes after the last member; tar fills up its last block
 _RESERVE = 1 << 28  # bytes that unpacking leaves free on the disk
 
 
@@ -100,8 +101,8 @@ def unpack(
     return members
 
 
-def _tar(archive: Path, _: str) -> Iterator[tuple[str, int, IO[bytes]]]:
-    with tarfile.open(archive, "r|*") as opened:
+def _tar(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
+    with tarfile.open(archive, "r:*") as opened:
         for member in opened:
             if member.isdir():
                 _safe(member.name, archive, folder=True)
@@ -112,9 +113,13 @@ def _tar(archive: Path, _: str) -> Iterator[tuple[str, int, IO[bytes]]]:
                     f"{archive.name} holds {member.name}, which is no plain file; it is not unpacked."
                 )
             yield member.name, member.size, stream
+        for _ in range(_TRAILING // _CHUNK):  # to the end, where compressed forms keep their checksum
+            if opened.fileobj is None or not opened.fileobj.read(_CHUNK):
+                return
+    raise UnsafeArtefactError(f"{archive.name} has a long tail that is no part of it; it is not unpacked.")
 
 
-def _zip(archive: Path, _: str) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _zip(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             if member.is_dir():
@@ -129,6 +134,8 @@ def _zip(archive: Path, _: str) -> Iterator[tuple[str, int, IO[bytes]]]:
 
 
 def _gzip(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
+    if not archive.stat().st_size:
+        raise EOFError("it is empty")
     with gzip.open(archive, "rb") as stream:
         yield PurePosixPath(name).name.removesuffix(".gz"), 0, stream  # type: ignore[misc]
 

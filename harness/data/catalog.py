@@ -40,7 +40,7 @@ class Protocol:
 
     def private_folders(self) -> tuple[str, ...]:
         """Folders of the user's own data that hold labels: closed to methods, as those of `private_folders`."""
-        return tuple(str(self.path.parent / folder) for folder in getattr(self.benchmark.source, "folders", ()))
+        return tuple(str(self.locate(folder)) for folder in getattr(self.benchmark.source, "folders", ()))
 
     def locate(self, relative: str) -> Path:
         """A file that the protocol names: beside its own file, else among the bundled data sets, else among the files

@@ -10,12 +10,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.data import store
-from harness.data.archives import unpack
 from harness.data.manifests import Manifest
 from harness.data.origins import Errand, Got, Patience, Watch, client_of
 from harness.data.origins.base import Digests
 from harness.data.origins.own import find_own, folder_id, folder_size, listing
 from harness.data.store import Held
+from harness.data.unpacking import unpack_into
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
 from harness.storage import (
@@ -89,6 +89,9 @@ def _missing(manifest: Manifest, files: Sequence[SourceFile]) -> list[SourceFile
 def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], manner: Manner) -> None:
     owned = _owned(manifest, files, manner)
     elsewhere = [_errand(manifest, file, manner) for file in files if file.path not in owned]
+    for errand in elsewhere:
+        if errand.file.origin.kind == "own":
+            client_of("own").obtain(errand)  # says where to ask, before others are fetched in vain
     _check_room(elsewhere)
     make_folder(store.set_folder(manifest))
     for file in files:
@@ -120,7 +123,9 @@ def _owned(manifest: Manifest, files: Sequence[SourceFile], manner: Manner) -> d
 
 def _errand(manifest: Manifest, file: SourceFile, manner: Manner) -> Errand:
     part = store.incoming_path(manifest, file)
-    return Errand(manifest.spec, file, manifest.pin(file), part, manner.patience, manner.watch)
+    return Errand(
+        manifest.spec, store.reference(manifest), file, manifest.pin(file), part, manner.patience, manner.watch
+    )
 
 
 def _check_room(errands: Sequence[Errand]) -> None:
@@ -156,7 +161,7 @@ def _get(manifest: Manifest, errand: Errand) -> Held:
         if file.unpack is None:
             store.place(manifest, file, got.path, got.digests.sha256)
         else:
-            held = _unpack(manifest, file, got.path, held, errand.watch)
+            held = unpack_into(manifest, file, got.path, held, errand.watch)
             remove(got.path)
         remove(errand.part.with_suffix(".json"))
         return held
@@ -208,27 +213,6 @@ def _difference(digests: Digests, errand: Errand, published: str | None = None) 
     return None
 
 
-def _unpack(manifest: Manifest, file: SourceFile, archive: Path, held: Held, watch: Watch) -> Held:
-    """Lay the members of an archive into the data set; nobody sees them before they are all there."""
-    assert file.unpack is not None
-    folder = store.incoming_path(manifest, file).with_suffix(".unpacked")
-    remove(folder)  # of an earlier attempt
-    try:
-        members = unpack(archive, file.unpack, folder / (file.into or ""), file.path, watch)
-    except StorageError:
-        remove(folder)
-        raise
-    except IntegrityError as error:
-        remove(folder)
-        if held.own is not None:
-            raise
-        aside = store.quarantine(archive, file.path, held.sha256 or "")
-        raise type(error)(f"{error} It is kept at {aside}.") from error
-    inside = {f"{file.into}/{name}" if file.into else name: member for name, member in members.items()}
-    store.place_members(manifest, file, folder, inside)
-    return held.model_copy(update={"count": len(inside), "example": next(iter(inside))})
-
-
 def _take(manifest: Manifest, file: SourceFile, path: Path, manner: Manner) -> Held:
     """A file or folder that the user has: checked, then referred to, or copied if wished. Theirs is never changed."""
     errand, target = _errand(manifest, file, manner), store.set_folder(manifest) / file.path
@@ -239,15 +223,15 @@ def _take(manifest: Manifest, file: SourceFile, path: Path, manner: Manner) -> H
     if (problem := _difference(digests, errand)) is not None:
         raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: {problem}.")
     held = Held(sha256=digests.sha256, bytes=digests.size, own=None if manner.copy else str(path), since=_now())
-    if file.unpack is not None:
-        return _unpack(manifest, file, path, held.model_copy(update={"own": str(path)}), manner.watch)
-    if manner.copy:
-        make_folder(errand.part.parent)
-        with store.locked(errand.part, file.path, manner.watch):
-            copy_file(path, errand.part)
-            store.place(manifest, file, errand.part, digests.sha256)
-    else:
+    if file.unpack is None and not manner.copy:
         link(path, target, hard=False)
+        return held
+    with store.locked(errand.part, file.path, manner.watch):
+        if file.unpack is not None:
+            return unpack_into(manifest, file, path, held.model_copy(update={"own": str(path)}), manner.watch)
+        remove(errand.part)
+        copy_file(path, errand.part)
+        store.place(manifest, file, errand.part, digests.sha256)
     return held
 
 

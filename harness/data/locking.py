@@ -8,16 +8,18 @@ from harness.data import store
 from harness.data.fetch import Manner, chosen_files, fetch
 from harness.data.manifests import LOCK, Manifest
 from harness.data.origins.own import folder_id
+from harness.data.readers import part_ids
 from harness.spec.errors import UsageError
 from harness.spec.manifest import Lock, LockedFile, SourceFile
-from harness.storage import write_json
+from harness.storage import IntegrityError, write_json
 
 
 def lock_dataset(manifest: Manifest, manner: Manner | None = None, into: Path | None = None) -> Path:
     """Fetch the files of a data set and write revision, size and sha256 of each into `lock.json`; returns its path.
 
-    What is locked already stays as it is. Raises UsageError where the manifest does not lie in a checkout and `into`
-    names no folder, and as `fetch`.
+    Where all files are here, the parts are recorded too: which samples they have, in which order. What is locked already stays
+    as it is. Raises UsageError where the manifest does not lie in a checkout and `into` names no folder, IntegrityError
+    for parts that are no longer what was recorded, and as `fetch`.
     """
     manner = manner or Manner()
     folder = into if into is not None else _writable_home(manifest)
@@ -27,7 +29,7 @@ def lock_dataset(manifest: Manifest, manner: Manner | None = None, into: Path | 
     files = dict(manifest.lock.files) if manifest.lock else {}
     for file in chosen_files(manifest, manner.pattern):
         files.setdefault(file.path, _recorded(manifest, file, manner))
-    lock = Lock(dataset=manifest.spec.id, files=files)
+    lock = Lock(dataset=manifest.spec.id, files=files, parts=_parts(manifest))
     write_json(folder / LOCK, lock.canonical())
     return folder / LOCK
 
@@ -48,3 +50,16 @@ def _recorded(manifest: Manifest, file: SourceFile, manner: Manner) -> LockedFil
         with store.locked(store.set_folder(manifest), manifest.spec.id, manner.watch):
             store.record(manifest, file, held)
     return LockedFile(sha256=str(held.sha256), bytes=held.bytes, revision=held.revision)
+
+
+def _parts(manifest: Manifest) -> dict[str, str]:
+    """What each part is: those recorded before, and with all files here also the others."""
+    recorded = dict(manifest.lock.parts) if manifest.lock else {}
+    found = {} if store.missing_files(manifest) else part_ids(manifest, store.dataset_folder(manifest))
+    for name, sha256 in recorded.items():
+        if found.get(name, sha256) != sha256:
+            raise IntegrityError(
+                f"the part {name} of {manifest.spec.id} is not what was recorded: its rule or its reader was changed; undo "
+                f"that, or remove {LOCK} and lock anew."
+            )
+    return {**found, **recorded}

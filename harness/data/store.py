@@ -10,8 +10,10 @@ data/quarantine/               what was not what it should have been
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -75,16 +77,18 @@ def set_folder(manifest: Manifest) -> Path:
     return sets_folder() / manifest.key
 
 
-def dataset_folder(manifest: Manifest) -> Path:
-    """The folder that holds all files of a fetched data set under their paths.
+def dataset_folder(manifest: Manifest, pattern: str | None = None) -> Path:
+    """The folder that holds all files of a fetched data set under their paths, or those whose path fits a pattern.
 
     Nothing in it may be changed. Raises UsageError that says how to fetch what is missing.
     """
-    if missing := missing_files(manifest):
+    missing = [file for file in missing_files(manifest) if pattern is None or fnmatchcase(file.path, pattern)]
+    if missing:
         names = ", ".join(file.path for file in missing[:3]) + (" …" if len(missing) > 3 else "")
+        only = "" if pattern is None else f" --file {shlex.quote(pattern)}"
         raise UsageError(
             f"{manifest.spec.id} is not here yet ({len(missing)} of {len(manifest.spec.files)} files: {names}); "
-            f"run: harness data fetch {reference(manifest)}"
+            f"run: harness data fetch {reference(manifest)}{only}"
         )
     return set_folder(manifest)
 

@@ -40,7 +40,7 @@ _COUNTED_BY_NAMESPACE = (5, 14)  # Linux since which RLIMIT_NPROC counts the san
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What a worker may see: nothing below the `hidden` folders; graphics processors only for the device cuda."""
+    """What a worker may see: nothing of the `hidden` files and below the `hidden` folders; graphics processors only for the device cuda."""
 
     hidden: tuple[str, ...] = ()
     device: str = "cpu"
@@ -66,6 +66,8 @@ class Sandbox:
         empty = [each for each in hidden if each.startswith(below) and Path(each).is_dir()]
         for folder in empty:
             arguments += ["--tmpfs", folder]
+        for file in (each for each in hidden if each.startswith(below) and Path(each).is_file()):
+            arguments += ["--ro-bind", "/dev/null", file]
         arguments += ["--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm", "--bind", str(scratch), str(scratch)]
         for folder in (*empty, "/dev", "/"):
             arguments += ["--remount-ro", folder]

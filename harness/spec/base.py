@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 """A name that is safe as a folder name and in an address: lower case, digits, `.`, `_`, `-`."""
+
+
+def _stays_inside(path: str) -> str:
+    if any(part in ("", ".", "..") for part in path.split("/")) or any(sign in path for sign in "\\\0"):
+        raise ValueError(f"{path!r} is not a plain relative path, such as images/train.zip")
+    return path
+
+
+SafePath = Annotated[str, AfterValidator(_stays_inside)]
+"""A relative path that stays inside its folder."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

@@ -8,24 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.base import SafePath as SafePath
 from harness.spec.benchmark import unique
-from harness.spec.readers import Part, Product, Reader
+from harness.spec.parts import Part
+from harness.spec.products import Product
+from harness.spec.readers import Reader
 
 Access = Literal["open", "account", "form"]
 """open: anybody may fetch it. account: its origin asks for a login. form: its origin asks for a request or licence."""
-
-
-def _stays_inside(path: str) -> str:
-    if any(part in ("", ".", "..") for part in path.split("/")) or any(sign in path for sign in "\\\0"):
-        raise ValueError(f"{path!r} is not a plain relative path, such as images/train.zip")
-    return path
-
-
-SafePath = Annotated[str, AfterValidator(_stays_inside)]
-"""A relative path that stays inside its folder."""
 
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -136,9 +129,20 @@ class DataSet(Document):
             raise ValueError("parts need a reader")
         return self
 
+    @model_validator(mode="after")
+    def _files_lie_apart(self) -> DataSet:
+        """Nothing may be laid below a file, nor into a folder of the user's."""
+        for outer in self.files:
+            for file in self.files:
+                if file.path.startswith(f"{outer.path}/"):
+                    raise ValueError(f"{file.path} would lie inside {outer.path}")
+                if outer.folder and file.into and f"{file.into}/".startswith(f"{outer.path}/"):
+                    raise ValueError(f"{file.path} would be unpacked into {outer.path}, a folder of the user's")
+        return self
+
 
 class LockedFile(Spec):
-    """What a file was when it was recorded."""
+    """What a file was when it was recorded; of a folder, one sha256 over the names and contents of all its files."""
 
     sha256: Sha256
     bytes: int = Field(ge=0)

@@ -23,15 +23,18 @@ from harness.storage.canonical import (
 )
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
 from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
+from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
 from harness.storage.lock import LOCK_NAME, RunLock
 from harness.storage.parquet import write_parquet
 from harness.storage.rows import ArrayRows, array_rows
+from harness.storage.streams import ArrayStream, StoredArray, write_array_streams
 from harness.storage.tables import TABLE_SUFFIXES, write_table
 from harness.storage.tensors import read_tensors, write_tensors
 
 __all__ = [
     "ArrayRows",
+    "ArrayStream",
     "IntegrityError",
     "Journal",
     "LOCK_NAME",
@@ -41,6 +44,7 @@ __all__ = [
     "RunLock",
     "RunLockedError",
     "StorageError",
+    "StoredArray",
     "TABLE_SUFFIXES",
     "UnsafeArtefactError",
     "adopt",
@@ -60,8 +64,11 @@ __all__ = [
     "read_json",
     "read_tensors",
     "remove",
+    "remove_stale_folders",
     "remove_stale_temporaries",
     "replacing",
+    "replacing_folder",
+    "write_array_streams",
     "write_arrays",
     "write_bytes",
     "write_json",

@@ -55,7 +55,7 @@ def link(path: Path, target: Path, *, hard: bool = True) -> None:
                 raise OSError
             os.link(path, temporary)
         except OSError:
-            temporary.symlink_to(path)
+            temporary.symlink_to(path.absolute())
         temporary.replace(target)
     except OSError as error:
         raise StorageError(f"Could not link {target}: {reason(error)}.") from error
@@ -65,12 +65,13 @@ def link(path: Path, target: Path, *, hard: bool = True) -> None:
 
 
 def move_into(folder: Path, target: Path) -> None:
-    """Move what lies in `folder` to the same places below `target`, on the same file system; files there are replaced."""
+    """Move what lies in `folder` to the same places below `target`, on the same file system; files there are replaced,
+    links never followed."""
     try:
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.iterdir()):
             place = target / path.name
-            if path.is_dir() and place.is_dir():
+            if path.is_dir() and place.is_dir() and not place.is_symlink():
                 move_into(path, place)
             else:
                 path.replace(place)
@@ -88,10 +89,11 @@ def make_folder(folder: Path) -> Path:
 
 
 def copy_file(path: Path, target: Path) -> None:
-    """Copy a file's bytes to a new name, which is left out where that fails."""
+    """Copy a file's bytes to a new name, read-only; where that fails there is none."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+        target.chmod(READ_ONLY)
     except OSError as error:
         with suppress(OSError):
             target.unlink(missing_ok=True)

@@ -30,6 +30,13 @@ VERBS = (
     ["board", "build"],
     ["board", "show"],
     ["board", "baselines"],
+    ["data"],
+    ["data", "list"],
+    ["data", "fetch"],
+    ["data", "verify"],
+    ["data", "where"],
+    ["data", "prune"],
+    ["data", "lock"],
 )
 
 

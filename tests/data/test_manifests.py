@@ -84,6 +84,30 @@ def test_a_field_to_mend_is_named(folder: Path, old: str, new: str, sentence: st
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        (
+            'path = "a.bin/x"\norigin = { kind = "url", url = "https://example.org/x" }',
+            "a.bin/x would lie inside a.bin",
+        ),
+        (
+            'path = "t.zip"\norigin = { kind = "url", url = "https://example.org/t" }\nunpack = "zip"\ninto = "train/x"',
+            "t.zip would be unpacked into train, a folder of the user's",
+        ),
+        (
+            'path = "train/x"\norigin = { kind = "url", url = "https://example.org/x" }',
+            "train/x would lie inside train",
+        ),
+    ],
+)
+def test_nothing_is_laid_into_files_or_folders_of_users(folder: Path, file: str, sentence: str) -> None:
+    own = '[[files]]\npath = "train"\nfolder = true\norigin = { kind = "own", page = "https://example.org" }\n'
+    (folder / "source.toml").write_text(MANIFEST + own + f"[[files]]\n{file}\n")
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        find_dataset("mine")
+
+
 def test_a_lock_pins_what_the_manifest_leaves_open(folder: Path) -> None:
     before = find_dataset("mine")
     assert not before.locked

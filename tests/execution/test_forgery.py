@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from harness.data.catalog import bundled_folder
+from harness.data.fetch import Manner, fetch
 from harness.execution.evaluate import prepare, run
 from harness.storage import IntegrityError, read_arrays
+from tests.data.sources import dataset
 
 from .support import CLASSES, HONEST, ROWS, ends, request, request_one, run_each
 
@@ -127,6 +129,30 @@ def test_what_the_harness_knows_of_the_outcomes_is_closed(tmp_path):
         status, reason = found[name]
         assert status == "failed"
         assert "may not read what the harness knows of the outcomes" in reason
+
+
+def test_fetched_data_are_closed_also_where_they_lie_outside_of_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mine" / "train").mkdir(parents=True)
+    for name in ("mine/a.csv", "mine/train/1.csv", "mine/free.csv"):
+        (tmp_path / name).write_text("0,1,2")
+    own = {"kind": "own", "page": "https://example.org"}
+    files = ({"path": "a.csv", "origin": own}, {"path": "train", "origin": own, "folder": True})
+    folder = fetch(dataset(tmp_path, *files), Manner(source=tmp_path / "mine"))
+    copied = fetch(dataset(tmp_path, files[0], id="copied"), Manner(source=tmp_path / "mine", copy=True))
+    closed = {
+        "by-its-link": folder / "a.csv",
+        "where-it-lies": tmp_path / "mine" / "a.csv",
+        "in-a-folder": tmp_path / "mine" / "train" / "1.csv",
+        "in-the-cache": copied / "a.csv",
+    }
+    bodies = {name: f"open({str(path)!r}).read(); " + HONEST for name, path in closed.items()}
+    bodies["beside"] = f"open({str(tmp_path / 'mine' / 'free.csv')!r}).read(); " + HONEST
+    found = ends(run_each(tmp_path / "runs", bodies))
+    for name in closed:
+        assert found[name][0] == "failed"
+        assert "may not read what the harness knows of the outcomes" in found[name][1]
+    assert found["beside"] == ("ok", "")
 
 
 def test_its_own_folder_is_a_methods_to_write(fenced):

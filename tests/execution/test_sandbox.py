@@ -183,3 +183,11 @@ def test_only_folders_that_a_worker_would_see_are_covered(tmp_path):
     covered = [command[i + 1] for i, word in enumerate(command) if word == "--tmpfs"]
     assert covered == [os.path.realpath(below), "/dev/shm"]
     assert command[0] == (shutil.which("bwrap") or "bwrap")
+
+
+def test_a_single_file_that_a_worker_would_see_is_covered(tmp_path):
+    file = os.path.realpath(sandbox.__file__)
+    command = Sandbox((file, str(tmp_path / "elsewhere"))).around(["true"], tmp_path / "scratch")
+    at = command.index("/dev/null")
+    assert command[at - 1 : at + 2] == ["--ro-bind", "/dev/null", file]
+    assert command.count("/dev/null") == 1

@@ -50,6 +50,8 @@ class Errand:
     """One file to get: `part` is where its bytes may be collected, and stay for the next attempt."""
 
     spec: DataSet
+    name: str
+    """How a command names the data set."""
     file: SourceFile
     pin: Pin
     part: Path
@@ -59,7 +61,7 @@ class Errand:
     def by_hand(self) -> str:
         """What a user can always do instead, as the end of a sentence."""
         page = f" from {self.spec.homepage}" if self.spec.homepage else ""
-        return f"get {self.file.path} by hand{page}, then run: harness data fetch {self.spec.id} --from FOLDER"
+        return f"get {self.file.path} by hand{page}, then run: harness data fetch {self.name} --from FOLDER"
 
     def access(self) -> str:
         """How access is asked for, as the end of a sentence."""

@@ -16,7 +16,7 @@ from harness.spec.manifest import UrlFile
 from harness.storage import IntegrityError, growing, read_json, remove, write_json
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 Value = TypeVar("Value")
 
@@ -47,13 +47,13 @@ def obtain(errand: Errand) -> Got:
 
 def content_length(url: str, errand: Errand) -> int | None:
     """What a HEAD request says; None for any trouble, because the download itself will say it better."""
-    import httpx
+    import httpx2
 
     refuse_offline(errand)
     try:
         with _client(errand) as client:
             answer = client.head(url)
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return None
     length = answer.headers.get("content-length", "")
     return int(length) if answer.status_code == 200 and length.isdecimal() else None
@@ -62,8 +62,9 @@ def content_length(url: str, errand: Errand) -> int | None:
 def download(url: str, errand: Errand) -> Got:
     """The bytes at an address, collected in `errand.part`; resumed there if that holds the beginning of the same file."""
     refuse_offline(errand)
+    memory: dict[int, Digests] = {}
     with _client(errand) as client:
-        return patiently(lambda: _stream(client, url, errand), url, errand)
+        return patiently(lambda: _stream(client, url, errand, memory), url, errand)
 
 
 def get_json(url: str, errand: Errand) -> Any:
@@ -106,8 +107,9 @@ def patiently(attempt: Callable[[], Value], url: str, errand: Errand) -> Value:
             time.sleep(wait)
 
 
-def _stream(client: httpx.Client, url: str, errand: Errand) -> Got:
-    digests, headers = _beginning(url, errand)
+def _stream(client: httpx2.Client, url: str, errand: Errand, memory: dict[int, Digests]) -> Got:
+    """One attempt. `memory` has the digests of what earlier ones have collected, by its size."""
+    digests, headers = _beginning(url, errand, memory)
     if digests.size and digests.sha256 == errand.pin.sha256:
         return Got(errand.part, digests)  # a fetch was stopped between its last byte and its end
     with _hitches(errand), client.stream("GET", url, headers=headers) as answer:
@@ -125,39 +127,50 @@ def _stream(client: httpx.Client, url: str, errand: Errand) -> Got:
         total = _total(answer, digests.size)
         _check_length(url, total, errand)
         errand.watch.begin(errand.file.path, total or errand.pin.bytes, digests.size)
-        with growing(errand.part) as stream:
-            for chunk in _chunks(answer, digests.size == 0, errand):
-                stream.write(chunk)
-                digests.update(chunk)
-                errand.watch.advance(len(chunk))
-                if errand.pin.bytes is not None and digests.size > errand.pin.bytes:
-                    break  # more than expected: what it is will be told by its hash
+        try:
+            _collect(answer, digests, errand)
+        finally:
+            memory[digests.size] = digests
     whole = total or errand.pin.bytes
     if whole is not None and digests.size < whole:
         raise Hitch(f"the connection ended after {digests.size} of {whole} bytes")
     return Got(errand.part, digests)
 
 
-def _beginning(url: str, errand: Errand) -> tuple[Digests, dict[str, str]]:
+def _collect(answer: httpx2.Response, digests: Digests, errand: Errand) -> None:
+    with growing(errand.part) as stream:
+        for chunk in _chunks(answer, digests.size == 0, errand):
+            stream.write(chunk)
+            digests.update(chunk)
+            errand.watch.advance(len(chunk))
+            if errand.pin.bytes is not None and digests.size > errand.pin.bytes:
+                return  # more than expected: what it is will be told by its hash
+
+
+def _beginning(url: str, errand: Errand, memory: dict[int, Digests]) -> tuple[Digests, dict[str, str]]:
     """What has been collected before, and the headers that ask for the rest; without a proof of sameness, nothing."""
     facts = _facts(errand.part)
     sure = facts.get("url") == url and (facts.get("validator") or errand.pin.sha256)
     if not sure or not _collected(errand.part):
         _forget(errand.part)
         return Digests(), {}
-    digests = Digests.of(errand.part)
+    digests = memory.pop(_collected(errand.part), None)
+    if digests is None:
+        errand.watch.begin(f"checking what is here of {errand.file.path}", None)
+        digests = Digests.of(errand.part)
+    memory.clear()
     proof = {"If-Range": str(facts["validator"])} if facts.get("validator") else {}
     return digests, {"Range": f"bytes={digests.size}-", **proof}
 
 
-def _goes_on(answer: httpx.Response, start: int, headers: dict[str, str]) -> bool:
+def _goes_on(answer: httpx2.Response, start: int, headers: dict[str, str]) -> bool:
     """Whether a partial answer is the rest of what is here: some servers heed Range, but not If-Range."""
     given, proof = _validator(answer), headers.get("If-Range")
     same = given is None or proof is None or given == proof
     return same and answer.headers.get("content-range", "").startswith(f"bytes {start}-")
 
 
-def _after_the_end(answer: httpx.Response, digests: Digests, errand: Errand) -> Got:
+def _after_the_end(answer: httpx2.Response, digests: Digests, errand: Errand) -> Got:
     """There is no rest to ask for: either all is here already, or what is here belongs to another file."""
     if answer.headers.get("content-range", "") == f"bytes */{digests.size}":
         return Got(errand.part, digests)
@@ -165,12 +178,12 @@ def _after_the_end(answer: httpx.Response, digests: Digests, errand: Errand) -> 
     raise Hitch("the file is shorter than what was fetched before", 0.0)
 
 
-def _start_over(url: str, answer: httpx.Response, errand: Errand) -> None:
+def _start_over(url: str, answer: httpx2.Response, errand: Errand) -> None:
     _forget(errand.part)
     write_json(_facts_path(errand.part), {"url": url, "validator": _validator(answer)})
 
 
-def _total(answer: httpx.Response, start: int) -> int | None:
+def _total(answer: httpx2.Response, start: int) -> int | None:
     length = answer.headers.get("content-length", "")
     return start + int(length) if length.isdecimal() else None
 
@@ -184,7 +197,7 @@ def _check_length(url: str, total: int | None, errand: Errand) -> None:
         )
 
 
-def _chunks(answer: httpx.Response, first: bool, errand: Errand) -> Iterator[bytes]:
+def _chunks(answer: httpx2.Response, first: bool, errand: Errand) -> Iterator[bytes]:
     """The body as it comes, as long as it comes fast enough and is no web page."""
     patience = errand.patience
     since, count = time.monotonic(), 0
@@ -203,14 +216,14 @@ def _chunks(answer: httpx.Response, first: bool, errand: Errand) -> Iterator[byt
             since, count = time.monotonic(), 0
 
 
-def _is_page(answer: httpx.Response, start: bytes, errand: Errand) -> bool:
+def _is_page(answer: httpx2.Response, start: bytes, errand: Errand) -> bool:
     if errand.file.path.lower().endswith((".html", ".htm")):
         return False
     stated = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     return stated in _PAGE_TYPES or start.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_PAGE_STARTS)
 
 
-def _check_status(answer: httpx.Response, errand: Errand) -> None:
+def _check_status(answer: httpx2.Response, errand: Errand) -> None:
     """Raise Hitch for what may pass, OriginError for what will not."""
     code, said = answer.status_code, f"{answer.url} says {answer.status_code} {answer.reason_phrase}".rstrip()
     if code in _PASSING:
@@ -223,7 +236,7 @@ def _check_status(answer: httpx.Response, errand: Errand) -> None:
         raise OriginError(f"{said}; {errand.by_hand()}")
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
+def _retry_after(answer: httpx2.Response) -> float | None:
     """Seconds, from either of the two forms of the header."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isdecimal():
@@ -236,7 +249,7 @@ def _retry_after(answer: httpx.Response) -> float | None:
     return max(0.0, (then - datetime.now(timezone.utc)).total_seconds())
 
 
-def _validator(answer: httpx.Response) -> str | None:
+def _validator(answer: httpx2.Response) -> str | None:
     """What proves that a later answer is of the same file: a strong ETag, else the time of its last change."""
     etag = answer.headers.get("etag")
     if etag and not etag.startswith("W/"):
@@ -248,27 +261,27 @@ def _validator(answer: httpx.Response) -> str | None:
 @contextmanager
 def _hitches(errand: Errand) -> Iterator[None]:
     """Tell what may pass from what will not."""
-    import httpx
+    import httpx2
 
     try:
         yield
-    except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
+    except (httpx2.UnsupportedProtocol, httpx2.TooManyRedirects, httpx2.InvalidURL) as error:
         raise OriginError(f"{errand.file.path}: its address leads nowhere ({error}); {errand.by_hand()}") from error
-    except httpx.ConnectTimeout as error:
+    except httpx2.ConnectTimeout as error:
         raise Hitch("the server cannot be reached") from error
-    except httpx.TimeoutException as error:
+    except httpx2.TimeoutException as error:
         raise Hitch(f"nothing came for {errand.patience.stall:.0f} s") from error
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         raise Hitch(f"the connection broke ({str(error) or type(error).__name__})") from error
 
 
-def _client(errand: Errand) -> httpx.Client:
-    import httpx
+def _client(errand: Errand) -> httpx2.Client:
+    import httpx2
 
     # Not compressed on the way: hashes and ranges are those of the file.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"harness/{harness.__version__}"}
-    timeout = httpx.Timeout(errand.patience.stall, connect=errand.patience.connect)
-    return httpx.Client(headers=headers, timeout=timeout, follow_redirects=True)
+    timeout = httpx2.Timeout(errand.patience.stall, connect=errand.patience.connect)
+    return httpx2.Client(headers=headers, timeout=timeout, follow_redirects=True)
 
 
 def _collected(part: Path) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.data.origins.base import Digests, Errand, Got, OriginError, Watch, offline
 from harness.spec.manifest import HubFile
-from harness.storage import StorageError, copy_file, make_folder, remove
+from harness.storage import StorageError, adopt, copy_file, make_folder, remove
 from harness.storage.errors import reason
 
 
@@ -43,8 +43,7 @@ def obtain(errand: Errand) -> Got:
             local_dir=folder,
             tqdm_class=_bar_of(errand.watch, errand.file.path),
         )
-    remove(errand.part)
-    Path(path).replace(errand.part)
+    adopt(Path(path), errand.part)
     remove(folder)
     return Got(errand.part, Digests.of(errand.part), revision)
 
@@ -70,35 +69,37 @@ def _from_its_cache(errand: Errand) -> Got:
 @contextmanager
 def _trouble(errand: Errand) -> Iterator[None]:
     """The Hub's errors as sentences that say what to do."""
-    import httpx
+    import httpx2
     from huggingface_hub import errors
 
     origin = _origin(errand)
     page = f"https://huggingface.co/{'datasets/' if origin.repo_type == 'dataset' else ''}{origin.repo}"
+    unreachable = f"the Hub cannot be reached for {origin.repo}; check the network and run this again."
     try:
         yield
+    except errors.LocalEntryNotFoundError as error:  # which is an EntryNotFoundError to Python
+        raise OriginError(unreachable) from error
     except errors.GatedRepoError as error:
         raise OriginError(
             f"{origin.repo} is gated: ask for access at {page}, then log in (hf auth login) and run this again; "
             f"{errand.access()}"
         ) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        what = {errors.RevisionNotFoundError: f"the commit {errand.pin.revision}", errors.RepositoryNotFoundError: ""}
-        missing = next((each for kind, each in what.items() if isinstance(error, kind)), origin.file)
+    except errors.RepositoryNotFoundError as error:
         raise OriginError(
-            f"{page} does not exist{f' or has no {missing}' if missing else ''}, or is private (log in: hf auth login); "
-            f"{errand.by_hand()}"
+            f"{page} does not exist, or is private (log in: hf auth login); {errand.by_hand()}"
         ) from error
+    except errors.RevisionNotFoundError as error:
+        raise OriginError(f"{page} has no commit {errand.pin.revision} any more; {errand.by_hand()}") from error
+    except errors.EntryNotFoundError as error:
+        raise OriginError(f"{page} has no {origin.file}; {errand.by_hand()}") from error
     except errors.HfHubHTTPError as error:
         code = error.response.status_code
         advice = f"{errand.access()}; log in: hf auth login" if code in (401, 403) else "run this again later"
         raise OriginError(
             f"{page} says {code} {error.response.reason_phrase}; {advice}, or {errand.by_hand()}"
         ) from error
-    except (httpx.HTTPError, errors.LocalEntryNotFoundError, ConnectionError) as error:
-        raise OriginError(
-            f"the Hub cannot be reached for {origin.repo}; check the network and run this again."
-        ) from error
+    except (httpx2.HTTPError, ConnectionError) as error:
+        raise OriginError(unreachable) from error
     except OSError as error:
         raise StorageError(f"Could not fetch {errand.file.path} from the Hub: {reason(error)}.") from error
 

@@ -23,7 +23,7 @@ def obtain(errand: Errand) -> NoReturn:
     terms = f" ({errand.spec.terms.rstrip('.')})" if errand.spec.terms else ""
     raise OriginError(
         f"{errand.file.path} of {errand.spec.id} cannot be fetched for you: ask for it at {origin.page}{terms}, then run: "
-        f"harness data fetch {errand.spec.id} --from FOLDER"
+        f"harness data fetch {errand.name} --from FOLDER"
     )
 
 

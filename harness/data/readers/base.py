@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from harness.storage import IntegrityError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,3 +35,64 @@ class Samples(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All samples of a data set's files, as a reader lists them; parts are selections of its rows.
+
+    labels: (n,) int64. columns: name -> (n,) texts or whole numbers that rules of parts ask for. read: see `Samples`.
+    """
+
+    ids: Sequence[str]
+    labels: np.ndarray
+    columns: Mapping[str, np.ndarray]
+    read: Callable[[Sequence[int]], list[np.ndarray]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some samples of a listing, in an order and with labels of their own. See `Samples`."""
+
+    listing: Listing
+    rows: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [self.listing.ids[row] for row in self.rows.tolist()]
+
+    def read(self, rows: Sequence[int]) -> list[np.ndarray]:
+        return self.listing.read(self.rows[list(rows)].tolist())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def checked(listing: Listing, classes: int | None, where: str) -> Listing:
+    """The listing, if its ids are unique and its labels within 0 to classes - 1. Raises IntegrityError."""
+    if not (len(listing.ids) == len(listing.labels) == len(set(listing.ids))):
+        twice = [name for name, count in Counter(listing.ids).items() if count > 1]
+        if twice:
+            raise IntegrityError(f"{where} has the sample {twice[0]} twice; every sample is listed once.")
+        raise IntegrityError(f"{where} has {len(listing.ids)} samples, but {len(listing.labels)} labels.")
+    if len(listing) and (listing.labels.min() < 0 or (classes is not None and listing.labels.max() >= classes)):
+        upper = "" if classes is None else f" to {classes - 1}"
+        raise IntegrityError(
+            f"{where} has labels from {listing.labels.min()} to {listing.labels.max()}; they must be from 0{upper}."
+        )
+    return listing
+
+
+def whole_numbers(values: np.ndarray, where: str) -> np.ndarray:
+    """(n,) int64 of an array (n,) or (n, 1) of whole numbers. Raises IntegrityError for anything else."""
+    import numpy as np
+
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "iub":
+        raise IntegrityError(f"{where}: labels are {values.dtype} {values.shape}; one whole number a sample is needed.")
+    return values.astype(np.int64)

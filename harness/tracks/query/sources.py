@@ -42,7 +42,7 @@ class Setting:
         """
         found = {file.path: self._content(file) for file in self.files}
         if isinstance(self.dataset, RawFolder):
-            folder = self.protocol.path.parent / self.dataset.folder
+            folder = self.protocol.locate(self.dataset.folder)
             about = folder / "dataset.json"
             found[f"{self.dataset.folder}/dataset.json"] = file_id(about) if about.is_file() else None
             for path in sorted(folder.glob("*/*")):
@@ -58,7 +58,7 @@ class Setting:
         """Files, or the folder, that are not on this machine."""
         absent = [file.path for file in self.files if not self.protocol.locate(file.path).is_file()]
         if isinstance(self.dataset, RawFolder):
-            folder = self.protocol.path.parent / self.dataset.folder
+            folder = self.protocol.locate(self.dataset.folder)
             absent += [] if (folder / "dataset.json").is_file() else [self.dataset.folder]
         return tuple(absent)
 

@@ -63,7 +63,7 @@ def open_cases(setting: Setting, scratch: Path) -> Cases:
     elif isinstance(setting.dataset, RawFolder):
         from harness.tracks.query.segmentation.raw_folder import RawFolderCases
 
-        folder = setting.protocol.path.parent / setting.dataset.folder
+        folder = setting.protocol.locate(setting.dataset.folder)
         pinned = setting.protocol.verified(setting.dataset.cases)[0] if setting.dataset.cases else None
         cases = RawFolderCases(setting.dataset, folder, pinned, scratch)
     else:

@@ -1,0 +1,61 @@
+"""Image files in folders of classes: ImageNet, OCT, RESISC45, MIO-TCD and most others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.readers.base import Listing, checked
+from harness.data.readers.decoding import decode_file
+from harness.data.readers.files import class_numbers, matches, present
+from harness.spec.errors import UsageError
+from harness.spec.readers import ImageTreeReader
+from harness.storage import IntegrityError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def list_samples(reader: ImageTreeReader, folder: Path) -> Listing:
+    """Samples named by their paths. Columns: the groups of the pattern (`label` is called `class`), and the table's."""
+    import numpy as np
+
+    found = list(matches(reader.pattern, folder, reader.root))
+    if not found:
+        raise UsageError(f"{folder} has no file that fits {reader.pattern!r}; check how the images were unpacked.")
+    extra: Mapping[str, Mapping[str, str]] = {}
+    if reader.table is not None:
+        numbers, extra = _table(present(folder, reader.table))
+        found = [(path, groups) for path, groups in found if groups["label"] in numbers]
+        if absent := sorted(set(numbers) - {groups["label"] for _, groups in found}):
+            raise IntegrityError(f"{folder} has no image of the class {absent[0]}, which {reader.table} lists.")
+    else:
+        numbers = class_numbers([groups["label"] for _, groups in found], reader.classes, str(folder))
+    ids = [path for path, _ in found]
+    columns = {("class" if name == "label" else name): np.array([g[name] for _, g in found]) for name in found[0][1]}
+    for name, values in extra.items():
+        columns[name] = np.array([values[groups["label"]] for _, groups in found])
+    labels = np.array([numbers[groups["label"]] for _, groups in found], dtype=np.int64)
+
+    def read(rows: Sequence[int]) -> list[np.ndarray]:
+        return [decode_file(folder / ids[row]) for row in rows]
+
+    return checked(Listing(ids, labels, columns, read), None, str(folder))
+
+
+def _table(path: Path) -> tuple[dict[str, int], dict[str, dict[str, str]]]:
+    """class -> label, and column -> class -> value."""
+    from harness.data.readers.image_tables import read_csv
+
+    frame = read_csv(path)
+    if not {"class", "label"} <= set(frame.columns):
+        raise UsageError(f"{path} needs the columns `class` and `label`; it has {', '.join(frame.columns)}.")
+    if frame["class"].duplicated().any():
+        raise IntegrityError(f"{path} lists the class {frame['class'][frame['class'].duplicated()].iloc[0]} twice.")
+    try:
+        numbers = {name: int(label) for name, label in zip(frame["class"], frame["label"], strict=True)}
+    except ValueError as error:
+        raise IntegrityError(f"{path}: labels must be whole numbers ({error}).") from error
+    others = [column for column in frame.columns if column not in ("class", "label")]
+    return numbers, {column: dict(zip(frame["class"], frame[column], strict=True)) for column in others}

@@ -1,0 +1,67 @@
+"""Archives of a data set: unpacked beside it, then moved in at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data import store
+from harness.data.archives import Member, unpack
+from harness.data.manifests import Manifest
+from harness.data.origins.base import Watch
+from harness.data.store import Held
+from harness.spec.errors import UsageError
+from harness.spec.manifest import SourceFile
+from harness.storage import IntegrityError, StorageError, remove
+
+
+def unpack_into(manifest: Manifest, file: SourceFile, archive: Path, held: Held, watch: Watch) -> Held:
+    """Lay the members of an archive into its data set; nobody is told of them before they are all there.
+
+    A bad archive is put aside, unless it is the user's own; IntegrityError, UnsafeArtefactError among them, says where.
+    Raises UsageError for two archives of a set that hold different files under one name, StorageError as `unpack`.
+    """
+    assert file.unpack is not None
+    folder = store.incoming_path(manifest, file).with_suffix(".unpacked")
+    remove(folder)  # of an earlier attempt
+    try:
+        members = unpack(archive, file.unpack, folder / (file.into or ""), file.path, watch)
+        inside = {f"{file.into}/{name}" if file.into else name: member for name, member in members.items()}
+        _check_overlap(manifest, file, inside)
+    except (StorageError, UsageError):
+        remove(folder)
+        raise
+    except IntegrityError as error:
+        remove(folder)
+        if held.own is not None:
+            raise
+        aside = store.quarantine(archive, file.path, held.sha256 or "")
+        raise type(error)(f"{error} It is kept at {aside}.") from error
+    store.place_members(manifest, file, folder, inside)
+    return held.model_copy(update={"count": len(inside), "example": next(iter(inside))})
+
+
+def _check_overlap(manifest: Manifest, file: SourceFile, members: dict[str, Member]) -> None:
+    """Several archives may bring the same file, such as a licence, but not different ones under the same name."""
+    index = store.read_index(manifest.key, manifest.spec.id)
+    for other in manifest.spec.files:
+        if other.path == file.path:
+            continue
+        if other.unpack is None:
+            clash = next((name for name in members if f"{name}/".startswith(f"{other.path}/")), None)
+        elif other.path in index.files:
+            theirs = _members(manifest, other)
+            clash = next((name for name in theirs.keys() & members if theirs[name] != members[name]), None)
+        else:
+            clash = None
+        if clash is not None:
+            raise UsageError(
+                f"{file.path} and {other.path} of {manifest.spec.id} both hold {clash}; give one of them a folder of its own "
+                f"(`into`) in {manifest.folder / 'source.toml'}."
+            )
+
+
+def _members(manifest: Manifest, file: SourceFile) -> dict[str, Member]:
+    try:
+        return store.read_members(manifest, file)
+    except IntegrityError:  # of another archive: `verify` tells of it
+        return {}

@@ -1,0 +1,154 @@
+"""Named, ordered selections of samples, as rules in plain data.
+
+A rule is evaluated once, when a data set is locked; what it gave is then pinned by a hash (`Lock.parts`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.spec.base import SafePath, Slug, Spec
+
+Values = Annotated[tuple[str | int, ...], Field(min_length=1)]
+
+
+class Keep(Spec):
+    """Samples whose column has one of these values. The column `label` is the label."""
+
+    do: Literal["keep"]
+    column: str
+    values: Values
+
+
+class Drop(Spec):
+    """All samples but those whose column has one of these values."""
+
+    do: Literal["drop"]
+    column: str
+    values: Values
+
+
+class Rows(Spec):
+    """The samples from position `start` up to, not including, `stop`; a part with fewer is an error."""
+
+    do: Literal["rows"]
+    start: int = Field(default=0, ge=0)
+    stop: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Rows:
+        if self.stop is not None and self.stop <= self.start:
+            raise ValueError(f"rows from {self.start} to {self.stop} are none")
+        return self
+
+
+class Every(Spec):
+    """Of every `of` samples in a row, those at positions `start` up to, not including, `stop`; positions are counted
+    anew for every combination of values of the columns `within`.
+
+    FD-Shifts thins corrupted images this way (1000 images a cell: the first tenth of each block of n / classes), and
+    PyTorch Geometric splits CoMA.
+    """
+
+    do: Literal["every"]
+    of: int = Field(ge=1)
+    start: int = Field(default=0, ge=0)
+    stop: int = Field(ge=1)
+    within: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _inside(self) -> Every:
+        if not self.start < self.stop <= self.of:
+            raise ValueError(f"positions {self.start} to {self.stop} are not inside blocks of {self.of}")
+        return self
+
+
+class Shuffle(Spec):
+    """Another order: that of `numpy.random.default_rng(seed)`, or of a PyTorch DataLoader with a generator of this
+    seed."""
+
+    do: Literal["shuffle"]
+    seed: int = Field(ge=0)
+    like: Literal["numpy", "dataloader"] = "numpy"
+
+
+class HoldOut(Spec):
+    """A random share (rounded down, at least one) is held out; keep it, or the rest. The order stays.
+
+    group: a column whose values, such as patients, are held out as a whole; they are drawn from the sorted values.
+    draw: how `numpy.random.default_rng(seed)` draws them, as the first of a `permutation` or by `choice` without
+    replacement.
+    """
+
+    do: Literal["hold-out"]
+    share: float = Field(gt=0, lt=1)
+    seed: int = Field(ge=0)
+    keep: Literal["held-out", "rest"]
+    group: str | None = None
+    draw: Literal["permutation", "choice"] = "permutation"
+
+
+class FirstPerClass(Spec):
+    """The first `count` samples of each class; within every combination of values of the columns `within`."""
+
+    do: Literal["first-per-class"]
+    count: int = Field(ge=1)
+    within: tuple[str, ...] = ()
+
+
+class LongTail(Spec):
+    """Class c keeps int(largest * imbalance ** (-c / (classes - 1))) samples, drawn with `seed`; the order stays.
+
+    A class with fewer samples keeps them all (CIFAR-10-LT as in realistic-al: largest 4500, imbalance 50).
+    """
+
+    do: Literal["long-tail"]
+    largest: int = Field(ge=1)
+    imbalance: float = Field(ge=1)
+    seed: int = Field(ge=0)
+
+
+class Listed(Spec):
+    """The samples that a file lists, in its order: lines of text, or JSON (a list of names).
+
+    The file lies in the data set's folder, or beside its manifest. strip, prefix, suffix: what is taken from the
+    beginning of a name, and put before and behind it, to make it an id.
+    """
+
+    do: Literal["list"]
+    file: SafePath
+    strip: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+
+class Relabel(Spec):
+    """Labels are taken from a column of whole numbers, such as the coarse classes of CIFAR-100."""
+
+    do: Literal["relabel"]
+    column: str
+
+
+Step = Annotated[
+    Keep | Drop | Rows | Every | Shuffle | HoldOut | FirstPerClass | LongTail | Listed | Relabel,
+    Field(discriminator="do"),
+]
+
+
+class Part(Spec):
+    """A named, ordered selection of samples: all of a split, or of other parts one after the other, then step by step.
+
+    Without `split` and `of` it begins with all samples.
+    """
+
+    split: str | None = None
+    of: tuple[Slug, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Part:
+        if self.split is not None and self.of:
+            raise ValueError("a part begins with a `split` or with parts (`of`), not with both")
+        return self
