@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from harness.publish.meta_evaluation import Built
 
 META = "meta-evaluation"
-PACK = "pack.json"
 
 build_app = typer.Typer(
     help="Build a data set that the harness gives back.\n\nExample: harness data build meta-evaluation --from runs/attribution-mnist-1-saliency-0123456789ab",
@@ -102,11 +101,12 @@ def publish_pack(
 
     Example: harness data publish pack confidence-mnist-pack --repo ORG/NAME
     """
+    from harness.data.packs import MANIFEST
     from harness.publish.hub import publish_folder
     from harness.spec.errors import UsageError
 
-    if not (folder / PACK).is_file():
-        raise UsageError(f"{folder} holds no pack ({PACK} is missing); make one with: harness data pack")
+    if not (folder / MANIFEST).is_file():
+        raise UsageError(f"{folder} holds no pack ({MANIFEST} is missing); make one with: harness data pack")
     said = message or f"Inference pack {folder.resolve().name}"
     show_published(publish_folder(folder, repo, message=said, create_pr=create_pr, private=private))
 

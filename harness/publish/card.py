@@ -26,13 +26,14 @@ _LARGE = ((1 << 10, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6,
 class About:
     """What card and Croissant description tell. `licence` as the Hub names it; `repo` is None before it is published.
 
-    rows, bytes, folders: by configuration. digest: of all files.
+    rows, bytes, unpacked (bytes in memory), folders: by configuration. digest: of all files.
     """
 
     licence: str
     sources: Sequence[Mapping[str, Any]]
     rows: Mapping[str, int]
     bytes: Mapping[str, int]
+    unpacked: Mapping[str, int]
     folders: Mapping[str, str]
     digest: str
     repo: str | None = None
@@ -41,15 +42,18 @@ class About:
     def of(cls, book: Book, repo: str | None = None) -> About:
         rows: Counter[str] = Counter()
         size: Counter[str] = Counter()
+        unpacked: Counter[str] = Counter()
         shards = sorted(book.shards, key=lambda shard: shard.path)
         for shard in shards:
             rows[shard.config] += shard.rows
             size[shard.config] += shard.bytes
+            unpacked[shard.config] += shard.unpacked
         return cls(
             licence=book.settings["licence"],
             sources=book.sources,
             rows=dict(sorted(rows.items())),
-            bytes=dict(sorted(size.items())),
+            bytes=dict(size),
+            unpacked=dict(unpacked),
             folders={shard.config: shard.path.rpartition("/")[0] for shard in shards},
             digest=content_id([[shard.path, shard.sha256] for shard in shards]),
             repo=repo,
@@ -88,8 +92,9 @@ def _head(about: About) -> str:
         {
             "config_name": name,
             "features": features(about.columns(name))._to_yaml_list(),
-            "splits": [{"name": "train", "num_examples": about.rows[name]}],
+            "splits": [{"name": "train", "num_bytes": about.unpacked[name], "num_examples": about.rows[name]}],
             "download_size": about.bytes[name],
+            "dataset_size": about.unpacked[name],
         }
         for name in about.rows
     ]

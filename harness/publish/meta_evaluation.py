@@ -19,7 +19,7 @@ from harness.publish.schema import (
     MapConfig,
     features,
 )
-from harness.publish.shards import PROVENANCE, Book, Limits, Row, Shard, write_shards
+from harness.publish.shards import PROVENANCE, Book, Limits, Row, Shard, Table, write_shards
 from harness.spec.errors import UsageError
 from harness.storage import RunLock
 
@@ -135,29 +135,14 @@ def _write_maps(book: Book, config: MapConfig, sources: Sequence[Source], limits
             if config in source.configs():
                 yield from ((source.protocol, record) for record in source.maps(config))
 
-    write_shards(
-        book,
-        config.name,
-        config.folder,
-        features(MAP_COLUMNS).arrow_schema,
-        _watched(records(), config.name, progress),
-        as_row=_map_row,
-        limits=limits,
-        bulky=("map",),
-    )
+    table = Table(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
+    write_shards(book, table, _watched(records(), config.name, progress), limits)
 
 
 def _write_scores(book: Book, sources: Sequence[Source], limits: Limits, progress: Progress) -> None:
     records = ((source.protocol, record) for source in sources for record in source.scores())
-    write_shards(
-        book,
-        SCORES,
-        SCORES_FOLDER,
-        features(SCORE_COLUMNS).arrow_schema,
-        _watched(records, SCORES, progress),
-        as_row=_score_row,
-        limits=limits,
-    )
+    table = Table(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
+    write_shards(book, table, _watched(records, SCORES, progress), limits)
 
 
 def _map_row(made: tuple[str, MapRecord]) -> Row:

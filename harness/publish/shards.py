@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness.spec.errors import UsageError
 from harness.storage import (
@@ -39,12 +39,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished file. `path` is relative to the data set's folder."""
+    """A finished file. `path` is relative to the data set's folder; `unpacked`: bytes of its rows in memory."""
 
     config: str
     path: str
     rows: int
     bytes: int
+    unpacked: int
     sha256: str
 
 
@@ -106,34 +107,46 @@ class Book:
                 raise IntegrityError(f"{path} is not the file that was built; remove {self.folder} and build it again.")
 
 
-def write_shards(
-    book: Book,
-    config: str,
-    folder: str,
-    schema: pa.Schema,
-    rows: Iterable[Kind],
-    *,
-    as_row: Any,
-    limits: Limits,
-    bulky: tuple[str, ...] = (),
-) -> None:
-    """Write what is missing of a table: `rows`, from the first on, each made a dictionary by `as_row`."""
-    if config in book.finished:
+@dataclass(frozen=True)
+class Table(Generic[Kind]):
+    """A configuration: where its files lie, its columns (`bulky` ones hold large binary values), and records as rows."""
+
+    config: str
+    folder: str
+    schema: pa.Schema
+    as_row: Callable[[Kind], Row]
+    bulky: tuple[str, ...] = ()
+
+
+def write_shards(book: Book, table: Table[Kind], records: Iterable[Kind], limits: Limits) -> None:
+    """Write what is missing of a table, given all its records from the first on."""
+    if table.config in book.finished:
         return
-    target = book.folder / folder
+    target = book.folder / table.folder
     target.mkdir(parents=True, exist_ok=True)
     remove_stale_temporaries(target)
-    done = book.of(config)
-    left = islice(iter(rows), sum(shard.rows for shard in done), None)
-    number = len(done)
-    for first in left:
-        path = f"{folder}/{number:05}.parquet"
-        batches = _batches(map(as_row, chain([first], left)), schema, limits)
-        count = write_table(book.folder / path, schema, batches, bulky=bulky)
-        written = book.folder / path
-        book.add(Shard(config, path, count, written.stat().st_size, file_id(written)))
-        number += 1
-    book.finish(config)
+    done = book.of(table.config)
+    left = islice(iter(records), sum(shard.rows for shard in done), None)
+    for number, first in enumerate(left, start=len(done)):
+        name = f"{table.folder}/{number:05}.parquet"
+        batches = _Measured(_batches(map(table.as_row, chain([first], left)), table.schema, limits))
+        path = book.folder / name
+        rows = write_table(path, table.schema, batches, bulky=table.bulky)
+        book.add(Shard(table.config, name, rows, path.stat().st_size, batches.bytes, file_id(path)))
+    book.finish(table.config)
+
+
+class _Measured:
+    """Batches, and how many bytes those that were taken have."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.bytes += batch.nbytes
+            yield batch
 
 
 def _batches(rows: Iterator[Row], schema: pa.Schema, limits: Limits) -> Iterator[pa.RecordBatch]:

@@ -52,7 +52,7 @@ class HubServer:
     folder: Path
     accounts: dict[str, Account] = field(default_factory=lambda: dict(ACCOUNTS))
     large: int = 10_000
-    """Size in bytes from which a file goes to large-file storage; parquet and safetensors always do."""
+    """Size in bytes from which a file goes to large-file storage; parquet and safetensors always do, text never."""
 
     def __post_init__(self) -> None:
         self.contents = Contents(self.folder / "contents")
@@ -120,6 +120,8 @@ class HubServer:
             raise MissingError("RepoNotFound") from None
 
     def is_large(self, path: str, size: int) -> bool:
+        if path.endswith((".md", ".json", ".txt", ".toml")):
+            return False
         return size > 0 and (size >= self.large or path.endswith((".parquet", ".safetensors")))
 
     def cut(self, suffix: str, after: int) -> None:

@@ -81,6 +81,9 @@ maps = datasets.load_dataset("lab/maps", "maps-image-my-images-test", split="tra
 from harness.publish.schema import MAP_COLUMNS, SCORE_COLUMNS, features
 assert scores.features == features(SCORE_COLUMNS), scores.features
 assert maps.features == features(MAP_COLUMNS), maps.features
+from datasets import load_dataset_builder
+info = load_dataset_builder("lab/maps", "scores").info  # from the card alone
+assert info.splits["train"].num_examples == 72, info
 from harness.data.meta_evaluation import decode_map
 rows = [{**{k: v for k, v in row.items() if k != "map"}, "map": decode_map(row).tolist()} for row in maps]
 print(json.dumps({"scores": list(scores), "maps": rows}))
