@@ -47,7 +47,7 @@ def confidence_score(
     *,
     version: str,
     name: str | None = None,
-    needs: tuple[Literal["inputs", "model"], ...] = (),
+    needs: tuple[Literal["inputs", "model", "members"], ...] = (),
     head: str | None = None,
     classifier: Literal["point", "mc-mean"] = "point",
     citation: str = "",
@@ -62,7 +62,8 @@ def confidence_score(
 
     version: of the method; a change that may change a score needs a new one.
     name: on boards; by default the function's name with `-` for `_`.
-    needs: `"inputs"` and `"model"` for methods that must see the images or run the network.
+    needs: `"inputs"` and `"model"` for methods that must see the images or run the network; `"members"` for methods that
+        look at Monte-Carlo dropout while they speak about the network's own predictions.
     head: run only on models trained with the confidence head of this name, e.g. `"devries"`.
     classifier: whose mistakes the score predicts: the network's (`"point"`), or those of the mean
         over the Monte-Carlo-dropout members (`"mc-mean"`).

@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Document, Slug, Spec
+from harness.spec.grids import GridSource, Model, Reference
 from harness.spec.sources import Source
 
-StudyKind = Literal["iid", "covariate-shift", "domain-shift", "new-class"]
+StudyKind = Literal["iid", "covariate-shift", "domain-shift", "new-class", "selection"]
 
 
 class Study(Spec):
@@ -19,7 +20,9 @@ class Study(Spec):
     `samples` are scored by the correctness of the predicted class. In a `new-class` study the
     samples in `unknown` belong to no class of the model: each of them is a failure, and
     misclassified members of `samples` are left out (the *proposed mode* of FD-Shifts), so that
-    only the new class is to be detected.
+    only the new class is to be detected. A `selection` study is no question but a choice: for each
+    method, the configuration of an experiment with the best primary metric on these samples is the
+    one that the other studies count. It may be the validation set that methods learn from.
     """
 
     id: Slug
@@ -38,13 +41,6 @@ class Study(Spec):
     def sets(self) -> tuple[str, ...]:
         """Names of the sample sets, in the order in which the method's answers are stored."""
         return (self.samples,) if self.unknown is None else (self.samples, self.unknown)
-
-
-class Reference(Spec):
-    """Labelled outputs that a method may learn from: never part of any study."""
-
-    train: Slug | None = None
-    validation: Slug | None = None
 
 
 class Bootstrap(Spec):
@@ -88,6 +84,22 @@ class ConfidenceBenchmark(Benchmark):
         description="pinned labels and predictions, so that a score is the same on every machine",
     )
 
+    @property
+    def compared(self) -> tuple[Study, ...]:
+        """The studies that methods are compared in: all but those of kind selection."""
+        return tuple(study for study in self.studies if study.kind != "selection")
+
+    def studies_of(self, model: Model) -> tuple[Study, ...]:
+        """The studies that a model is asked: all, or those on the sets of its own experiment."""
+        if not isinstance(self.source, GridSource):
+            return self.studies
+        own = set(self.source.home(model).set_names)
+        return tuple(study for study in self.studies if own.issuperset(study.sets))
+
+    def reference_of(self, model: Model) -> Reference:
+        """What a method may learn from before it is asked about a model."""
+        return self.source.home(model).reference if isinstance(self.source, GridSource) else self.reference
+
     @model_validator(mode="after")
     def _names_agree(self) -> ConfidenceBenchmark:
         known = set(self.source.set_names)
@@ -96,10 +108,6 @@ class ConfidenceBenchmark(Benchmark):
                 require(name in known, f"study {study.id} uses the sample set {name!r}", known)
         for part in (self.reference.train, self.reference.validation):
             require(part is None or part in known, f"reference uses the sample set {part!r}", known)
-        used = {name for study in self.studies for name in study.sets}
-        overlap = used & {self.reference.train, self.reference.validation}
-        if overlap:
-            raise ValueError(f"{', '.join(map(repr, sorted(filter(None, overlap))))} is both reference and test set")
         require(self.primary in self.metrics, f"the primary metric {self.primary!r} is used", set(self.metrics))
         families = {model.family for model in self.source.models}
         require(self.default_family in families, f"default_family is {self.default_family!r}", families)
@@ -110,6 +118,40 @@ class ConfidenceBenchmark(Benchmark):
                 if study.group == other.id != study.id:
                     raise ValueError(f"study {study.id} is in the group {other.id}, which is the name of another study")
         unique([model.id for model in self.source.models], "model")
+        return self
+
+    @model_validator(mode="after")
+    def _tests_are_not_learnt_from(self) -> ConfidenceBenchmark:
+        references = [self.reference]
+        if isinstance(self.source, GridSource):
+            references += [each.reference for each in self.source.every_experiment]
+        learnt = {name for reference in references for name in reference.sets}
+        overlap = {name for study in self.compared for name in study.sets} & learnt
+        if overlap:
+            raise ValueError(f"{', '.join(map(repr, sorted(overlap)))} is both reference and test set")
+        return self
+
+    @model_validator(mode="after")
+    def _studies_belong_to_an_experiment(self) -> ConfidenceBenchmark:
+        """Those on models of grids do; and where there is something to choose, something chooses."""
+        selecting = [study for study in self.studies if study.kind == "selection"]
+        if not isinstance(self.source, GridSource):
+            if selecting:
+                raise ValueError(f"study {selecting[0].id}: only models of grids have configurations to choose from")
+            return self
+        if self.reference.sets:
+            raise ValueError("each experiment has a reference of its own; the benchmark has none")
+        for study in self.studies:
+            if not any(set(each.set_names) >= set(study.sets) for each in self.source.every_experiment):
+                raise ValueError(f"study {study.id} mixes sets of several experiments")
+        for experiment in self.source.every_experiment:
+            choices = sum(study.samples in experiment.set_names for study in selecting)
+            configurations = {(each.family, each.configuration) for each in experiment.models()}
+            if choices != (len(configurations) > len({family for family, _ in configurations})):
+                raise ValueError(
+                    f"experiment {experiment.id} has {choices} selection studies; it needs one where a family has "
+                    "several configurations, else none"
+                )
         return self
 
 

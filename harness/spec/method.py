@@ -10,7 +10,7 @@ from harness.spec.base import Sha256, Slug, Spec
 
 Task = Literal["confidence", "query", "attribution"]
 Origin = Literal["file", "plug-in", "baseline"]
-Need = Literal["inputs", "model"]
+Need = Literal["inputs", "model", "members"]
 Classifier = Literal["point", "mc-mean"]
 Modality = Literal["image", "volume", "point-cloud"]
 Architecture = Literal["cnn", "transformer"]
@@ -37,7 +37,8 @@ class DeclaredMethod(Spec):
 class ConfidenceMethod(DeclaredMethod):
     """A confidence scoring function.
 
-    `needs` names what it wants beyond the outputs of a model; `head` restricts it to models that
+    `needs` names what it wants beyond the outputs of a model: its `inputs`, the `model` itself, and `members` of
+    Monte-Carlo dropout where these are only computed for methods that want them; `head` restricts it to models that
     carry a trained confidence head of that name; `classifier` says whose predictions its confidence
     speaks about: the network's own, or the mean over the Monte-Carlo-dropout members. An `oracle`
     reads the outcomes themselves: it is a bound, never a competitor.

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from harness.spec.base import Document, Sha256, Slug, Spec
 from harness.spec.benchmark import unique
-from harness.spec.sources import PACKED_OUTPUTS, Model
+from harness.spec.grids import Model
+from harness.spec.sources import PACKED_OUTPUTS
 
 
 class PackedFile(Spec):

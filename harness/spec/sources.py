@@ -1,11 +1,13 @@
 """Where the model outputs of a confidence benchmark come from.
 
-Four kinds, one meaning: for each model and each named set of samples there are logits (or
+Several kinds, one meaning: for each model and each named set of samples there are logits (or
 probabilities), labels, and whatever else that model offers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -13,17 +15,8 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Slug, Spec
-
-Rows = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
-
-
-class Model(Spec):
-    """One trained classifier of a benchmark."""
-
-    id: Slug
-    family: Slug = "default"
-    seed: int = 0
-    head: Slug | None = Field(default=None, description="name of the confidence head it was trained with")
+from harness.spec.grids import GridExperiment, GridModel, GridSource, Model, Pattern, check_pattern
+from harness.spec.released import DataSetName, ReleasedSource, Rows
 
 
 class TrainedModel(Model):
@@ -129,6 +122,62 @@ class FDShiftsSource(Spec):
         return False
 
 
+class GridFolder(GridModel):
+    """An experiment folder of a study."""
+
+    folder: str
+
+
+class FolderExperiment(GridExperiment):
+    """Experiment folders in the FD-Shifts layout, `folder` being their path with {family}, {dropout}, {run}, {reward}."""
+
+    folder: Pattern
+    sets: dict[Slug, FDShiftsSet] = Field(min_length=1)
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        return tuple(self.sets)
+
+    @model_validator(mode="after")
+    def _fields_are_known(self) -> FolderExperiment:
+        check_pattern(self.id, self.folder)
+        return self
+
+    def models(self) -> Iterator[GridFolder]:
+        for grid in self.grids:
+            for model, folder in grid.expand(self.id, self.folder):
+                yield GridFolder(**model.canonical(), folder=folder)
+
+
+class FDShiftsStudy(GridSource):
+    """Inference results of a whole study in the FD-Shifts layout: several training sets, many networks of each.
+
+    datasets: ids of the data sets that whoever makes the results needs, for plans.
+    """
+
+    kind: Literal["fd-shifts-study"]
+    datasets: tuple[DataSetName, ...] = ()
+    experiments: Annotated[tuple[FolderExperiment, ...], Field(min_length=1)]
+
+    @property
+    def every_experiment(self) -> tuple[FolderExperiment, ...]:
+        return self.experiments
+
+    @cached_property
+    def models(self) -> tuple[GridFolder, ...]:
+        return tuple(model for experiment in self.experiments for model in experiment.models())
+
+    @cached_property
+    def sets(self) -> dict[str, FDShiftsSet]:
+        """The sets of all experiments, whose names differ."""
+        return {name: chosen for experiment in self.experiments for name, chosen in experiment.sets.items()}
+
+    @property
+    def locked(self) -> bool:
+        """The files of a folder are not pinned; each run records what it found."""
+        return False
+
+
 class TableSet(Spec):
     """Rows of a table: those whose set column has this name, or a half-open range."""
 
@@ -197,4 +246,7 @@ class PackSource(Spec):
         return () if self.dataset else (str(PurePosixPath(self.pack.path).parent / PACKED_OUTPUTS),)
 
 
-Source = Annotated[ImageSource | FDShiftsSource | TableSource | PackSource, Field(discriminator="kind")]
+Source = Annotated[
+    ImageSource | FDShiftsSource | FDShiftsStudy | TableSource | PackSource | ReleasedSource,
+    Field(discriminator="kind"),
+]

@@ -36,7 +36,7 @@ class ConfidenceContest:
             metric.display_scale,
             "Intervals are over test samples and training seeds (paired bootstrap).",
         )
-        self.columns = (*dict.fromkeys(study.group for study in benchmark.studies), MEAN)
+        self.columns = (*dict.fromkeys(study.group for study in benchmark.compared), MEAN)
 
     def entry(self, track: Track, answered: Mapping[Unit, Outputs]) -> dict[str, np.ndarray]:
         """Primary metric of every group of studies for which all units are there, and their mean."""
@@ -45,7 +45,7 @@ class ConfidenceContest:
         from harness.tracks.confidence.track import ConfidenceTrack
 
         assert isinstance(track, ConfidenceTrack)
-        judged = {unit: track.judge(unit, outputs) for unit, outputs in answered.items()}
+        judged, _ = track.counted(answered)
         metric = METRICS[self._benchmark.primary]
         grouped = group_scores(self._benchmark, study_scores(self._benchmark, [metric], judged)[metric.id])
         values, replicates = dict(grouped.values), dict(grouped.replicates)

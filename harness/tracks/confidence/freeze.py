@@ -28,10 +28,9 @@ def outcomes_of(protocol: Protocol) -> dict[str, np.ndarray]:
     import numpy as np
 
     source, benchmark = open_source(protocol, "cpu"), protocol.of(ConfidenceBenchmark)
-    names = dict.fromkeys(name for study in benchmark.studies for name in study.sets)
     arrays: dict[str, np.ndarray] = {}
     for model in benchmark.source.models:
-        for name in names:
+        for name in dict.fromkeys(name for study in benchmark.studies_of(model) for name in study.sets):
             samples = source.samples(model, name)
             arrays[LABELS.format(set=name)] = samples.labels.astype(np.int16)
             for classifier in CLASSIFIERS:

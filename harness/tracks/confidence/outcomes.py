@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.spec.benchmark import ConfidenceBenchmark, Study
-from harness.spec.sources import Model
+from harness.spec.grids import Model
 from harness.storage import read_arrays
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from harness.data.packs import INPUTS, LABELS, MANIFEST, open_pack
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
+from harness.spec.grids import GridSource, Model
 from harness.spec.pack import (
     INDEX,
     OUTCOMES,
@@ -28,7 +29,7 @@ from harness.spec.pack import (
     output_path,
     shared_path,
 )
-from harness.spec.sources import Model, PackSource
+from harness.spec.sources import PackSource
 from harness.storage import (
     IntegrityError,
     StorageError,
@@ -40,8 +41,9 @@ from harness.storage import (
     write_tensors,
     write_text,
 )
+from harness.tracks.confidence.cache import numeric_libraries
 from harness.tracks.confidence.pack_card import pack_card
-from harness.tracks.confidence.sources import OutputSource, numeric_libraries, open_source
+from harness.tracks.confidence.sources import OutputSource, open_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +77,11 @@ def write_pack(
     """
     if not isinstance(protocol.benchmark, ConfidenceBenchmark):
         raise UsageError(f"{protocol.benchmark.name} is no benchmark of confidence scores; only these have packs.")
+    if isinstance(protocol.benchmark.source, GridSource):
+        raise UsageError(
+            f"{protocol.benchmark.name} asks each study of the networks of one training set, and chooses between them; "
+            "a pack cannot say so yet. Pack a benchmark file of your own whose source lists the models."
+        )
     models = _chosen(protocol.benchmark, request.models)
     _check_folder(request, protocol, models)
     pack = _Packing(protocol.benchmark, open_source(protocol, request.device), request)

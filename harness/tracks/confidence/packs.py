@@ -12,7 +12,8 @@ from harness.data.manifests import find_dataset
 from harness.data.packs import OpenPack, open_pack
 from harness.data.store import dataset_folder
 from harness.spec.errors import unknown
-from harness.spec.sources import Model, PackSource
+from harness.spec.grids import Model
+from harness.spec.sources import PackSource
 from harness.storage import IntegrityError, file_id
 from harness.tracks.confidence.sources import SampleSet
 
@@ -47,6 +48,9 @@ class PackedOutputs:
 
     def sample_ids(self, name: str) -> Sequence[str] | None:
         return self._pack.sample_ids(name)
+
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        return ()
 
     def absent(self) -> Mapping[str, str]:
         how = "make it with --inputs, or take the benchmark that it was made of"

@@ -73,15 +73,17 @@ def failure_rate(judged: Judged) -> Record:
     return Record(metric=FAILURE_RATE, value=float(judged.residual.mean()), n=count)
 
 
-def summarize(benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged], models: int) -> tuple[Summary, ...]:
+def summarize(
+    benchmark: ConfidenceBenchmark, judged: Mapping[Unit, Judged], models: Mapping[str, int]
+) -> tuple[Summary, ...]:
     """Every metric of every study over its seeds, and of every group of studies over its members.
 
-    A study that lacks the answers on any of its `models` is *incomplete* and has no value: a mean over
-    the seeds that happen to be left would compare with nothing.
+    A study that lacks the answers on any of its models, so many by study, is *incomplete* and has no value:
+    a mean over the seeds that happen to be left would compare with nothing.
     """
     metrics = [METRICS[name] for name in benchmark.metrics]
     units = Counter(unit.study for unit in judged)
-    whole = {unit: each for unit, each in judged.items() if units[unit.study] == models}
+    whole = {unit: each for unit, each in judged.items() if units[unit.study] == models[unit.study]}
     rows = _failure_rates(benchmark, judged)
     for name, scores in study_scores(benchmark, metrics, whole).items():
         rows += _summaries(benchmark, name, scores, judged, models)
@@ -99,7 +101,7 @@ def study_scores(
     import numpy as np
 
     scores = {metric.id: Scores({}, {}) for metric in metrics}
-    for study in benchmark.studies:
+    for study in benchmark.compared:
         # In the order of their seeds, so that all methods, whatever their models, share the draws.
         units = sorted((u for u in judged if u.study == study.id), key=lambda u: (u.model_seed, u.model))
         members = [judged[unit] for unit in units]
@@ -120,7 +122,7 @@ def group_scores(benchmark: ConfidenceBenchmark, scores: Scores) -> Scores:
 
     grouped = Scores({}, {})
     for group in _groups(benchmark):
-        members = [study.id for study in benchmark.studies if study.group == group]
+        members = [study.id for study in benchmark.compared if study.group == group]
         if all(member in scores.values for member in members):
             grouped.values[group] = float(np.mean([scores.values[member] for member in members]))
             grouped.replicates[group] = np.mean([scores.replicates[member] for member in members], axis=0)
@@ -136,7 +138,11 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
 
 
 def _summaries(
-    benchmark: ConfidenceBenchmark, metric: str, scores: Scores, judged: Mapping[Unit, Judged], models: int
+    benchmark: ConfidenceBenchmark,
+    metric: str,
+    scores: Scores,
+    judged: Mapping[Unit, Judged],
+    models: Mapping[str, int],
 ) -> Iterator[Summary]:
     grouped = group_scores(benchmark, scores)
     values = {**grouped.values, **scores.values}
@@ -144,7 +150,7 @@ def _summaries(
     for name in _names(benchmark):
         count, seeds = _extent(benchmark, name, judged)
         row = Summary(study=name, metric=metric, value=None, n=count, seeds=seeds, part_of=_part_of(benchmark, name))
-        planned = models * sum(name in (study.id, study.group) for study in benchmark.studies)
+        planned = sum(models[study.id] for study in benchmark.compared if name in (study.id, study.group))
         if name in values:
             low, high = interval(replicates[name])
             yield row.model_copy(update={"value": values[name], "low": low, "high": high})
@@ -213,23 +219,23 @@ def _seed_draws(benchmark: ConfidenceBenchmark, seeds: int) -> np.ndarray:
 
 
 def _groups(benchmark: ConfidenceBenchmark) -> list[str]:
-    return list(dict.fromkeys(study.group for study in benchmark.studies))
+    return list(dict.fromkeys(study.group for study in benchmark.compared))
 
 
 def _names(benchmark: ConfidenceBenchmark) -> list[str]:
     """Every study, each after the first mention of its group."""
-    names = [name for study in benchmark.studies for name in (study.group, study.id)]
+    names = [name for study in benchmark.compared for name in (study.group, study.id)]
     return list(dict.fromkeys(names))
 
 
 def _part_of(benchmark: ConfidenceBenchmark, name: str) -> str | None:
     """The group that a study is averaged into, where that is a column of its own."""
-    return next((study.group for study in benchmark.studies if study.id == name != study.group), None)
+    return next((study.group for study in benchmark.compared if study.id == name != study.group), None)
 
 
 def _members(benchmark: ConfidenceBenchmark, name: str, judged: Mapping[Unit, Judged]) -> list[Unit]:
     """Units of a study or group."""
-    studies = {study.id for study in benchmark.studies if name in (study.id, study.group)}
+    studies = {study.id for study in benchmark.compared if name in (study.id, study.group)}
     return [unit for unit in judged if unit.study in studies]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,13 +14,17 @@ from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
 from harness.data.tables import Table, read_table, rows_of
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError
-from harness.spec.sources import FDShiftsSource, ImageSource, Model, PackSource, TableSource
-from harness.storage import IntegrityError, content_id, file_id, read_arrays, write_arrays
+from harness.spec.grids import Model
+from harness.spec.released import CORRUPTIONS, SEVERITIES, ReleasedSource
+from harness.spec.sources import FDShiftsSource, FDShiftsStudy, GridFolder, ImageSource, PackSource, TableSource
+from harness.storage import IntegrityError, content_id, file_id, write_arrays
+from harness.tracks.confidence.cache import make_cache, numeric_libraries, read_cached
 
 if TYPE_CHECKING:
     import numpy as np
 
-CORRUPTIONS, SEVERITIES = 15, 5
+ABSENT = "absent"
+"""Stands for the hash of what is not on this machine, so that a run can be planned."""
 INFERENCE_VERSION = "1"
 """Part of the cache key of computed outputs: raised by any change that may change them."""
 
@@ -74,13 +77,21 @@ class OutputSource(Protocol):
         """Of `inputs` and `model`, those that are offered to no method, and why, in a sentence without its end."""
         ...
 
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        """Data sets, and what of them, that these models rest on and that are not on this machine."""
+        ...
 
-def open_source(protocol: LoadedProtocol, device: str) -> OutputSource:
-    """The source that a benchmark names."""
+
+def open_source(protocol: LoadedProtocol, device: str, *, members: bool = True) -> OutputSource:
+    """The source that a benchmark names. Without `members`, costly outputs of Monte-Carlo dropout are left out."""
     source = protocol.of(ConfidenceBenchmark).source
+    if isinstance(source, ReleasedSource):
+        from harness.tracks.confidence.released import ReleasedOutputs
+
+        return ReleasedOutputs(protocol, source, device, members=members)
     if isinstance(source, ImageSource):
         return _Images(protocol, source, device)
-    if isinstance(source, FDShiftsSource):
+    if isinstance(source, FDShiftsSource | FDShiftsStudy):
         return _Folders(protocol, source)
     if isinstance(source, PackSource):
         from harness.tracks.confidence.packs import PackedOutputs  # which itself needs this module
@@ -110,9 +121,12 @@ class _Stored:
             "model": "this benchmark's source is stored outputs, which come without the network",
         }
 
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        return ()
+
 
 class _Folders(_Stored):
-    def __init__(self, protocol: LoadedProtocol, source: FDShiftsSource) -> None:
+    def __init__(self, protocol: LoadedProtocol, source: FDShiftsSource | FDShiftsStudy) -> None:
         self._paths = {model.id: protocol.locate(model.folder) for model in source.models}
         self._source = source
         self._read: Callable[[str], FDShiftsFolder] = lru_cache(maxsize=2)(
@@ -120,11 +134,23 @@ class _Folders(_Stored):
         )
 
     def artefacts(self, model: Model) -> dict[str, str]:
+        if self._planned_only(model):
+            return {"folder": ABSENT}
         return {path.name: file_id(path) for path in stored_files(self._paths[model.id])}
+
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        return tuple(model.folder for model in models if isinstance(model, GridFolder) and self._planned_only(model))
+
+    def ready(self, model: Model, name: str) -> bool:
+        return not self._planned_only(model)
+
+    def _planned_only(self, model: Model) -> bool:
+        """A study of many folders can be planned before they are there."""
+        return isinstance(self._source, FDShiftsStudy) and not self._paths[model.id].is_dir()
 
     def samples(self, model: Model, name: str) -> SampleSet:
         folder = self._read(model.id)
-        if name == self._source.train:
+        if isinstance(self._source, FDShiftsSource) and name == self._source.train:
             return self._train(folder, model)
         chosen = self._source.sets[name]
         index = chosen.dataset_idx
@@ -136,7 +162,7 @@ class _Folders(_Stored):
         samples = SampleSet(folder.sets[index], folder.labels[index])
         if chosen.severity is None:
             return samples
-        return samples.take(_rows_of_severity(len(samples.labels), chosen.severity, name))
+        return samples.take(rows_of_severity(len(samples.labels), chosen.severity, name))
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return dict(self._read(model.id).last_layer)
@@ -216,12 +242,15 @@ class _Images:
     def absent(self) -> Mapping[str, str]:
         return {}
 
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        return ()
+
     def samples(self, model: Model, name: str) -> SampleSet:
         path = self._cached(model, name)
-        arrays = _read_cached(path)
+        arrays = read_cached(path)
         if arrays is None:
             arrays = self._compute(model, name)
-            _make_cache(path.parent)
+            make_cache(path.parent)
             write_arrays(path, arrays, compressed=False)
         labels = arrays.pop("labels")
         return SampleSet(arrays, labels)
@@ -278,7 +307,7 @@ class _Images:
         return cache_folder() / "outputs" / f"{key}.npz"
 
 
-def _rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
+def rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
     """Positions of one severity in the order corruption, severity, image."""
     import numpy as np
 
@@ -288,27 +317,3 @@ def _rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
             "leave out `severity` if they are laid out in another way"
         )
     return np.arange(count).reshape(CORRUPTIONS, SEVERITIES, -1)[:, severity - 1].ravel()
-
-
-def _make_cache(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"the cache folder {folder} cannot be made ({error.strerror}); set HARNESS_CACHE.") from error
-
-
-def _read_cached(path: Path) -> dict[str, np.ndarray] | None:
-    """A damaged cache entry is as good as none."""
-    if path.is_file():
-        with contextlib.suppress(IntegrityError):
-            return dict(read_arrays(path))
-    return None
-
-
-@lru_cache(maxsize=1)
-def numeric_libraries() -> Mapping[str, str]:
-    """Versions of the packages whose arithmetic, filters or data the outputs rest on."""
-    from importlib import metadata
-
-    names = ("mlxtend", "numpy", "pillow", "scikit-learn", "scipy", "torch")
-    return {name: metadata.version(name) for name in names}

@@ -12,10 +12,10 @@ from harness.methods.client import MethodClient, MethodError
 from harness.metrics.registry import METRICS
 from harness.spec.benchmark import ConfidenceBenchmark, Study
 from harness.spec.errors import UsageError, unknown
+from harness.spec.grids import GridModel, Model
 from harness.spec.method import ConfidenceMethod
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
-from harness.spec.sources import Model
 from harness.storage import IntegrityError, content_id
 from harness.tracks.base import Audit, Desk, Outputs
 from harness.tracks.confidence.outcomes import Outcomes, predictions
@@ -40,12 +40,17 @@ class ConfidenceTrack:
 
     @cached_property
     def source(self) -> OutputSource:
-        return open_source(self.protocol, self._device)
+        return open_source(self.protocol, self._device, members=self._wants_members)
 
     @cached_property
     def models(self) -> tuple[Model, ...]:
-        """The models that the method is run on: those with its head, else the default family."""
-        every = self.benchmark.source.models
+        """The models that the method is run on: those with its head, else the default family.
+
+        Released networks without dropout are left out for methods that look at its members.
+        """
+        every: tuple[Model, ...] = self.benchmark.source.models
+        if self._wants_members:
+            every = tuple(model for model in every if not isinstance(model, GridModel) or model.dropout)
         if self.method.head is not None:
             chosen = tuple(model for model in every if model.head == self.method.head)
             if not chosen:
@@ -57,6 +62,10 @@ class ConfidenceTrack:
             return chosen
         return tuple(model for model in every if model.family == self.benchmark.default_family)
 
+    @property
+    def _wants_members(self) -> bool:
+        return self.method.classifier == "mc-mean" or "members" in self.method.needs
+
     def metric_versions(self) -> dict[str, str]:
         for name in self.benchmark.metrics:
             _check_metric(name, self.protocol)
@@ -64,6 +73,7 @@ class ConfidenceTrack:
 
     def units(self, spec: RunSpec) -> tuple[Unit, ...]:
         method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
+        artefacts = {model.id: content_id(self.source.artefacts(model)) for model in self.models}
         return tuple(
             Unit(
                 task="confidence",
@@ -71,7 +81,7 @@ class ConfidenceTrack:
                 method_hash=method,
                 model=model.id,
                 model_seed=model.seed,
-                artefacts_hash=content_id(self.source.artefacts(model)),
+                artefacts_hash=artefacts[model.id],
                 study=study.id,
                 seed=spec.seed,
                 device=spec.device,
@@ -79,7 +89,7 @@ class ConfidenceTrack:
                 metrics_hash=content_id(spec.metric_versions),
             )
             for model in self.models
-            for study in self.benchmark.studies
+            for study in self.benchmark.studies_of(model)
         )
 
     def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
@@ -106,10 +116,32 @@ class ConfidenceTrack:
         return (failure_rate(judged), *(measure(METRICS[name], judged) for name in self.benchmark.metrics))
 
     def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
+        from harness.tracks.confidence.choice import configurations
         from harness.tracks.confidence.scoring import summarize
 
-        judged = {unit: self.judge(unit, outputs) for unit, outputs in answered.items()}
-        return summarize(self.benchmark, judged, len(self.models))
+        judged, counting = self.counted(answered)
+        fewest = {}
+        for study in self.benchmark.compared:
+            asked = [model for model in self.models if study in self.benchmark.studies_of(model)]
+            planned = counting[study.id] or next(iter(configurations(asked).values()), ())
+            fewest[study.id] = max(1, len(planned))
+        return summarize(self.benchmark, judged, fewest)
+
+    def counted(self, answered: Mapping[Unit, Outputs]) -> tuple[dict[Unit, Judged], dict[str, tuple[Model, ...]]]:
+        """The answers that scores are made of, beside their outcomes; and by study the models that count in it.
+
+        Answers on configurations that were not chosen, and those by which was chosen, are left out.
+        """
+        from harness.tracks.confidence.choice import chosen_models
+
+        counting = chosen_models(self.benchmark, self.models, answered, lambda unit: self.judge(unit, answered[unit]))
+        names = {study: {model.id for model in models} for study, models in counting.items()}
+        judged = {
+            unit: self.judge(unit, outputs)
+            for unit, outputs in answered.items()
+            if unit.model in names.get(unit.study, ())
+        }
+        return judged, counting
 
     def judge(self, unit: Unit, outputs: Outputs) -> Judged:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
@@ -144,23 +176,30 @@ class ConfidenceTrack:
         return Audit(records, problems=() if stored == "float32" else (problem,))
 
     def absent(self) -> tuple[str, ...]:
-        return ()
+        return self.source.missing(self.models)
 
     def trainings(self, unit: Unit) -> int:
         return 0
 
     def uncomputed(self) -> int:
         """How many sample sets must be run through a model before units can start."""
-        reference = (self.benchmark.reference.train, self.benchmark.reference.validation)
-        names = {name for study in self.benchmark.studies for name in study.sets} | set(filter(None, reference))
-        return sum(not self.source.ready(model, name) for model in self.models for name in names)
+        return sum(
+            not self.source.ready(model, name)
+            for model in self.models
+            for name in {name for study in self.benchmark.studies_of(model) for name in study.sets}
+            | set(self.benchmark.reference_of(model).sets)
+        )
 
     @cached_property
     def outcomes(self) -> Outcomes:
         return Outcomes(self.protocol, self.source, self.method.classifier)
 
     def model(self, name: str) -> Model:
-        return next(model for model in self.benchmark.source.models if model.id == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Model]:
+        return {model.id: model for model in self.benchmark.source.models}
 
     def study(self, name: str) -> Study:
         return next(study for study in self.benchmark.studies if study.id == name)
@@ -170,7 +209,8 @@ class ConfidenceTrack:
         if method.state == model.id:
             return
         arrays = {f"shared/{name}": array for name, array in self.source.shared(model).items()}
-        parts = {"train": self.benchmark.reference.train, "validation": self.benchmark.reference.validation}
+        reference = self.benchmark.reference_of(model)
+        parts = {"train": reference.train, "validation": reference.validation}
         offered = {part: name for part, name in parts.items() if name is not None}
         for part, name in offered.items():
             samples = self.source.samples(model, name)

@@ -1,0 +1,151 @@
+"""Many networks in few lines: what a study trained on one data set, with all heads, dropouts, rewards and runs.
+
+A study of failure detection trains the same few networks many times. An experiment holds what one training set has in
+common, and its `Grid`s expand to the models. The kinds of source that are made of grids say where a model is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import product
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.spec.base import Slug, Spec
+
+
+def _inside(path: str) -> str:
+    if not path or path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/"):
+        raise ValueError("must be a relative path that stays inside its folder")
+    return path
+
+
+Pattern = Annotated[str, AfterValidator(_inside)]
+"""A relative path in a data set; `*` stands for any text within a folder's name."""
+
+
+class Model(Spec):
+    """One trained classifier of a benchmark."""
+
+    id: Slug
+    family: Slug = "default"
+    seed: int = 0
+    head: Slug | None = Field(default=None, description="name of the confidence head it was trained with")
+
+
+class Reference(Spec):
+    """Labelled outputs that a method may learn from: never part of any study."""
+
+    train: Slug | None = None
+    validation: Slug | None = None
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.train, self.validation) if name is not None)
+
+
+class GridModel(Model):
+    """One of the networks that a grid expands to.
+
+    configuration: hyper-parameters between which a validation set chooses; `seed` is the number of the run.
+    """
+
+    experiment: Slug
+    dropout: bool
+    configuration: Slug
+
+
+class Grid(Spec):
+    """Networks that differ in dropout, reward and run: one model for each combination.
+
+    Models are numbered `<experiment>-<family>-do<dropout>-rew<reward>-run<run>`, and all of one dropout and reward are
+    one configuration, `do<dropout>-rew<reward>`.
+    """
+
+    family: Slug
+    head: Slug | None = None
+    dropout: Annotated[tuple[bool, ...], Field(min_length=1)] = (False, True)
+    rewards: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    runs: Annotated[tuple[int, ...], Field(min_length=1)]
+
+    def expand(self, experiment: str, pattern: str) -> Iterator[tuple[GridModel, str]]:
+        """Each model with its path, in which {family}, {dropout} (0 or 1), {run} and {reward} are filled in."""
+        for dropout, reward, run in product(self.dropout, self.rewards, self.runs):
+            configuration = f"do{dropout:d}-rew{reward:g}"
+            model = GridModel(
+                id=f"{experiment}-{self.family}-{configuration}-run{run}",
+                family=self.family,
+                seed=run,
+                head=self.head,
+                experiment=experiment,
+                dropout=dropout,
+                configuration=configuration,
+            )
+            yield model, pattern.format(family=self.family, dropout=int(dropout), run=run, reward=f"{reward:g}")
+
+
+class GridExperiment(Spec):
+    """What all networks that were trained on one data set share, and the sets that they are asked about."""
+
+    id: Slug
+    reference: Reference = Reference()
+    grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def models(self) -> Iterator[GridModel]:
+        """Every network of every grid, in the order in which they are written."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _references_are_own_sets(self) -> GridExperiment:
+        for name in self.reference.sets:
+            if name not in self.set_names:
+                raise ValueError(f"experiment {self.id}: reference uses the set {name!r}, which is not one of its own")
+        return self
+
+
+class GridSource(Spec):
+    """A source whose models are grids: each study is asked of the models of one experiment only."""
+
+    @property
+    def every_experiment(self) -> tuple[GridExperiment, ...]:
+        raise NotImplementedError
+
+    @property
+    def models(self) -> tuple[GridModel, ...]:
+        raise NotImplementedError
+
+    @cached_property
+    def set_names(self) -> tuple[str, ...]:
+        return tuple(name for experiment in self.every_experiment for name in experiment.set_names)
+
+    def home(self, model: Model) -> GridExperiment:
+        """The experiment that a model belongs to."""
+        assert isinstance(model, GridModel)
+        return next(each for each in self.every_experiment if each.id == model.experiment)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> GridSource:
+        for what, names in (
+            ("experiment", [each.id for each in self.every_experiment]),
+            ("set", list(self.set_names)),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what} {', '.join(twice)} is defined more than once")
+        return self
+
+
+def check_pattern(experiment: str, pattern: str) -> None:
+    """Raise ValueError for a field in braces that no grid fills in."""
+    try:
+        pattern.format(family="", dropout=0, run=0, reward="")
+    except (LookupError, ValueError) as error:
+        raise ValueError(
+            f"experiment {experiment}: its path may use {{family}}, {{dropout}}, {{run}} and {{reward}} ({error})"
+        ) from error

@@ -1,0 +1,289 @@
+"""Released networks as a source: fetched checkpoints, run once over fetched images, and cached by the content of both."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.data.catalog import Protocol, cache_folder
+from harness.data.manifests import Manifest, find_dataset
+from harness.data.store import dataset_folder, reference, set_folder
+from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.errors import UsageError
+from harness.spec.grids import Model
+from harness.spec.released import ReleasedModel, ReleasedSet, ReleasedSource
+from harness.storage import IntegrityError, content_id, file_id, write_arrays
+from harness.tracks.confidence.cache import make_cache, numeric_libraries, read_cached
+from harness.tracks.confidence.sources import ABSENT, SampleSet, rows_of_severity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.data.readers.base import Samples
+
+RELEASED_VERSION = "1"
+"""Part of the cache key of computed outputs: raised by any change that may change them."""
+_MOST_BYTES = 1 << 36
+
+
+class ReleasedOutputs:
+    """See `harness.tracks.confidence.sources.OutputSource`. Neither inputs nor networks are offered to methods."""
+
+    def __init__(self, protocol: Protocol, source: ReleasedSource, device: str, *, members: bool) -> None:
+        self._protocol = protocol
+        self._source = source
+        self._device = device
+        self._members = source.members if members else 0
+        self._sets = {each.id: each for experiment in source.experiments for each in experiment.sets}
+        self._homes = {each.id: experiment for experiment in source.experiments for each in experiment.sets}
+        self._checkpoint: Callable[[Model], Path] = cache(self._find_checkpoint)
+        self._network: Callable[[str], Any] = lru_cache(maxsize=1)(self._load_network)
+        self._part: Callable[[str, str], Samples] = lru_cache(maxsize=4)(self._open_part)
+        self._manifest: Callable[[str], Manifest] = cache(self._find_manifest)
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        """The checkpoint's sha256, and an id of each set: of its files as they are pinned, its reader and its part."""
+        try:
+            found = {"weights": _file_id(self._checkpoint(model))}
+        except UsageError:
+            found = {"weights": ABSENT}
+        own = self._source.experiment(model).sets
+        return found | {f"set {each.id}": self._identity(each) for each in own}
+
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        experiments = dict.fromkeys(self._source.experiment(model).id for model in models)
+        chosen = [each for each in self._source.experiments if each.id in experiments]
+        missing = [model for model in models if self.artefacts(model)["weights"] == ABSENT]
+        found = []
+        for experiment in chosen:
+            lost = sum(1 for model in missing if self._source.experiment(model).id == experiment.id)
+            found += [f"{experiment.weights}: {lost} checkpoints of {experiment.id}"] if lost else []
+        parts = dict.fromkeys((each.dataset, each.part) for experiment in chosen for each in experiment.sets)
+        return (*found, *(f"{name}: part {part}" for name, part in parts if not self._is_here(name)))
+
+    def ready(self, model: Model, name: str) -> bool:
+        if self.artefacts(model)["weights"] == ABSENT:
+            return False
+        wanted = ("plain", "members") if self._offers_members(model) else ("plain",)
+        return all(self._cached(model, name, kind).is_file() for kind in wanted)
+
+    def samples(self, model: Model, name: str) -> SampleSet:
+        arrays = self._kept(model, name, "plain")
+        labels = arrays.pop("labels")
+        if self._offers_members(model):
+            arrays |= self._kept(model, name, "members")
+        return SampleSet(arrays, labels)
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        layer = self._network(model.id).last_layer
+        return {"weight": layer.weight.detach().cpu().numpy(), "bias": layer.bias.detach().cpu().numpy()}
+
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        chosen = self._sets[name]
+        samples = self._part(chosen.dataset, chosen.part)
+        return [samples.ids[row] for row in _rows(chosen, len(samples))]
+
+    def absent(self) -> Mapping[str, str]:
+        return {
+            "inputs": "the images of released networks are too many to be handed to a method",
+            "model": "released networks are not handed to a method, because their images are not",
+        }
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        return None
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        return None
+
+    def _offers_members(self, model: Model) -> bool:
+        assert isinstance(model, ReleasedModel)
+        return model.dropout and self._members > 0
+
+    def _kept(self, model: Model, name: str, kind: str) -> dict[str, np.ndarray]:
+        path = self._cached(model, name, kind)
+        arrays = read_cached(path, _MOST_BYTES)
+        if arrays is None:
+            arrays = self._compute(model, name, kind)
+            make_cache(path.parent)
+            write_arrays(path, arrays, compressed=False)
+        return arrays
+
+    def _compute(self, model: Model, name: str, kind: str) -> dict[str, np.ndarray]:
+        from harness.tracks.confidence.preparation import prepare
+        from harness.tracks.confidence.released_inference import Pass, run_members, run_plain
+
+        network = self._network(model.id)
+        chosen, where = self._sets[name], f"{self._protocol.benchmark.name}, set {name}"
+        samples, rows = self._opened(name)
+        how = chosen.images or self._homes[name].images
+
+        def read(first: int, end: int) -> np.ndarray:
+            return prepare(samples.read([int(row) for row in rows[first:end]]), how, where)
+
+        images = Pass(len(rows), read, self._device, self._source.precision)
+        if kind == "plain":
+            return {**run_plain(network, images), "labels": samples.labels[rows]}
+        return run_members(network, images, members=self._members, seed=self._source.members_seed)
+
+    def _opened(self, name: str) -> tuple[Samples, np.ndarray]:
+        """The samples of a set's part, and the positions of the set's own in them.
+
+        Raises UsageError for a set that methods learn from and that shares samples with a tested one.
+        """
+        chosen = self._sets[name]
+        samples = self._part(chosen.dataset, chosen.part)
+        rows = _rows(chosen, len(samples))
+        self._keep_apart(name, {samples.ids[row] for row in rows})
+        return samples, rows
+
+    def _keep_apart(self, name: str, ids: set[str]) -> None:
+        benchmark, home = self._protocol.of(ConfidenceBenchmark), self._homes[name]
+        if name not in home.reference.sets:
+            return
+        tested = {each for study in benchmark.compared for each in study.sets} & {each.id for each in home.sets}
+        for other in sorted(tested):
+            if self._sets[other].dataset == self._sets[name].dataset:
+                samples = self._part(self._sets[other].dataset, self._sets[other].part)
+                common = sum(samples.ids[row] in ids for row in _rows(self._sets[other], len(samples)))
+                if common:
+                    raise UsageError(
+                        f"{self._protocol.path}: the reference set {name} and the tested set {other} share {common} "
+                        "samples; choose other rows."
+                    )
+
+    def _open_part(self, dataset: str, part: str) -> Samples:
+        from harness.data.readers import open_part
+
+        manifest = self._manifest(dataset)
+        return open_part(manifest, part, dataset_folder(manifest))
+
+    def _load_network(self, name: str) -> Any:
+        from harness.tracks.zoo.fdshifts import build_classifier, load_released
+
+        model = next(each for each in self._source.models if each.id == name)
+        experiment = self._source.experiment(model)
+        network = build_classifier(
+            model.network,
+            experiment.classes,
+            dropout=model.dropout,
+            head=model.head,
+            image_size=experiment.image_size,
+        )
+        load_released(network, self._checkpoint(model))
+        return network.to(self._device).eval()
+
+    def _find_checkpoint(self, model: ReleasedModel) -> Path:
+        """The checkpoint of a model; of several versions the one with the highest number."""
+        manifest = self._manifest(self._source.experiment(model).weights)
+        found = sorted(set_folder(manifest).glob(model.checkpoint), key=_by_numbers)
+        if not found:
+            archive = next((file.path for file in manifest.spec.files if _holds(file.into, model.checkpoint)), None)
+            only = f" --file '{archive}'" if archive else ""
+            raise UsageError(
+                f"the checkpoint {model.checkpoint} of {model.id} is not in {set_folder(manifest)}; run: "
+                f"harness data fetch {reference(manifest)}{only}"
+            )
+        return found[-1]
+
+    def _is_here(self, dataset: str) -> bool:
+        try:
+            dataset_folder(self._manifest(dataset))
+        except UsageError:
+            return False
+        return True
+
+    def _find_manifest(self, dataset: str) -> Manifest:
+        own = dataset.endswith(".toml")
+        return find_dataset(self._protocol.path.parent / dataset if own else dataset)
+
+    def _identity(self, chosen: ReleasedSet) -> str:
+        manifest = self._manifest(chosen.dataset)
+        spec = manifest.spec
+        if chosen.part not in spec.parts:
+            raise UsageError(
+                f"{self._protocol.path}: set {chosen.id} is the part {chosen.part!r} of {spec.id}, which has: "
+                f"{', '.join(sorted(spec.parts)) or 'none'}."
+            )
+        return content_id(
+            {
+                "files": manifest.key,
+                "pins": [manifest.pin(file).sha256 for file in spec.files],
+                "reader": spec.reader.canonical() if spec.reader else None,
+                "parts": {name: part.canonical() for name, part in spec.parts.items()},
+                "part": chosen.part,
+            }
+        )
+
+    def _cached(self, model: Model, name: str, kind: str) -> Path:
+        artefacts, experiment = self.artefacts(model), self._source.experiment(model)
+        key: dict[str, Any] = {
+            "inference": RELEASED_VERSION,
+            "weights": artefacts["weights"],
+            "samples": artefacts[f"set {name}"],
+            "model": model.canonical(),
+            "classes": experiment.classes,
+            "image_size": experiment.image_size,
+            "set": self._sets[name].canonical(),
+            "images": (self._sets[name].images or experiment.images).canonical(),
+            "precision": self._source.precision,
+            "kind": kind,
+            "device": self._device,
+            "libraries": self._libraries,
+        }
+        if kind == "members":
+            key |= {"members": self._members, "seed": self._source.members_seed}
+        return cache_folder() / "outputs" / f"{content_id(key)}.npz"
+
+    @cached_property
+    def _libraries(self) -> dict[str, str]:
+        return {name: version for name, version in numeric_libraries().items() if name in ("numpy", "pillow", "torch")}
+
+
+def _rows(chosen: ReleasedSet, count: int) -> np.ndarray:
+    """Positions in the part of a set's samples, in their order."""
+    import numpy as np
+
+    rows = np.arange(count)
+    if chosen.shuffle is not None:
+        rows = np.random.default_rng(chosen.shuffle).permutation(count)
+    if chosen.severity is not None:
+        rows = rows[rows_of_severity(count, chosen.severity, chosen.id)]
+    if chosen.rows is not None:
+        first, end = chosen.rows[0], chosen.rows[-1] if len(chosen.rows) == 2 else len(rows)
+        if first >= len(rows) or end > len(rows):
+            raise IntegrityError(
+                f"set {chosen.id}: rows {list(chosen.rows)} of the part {chosen.part} of {chosen.dataset}, which has "
+                f"{len(rows)} samples: these are not the samples that the benchmark means"
+            )
+        rows = rows[first:end]
+    if chosen.count not in (None, len(rows)):
+        raise IntegrityError(
+            f"set {chosen.id} has {len(rows)} samples, the benchmark says {chosen.count}: the part {chosen.part} of "
+            f"{chosen.dataset} is another one"
+        )
+    return rows
+
+
+def _holds(folder: str | None, pattern: str) -> bool:
+    """Whether files of this pattern come out of an archive that is unpacked into this folder."""
+    return folder is not None and pattern.startswith(f"{folder}/")
+
+
+def _by_numbers(path: Path) -> list[tuple[int, str]]:
+    """Sort key by which version_10 comes after version_9."""
+    return [(int(number or 0), text) for text, number in re.findall(r"([^\d]+)(\d*)", path.as_posix())]
+
+
+def _file_id(path: Path) -> str:
+    """sha256 of a file, read once while it stays as it is: checkpoints are large, and many units ask."""
+    found = path.stat()
+    return _hashed(os.fspath(path), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _hashed(path: str, size: int, changed: int) -> str:
+    return file_id(path)
