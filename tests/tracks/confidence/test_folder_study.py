@@ -9,6 +9,7 @@ import harness
 from harness.data.catalog import find_protocol, load_protocol
 from harness.execution.evaluate import Request, prepare
 from harness.spec.errors import UsageError
+from harness.tracks.confidence.packing import PackRequest, write_pack
 from tests.tracks.test_user_sources import FORMULAS, Network
 
 GRID = '{ family = "confidnet", head = "confidnet", dropout = [true], rewards = [10.0], runs = [1, 2] }'
@@ -122,3 +123,10 @@ def test_the_bundled_networks_and_sets_are_those_of_the_published_study():
         assert len({model.checkpoint for model in benchmark.source.models}) == 518
     for experiment in find_protocol("confidence-fdshifts@1").benchmark.source.experiments:
         assert sum(each.count for each in experiment.sets) == totals[experiment.id]
+
+
+def test_a_study_of_many_trainings_is_not_packed_as_if_it_were_one(tmp_path):
+    request = PackRequest(out=tmp_path / "pack", device="cpu")
+    with pytest.raises(UsageError, match="a pack cannot say so yet"):
+        write_pack(find_protocol("confidence-fdshifts@1"), request)
+    assert not (tmp_path / "pack").exists()
