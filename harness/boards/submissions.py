@@ -132,8 +132,12 @@ def write_submission(
 
 def _cost(run: RunResult, track: Track, units: Mapping[str, Unit]) -> Cost:
     scored = [units[each.unit] for each in run.document.units if each.status == "ok"]
+    timing = run.document.timing
     return Cost(
-        seconds=round(run.document.timing.seconds, 1), trainings=sum(track.trainings(unit) for unit in scored) or None
+        seconds=round(timing.seconds, 1),
+        trainings=sum(track.trainings(unit) for unit in scored) or None,
+        forwards=None if timing.passes is None else timing.passes.forward,
+        backwards=None if timing.passes is None else timing.passes.backward,
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from harness.data.catalog import private_folders
 from harness.data.scratch import offers_scratch
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
@@ -18,6 +20,7 @@ from harness.execution.sandbox import MOST_PROCESSES, Sandbox
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.method import MethodSpec
+from harness.spec.result import Passes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 _STARTUP_SECONDS = 120.0
 _ANSWER_SLACK = 1 << 20
 _LIFE_CHECK_SECONDS = 0.5
+_MOST_PASSES = 10**12  # of one call: more is no count
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class MethodProcess:
         self._limits = limits
         self._child: ChildProcess | None = None
         self._loaded = False
+        self._passes: Passes | None = None
 
     @property
     def spec(self) -> MethodSpec:
@@ -63,7 +68,16 @@ class MethodProcess:
         """See MethodClient. An exception in the method leaves the worker alive; anything worse ends it."""
         child = self._child if self._child and self._loaded else self._start()
         reply = self._exchange(child, Message(what, {**(meta or {}), "seed": seed}, arrays), self._limits.seconds)
+        self._passes = _sum(self._passes, _counted(reply))
         return dict(reply.arrays)
+
+    def take_passes(self) -> Passes | None:
+        """What the method passed through networks in the calls since this was last asked; None where it got none.
+
+        It is what the worker says, so no more to be believed than the time that a method takes.
+        """
+        taken, self._passes = self._passes, None
+        return taken
 
     def close(self) -> None:
         """End the worker and everything it started."""
@@ -166,6 +180,21 @@ class MethodProcess:
                 raise _CrowdedError
             if time.monotonic() >= deadline:
                 raise TimeoutError
+
+
+def _counted(reply: Message) -> Passes | None:
+    """What an answer says of passes; None where it says nothing, or nothing that makes sense."""
+    try:
+        counted = Passes.model_validate(reply.meta["passes"], strict=True)
+    except (KeyError, ValidationError):
+        return None
+    return counted if max(counted.forward, counted.backward) <= _MOST_PASSES else None
+
+
+def _sum(one: Passes | None, other: Passes | None) -> Passes | None:
+    if one is None or other is None:
+        return one or other
+    return Passes(forward=one.forward + other.forward, backward=one.backward + other.backward)
 
 
 def _reported(reply: Message) -> MethodError | None:

@@ -20,6 +20,10 @@ class Cost(Spec):
 
     seconds: float = Field(ge=0, allow_inf_nan=False)
     trainings: int | None = Field(default=None, ge=0, description="networks trained for it, where any were")
+    forwards: int | None = Field(
+        default=None, ge=0, description="samples that the method passed through networks, where it gets any"
+    )
+    backwards: int | None = Field(default=None, ge=0, description="samples whose gradients it computed")
 
 
 class Submission(Document):
@@ -43,6 +47,16 @@ class Submission(Document):
         return self.method.name
 
 
+class Allowance(Spec):
+    """How far an output was allowed to differ, and did."""
+
+    allowed: float = Field(ge=0, allow_inf_nan=False, description="relative to the largest magnitude of an array")
+    reason: str = Field(description="where such differences come from")
+    found: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="the largest in any unit; none where it is not finite"
+    )
+
+
 class Reproduction(Document):
     """`reproduction.json`: what came out when a maintainer ran the method again."""
 
@@ -50,7 +64,10 @@ class Reproduction(Document):
     outputs: dict[str, Sha256] = Field(description="the files that were compared, as in the submission")
     same: bool
     differences: tuple[str, ...] = Field(default=(), description="a sentence for each unit that came out differently")
-    tolerance: float = Field(ge=0, description="largest difference allowed, relative to the largest magnitude")
+    tolerance: float | None = Field(
+        default=None, ge=0, description="largest difference allowed for every output, where one was asked for"
+    )
+    tolerances: dict[str, Allowance] = Field(default_factory=dict, description="by output; integers must be equal")
     sandbox: Literal["bubblewrap", "worker"]
     harness: str
     source_sha256: Sha256 = Field(description="of the harness that ran it")

@@ -18,7 +18,7 @@ from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
 from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
-from harness.tracks.base import Audit, Desk, Outputs
+from harness.tracks.base import Audit, Desk, Outputs, Tolerance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,6 +149,18 @@ class AttributionTrack:
         ]
         records = (uniform_share(submitted[MAPS]), *records)
         return Audit(records, self.as_reported(unit, submitted), tuple(problems))
+
+    def tolerance(self, name: str) -> Tolerance:
+        """Maps differ by the rounding of one backward pass; scores of them by more.
+
+        A score adds up many forwards in single precision, most metrics go through the pixels in the order of their
+        attribution, in which nearly equal ones change places, and robustness takes the worst of several maps. Methods
+        that declare themselves stochastic decide by draws, so that rounding can change more than the last digits.
+        """
+        relative, reason = (
+            (1e-4, "single precision") if name == MAPS else (1e-3, "single precision, nearly equal pixels")
+        )
+        return Tolerance(10 * relative, f"{reason}, draws") if self.method.stochastic else Tolerance(relative, reason)
 
     def absent(self) -> tuple[str, ...]:
         named = [
