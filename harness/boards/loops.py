@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.boards.members import unit_key
 from harness.boards.place import units_of
-from harness.boards.submissions import ABOUT, read_submission, unit_key
+from harness.boards.submissions import ABOUT, read_submission
 from harness.data.catalog import find_protocol
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError

@@ -73,7 +73,10 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
     stored = submission.answers(units)
     discard(prepared.plan.folder)
     again = run(prepared, listener.observer)
-    answers = {units[key]: prepared.track.submitted(each) for key, each in again.outputs().items()}
+    answers = {
+        units[key]: _compared(prepared.track, outputs, stored.get(units[key], {}))
+        for key, outputs in again.outputs().items()
+    }
     ended = {units[each.unit]: each for each in again.document.units}
     comparison = _Comparison(prepared.track, conditions.tolerance)
     differences = [
@@ -143,6 +146,12 @@ def _target(submission: StoredSubmission) -> str:
         except UsageError:  # it is not installed here
             pass
     return method.name if method.origin == "baseline" else f"{path}:{method.symbol}"
+
+
+def _compared(track: Track, outputs: Outputs, stored: Outputs) -> Outputs:
+    """What a submission carries of a unit, and of the rest what this one happens to carry: maps, where they are small."""
+    carried = track.submitted(outputs)
+    return {name: array for name, array in outputs.items() if name in carried or name in stored}
 
 
 class _Comparison:

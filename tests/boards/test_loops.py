@@ -13,7 +13,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from harness.boards.loops import write_loops
-from harness.boards.submissions import OUTPUTS, read_about, read_submission, submissions_folder, unit_key, write_about
+from harness.boards.members import unit_key
+from harness.boards.submissions import OUTPUTS, read_about, read_submission, submissions_folder, write_about
 from harness.cli import replay as verb
 from harness.data.catalog import find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units

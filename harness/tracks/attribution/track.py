@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 MAPS, SCORES = "maps", "score."
 """Outputs of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
 
-_ROUNDING = 1e-4  # of the largest value of the maps: what a GPU's order of sums may change
+_ROUNDING = 1e-4  # of the largest value of the maps: what another order of sums may change
+_SCORES_ROUNDING = 1e-3  # of the largest score, see `AttributionTrack.tolerance`
 
 
 class AttributionTrack:
@@ -125,8 +126,8 @@ class AttributionTrack:
         """Records are the medians of the stored scores of single samples.
 
         Where the maps are there, scores that need no further answer of the method are recomputed from them, and must
-        agree to 1e-4 of the largest (other processors sum in another order); the others are as reported. Without the
-        maps, all are.
+        agree as far as `tolerance` says (other processors sum in another order); the others are as reported. Without
+        the maps, all are.
         """
         from harness.tracks.attribution.scoring import record, uniform_share
 
@@ -157,9 +158,9 @@ class AttributionTrack:
         attribution, in which nearly equal ones change places, and robustness takes the worst of several maps. Methods
         that declare themselves stochastic decide by draws, so that rounding can change more than the last digits.
         """
-        relative, reason = (
-            (1e-4, "single precision") if name == MAPS else (1e-3, "single precision, nearly equal pixels")
-        )
+        relative, reason = _SCORES_ROUNDING, "single precision, nearly equal pixels"
+        if name == MAPS:
+            relative, reason = _ROUNDING, "single precision"
         return Tolerance(10 * relative, f"{reason}, draws") if self.method.stochastic else Tolerance(relative, reason)
 
     def absent(self) -> tuple[str, ...]:
@@ -275,7 +276,7 @@ def _agree(stored: np.ndarray, again: np.ndarray) -> bool:
     import numpy as np
 
     largest = float(np.nanmax(np.abs(again), initial=0.0))
-    return bool(np.allclose(stored, again, rtol=0.0, atol=_ROUNDING * largest, equal_nan=True))
+    return bool(np.allclose(stored, again, rtol=0.0, atol=_SCORES_ROUNDING * largest, equal_nan=True))
 
 
 class _Conversation:

@@ -1,0 +1,1 @@
+"""What leaves this machine for others: repositories on the Hugging Face Hub."""
