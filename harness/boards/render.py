@@ -178,6 +178,10 @@ def _notes(board: Board) -> list[str]:
     for metrics, methods in reported.items():
         who = "all rows" if len(methods) == len(board.rows) else ", ".join(methods)
         notes.append(f"† As reported until the row is reproduced: {', '.join(metrics)} ({who}).")
+    if any(row.maps for row in board.rows):
+        notes.append(
+            "Of rows with *maps*, `harness validate --fetch-maps` recomputes what follows from these, on anybody's machine."
+        )
     return [line for note in notes for line in (note, "")]
 
 
@@ -195,6 +199,8 @@ def _markdown_row(row: Row, board: Board) -> str:
         name += f" ({row.units.split('/')[0]} units)"
     if row.folder:
         name += f" [code]({_UP}/{row.folder}/method.py)"
+    if row.maps:
+        name += f" [maps]({row.maps})"
     last = row.cells.get(board.columns[-1])
     rank = "" if last is None or last.rank is None else last.rank
     cells = [row.cells.get(column) for column in board.columns]

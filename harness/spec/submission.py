@@ -59,6 +59,13 @@ class Maps(Spec):
         """Whether they lie in `maps.npz` beside `submission.toml`."""
         return self.sha256 is not None and self.repo is None
 
+    @property
+    def address(self) -> str:
+        """Of the page of the file on the Hub; empty for maps that are not there."""
+        if self.repo is None:
+            return ""
+        return f"https://huggingface.co/datasets/{self.repo}/blob/{self.revision}/{self.file}"
+
 
 class Submission(Document):
     """`submission.toml`: what stands beside a method's outputs in `submissions/<benchmark>/<method>/`."""
