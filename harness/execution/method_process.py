@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import time
@@ -21,6 +22,7 @@ from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.method import MethodSpec
 from harness.spec.result import Passes
+from harness.storage import StorageError, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
 _STARTUP_SECONDS = 120.0
 _ANSWER_SLACK = 1 << 20
 _LIFE_CHECK_SECONDS = 0.5
+_MOST_PRINTED = 100_000  # bytes of one worker's output that are kept
 _MOST_PASSES = 10**12  # of one call: more is no count
+
+
+PRINTED = "printed"
+"""Folder of a run with what its method printed, a file for each worker."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class MethodProcess:
         self._child: ChildProcess | None = None
         self._loaded = False
         self._passes: Passes | None = None
+        self._run_folder = run_folder
+        self._kept = b""
 
     @property
     def spec(self) -> MethodSpec:
@@ -82,8 +91,24 @@ class MethodProcess:
     def close(self) -> None:
         """End the worker and everything it started."""
         if self._child is not None:
+            self.keep_printed()
             self._child.kill()
         self._child, self._loaded, self.state = None, False, None
+
+    def keep_printed(self) -> None:
+        """Copy what the method has printed so far into the run's folder, where users find it: the end of it, if it is long.
+
+        Each worker has a file of its own, so that several never wait for each other.
+        """
+        if self._child is None or self._run_folder is None:
+            return
+        printed = self._child.last_words(_MOST_PRINTED).encode()
+        if printed and printed != self._kept:
+            folder = self._run_folder / PRINTED
+            with contextlib.suppress(OSError, StorageError):  # a full disk is told by what cannot do without
+                folder.mkdir(exist_ok=True)
+                write_bytes(folder / f"{self._child.folder.name}.log", printed + b"\n")
+            self._kept = printed
 
     def __enter__(self) -> MethodProcess:
         return self

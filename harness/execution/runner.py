@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from harness.execution.environment import describe_environment
 from harness.execution.executor import Executor, UnitEnd, UnitProgress
+from harness.execution.method_process import PRINTED
 from harness.execution.plan import Plan
 from harness.execution.unit_process import OUTPUTS, UNDER_WAY, outputs_id, outputs_path
 from harness.spec.result import Passes, RunDocument, Timing, UnitResult
@@ -83,7 +84,7 @@ def discard(folder: Path) -> None:
     with RunLock(folder):
         for name in (SEALED, JOURNAL):
             (folder / name).unlink(missing_ok=True)
-        for name in (OUTPUTS, UNDER_WAY):
+        for name in (OUTPUTS, UNDER_WAY, PRINTED):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 

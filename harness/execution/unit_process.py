@@ -128,6 +128,7 @@ def _reply(bench: _Bench, unit: Unit, report: Callable[[str, float], None]) -> M
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"the harness itself failed ({type(error).__name__}: {error}; {last.name}, line {last.lineno})"
         result = unit_result(unit, "failed", reason)
+    bench.method.keep_printed()
     passes = bench.method.take_passes()
     return Message(
         "done",
