@@ -202,6 +202,7 @@ def _row(standing: Standing, cells: Mapping[str, Mapping[str, Cell]], scale: flo
         cost=about.cost,
         submitted=about.submitted,
         folder=f"submissions/{about.benchmark}/{about.name}",
+        maps="" if about.maps is None else about.maps.address,
         state=content_id([about.method.version, about.run, about.outputs]),
         cells={column: _scaled(cell, scale) for column, cell in own.items()},
     )

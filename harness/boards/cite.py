@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import harness
+from harness.boards.bibliography import Work, find_work
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
 from harness.data.catalog import Protocol, benchmark_files, find_protocol
@@ -78,15 +79,19 @@ def references(protocol: Protocol) -> list[Reference]:
 
 
 def bibtex(found: Iterable[Reference]) -> str:
-    """One `@misc` entry per work, by key; a work that is named twice stands there once, with all that rests on it."""
+    """One entry per work, by key; a work that is named twice stands there once, with all that rests on it.
+
+    Works of `references.bib` have a type, authors and a venue; any other is `@misc`, in the words of who names it.
+    """
     roles: dict[str, list[str]] = {}
     for reference in found:
-        text = " ".join(reference.text.split())
-        if text and not text.lower().startswith("none"):
-            roles.setdefault(text, [])
-            if reference.role not in roles[text]:
-                roles[text].append(reference.role)
-    entries = {bibtex_key(text): _entry(text, names) for text, names in roles.items()}
+        for text in _works_in(" ".join(reference.text.split())):
+            of = roles.setdefault(text, [])
+            of += [] if reference.role in of else [reference.role]
+    entries = {}
+    for text, names in roles.items():
+        work = find_work(text) or _free(text)
+        entries[work.key] = _entry(work, names)
     return "\n".join(entries[key] for key in sorted(entries))
 
 
@@ -102,10 +107,26 @@ def latex(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in text)
 
 
-def _entry(text: str, roles: list[str]) -> str:
-    fields = {"title": f"{{{latex(text)}}}", "year": _year(text), "note": latex(f"for {', '.join(roles)}")}
+def _works_in(text: str) -> list[str]:
+    """The works that a text names: several, between semicolons, where at least one of them is known; keys for known ones."""
+    if not text or text.lower().startswith("none"):
+        return []
+    parts = [part.strip() for part in text.split(";")]
+    known = [find_work(part) for part in parts]
+    if not any(known):
+        return [text]
+    return [part if work is None else work.key for part, work in zip(parts, known, strict=True) if part]
+
+
+def _free(text: str) -> Work:
+    """A work that is known by these words only."""
+    return Work("misc", bibtex_key(text), {"title": f"{{{latex(text)}}}", "year": _year(text)})
+
+
+def _entry(work: Work, roles: list[str]) -> str:
+    fields = {**work.fields, "note": latex(f"for {', '.join(roles)}")}
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@misc{{{bibtex_key(text)},", *lines, "}", ""])
+    return "\n".join([f"@{work.type}{{{work.key},", *lines, "}", ""])
 
 
 def _software() -> Reference:

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boards.maps import FILE as MAPS
 from harness.boards.submissions import OUTPUTS, StoredSubmission
 from harness.data.catalog import Protocol, cache_folder
 from harness.execution.environment import harness_source_hash
@@ -122,7 +123,7 @@ def _cached(protocol: Protocol, submission: StoredSubmission) -> Scored | None:
 
 def _cache_path(protocol: Protocol, submission: StoredSubmission) -> Path:
     """Named after all that the entry follows from: the protocol, the submission's files and the harness's code."""
-    files = {name: _file_id(submission.folder / name) for name in (OUTPUTS, SEALED)}
+    files = {name: _file_id(submission.folder / name) for name in (OUTPUTS, MAPS, SEALED)}
     key = content_id([protocol.hash, submission.about.canonical(), files, harness_source_hash()])
     return cache_folder() / "entries" / f"{key}.npz"
 

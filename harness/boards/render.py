@@ -15,7 +15,7 @@ _UP = "../../.."  # from a board's folder to the checkout
 COLUMNS = (
     *("benchmark", "method", "version", "reference", "column", "metric", "scale"),
     *("value", "low", "high", "spread", "rank", "rank_low", "rank_high", "group"),
-    *("units", "tier", "seconds", "trainings", "submitted", "folder"),
+    *("units", "tier", "seconds", "trainings", "forwards", "backwards", "submitted", "folder"),
 )
 
 
@@ -44,7 +44,7 @@ def long_table(board: Board) -> list[dict[str, object]]:
             about = (board.benchmark, row.method, row.version, row.reference, column, board.metric, board.scale)
             numbers = (cell.value, cell.low, cell.high, cell.spread)
             ranks = (cell.rank, cell.rank_low, cell.rank_high, cell.group)
-            spent = (cost.seconds, cost.trainings) if cost is not None else (None, None)
+            spent = (None,) * 4 if cost is None else (cost.seconds, cost.trainings, cost.forwards, cost.backwards)
             date = None if row.submitted is None else row.submitted.isoformat()
             fields = (*about, *numbers, *ranks, row.units, row.tier, *spent, date, row.folder or None)
             records.append(dict(zip(COLUMNS, fields, strict=True)))
@@ -102,11 +102,13 @@ def group_letter(group: int) -> str:
 
 
 def cost_text(row: Row) -> str:
-    """`48 s, 6 trainings`: what the run took, as its maker measured it."""
+    """`48 s, 6 trainings` or `9 s, 1,500 forwards`: what the run took, as its maker measured it."""
     if row.cost is None:
         return "–"
-    trainings = row.cost.trainings
-    return f"{row.cost.seconds:,.0f} s" + (f", {trainings} training{'s' * (trainings != 1)}" if trainings else "")
+    parts = [f"{row.cost.seconds:,.0f} s"]
+    counts = {"training": row.cost.trainings, "forward": row.cost.forwards, "backward": row.cost.backwards}
+    parts += [f"{count:,} {name}{'s' * (count != 1)}" for name, count in counts.items() if count]
+    return ", ".join(parts)
 
 
 def published_methods(board: Board) -> list[str]:
@@ -162,7 +164,12 @@ def _notes(board: Board) -> list[str]:
     if board.rows:
         notes.append(
             "Units: scored of those planned. Tier: *recomputed* from the submission's stored outputs, or *reproduced* by "
-            "running its method again. Cost is as the submitter measured it."
+            "running its method again. Cost is as the submitter measured it"
+            + (
+                "; forwards are samples that the method passed through networks, backwards those whose gradients it took."
+                if any(row.cost is not None and row.cost.forwards is not None for row in board.rows)
+                else "."
+            )
         )
     reported: dict[tuple[str, ...], list[str]] = {}
     for row in board.rows:
@@ -171,6 +178,10 @@ def _notes(board: Board) -> list[str]:
     for metrics, methods in reported.items():
         who = "all rows" if len(methods) == len(board.rows) else ", ".join(methods)
         notes.append(f"† As reported until the row is reproduced: {', '.join(metrics)} ({who}).")
+    if any(row.maps for row in board.rows):
+        notes.append(
+            "Of rows with *maps*, `harness validate --fetch-maps` recomputes what follows from these, on anybody's machine."
+        )
     return [line for note in notes for line in (note, "")]
 
 
@@ -188,6 +199,8 @@ def _markdown_row(row: Row, board: Board) -> str:
         name += f" ({row.units.split('/')[0]} units)"
     if row.folder:
         name += f" [code]({_UP}/{row.folder}/method.py)"
+    if row.maps:
+        name += f" [maps]({row.maps})"
     last = row.cells.get(board.columns[-1])
     rank = "" if last is None or last.rank is None else last.rank
     cells = [row.cells.get(column) for column in board.columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,27 +22,28 @@ from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
-from harness.spec.submission import Reproduction, Submission, Tier
+from harness.spec.submission import Allowance, Reproduction, Submission, Tier
 from harness.storage import IntegrityError, file_id, read_json, write_json
-from harness.tracks.base import Outputs
+from harness.tracks.base import Outputs, Tolerance, Track
 
 if TYPE_CHECKING:
     import numpy as np
 
 REPRODUCTION = "reproduction.json"
-TOLERANCE = 1e-4
 _RUNS = "reproductions"
+_INEXACT = "fc"  # kinds of dtypes
 
 
 @dataclass(frozen=True)
 class Conditions:
     """Under what a method runs again; fields as in `Request`. The seed is that of the submission.
 
-    tolerance: largest difference of floating-point outputs, relative to the largest magnitude of an array; outputs of
-    other types (queried samples, predicted classes) must be equal.
+    tolerance: largest difference of floating-point outputs, relative to the largest magnitude of an array; None for
+    what the track allows each output (`Track.tolerance`). Outputs of other types (queried samples, predicted classes)
+    must be equal.
     """
 
-    tolerance: float = TOLERANCE
+    tolerance: float | None = None
     out: Path = Path("runs")
     device: str = "auto"
     workers: int | None = None
@@ -63,7 +65,7 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
     Nothing of an earlier run is used. Raises UsageError for a submission that this harness cannot run, IntegrityError
     for one whose files are not those that it names.
     """
-    if not 0 <= conditions.tolerance < 1:
+    if conditions.tolerance is not None and not 0 <= conditions.tolerance < 1:
         raise UsageError(f"--tolerance must be at least 0 and below 1, it is {conditions.tolerance:g}.")
     submission = read_submission(folder)
     prepared = _prepare(submission, conditions)
@@ -71,12 +73,16 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
     stored = submission.answers(units)
     discard(prepared.plan.folder)
     again = run(prepared, listener.observer)
-    answers = {units[key]: prepared.track.submitted(each) for key, each in again.outputs().items()}
+    answers = {
+        units[key]: _compared(prepared.track, outputs, stored.get(units[key], {}))
+        for key, outputs in again.outputs().items()
+    }
     ended = {units[each.unit]: each for each in again.document.units}
+    comparison = _Comparison(prepared.track, conditions.tolerance)
     differences = [
         f"{unit.label}: {sentence}"
         for unit in units.values()
-        for sentence in _differences(stored.get(unit), answers.get(unit), ended[unit], conditions.tolerance)
+        for sentence in comparison.differences(stored.get(unit), answers.get(unit), ended[unit])
     ]
     found = Reproduction(
         run=submission.about.run,
@@ -84,6 +90,7 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
         same=not differences,
         differences=tuple(differences),
         tolerance=conditions.tolerance,
+        tolerances=comparison.allowances,
         sandbox="bubblewrap" if prepared.limits.sandbox else "worker",
         harness=harness.__version__,
         source_sha256=harness_source_hash(),
@@ -141,30 +148,62 @@ def _target(submission: StoredSubmission) -> str:
     return method.name if method.origin == "baseline" else f"{path}:{method.symbol}"
 
 
-def _differences(stored: Outputs | None, again: Outputs | None, ended: UnitResult, tolerance: float) -> Iterator[str]:
-    """A sentence for everything in which a unit came out differently."""
-    if again is None and stored is None:
-        if ended.status != "not-applicable":
-            yield f"it was not applicable, and now ended as {ended.status}: {ended.reason}."
-    elif again is None:
-        yield f"it had scores, and now ended as {ended.status}: {ended.reason}."
-    elif stored is None:
-        yield "it has scores now, and had none."
-    elif set(stored) != set(again):
-        yield f"its outputs are now {', '.join(sorted(again))}, and were {', '.join(sorted(stored))}."
-    else:
-        yield from _array_differences(stored, again, tolerance)
+def _compared(track: Track, outputs: Outputs, stored: Outputs) -> Outputs:
+    """What a submission carries of a unit, and of the rest what this one happens to carry: maps, where they are small."""
+    carried = track.submitted(outputs)
+    return {name: array for name, array in outputs.items() if name in carried or name in stored}
 
 
-def _array_differences(stored: Outputs, again: Outputs, tolerance: float) -> Iterator[str]:
-    for name in sorted(stored):
-        old, new = stored[name], again[name]
-        if old.shape != new.shape or old.dtype.kind != new.dtype.kind:
-            yield f"{name} is now {new.dtype} of shape {new.shape}, and was {old.dtype} of shape {old.shape}."
-            continue
-        count, largest = _compare(old, new, tolerance)
-        if count:
-            yield f"{name} differs in {count} of {old.size} values, by up to {largest:.2g} of the largest magnitude."
+class _Comparison:
+    """Stored outputs beside those of the run made anew, unit by unit; keeps what was allowed and found of each output."""
+
+    def __init__(self, track: Track, tolerance: float | None) -> None:
+        self._track = track
+        self._tolerance = tolerance
+        self._found: dict[str, float] = {}
+
+    @property
+    def allowances(self) -> dict[str, Allowance]:
+        """By name, of the floating-point outputs that were compared."""
+        return {
+            name: Allowance(
+                allowed=self._allowed(name).relative,
+                reason=self._allowed(name).reason,
+                found=largest if math.isfinite(largest) else None,
+            )
+            for name, largest in sorted(self._found.items())
+        }
+
+    def differences(self, stored: Outputs | None, again: Outputs | None, ended: UnitResult) -> Iterator[str]:
+        """A sentence for everything in which a unit came out differently."""
+        if again is None and stored is None:
+            if ended.status != "not-applicable":
+                yield f"it was not applicable, and now ended as {ended.status}: {ended.reason}."
+        elif again is None:
+            yield f"it had scores, and now ended as {ended.status}: {ended.reason}."
+        elif stored is None:
+            yield "it has scores now, and had none."
+        elif set(stored) != set(again):
+            yield f"its outputs are now {', '.join(sorted(again))}, and were {', '.join(sorted(stored))}."
+        else:
+            yield from self._array_differences(stored, again)
+
+    def _array_differences(self, stored: Outputs, again: Outputs) -> Iterator[str]:
+        for name in sorted(stored):
+            old, new = stored[name], again[name]
+            if old.shape != new.shape or old.dtype.kind != new.dtype.kind:
+                yield f"{name} is now {new.dtype} of shape {new.shape}, and was {old.dtype} of shape {old.shape}."
+                continue
+            count, largest = _compare(old, new, self._allowed(name).relative)
+            if old.dtype.kind in _INEXACT:
+                self._found[name] = max(largest, self._found.get(name, 0.0))
+            if count:
+                yield f"{name} differs in {count} of {old.size} values, by up to {largest:.2g} of the largest magnitude."
+
+    def _allowed(self, name: str) -> Tolerance:
+        if self._tolerance is not None:
+            return Tolerance(self._tolerance, "asked for")
+        return self._track.tolerance(name)
 
 
 def _compare(old: np.ndarray, new: np.ndarray, tolerance: float) -> tuple[int, float]:
@@ -174,7 +213,7 @@ def _compare(old: np.ndarray, new: np.ndarray, tolerance: float) -> tuple[int, f
     """
     import numpy as np
 
-    allowed = tolerance if old.dtype.kind in "fc" else 0.0
+    allowed = tolerance if old.dtype.kind in _INEXACT else 0.0
     same = (old == new) | ((old != old) & (new != new))
     left, right = (each.astype(np.complex128 if each.dtype.kind == "c" else np.float64) for each in (old, new))
     magnitude = float(np.max(np.abs(left), where=np.isfinite(left), initial=0.0)) or 1.0

@@ -1,7 +1,8 @@
 """Submissions on disk: `submissions/<benchmark>@<version>/<method>/`.
 
 `submission.toml` says what it is, `method.py` is the source, `run.json` the sealed run, and `outputs.npz`
-holds the method's answers, arrays `<model>--<study>--<name>`. Boards are computed from these files alone.
+holds the method's answers, arrays `<model>--<study>--<name>`; `maps.npz` those of an explainer's maps that are small
+enough (see `boards.maps`). Boards are computed from these files alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness.boards.disclosure import Disclosure
+from harness.boards.maps import FILE as MAPS
+from harness.boards.maps import maps_of, read_maps, store_maps
+from harness.boards.members import by_unit, member_name, unit_key
 from harness.data.catalog import bundled_folder, read_toml
 from harness.execution.run_result import RunResult
 from harness.execution.runner import SEALED
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
 
 ABOUT, METHOD, OUTPUTS = "submission.toml", "method.py", "outputs.npz"
 _MOST_BYTES = 1 << 30
-_SEPARATOR = "--"
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,17 @@ class StoredSubmission:
         return {unit: stored[unit_key(unit)] for unit in units.values() if unit_key(unit) in stored}
 
     def stored(self, max_bytes: int = _MOST_BYTES) -> dict[str, Outputs]:
-        """All stored answers by `unit_key`. Raises IntegrityError if the file was changed or unpacks to more."""
-        path = self.folder / OUTPUTS
+        """All stored answers by `unit_key`, with the maps that lie beside them.
+
+        Raises IntegrityError if a file was changed or unpacks to more.
+        """
+        path, maps = self.folder / OUTPUTS, self.about.maps
         if not path.is_file() or file_id(path) != self.about.outputs.get(OUTPUTS):
             raise IntegrityError(f"{path} is not the file that {ABOUT} names")
-        by_unit: dict[str, dict[str, np.ndarray]] = {}
-        for member, array in read_arrays(path, max_bytes=max_bytes).items():
-            where, _, name = member.rpartition(_SEPARATOR)
-            by_unit.setdefault(where, {})[name] = array
-        return dict(by_unit)
+        arrays = read_arrays(path, max_bytes=max_bytes)
+        if maps is not None and maps.inline:
+            arrays = {**read_maps(maps, self.folder / MAPS), **arrays}
+        return dict(by_unit(arrays))
 
     def not_applicable(self, units: Mapping[str, Unit]) -> tuple[Unit, ...]:
         """Units that the sealed run says do not apply to the method, none without a run. Raises IntegrityError."""
@@ -100,15 +105,19 @@ def read_about(folder: Path) -> Submission:
 def write_submission(
     run: RunResult, track: Track, units: Mapping[str, Unit], folder: Path, disclosure: Disclosure, submitted: date
 ) -> Submission:
-    """Store a sealed, complete run as a submission. Raises UsageError for one that no board can take."""
+    """Store a sealed, complete run as a submission, with its maps where they are small enough to lie beside it.
+
+    Raises UsageError for a run that no board can take.
+    """
     require_ranked(run)
     document = run.document
+    folder.mkdir(parents=True, exist_ok=True)
+    maps = store_maps(maps_of(run, track, units), folder)
     arrays: dict[str, np.ndarray] = {
-        f"{unit_key(units[key])}{_SEPARATOR}{name}": array
+        member_name(units[key], name): array
         for key, outputs in run.outputs().items()
         for name, array in track.submitted(outputs).items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / OUTPUTS, arrays)
     for name in (METHOD, SEALED):
         write_bytes(folder / name, (run.folder / name).read_bytes())
@@ -118,6 +127,7 @@ def write_submission(
         method=document.spec.method,
         run=document.id,
         outputs={OUTPUTS: file_id(folder / OUTPUTS)},
+        maps=maps,
         authors=disclosure.authors,
         licence=disclosure.licence,
         citation=disclosure.citation,
@@ -132,8 +142,12 @@ def write_submission(
 
 def _cost(run: RunResult, track: Track, units: Mapping[str, Unit]) -> Cost:
     scored = [units[each.unit] for each in run.document.units if each.status == "ok"]
+    timing = run.document.timing
     return Cost(
-        seconds=round(run.document.timing.seconds, 1), trainings=sum(track.trainings(unit) for unit in scored) or None
+        seconds=round(timing.seconds, 1),
+        trainings=sum(track.trainings(unit) for unit in scored) or None,
+        forwards=None if timing.passes is None else timing.passes.forward,
+        backwards=None if timing.passes is None else timing.passes.backward,
     )
 
 
@@ -155,8 +169,3 @@ def require_ranked(run: RunResult) -> None:
         )
     if not run.complete:
         raise UsageError(f"{run.folder} has {len(run.failed)} failed units; a board takes complete runs only.")
-
-
-def unit_key(unit: Unit) -> str:
-    """What the names of a unit's stored arrays begin with."""
-    return f"{unit.model}{_SEPARATOR}{unit.study}"

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from harness.boards.disclosure import Disclosure
+from harness.boards.maps import FILE as MAPS
+from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
 from harness.boards.place import units_of
-from harness.boards.submissions import read_about, require_ranked, write_submission
+from harness.boards.submissions import read_about, require_ranked, write_about, write_submission
 from harness.data.catalog import Protocol, bundled_folder, load_protocol
 from harness.execution.folders import HeldFolder
 from harness.execution.run_result import RunResult
 from harness.methods.discovery import baseline_names
 from harness.spec.errors import UsageError
-from harness.spec.submission import Submission
-from harness.storage import IntegrityError, StorageError, write_bytes
+from harness.spec.submission import Maps, Submission
+from harness.storage import IntegrityError, StorageError, file_id, write_bytes
 
 if TYPE_CHECKING:
     from harness.boards.gate import Report
 
 SUBMISSIONS, LEADERBOARDS = "submissions", "leaderboards"
+_NOT_YET = "0" * 40  # stands for the commit while the gate judges what is to be uploaded
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,31 @@ def require_submittable(run: RunResult, checkout: Path) -> Protocol:
     return protocol
 
 
-def submit(run: RunResult, protocol: Protocol, disclosure: Disclosure, checkout: Path, today: date) -> Submitted:
+Upload = Callable[[Path, str], str]
+"""Puts a file into a repository on the Hub under a path, and returns the commit. Raises UsageError where it cannot."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A repository on the Hub for maps that are too large to lie beside a submission."""
+
+    repo: str
+    upload: Upload
+
+
+def submit(
+    run: RunResult,
+    protocol: Protocol,
+    disclosure: Disclosure,
+    checkout: Path,
+    today: date,
+    shelf: Shelf | None = None,
+) -> Submitted:
     """Store a run in the checkout, if the gate lets it pass; nothing is left in it otherwise, whatever happens.
 
-    `protocol` as `require_submittable` gives it. Raises UsageError where the name is taken: only its authors may
-    replace a method, by a higher version of it or by the same run with other facts.
+    `protocol` as `require_submittable` gives it. With a shelf, maps go there once the gate has passed them. Raises
+    UsageError where the name is taken: only its authors may replace a method, by a higher version of it or by the same
+    run with other facts.
     """
     from harness.boards.gate import validate
 
@@ -94,12 +120,51 @@ def submit(run: RunResult, protocol: Protocol, disclosure: Disclosure, checkout:
     try:
         staged = staging.path / protocol.benchmark.name / method.name
         about = write_submission(run, track, units, staged, disclosure, today)
-        report = validate(staged)
+        if shelf is None:
+            report = validate(staged)
+        else:
+            maps = write_maps(maps_of(run, track, units), staging.path / MAPS)
+            about, report = _shelved(about, staged, maps, shelf)
         if report.accepted:
             _place(staged, folder, aside)
     finally:
         staging.remove()
     return Submitted(about, folder, report, replaced)
+
+
+def _shelved(about: Submission, staged: Path, file: Path, shelf: Shelf) -> tuple[Submission, Report]:
+    """Judge a submission with all its maps, and only then upload them and say where they are."""
+    from harness.boards.gate import validate
+
+    if about.maps is None:
+        raise UsageError(f"{about.name} answers with no maps, so there is nothing to upload; leave --maps out.")
+    size = file.stat().st_size
+    if size > LARGEST_FETCHED:
+        raise UsageError(
+            f"the maps have {size / 1e6:,.0f} MB, more than the {LARGEST_FETCHED / 1e6:,.0f} MB that the gate fetches; "
+            "leave --maps out, and their scores stay as reported."
+        )
+    (staged / MAPS).unlink(missing_ok=True)
+    path = f"{about.benchmark}/{about.name}-{about.method.version}-{about.run[:12]}/{MAPS}"
+    place = {"sha256": file_id(file), "bytes": size, "repo": shelf.repo, "file": path}
+    about = _with_maps(about, {**place, "revision": _NOT_YET})
+    write_about(staged, about)
+    report = validate(staged, fetch=lambda maps: file)
+    if report.accepted:
+        about = _with_maps(about, {**place, "revision": shelf.upload(file, path)})
+        write_about(staged, about)
+    return about, report
+
+
+def _with_maps(about: Submission, place: dict[str, object]) -> Submission:
+    """The submission with its maps in another place. Raises UsageError for a repository that no Hub has."""
+    assert about.maps is not None
+    try:
+        maps = Maps.model_validate({"arrays": about.maps.arrays, **place})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UsageError(f"--maps {place['repo']}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from error
+    return about.model_copy(update={"maps": maps})
 
 
 def _replaceable(folder: Path, run: RunResult, disclosure: Disclosure) -> str | None:

@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.boards.render import group_letter, published_methods, published_text, rank_text, scaled_title, spread_text
+from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
+from harness.reports.remarks import remarks
 from harness.spec.board import Board, Cell
 from harness.spec.result import Summary, UnitResult
 from harness.tracks.registry import KINDS
@@ -44,9 +46,13 @@ def print_result(
     else:
         console.print("No unit has scores.")
     _print_reasons(console, result)
+    for remark in remarks(result):
+        console.print(f"Note: {remark}", markup=False)
     console.print(f"\nRun:    {result.folder}", markup=False, soft_wrap=True)
     if report is not None:
         console.print(f"Report: {report}", markup=False, soft_wrap=True)
+    if (result.folder / PRINTED).is_dir():
+        console.print(f"Output: {result.folder / PRINTED}   (what the method printed)", markup=False, soft_wrap=True)
     if result.failed:
         console.print("Next:   mend the method and run the same command again; only units without scores are tried.")
     elif result.document.spec.limit is None:

@@ -14,10 +14,19 @@ if TYPE_CHECKING:
 
 
 def replay(
-    folder: Annotated[Path, typer.Argument(help="a run of the harness, or a folder of nnActive's results")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="a run of the harness, or a folder of nnActive's results; with --loops or a submission"),
+    ],
     raw: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="nnActive's folder of raw data, whose loop files count the patches"),
+    ] = None,
+    loops: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="write the queries of a run or submission there, as loop files with summaries; score nothing"
+        ),
     ] = None,
     json: options.AsJson = False,
 ) -> None:
@@ -26,10 +35,23 @@ def replay(
     Of a run of the harness: every score, and whether it still is the sealed one (exit code 1 if not). Of nnActive's
     results (config.json and loop_000/summary.json): the area under the budget curve and the final Dice of each run.
 
+    With --loops: one folder a campaign with loop_000.json (patches in nnActive's format, or {"images": [rows of the
+    pool]}) and loop_000/summary.json for every loop.
+
     Example: harness replay runs/query-mnist-1-bald-0123456789ab
     """
+    from harness.boards.submissions import ABOUT
     from harness.execution.runner import SEALED
+    from harness.spec.errors import UsageError
 
+    if loops is not None:
+        from harness.boards.loops import write_loops
+
+        written = write_loops(folder, loops)
+        typer.echo("\n".join(map(str, written)))
+        raise typer.Exit(0)
+    if (folder / ABOUT).is_file():
+        raise UsageError(f"{folder} is a submission; to score it again: harness validate {folder}")
     changed = _own(folder, as_json=json) if (folder / SEALED).is_file() else _published(folder, raw, as_json=json)
     raise typer.Exit(1 if changed else 0)
 

@@ -20,20 +20,28 @@ def submit(
     training_data: Annotated[str, typer.Option(help="data the method was made with, beyond the benchmark's")] = "",
     hardware: Annotated[str, typer.Option(help="what the run was made on; default: this machine")] = "",
     open_pr: Annotated[bool, typer.Option("--open-pr", help="open the pull request too, with gh")] = False,
+    maps: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="ORG/NAME", help="upload an explainer's maps to this data set repository on the Hub"),
+    ] = None,
     into: Annotated[Optional[Path], typer.Option(help="a clone of the repository; default: this one")] = None,  # noqa: UP045
 ) -> None:
     """Store a complete run as a submission, if the gate lets it pass. Asks for what the options leave out.
 
-    Exit code 1 if the gate refuses it; nothing is stored then.
+    Maps of an explainer go into the submission where they have less than 1 MB, or with --maps onto the Hub; without
+    them, its scores stay as reported until somebody reproduces them. Exit code 1 if the gate refuses it; nothing is
+    stored or uploaded then.
 
     Example: harness submit runs/confidence-mnist-1-gap-0123456789ab --open-pr
     """
     from datetime import date
+    from functools import partial
 
     from harness.boards import submit as boards
     from harness.boards.disclosure import disclose, found_facts
     from harness.boards.pull_request import plan_pull_request
     from harness.execution.run_result import RunResult
+    from harness.publish.maps import upload_maps
 
     result = RunResult.open(run)
     checkout = boards.checkout_of(into)
@@ -48,7 +56,8 @@ def submit(
         "hardware": hardware,
     }
     disclosure = disclose(given, found_facts(method.citation), _ask if _at_terminal() else None)
-    submitted = boards.submit(result, protocol, disclosure, checkout, date.today())
+    shelf = boards.Shelf(maps, partial(upload_maps, maps)) if maps else None
+    submitted = boards.submit(result, protocol, disclosure, checkout, date.today(), shelf)
     _print(submitted)
     if not submitted.report.accepted:
         raise typer.Exit(1)

@@ -12,6 +12,7 @@ from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.boards.gate import Report
+    from harness.boards.maps import Fetch
 
 
 def validate(
@@ -24,6 +25,9 @@ def validate(
         typer.Option(metavar="REV", help="all submissions that this checkout changed since a revision"),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="all submissions that are there")] = False,
+    fetch_maps: Annotated[
+        bool, typer.Option("--fetch-maps", help="download maps that submissions keep on the Hub, and score these too")
+    ] = False,
     json: options.AsJson = False,
 ) -> None:
     """Check submissions as the pull request will: recompute every score, run none of their code.
@@ -39,7 +43,7 @@ def validate(
     if bool(paths) + (changed_since is not None) + everything != 1:
         raise UsageError("name the folders to validate, or use --changed-since REV, or --all: one of the three.")
     reports = []
-    for report in _reports(paths, changed_since):
+    for report in _reports(paths, changed_since, _fetch() if fetch_maps else None):
         reports.append(report)
         if not json:
             _print(report)
@@ -50,20 +54,26 @@ def validate(
     raise typer.Exit(0 if all(report.accepted for report in reports) else 1)
 
 
-def _reports(paths: list[Path] | None, changed_since: str | None) -> Iterator[Report]:
+def _fetch() -> Fetch:
+    from harness.publish.maps import fetch_maps
+
+    return fetch_maps
+
+
+def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch | None) -> Iterator[Report]:
     from harness.boards.gate import validate, validate_all, validate_changed
     from harness.boards.gate.revision import checkout_of
     from harness.spec.errors import UsageError
 
     if changed_since is not None:
-        yield from validate_changed(checkout_of(Path()), changed_since)
+        yield from validate_changed(checkout_of(Path()), changed_since, fetch)
     elif not paths:
-        yield from validate_all()
+        yield from validate_all(fetch)
     else:
         for path in paths:
             if not path.exists():
                 raise UsageError(f"{path} does not exist; name a folder submissions/<benchmark>@<version>/<method>.")
-        yield from map(validate, paths)
+        yield from (validate(path, fetch=fetch) for path in paths)
 
 
 def _print(report: Report) -> None:

@@ -15,7 +15,7 @@ from harness.execution.method_process import Limits
 from harness.execution.plan import unit_result
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
-from harness.spec.result import UnitResult, UnitStatus
+from harness.spec.result import Passes, UnitResult, UnitStatus
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError
 
@@ -28,10 +28,11 @@ _RUN_STOPPERS: dict[str, type[Exception]] = {
 
 @dataclass(frozen=True)
 class UnitEnd:
-    """How a unit ended, and how long it took."""
+    """How a unit ended, how long it took, and what the method passed through networks, where it got any."""
 
     result: UnitResult
     seconds: float
+    passes: Passes | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,12 @@ class _Lane(threading.Thread):
             return UnitEnd(self._died(key, unit), 0.0)
         if reply.what == "stop":
             raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
-        return UnitEnd(UnitResult.model_validate(reply.meta["result"]), reply.meta["seconds"])
+        passes = reply.meta["passes"]
+        return UnitEnd(
+            UnitResult.model_validate(reply.meta["result"]),
+            reply.meta["seconds"],
+            None if passes is None else Passes.model_validate(passes),
+        )
 
     def _open(self) -> ChildProcess:
         import numpy as np

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import time
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from harness.data.catalog import private_folders
 from harness.data.scratch import offers_scratch
@@ -18,6 +21,8 @@ from harness.execution.sandbox import MOST_PROCESSES, Sandbox
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.method import MethodSpec
+from harness.spec.result import Passes
+from harness.storage import StorageError, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +30,12 @@ if TYPE_CHECKING:
 _STARTUP_SECONDS = 120.0
 _ANSWER_SLACK = 1 << 20
 _LIFE_CHECK_SECONDS = 0.5
+_MOST_PRINTED = 100_000  # bytes of one worker's output that are kept
+_MOST_PASSES = 10**12  # of one call: more is no count
+
+
+PRINTED = "printed"
+"""Folder of a run with what its method printed, a file for each worker."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,9 @@ class MethodProcess:
         self._limits = limits
         self._child: ChildProcess | None = None
         self._loaded = False
+        self._passes: Passes | None = None
+        self._run_folder = run_folder
+        self._kept = b""
 
     @property
     def spec(self) -> MethodSpec:
@@ -63,13 +77,38 @@ class MethodProcess:
         """See MethodClient. An exception in the method leaves the worker alive; anything worse ends it."""
         child = self._child if self._child and self._loaded else self._start()
         reply = self._exchange(child, Message(what, {**(meta or {}), "seed": seed}, arrays), self._limits.seconds)
+        self._passes = _sum(self._passes, _counted(reply))
         return dict(reply.arrays)
+
+    def take_passes(self) -> Passes | None:
+        """What the method passed through networks in the calls since this was last asked; None where it got none.
+
+        It is what the worker says, so no more to be believed than the time that a method takes.
+        """
+        taken, self._passes = self._passes, None
+        return taken
 
     def close(self) -> None:
         """End the worker and everything it started."""
         if self._child is not None:
+            self.keep_printed()
             self._child.kill()
         self._child, self._loaded, self.state = None, False, None
+
+    def keep_printed(self) -> None:
+        """Copy what the method has printed so far into the run's folder, where users find it: the end of it, if it is long.
+
+        Each worker has a file of its own, so that several never wait for each other.
+        """
+        if self._child is None or self._run_folder is None:
+            return
+        printed = self._child.last_words(_MOST_PRINTED).encode()
+        if printed and printed != self._kept:
+            folder = self._run_folder / PRINTED
+            with contextlib.suppress(OSError, StorageError):  # a full disk is told by what cannot do without
+                folder.mkdir(exist_ok=True)
+                write_bytes(folder / f"{self._child.folder.name}.log", printed + b"\n")
+            self._kept = printed
 
     def __enter__(self) -> MethodProcess:
         return self
@@ -166,6 +205,21 @@ class MethodProcess:
                 raise _CrowdedError
             if time.monotonic() >= deadline:
                 raise TimeoutError
+
+
+def _counted(reply: Message) -> Passes | None:
+    """What an answer says of passes; None where it says nothing, or nothing that makes sense."""
+    try:
+        counted = Passes.model_validate(reply.meta["passes"], strict=True)
+    except (KeyError, ValidationError):
+        return None
+    return counted if max(counted.forward, counted.backward) <= _MOST_PASSES else None
+
+
+def _sum(one: Passes | None, other: Passes | None) -> Passes | None:
+    if one is None or other is None:
+        return one or other
+    return Passes(forward=one.forward + other.forward, backward=one.backward + other.backward)
 
 
 def _reported(reply: Message) -> MethodError | None:

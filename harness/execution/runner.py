@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from harness.execution.environment import describe_environment
 from harness.execution.executor import Executor, UnitEnd, UnitProgress
+from harness.execution.method_process import PRINTED
 from harness.execution.plan import Plan
 from harness.execution.unit_process import OUTPUTS, UNDER_WAY, outputs_id, outputs_path
-from harness.spec.result import RunDocument, Timing, UnitResult
+from harness.spec.result import Passes, RunDocument, Timing, UnitResult
 from harness.storage import (
     IntegrityError,
     Journal,
@@ -66,7 +68,7 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
                     observer.progressed(event)
                     continue
                 done[event.result.unit] = event
-                journal.append({"unit": event.result.canonical(), "seconds": event.seconds})
+                journal.append(_record(event))
                 observer.finished(event)
         observer.sealing()
         journal.verify()
@@ -82,7 +84,7 @@ def discard(folder: Path) -> None:
     with RunLock(folder):
         for name in (SEALED, JOURNAL):
             (folder / name).unlink(missing_ok=True)
-        for name in (OUTPUTS, UNDER_WAY):
+        for name in (OUTPUTS, UNDER_WAY, PRINTED):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -104,7 +106,7 @@ def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
             raise IntegrityError(f"{plan.folder / JOURNAL} belongs to another run; remove the folder or use --fresh.")
         if "unit" in record:
             try:
-                end = UnitEnd(UnitResult.model_validate(record["unit"]), record["seconds"])
+                end = _end(record)
             except (ValidationError, KeyError) as error:
                 raise IntegrityError(
                     f"{plan.folder / JOURNAL} was written by another version of the harness; use --fresh."
@@ -119,6 +121,31 @@ def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
             or (end.result.status == "ok" and outputs_path(plan.folder, key).is_file())
         )
     }
+
+
+def _record(end: UnitEnd) -> dict[str, Any]:
+    """A journal's line of a unit."""
+    passes = {} if end.passes is None else {"passes": end.passes.canonical()}
+    return {"unit": end.result.canonical(), "seconds": end.seconds, **passes}
+
+
+def _end(record: Mapping[str, Any]) -> UnitEnd:
+    """Raises KeyError or ValidationError for a line that `_record` did not make."""
+    passes = record.get("passes")
+    return UnitEnd(
+        UnitResult.model_validate(record["unit"]),
+        record["seconds"],
+        None if passes is None else Passes.model_validate(passes),
+    )
+
+
+def _all_passes(ends: Iterable[UnitEnd]) -> Passes | None:
+    """Of all scored units together; None unless every one of them was counted, for a part would look like the whole."""
+    counted = [end.passes for end in ends if end.result.status == "ok"]
+    known = [each for each in counted if each is not None]
+    if not known or len(known) < len(counted):
+        return None
+    return Passes(forward=sum(each.forward for each in known), backward=sum(each.backward for each in known))
 
 
 def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal, threads: int) -> RunDocument:
@@ -137,6 +164,8 @@ def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journ
             seconds=sum(end.seconds for end in done.values()),
             resumed=len(sessions) - 1,
             unit_seconds={key: done[key].seconds for key in plan.units},
+            passes=_all_passes(done.values()),
+            unit_passes={key: passes for key in plan.units if (passes := done[key].passes) is not None},
         ),
     )
     return document.model_copy(update={"seal": content_id(document.sealed_content)})

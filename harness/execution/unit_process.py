@@ -114,6 +114,7 @@ def _method(description: Message) -> FoundMethod:
 def _reply(bench: _Bench, unit: Unit, report: Callable[[str, float], None]) -> Message:
     """Run and score one unit. What the run cannot go on with is sent as a verb of its own."""
     started = time.monotonic()
+    bench.method.take_passes()
     try:
         bench.check(unit)
         if not bench.method.spec.oracle:
@@ -127,7 +128,16 @@ def _reply(bench: _Bench, unit: Unit, report: Callable[[str, float], None]) -> M
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"the harness itself failed ({type(error).__name__}: {error}; {last.name}, line {last.lineno})"
         result = unit_result(unit, "failed", reason)
-    return Message("done", {"result": result.canonical(), "seconds": time.monotonic() - started})
+    bench.method.keep_printed()
+    passes = bench.method.take_passes()
+    return Message(
+        "done",
+        {
+            "result": result.canonical(),
+            "seconds": time.monotonic() - started,
+            "passes": None if passes is None else passes.canonical(),
+        },
+    )
 
 
 def run_unit(track: Track, method: MethodProcess, unit: Unit, folder: Path, desk: Desk) -> UnitResult:

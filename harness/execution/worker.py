@@ -19,7 +19,8 @@ from harness.execution.channel import Channel, ChannelClosedError, Message
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.tracks.registry import Verb
+    from harness.spec.result import Passes
+    from harness.tracks.registry import Host, Verb
 
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
@@ -54,6 +55,7 @@ class _Host:
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
+        self._host: Host | None = None
         self.verbs: dict[str, Verb] = {"load": self.load}
 
     def load(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -71,8 +73,13 @@ class _Host:
             module = importlib.util.module_from_spec(spec)
             sys.modules["method"] = module
             spec.loader.exec_module(module)
-        self.verbs |= KINDS[meta["task"]].verbs(getattr(module, meta["symbol"]), meta["device"])
+        self._host = KINDS[meta["task"]].host(getattr(module, meta["symbol"]), meta["device"])
+        self.verbs |= self._host.verbs
         return {}
+
+    def passes(self) -> Passes | None:
+        """What the method passed through networks since this was last asked."""
+        return None if self._host is None else self._host.passes()
 
 
 def _answer(host: _Host, message: Message) -> Message:
@@ -82,7 +89,10 @@ def _answer(host: _Host, message: Message) -> Message:
 
     try:
         _seed(message.meta.get("seed", 0))
-        return Message("answer", arrays=host.verbs[message.what](message.meta, dict(message.arrays)))
+        host.passes()  # those of a call that failed are not this one's
+        arrays = host.verbs[message.what](message.meta, dict(message.arrays))
+        passes = host.passes()
+        return Message("answer", {} if passes is None else {"passes": passes.canonical()}, arrays)
     except NotOfferedError as error:
         return _problem("not-applicable", str(error.args[0]), error)
     except UnusableAnswerError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -135,13 +136,23 @@ def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | No
     Row b depends on (n, seed, strata, b) alone, not on the number of rows. `strata` (n,) are integers;
     every stratum is resampled within itself and keeps its size. ValueError for n or replicates < 1.
     """
-    return np.concatenate([c.astype(np.int32) for c in _draws(n, replicates, seed, strata)])
+    _check_extent(n, replicates)
+    weights = np.empty((replicates, n), dtype=np.int32)
+    for row, counts in enumerate(_drawn(n, replicates, seed, strata)):
+        weights[row] = counts
+    return weights
 
 
 def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iterator[FloatArray]:
     """The resamples in chunks of (rows, n) counts."""
-    if n < 1 or replicates < 1:
-        raise ValueError(f"a bootstrap needs samples and replicates, got {n} and {replicates}.")
+    rows = _drawn(n, replicates, seed, strata)
+    while chunk := list(islice(rows, _rows_per_chunk(n))):
+        yield np.stack(chunk).astype(np.float64)
+
+
+def _drawn(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iterator[NDArray[np.intp]]:
+    """The resamples one by one, (n,) counts."""
+    _check_extent(n, replicates)
     stratum = np.zeros(n, dtype=np.intp) if strata is None else vector("strata", strata)
     if len(stratum) != n:
         raise ValueError(f"strata has {len(stratum)} samples, there are {n}.")
@@ -149,17 +160,26 @@ def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iter
     _, sizes = np.unique(stratum, return_counts=True)
     size = np.repeat(sizes, sizes)
     start = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    step = _rows_per_chunk(n)
-    for first in range(0, replicates, step):
-        rows = range(first, min(first + step, replicates))
-        picks = (members[start + (_uniform(n, seed, b) * size).astype(np.intp)] for b in rows)
-        yield np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(np.float64)
+    for replicate in range(replicates):
+        scaled = _uniform(n, seed, replicate)
+        scaled *= size
+        pick = scaled.astype(np.intp)
+        yield np.bincount(pick if len(sizes) == 1 else members[start + pick], minlength=n)
+
+
+def _check_extent(n: int, replicates: int) -> None:
+    if n < 1 or replicates < 1:
+        raise ValueError(f"a bootstrap needs samples and replicates, got {n} and {replicates}.")
 
 
 def _uniform(n: int, seed: int, replicate: int) -> FloatArray:
     # From raw bits: NumPy guarantees the stream of a bit generator for good, that of a distribution not.
     stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate,)))
-    return np.asarray(stream.random_raw(n) >> np.uint64(11)) * 2.0**-53
+    bits = stream.random_raw(n)
+    bits >>= np.uint64(11)
+    values = bits.astype(np.float64)
+    values *= 2.0**-53
+    return values
 
 
 def _counts(weights: ArrayLike, samples: int) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 _TAILS = (2.5, 97.5)
 _DIGITS = 12
+_AT_ONCE = 16  # methods that are compared with the first of a group in one go
 
 
 def rank_with_uncertainty(
@@ -38,23 +40,41 @@ def rank_with_uncertainty(
     import pandas as pd
 
     _check(values, replicates)
-    values = values.astype(float)
+    names = list(values.index)
+    order, table = ranked(
+        [str(name) for name in names],
+        values.to_numpy(dtype=np.float64),
+        replicates[names].to_numpy(dtype=np.float64),
+        lower_is_better=lower_is_better,
+    )
+    return pd.DataFrame(table, index=pd.Index([names[place] for place in order], name="method"))
+
+
+def ranked(
+    names: Sequence[str], values: NDArray[np.floating], draws: NDArray[np.floating], *, lower_is_better: bool = True
+) -> tuple[list[int], dict[str, NDArray[Any]]]:
+    """`rank_with_uncertainty` on plain arrays, for boards of many columns: values (m,) and draws (replicates, m), finite.
+
+    Returns the positions of the methods sorted by rank, then by name, and the columns of its table in that order.
+    ValueError for missing or infinite numbers.
+    """
+    if not (np.isfinite(values).all() and np.isfinite(draws).all()):
+        raise ValueError("missing or infinite numbers cannot be ranked.")
     cost = values if lower_is_better else -values
-    names = sorted(cost.index, key=lambda name: (cost[name], str(name)))
-    draws = replicates[names].to_numpy(dtype=float)
+    order = sorted(range(len(names)), key=lambda place: (cost[place], names[place]))
+    draws = np.ascontiguousarray(draws[:, order])
     low, high = np.percentile(draws, _TAILS, axis=0)
     ranks = _lowest_ranks(draws if lower_is_better else -draws)
-    table = {
-        "value": values.loc[names].to_numpy(),
+    return order, {
+        "value": values[order],
         "low": low,
         "high": high,
-        "rank": _lowest_ranks(cost.loc[names].to_numpy(dtype=np.float64)[None])[0],
+        "rank": _lowest_ranks(cost[order][None])[0],
         "rank_low": np.percentile(ranks, _TAILS[0], axis=0, method="lower"),
         "rank_high": np.percentile(ranks, _TAILS[1], axis=0, method="higher"),
         "p_best": _share_of_wins(ranks),
         "group": _tied_groups(draws),
     }
-    return pd.DataFrame(table, index=pd.Index(names, name="method"))
 
 
 def _check(values: pd.Series[float], replicates: pd.DataFrame) -> None:
@@ -77,8 +97,13 @@ def _check(values: pd.Series[float], replicates: pd.DataFrame) -> None:
 
 def _lowest_ranks(costs: NDArray[np.floating]) -> NDArray[np.int64]:
     """Ranks within each row, lowest cost first; equal costs share the lowest rank."""
-    ordered = np.sort(costs, axis=1)
-    return np.stack([np.searchsorted(o, c, side="left") for o, c in zip(ordered, costs, strict=True)]) + 1
+    order = np.argsort(costs, axis=1, kind="stable")
+    ordered = np.take_along_axis(costs, order, axis=1)
+    first = np.zeros(costs.shape, dtype=np.int64)  # place of the first of equal costs
+    first[:, 1:] = np.where(ordered[:, 1:] != ordered[:, :-1], np.arange(1, costs.shape[1]), 0)
+    ranks = np.empty_like(first)
+    np.put_along_axis(ranks, order, np.maximum.accumulate(first, axis=1) + 1, axis=1)
+    return ranks
 
 
 def _share_of_wins(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -88,14 +113,19 @@ def _share_of_wins(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(np.sort(votes, axis=0).mean(axis=0))
 
 
-def _tied_groups(draws: NDArray[np.float64]) -> NDArray[np.int64]:
+def _tied_groups(draws: NDArray[np.floating]) -> NDArray[np.int64]:
     """Group of each column; columns from best to worst."""
     groups = np.ones(draws.shape[1], dtype=np.int64)
-    leader = 0
-    for column in range(1, draws.shape[1]):
+    leader, column = 0, 1
+    while column < len(groups):
+        some = draws[:, column : column + _AT_ONCE] - draws[:, leader : leader + 1]
         # Rounded: where the interval ends at 0 exactly, the last digit would decide, and differ with the direction.
-        low, high = np.round(np.percentile(draws[:, column] - draws[:, leader], _TAILS), _DIGITS)
-        separated = not low <= 0 <= high
-        leader = column if separated else leader
-        groups[column] = groups[column - 1] + separated
+        low, high = np.round(np.percentile(some, _TAILS, axis=0), _DIGITS)
+        apart = np.flatnonzero(~((low <= 0) & (high >= 0)))
+        joined = int(apart[0]) if len(apart) else some.shape[1]
+        groups[column : column + joined] = groups[leader]
+        column += joined
+        if len(apart):
+            groups[column] = groups[leader] + 1
+            leader, column = column, column + 1
     return groups

@@ -40,6 +40,7 @@ class Row(Spec):
     cost: Cost | None = None
     submitted: date | None = None
     folder: str = Field(default="", description="where the submission lies in the checkout")
+    maps: str = Field(default="", description="address of its maps, where they are on the Hub")
     state: str = Field(default="", description="hash of what its numbers follow from: version, run and outputs")
     cells: dict[str, Cell]
 

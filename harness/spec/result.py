@@ -71,6 +71,13 @@ class Environment(Spec):
     seeds: dict[str, int]
 
 
+class Passes(Spec):
+    """Samples that a method passed through the networks it was given. A sample that goes through twice counts twice."""
+
+    forward: int = Field(ge=0)
+    backward: int = Field(ge=0, description="of these, how often gradients came back")
+
+
 class Timing(Spec):
     """The only part of a sealed run that differs between two runs of the same specification."""
 
@@ -78,6 +85,10 @@ class Timing(Spec):
     seconds: float
     resumed: int = Field(default=0, description="how often the run was taken up again")
     unit_seconds: dict[str, float] = Field(default_factory=dict)
+    passes: Passes | None = Field(
+        default=None, description="of all scored units; none where methods get no network, or it was not counted"
+    )
+    unit_passes: dict[str, Passes] = Field(default_factory=dict)
 
 
 class RunDocument(Document):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.spec.base import Document, Sha256, Slug, Spec
 from harness.spec.method import MethodSpec
@@ -15,11 +15,56 @@ Tier = Literal["recomputed", "reproduced"]
 method again and got the same outputs."""
 
 
+_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$"
+_PATH = r"^([A-Za-z0-9_][A-Za-z0-9_.@-]*/)*[A-Za-z0-9_][A-Za-z0-9_.@-]*\.npz$"
+
+
 class Cost(Spec):
     """What a run took, as its maker measured it."""
 
     seconds: float = Field(ge=0, allow_inf_nan=False)
     trainings: int | None = Field(default=None, ge=0, description="networks trained for it, where any were")
+    forwards: int | None = Field(
+        default=None, ge=0, description="samples that the method passed through networks, where it gets any"
+    )
+    backwards: int | None = Field(default=None, ge=0, description="samples whose gradients it computed")
+
+
+class Maps(Spec):
+    """What a method answered in each unit and its submission does not carry among its outputs: the maps of explainers.
+
+    Their hashes are always there. The maps themselves are in `maps.npz` beside `submission.toml` where they are small
+    enough, or in a data set repository on the Hugging Face Hub, at a commit, or nowhere.
+    """
+
+    arrays: dict[str, Sha256] = Field(description="<model>--<study>--maps -> content hash of the array")
+    sha256: Sha256 | None = Field(default=None, description="of the file that holds them, where there is one")
+    bytes: int | None = Field(default=None, gt=0, description="of that file")
+    repo: str | None = Field(default=None, pattern=_REPOSITORY, description="organisation/name on the Hub")
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="full commit of the repository")
+    file: str | None = Field(default=None, pattern=_PATH, max_length=300, description="its path in the repository")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Maps:
+        if (self.sha256 is None) != (self.bytes is None):
+            raise ValueError("sha256 and bytes of the maps' file go together")
+        if len({self.repo is None, self.revision is None, self.file is None}) > 1:
+            raise ValueError("repo, revision and file of the maps go together")
+        if self.repo is not None and self.sha256 is None:
+            raise ValueError("maps on the Hub need the sha256 and the bytes of their file")
+        return self
+
+    @property
+    def inline(self) -> bool:
+        """Whether they lie in `maps.npz` beside `submission.toml`."""
+        return self.sha256 is not None and self.repo is None
+
+    @property
+    def address(self) -> str:
+        """Of the page of the file on the Hub; empty for maps that are not there."""
+        if self.repo is None:
+            return ""
+        return f"https://huggingface.co/datasets/{self.repo}/blob/{self.revision}/{self.file}"
 
 
 class Submission(Document):
@@ -30,6 +75,7 @@ class Submission(Document):
     method: MethodSpec
     run: Sha256 = Field(description="id of the run that the outputs come from")
     outputs: dict[str, Sha256] = Field(description="file name -> sha256")
+    maps: Maps | None = Field(default=None, description="what the outputs leave out, for methods that answer with maps")
     authors: tuple[str, ...] = ()
     licence: str = Field(default="", description="SPDX identifier of method.py's licence")
     citation: str = Field(default="", description="of the method; or why there is none")
@@ -43,6 +89,16 @@ class Submission(Document):
         return self.method.name
 
 
+class Allowance(Spec):
+    """How far an output was allowed to differ, and did."""
+
+    allowed: float = Field(ge=0, allow_inf_nan=False, description="relative to the largest magnitude of an array")
+    reason: str = Field(description="where such differences come from")
+    found: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="the largest in any unit; none where it is not finite"
+    )
+
+
 class Reproduction(Document):
     """`reproduction.json`: what came out when a maintainer ran the method again."""
 
@@ -50,7 +106,10 @@ class Reproduction(Document):
     outputs: dict[str, Sha256] = Field(description="the files that were compared, as in the submission")
     same: bool
     differences: tuple[str, ...] = Field(default=(), description="a sentence for each unit that came out differently")
-    tolerance: float = Field(ge=0, description="largest difference allowed, relative to the largest magnitude")
+    tolerance: float | None = Field(
+        default=None, ge=0, description="largest difference allowed for every output, where one was asked for"
+    )
+    tolerances: dict[str, Allowance] = Field(default_factory=dict, description="by output; integers must be equal")
     sandbox: Literal["bubblewrap", "worker"]
     harness: str
     source_sha256: Sha256 = Field(description="of the harness that ran it")

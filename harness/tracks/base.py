@@ -46,6 +46,21 @@ class Audit:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an output may differ when a method runs again on another machine.
+
+    `relative` is the largest difference of a floating-point number, as a share of the largest magnitude of its array;
+    `reason` says in a few words where such differences come from. Integers must be equal whatever it says.
+    """
+
+    relative: float
+    reason: str
+
+
+EXACT = Tolerance(0.0, "whole numbers")
+
+
 class Track(Protocol):
     """One benchmark and one method of its kind.
 
@@ -89,6 +104,10 @@ class Track(Protocol):
 
         Raises IntegrityError for outputs that are not those of this unit.
         """
+        ...
+
+    def tolerance(self, name: str) -> Tolerance:
+        """How far the output of this name may differ when the method, as it declares itself, runs again."""
         ...
 
     def absent(self) -> tuple[str, ...]:

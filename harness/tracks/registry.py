@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
 
 from harness.methods.conformance import Check, check_confidence_score
 from harness.methods.explainer_conformance import check_explainer
 from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, QueryMethod, Task
+from harness.spec.result import Passes
 from harness.tracks.base import Contest, Track
 
 if TYPE_CHECKING:
@@ -23,12 +25,23 @@ Verb = Callable[[dict[str, "Any"], dict[str, "np.ndarray"]], dict[str, "np.ndarr
 """What a worker does when it is asked: details and arrays in, arrays out."""
 
 
+class Host(Interface):
+    """Holds a user's method in the method worker, and knows what it can be asked."""
+
+    @property
+    def verbs(self) -> Mapping[str, Verb]: ...
+
+    def passes(self) -> Passes | None:
+        """What the method passed through networks since this was last asked; None where it is given none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of method. Everything is a function, so that nothing heavy is loaded before it is needed.
 
-    track: the protocol as it is exercised. contest: how methods compare under it. verbs: what the method worker
-    answers, given the decorated object and the device. check: the conformance suite.
+    track: the protocol as it is exercised. contest: how methods compare under it. host: what answers in the
+    method worker, given the decorated object and the device. check: the conformance suite.
     """
 
     task: Task
@@ -43,7 +56,7 @@ class Kind:
     """Rough time of one unit of the embedded benchmark on a laptop-class core, without the method's own."""
     track: Callable[[Protocol, MethodSpec, str], Track]
     contest: Callable[[Protocol], Contest]
-    verbs: Callable[[Any, str], Mapping[str, Verb]]
+    host: Callable[[Any, str], Host]
     check: Callable[[MethodClient], Iterator[Check]]
 
 
@@ -60,10 +73,10 @@ def _confidence_contest(protocol: Protocol) -> Contest:
     return ConfidenceContest(protocol)
 
 
-def _confidence_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
+def _confidence_host(definition: Any, device: str) -> Host:
     from harness.tracks.confidence.host import ConfidenceHost
 
-    return ConfidenceHost(definition, device).verbs
+    return ConfidenceHost(definition, device)
 
 
 def _query_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
@@ -79,10 +92,10 @@ def _query_contest(protocol: Protocol) -> Contest:
     return QueryContest(protocol)
 
 
-def _query_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
+def _query_host(definition: Any, device: str) -> Host:
     from harness.tracks.query.host import QueryHost
 
-    return QueryHost(definition, device).verbs
+    return QueryHost(definition, device)
 
 
 def _check_query(method: MethodClient) -> Iterator[Check]:
@@ -104,10 +117,10 @@ def _attribution_contest(protocol: Protocol) -> Contest:
     return AttributionContest(protocol)
 
 
-def _attribution_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
+def _attribution_host(definition: Any, device: str) -> Host:
     from harness.tracks.attribution.host import AttributionHost
 
-    return AttributionHost(definition, device).verbs
+    return AttributionHost(definition, device)
 
 
 KINDS: Mapping[Task, Kind] = {
@@ -120,7 +133,7 @@ KINDS: Mapping[Task, Kind] = {
         0.1,
         _confidence_track,
         _confidence_contest,
-        _confidence_verbs,
+        _confidence_host,
         check_confidence_score,
     ),
     "query": Kind(
@@ -132,7 +145,7 @@ KINDS: Mapping[Task, Kind] = {
         8.0,
         _query_track,
         _query_contest,
-        _query_verbs,
+        _query_host,
         _check_query,
     ),
     "attribution": Kind(
@@ -144,7 +157,7 @@ KINDS: Mapping[Task, Kind] = {
         4.0,
         _attribution_track,
         _attribution_contest,
-        _attribution_verbs,
+        _attribution_host,
         check_explainer,
     ),
 }

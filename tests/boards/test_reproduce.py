@@ -18,13 +18,17 @@ from harness.boards.reproduce import Conditions, find_submission, tier_of
 from harness.boards.submissions import read_about, write_about, write_submission
 from harness.cli import reproduce as verb
 from harness.data import catalog
-from harness.data.catalog import load_protocol
+from harness.data.catalog import find_protocol, load_protocol
 from harness.execution.evaluate import Listener
+from harness.execution.plan import open_track
 from harness.execution.run_result import RunResult
 from harness.execution.sandbox import sandbox_available
+from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
+from harness.spec.result import UnitResult
 from harness.spec.submission import Reproduction
 from harness.storage import IntegrityError, bytes_id, file_id, read_arrays, read_json, write_arrays
+from harness.tracks.base import Track
 from tests.boards.workshop import GAP, TOLD, evaluate, forged, write_workshop
 
 TODAY = date(2026, 2, 3)
@@ -124,7 +128,8 @@ def test_every_unit_of_a_forged_submission_is_named(submission: Path) -> None:
     assert said["iid · one"] == "it has scores now, and had none."
     assert said["shift · two"].startswith("confidence differs in 7 of 300 values, by up to 0.")
     assert all(sentence in done.output for sentence in found.differences)
-    assert "gap differs in 2 places (tolerance 0.0001, in " in done.output
+    assert "gap differs in 2 places (confidence by at most 0." in done.output
+    assert ", where 0.0001 is allowed, in " in done.output
     assert tier_of(submission, read_about(submission)) == "recomputed"
 
 
@@ -136,6 +141,15 @@ def test_answers_of_the_last_digits_are_the_same_within_the_tolerance_only(submi
     change_outputs(submission, nudge)
     found = reproduce(submission, tolerance=1e-5)
     assert [sentence.split(":")[0] for sentence in found.differences] == ["iid · one"]
+    assert found.tolerance == 1e-5
+    used = found.tolerances["confidence"]
+    assert (used.allowed, used.reason) == (1e-5, "asked for")
+    assert used.found == pytest.approx(2e-5, rel=0.01)
+    # What the track allows confidences is recorded with its reason, and stands behind the verdict.
+    found = reproduce(submission)
+    assert found.same
+    assert found.tolerance is None
+    assert (found.tolerances["confidence"].allowed, found.tolerances["confidence"].reason) == (1e-4, "single precision")
 
 
 def test_chance_comes_out_the_same_where_it_is_seeded(checkout: Path) -> None:
@@ -167,7 +181,7 @@ def test_a_baseline_runs_by_its_name(checkout: Path, monkeypatch: pytest.MonkeyP
     folder = store(checkout, "", "msr")
     done = CliRunner().invoke(app, ["toy@1/msr", "--device", "cpu", "--workers", "1"])
     assert done.exit_code == 0, done.output
-    assert "msr came out the same (tolerance 0.0001" in done.output
+    assert "msr came out the same (confidence by at most 0, where 0.0001 is allowed, in " in done.output
     about = read_about(folder)
     older = about.method.model_copy(update={"source_sha256": bytes_id(b"older")})
     (folder / "method.py").write_bytes(b"older")
@@ -223,6 +237,54 @@ def test_only_a_fitting_record_raises_the_tier(tmp_path: Path) -> None:
         assert tier_of(folder, about) == "recomputed"
 
 
+UNIT = UnitResult(unit="0" * 64, model="one", seed=0, study="iid", status="ok")
+
+
+def track_of(benchmark: str, method: str) -> Track:
+    return open_track(find_protocol(benchmark), find_method(method).spec, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "method", "name", "relative"),
+    [
+        ("confidence-mnist", "msr", "confidence", 1e-4),
+        ("attribution-mnist", "saliency", "maps", 1e-4),
+        ("attribution-mnist", "saliency", "score.local_lipschitz", 1e-3),
+        ("attribution-mnist", "kernel-shap", "maps", 1e-3),
+        ("attribution-mnist", "kernel-shap", "score.local_lipschitz", 1e-2),
+        ("query-mnist", "bald", "evaluation.predictions", 0.0),
+        ("query-mnist", "bald", "picks.1", 0.0),
+    ],
+)
+def test_how_far_an_output_may_differ_is_a_matter_of_the_track(
+    benchmark: str, method: str, name: str, relative: float
+) -> None:
+    track = track_of(benchmark, method)
+    assert track.tolerance(name).relative == pytest.approx(relative)
+    assert track.tolerance(name).reason
+    just, beyond = (np.array([1.0, 1.0 - factor * relative]) for factor in (0.9, 1.1))
+    old = np.ones(2)
+    for new, differs in ((just, False), (beyond, relative > 0)):
+        comparison = boards._Comparison(track, None)
+        assert bool(list(comparison.differences({name: old}, {name: new}, UNIT))) == differs
+        assert comparison.allowances[name].allowed == pytest.approx(relative)
+
+
+def test_a_query_that_differs_by_one_image_is_another_query() -> None:
+    comparison = boards._Comparison(track_of("query-mnist", "bald"), None)
+    old, new = {"picks.1": np.array([[1], [2], [3]])}, {"picks.1": np.array([[1], [2], [4]])}
+    assert list(comparison.differences(old, new, UNIT)) == [
+        "picks.1 differs in 1 of 3 values, by up to 0.33 of the largest magnitude."
+    ]
+
+
+def test_a_difference_that_is_no_number_is_recorded_as_none() -> None:
+    comparison = boards._Comparison(track_of("confidence-mnist", "msr"), None)
+    old, new = {"confidence": np.array([np.nan, 1.0])}, {"confidence": np.ones(2)}
+    assert len(list(comparison.differences(old, new, UNIT))) == 1
+    assert comparison.allowances["confidence"].found is None
+
+
 COMPARED: dict[str, tuple[Any, Any, float, int, float]] = {
     "equal": ([1.0, 2.0], [1.0, 2.0], 0.0, 0, 0.0),
     "within": ([1.0, 100.0], [1.005, 100.0], 1e-4, 0, 5e-5),
@@ -249,18 +311,18 @@ def test_values_are_compared_relative_to_the_largest_magnitude(case: str) -> Non
 def test_shapes_and_types_must_be_those_stored() -> None:
     old = {"confidence": np.zeros(3, np.float32)}
     for new in (np.zeros(4, np.float32), np.zeros(3, np.int64)):
-        (sentence,) = boards._array_differences(old, {"confidence": new}, 0.5)
+        comparison = boards._Comparison(track_of("confidence-mnist", "msr"), 0.5)
+        (sentence,) = comparison.differences(old, {"confidence": new}, UNIT)
+        assert comparison.allowances == {}, "nothing could be compared"
         assert sentence.startswith(f"confidence is now {new.dtype} of shape {new.shape}, and was float32 of shape (3,)")
 
 
 def test_a_method_that_speaks_where_it_did_not_apply_is_different() -> None:
-    from harness.spec.result import UnitResult
-
-    ended = UnitResult(unit="0" * 64, model="one", seed=0, study="iid", status="not-applicable")
+    ended = UNIT.model_copy(update={"status": "not-applicable"})
+    comparison = boards._Comparison(track_of("confidence-mnist", "msr"), 0.0)
     failed = ended.model_copy(update={"status": "failed", "reason": "no"})
-    assert list(boards._differences(None, None, ended, 0.0)) == []
-    assert list(boards._differences(None, None, failed, 0.0)) == ["it was not applicable, and now ended as failed: no."]
+    assert list(comparison.differences(None, None, ended)) == []
+    assert list(comparison.differences(None, None, failed)) == ["it was not applicable, and now ended as failed: no."]
     outputs = {"confidence": np.zeros(3)}
     other = {"else": np.zeros(3)}
-    ok = ended.model_copy(update={"status": "ok"})
-    assert list(boards._differences(outputs, other, ok, 0.0)) == ["its outputs are now else, and were confidence."]
+    assert list(comparison.differences(outputs, other, UNIT)) == ["its outputs are now else, and were confidence."]

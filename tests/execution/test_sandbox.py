@@ -1,6 +1,8 @@
 """The sandbox keeps out what the plain worker lets through; every attack here is shown to work without it."""
 
 import os
+import platform
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +22,7 @@ from harness.execution.sandbox import MOST_PROCESSES, Sandbox, sandbox_available
 from tests.execution.support import HONEST, alive, descendants, ends, processes_with, request, request_one, soon
 
 REASON = sandbox_available()
+LIMIT = re.compile(r"(RLIMIT_[A-Z]+)=(-?\d+)/(-?\d+)/(True|False)")
 needs_sandbox = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 # Each asserts what only a method that is locked in can say, and then answers honestly.
@@ -142,6 +145,36 @@ def test_processes_are_limited_and_none_outlives_the_run(tmp_path):
     assert f"more than {MOST_PROCESSES} processes" in reason or "BlockingIOError" in reason, reason
     assert end["daemon"][0] == "ok"
     assert not processes_with(nap)
+
+
+@needs_sandbox
+def test_limits_hold_inside_and_cannot_be_raised(tmp_path):
+    """The worker sets them before any user code runs; without capabilities nobody in the sandbox lifts them again."""
+    limits = """
+    import resource
+    said = []
+    for name in ('RLIMIT_AS', 'RLIMIT_FSIZE', 'RLIMIT_CORE', 'RLIMIT_NPROC'):
+        which = getattr(resource, name)
+        soft, hard = resource.getrlimit(which)
+        try:
+            resource.setrlimit(which, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            raised = resource.getrlimit(which)[0] == resource.RLIM_INFINITY
+        except (ValueError, OSError):
+            raised = False
+        said.append(f'{name}={soft}/{hard}/{raised}')
+    raise RuntimeError(' '.join(said))
+    """
+    status, reason = ends(run_inside(replace(request(tmp_path, {"limits": limits}), memory=1.0)))["limits"]
+    assert status == "failed"
+    found = {name: (int(soft), int(hard), raised == "True") for name, soft, hard, raised in LIMIT.findall(reason)}
+    soft, hard, raised = found.pop("RLIMIT_AS")
+    assert 2**30 <= soft == hard < 16 * 2**30, "what the worker had, and one GiB"
+    assert not raised
+    assert found.pop("RLIMIT_FSIZE") == (2**30, 2**30, False)
+    assert found.pop("RLIMIT_CORE") == (0, 0, False)
+    soft, hard, raised = found.pop("RLIMIT_NPROC")
+    if tuple(map(int, re.findall(r"\d+", platform.release())[:2])) >= (5, 14):
+        assert (soft, hard, raised) == (MOST_PROCESSES, MOST_PROCESSES, False)
 
 
 @needs_sandbox

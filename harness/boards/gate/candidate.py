@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.boards.gate.revision import Revision
-from harness.boards.submissions import StoredSubmission, read_about, read_submission, submissions_folder, unit_key
+from harness.boards.maps import Fetch, read_maps
+from harness.boards.members import by_unit, unit_key
+from harness.boards.submissions import StoredSubmission, read_about, read_submission, submissions_folder
 from harness.data.catalog import Protocol, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
@@ -29,9 +31,10 @@ class Candidate:
     that reports this. The method's code is never run.
     """
 
-    def __init__(self, folder: Path, since: Revision | None) -> None:
+    def __init__(self, folder: Path, since: Revision | None, fetch: Fetch | None = None) -> None:
         self.folder = folder
         self.since = since
+        self._fetch = fetch
 
     @cached_property
     def about(self) -> Submission:
@@ -61,8 +64,13 @@ class Candidate:
 
     @cached_property
     def stored(self) -> dict[str, Outputs]:
-        """Stored answers by `unit_key`."""
-        return StoredSubmission(self.about, self.folder).stored(LARGEST_UNPACKED)
+        """Stored answers by `unit_key`: with maps, where these lie beside them or may be fetched from the Hub."""
+        found = StoredSubmission(self.about, self.folder).stored(LARGEST_UNPACKED)
+        maps = self.about.maps
+        if maps is not None and maps.repo is not None and self._fetch is not None:
+            for key, arrays in by_unit(read_maps(maps, self._fetch(maps))).items():
+                found[key] = {**arrays, **found.get(key, {})}
+        return found
 
     @cached_property
     def answers(self) -> dict[Unit, Outputs]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from harness.boards.entries import contest_of
 from harness.boards.gate.candidate import Candidate
-from harness.boards.submissions import ABOUT, OUTPUTS, unit_key
+from harness.boards.members import by_unit, unit_key
+from harness.boards.submissions import ABOUT, OUTPUTS
 from harness.data.catalog import benchmark_files
 from harness.execution.plan import run_spec
 from harness.execution.runner import SEALED
 from harness.execution.unit_process import outputs_id
 from harness.spec.result import Record, Summary
-from harness.storage import content_id
+from harness.storage import array_id, content_id
 from harness.tracks.base import Track
 
 RELATIVE = 1e-9
@@ -98,17 +99,29 @@ def stored_outputs(candidate: Candidate) -> Iterator[str]:
     if set(candidate.about.outputs) != {OUTPUTS}:
         yield f"{ABOUT} must name one file of outputs, {OUTPUTS}."
         return
+    maps = candidate.about.maps
+    if maps is not None and _carries_all(candidate.track):
+        yield f"{ABOUT} names maps, but its outputs are all that such a method answers with."
+        return
     results = {unit_key(unit): (unit, result) for unit, result in candidate.results()}
     scored = {key for key, (_, result) in results.items() if result.status == "ok"}
     for name in sorted(set(candidate.stored) - scored):
         where = f"for {results[name][0].label}, which is not applicable" if name in results else f"of no unit, {name!r}"
         yield f"{OUTPUTS} holds arrays {where}."
+    if maps is not None and (unknown := sorted(set(by_unit(maps.arrays)) - scored)):
+        yield f"{ABOUT} names maps of no scored unit, {unknown[0]!r}."
     for key in sorted(scored):
         unit, result = results[key]
         if key not in candidate.stored:
             yield f"{OUTPUTS} lacks the outputs of {unit.label}."
-        elif _carries_all(candidate.track) and outputs_id(candidate.stored[key]) != result.outputs:
+        elif (found := _whole_id(candidate, key)) is not None and found != result.outputs:
             yield f"the outputs of {unit.label} are not those that {SEALED} was computed from (their hash differs)."
+
+
+def maps(candidate: Candidate) -> Iterator[str]:
+    """What the outputs leave out is hashed, so that it can be told from any other later."""
+    if candidate.about.maps is None and not _carries_all(candidate.track):
+        yield f"{ABOUT} lacks the hashes of the maps that its scores are of; make the folder with: harness submit"
 
 
 def samples(candidate: Candidate) -> Iterator[str]:
@@ -166,6 +179,15 @@ def _text(row: Record | Summary) -> str:
         return row.status
     interval = f" [{row.low!r}, {row.high!r}]" if isinstance(row, Summary) and row.low is not None else ""
     return f"{row.value!r}{interval} (n = {row.n})"
+
+
+def _whole_id(candidate: Candidate, key: str) -> str | None:
+    """The hash of all that a unit answered, of what is stored and what is only hashed; None where that is not told."""
+    told = candidate.about.maps
+    if told is None:
+        return outputs_id(candidate.stored[key]) if _carries_all(candidate.track) else None
+    hashes = {name: array_id(array) for name, array in candidate.stored[key].items()}
+    return content_id(by_unit(told.arrays).get(key, {}) | hashes)
 
 
 def _carries_all(track: Track) -> bool:

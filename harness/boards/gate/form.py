@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from harness.boards.gate.candidate import Candidate
+from harness.boards.maps import FILE as MAPS
+from harness.boards.maps import LARGEST_INLINE
 from harness.boards.submissions import ABOUT, METHOD, OUTPUTS
 from harness.execution.runner import SEALED
 from harness.methods.declaration import declared_methods
@@ -20,7 +22,7 @@ from harness.storage import IntegrityError, bytes_id, read_json
 
 README, REPRODUCTION = "README.md", "reproduction.json"
 REQUIRED = (ABOUT, METHOD, SEALED, OUTPUTS)
-ALLOWED = (*REQUIRED, REPRODUCTION, README)
+ALLOWED = (*REQUIRED, MAPS, REPRODUCTION, README)
 
 LARGEST_FILE = 10_000_000
 LARGEST_TEXT = 1_000_000
@@ -66,7 +68,7 @@ def sizes(candidate: Candidate) -> Iterator[str]:
     """Bounded before anything is read."""
     found = {name: path.stat().st_size for name in ALLOWED if (path := candidate.folder / name).exists()}
     for name, size in found.items():
-        most = LARGEST_TEXT if name in _TEXTS else LARGEST_FILE
+        most = LARGEST_TEXT if name in _TEXTS else LARGEST_INLINE if name == MAPS else LARGEST_FILE
         if size > most:
             yield f"{name} has {size / 1e6:.1f} MB, more than the {most / 1e6:g} MB allowed."
     if (total := sum(found.values())) > LARGEST_SUBMISSION:
@@ -103,6 +105,9 @@ def schema(candidate: Candidate) -> Iterator[str]:
         again = _reproduction(candidate.folder / REPRODUCTION)
         if again.run != about.run or again.outputs != about.outputs:
             yield f"{REPRODUCTION} is about another run than {ABOUT}."
+    if (candidate.folder / MAPS).exists() != (about.maps is not None and about.maps.inline):
+        there = "is there" if (candidate.folder / MAPS).exists() else "is missing"
+        yield f"{MAPS} {there}, but {ABOUT} says otherwise; make the folder with: harness submit"
     readme = candidate.folder / README
     if readme.exists() and not _is_text(readme.read_bytes()):
         yield f"{README} is not UTF-8 text."

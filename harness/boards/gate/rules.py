@@ -37,6 +37,7 @@ RULES = (
     Rule("provenance", claims.provenance, ("run",), severity="flagged"),
     Rule("units", claims.every_unit, ("run",)),
     Rule("outputs", claims.stored_outputs, ("units",)),
+    Rule("maps", claims.maps, ("outputs",), entry_only=True),
     Rule("samples", claims.samples, ("outputs",)),
     Rule("metrics", claims.metrics, ("samples",)),
     Rule("summary", claims.summary, ("samples",)),

@@ -11,6 +11,7 @@ from harness.boards.gate.candidate import Candidate
 from harness.boards.gate.report import Finding, Report
 from harness.boards.gate.revision import Revision
 from harness.boards.gate.rules import RULES, Rule
+from harness.boards.maps import Fetch
 from harness.data.catalog import bundled_folder
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
@@ -22,15 +23,17 @@ MOST_SENTENCES = 5
 """Of one rule about one folder; further ones are counted."""
 
 
-def validate(folder: Path, *, since: Revision | None = None, standing: bool = False) -> Report:
+def validate(
+    folder: Path, *, since: Revision | None = None, standing: bool = False, fetch: Fetch | None = None
+) -> Report:
     """Whether a folder may enter the board of its benchmark. Its code is never run.
 
     since: also look at what else the checkout changed since then. standing: the submission is on a board already, so
-    rules for new ones are left out.
+    rules for new ones are left out. fetch: bring maps that lie on the Hub, and recompute what follows from them.
     """
     if since is not None:
         _ = since.changes  # a revision that does not exist is the caller's mistake, not the submission's
-    candidate = Candidate(folder, since)
+    candidate = Candidate(folder, since, fetch)
     findings: list[Finding] = []
     passed: set[str] = set()
     for rule in RULES:
@@ -45,19 +48,19 @@ def validate(folder: Path, *, since: Revision | None = None, standing: bool = Fa
     return Report(folder=str(folder), findings=tuple(findings), as_reported=tuple(as_reported))
 
 
-def validate_changed(checkout: Path, revision: str) -> Iterator[Report]:
+def validate_changed(checkout: Path, revision: str, fetch: Fetch | None = None) -> Iterator[Report]:
     """Every submission that a checkout adds, changes or removes since it parted from a revision."""
     since = Revision(checkout, revision)
     touched = {PurePosixPath(change.path).parts[:3] for change in since.changes}
     for parts in sorted(each for each in touched if each[0] == "submissions"):
-        report = validate(checkout.joinpath(*parts), since=since)
+        report = validate(checkout.joinpath(*parts), since=since, fetch=fetch)
         yield Report(folder="/".join(parts), findings=report.findings, as_reported=report.as_reported)
 
 
-def validate_all() -> Iterator[Report]:
+def validate_all(fetch: Fetch | None = None) -> Iterator[Report]:
     """Every submission of the checkout that the harness runs from."""
     for folder in sorted(bundled_folder("submissions").glob("*/*")):
-        yield validate(folder, standing=True)
+        yield validate(folder, standing=True, fetch=fetch)
 
 
 def _sentences(rule: Rule, candidate: Candidate) -> list[str]:

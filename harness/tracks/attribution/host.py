@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import UnusableAnswerError, as_array, part
 from harness.methods.context import Context
+from harness.spec.result import Passes
 from harness.tracks.attribution.models import BuiltNetwork, Description, build, load_weights, own_copy, unchanged
+from harness.tracks.passes import Meter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +27,11 @@ class AttributionHost:
         self._method: Any = definition
         self._built: BuiltNetwork | None = None
         self._background: np.ndarray | None = None
+        self._meter = Meter()
+
+    def passes(self) -> Passes | None:
+        """What the method passed through its networks since this was last asked."""
+        return self._meter.take()
 
     @property
     def verbs(self) -> Mapping[str, Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, np.ndarray]]]:
@@ -58,7 +65,7 @@ class AttributionHost:
             background=self._own_background(),
             seed=meta["seed"],
         )
-        with _usual_torch():
+        with _usual_torch(), self._meter.counting(model):
             maps = as_array(_answer(self._method, model, inputs, targets, context))
         if maps.size > arrays["inputs"].size:  # more than a message may hold
             raise UnusableAnswerError(f"it returned shape {maps.shape}, expected {arrays['inputs'].shape}")

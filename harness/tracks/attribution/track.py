@@ -18,7 +18,7 @@ from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
 from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
-from harness.tracks.base import Audit, Desk, Outputs
+from harness.tracks.base import Audit, Desk, Outputs, Tolerance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 MAPS, SCORES = "maps", "score."
 """Outputs of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
 
-_ROUNDING = 1e-4  # of the largest value of the maps: what a GPU's order of sums may change
+_ROUNDING = 1e-4  # of the largest value of the maps: what another order of sums may change
+_SCORES_ROUNDING = 1e-3  # of the largest score, see `AttributionTrack.tolerance`
 
 
 class AttributionTrack:
@@ -125,8 +126,8 @@ class AttributionTrack:
         """Records are the medians of the stored scores of single samples.
 
         Where the maps are there, scores that need no further answer of the method are recomputed from them, and must
-        agree to 1e-4 of the largest (other processors sum in another order); the others are as reported. Without the
-        maps, all are.
+        agree as far as `tolerance` says (other processors sum in another order); the others are as reported. Without
+        the maps, all are.
         """
         from harness.tracks.attribution.scoring import record, uniform_share
 
@@ -149,6 +150,18 @@ class AttributionTrack:
         ]
         records = (uniform_share(submitted[MAPS]), *records)
         return Audit(records, self.as_reported(unit, submitted), tuple(problems))
+
+    def tolerance(self, name: str) -> Tolerance:
+        """Maps differ by the rounding of one backward pass; scores of them by more.
+
+        A score adds up many forwards in single precision, most metrics go through the pixels in the order of their
+        attribution, in which nearly equal ones change places, and robustness takes the worst of several maps. Methods
+        that declare themselves stochastic decide by draws, so that rounding can change more than the last digits.
+        """
+        relative, reason = _SCORES_ROUNDING, "single precision, nearly equal pixels"
+        if name == MAPS:
+            relative, reason = _ROUNDING, "single precision"
+        return Tolerance(10 * relative, f"{reason}, draws") if self.method.stochastic else Tolerance(relative, reason)
 
     def absent(self) -> tuple[str, ...]:
         named = [
@@ -263,7 +276,7 @@ def _agree(stored: np.ndarray, again: np.ndarray) -> bool:
     import numpy as np
 
     largest = float(np.nanmax(np.abs(again), initial=0.0))
-    return bool(np.allclose(stored, again, rtol=0.0, atol=_ROUNDING * largest, equal_nan=True))
+    return bool(np.allclose(stored, again, rtol=0.0, atol=_SCORES_ROUNDING * largest, equal_nan=True))
 
 
 class _Conversation:

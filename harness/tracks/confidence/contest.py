@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.data.catalog import Protocol
 from harness.metrics.registry import METRICS
-from harness.ranking.uncertainty import rank_with_uncertainty
+from harness.ranking.uncertainty import ranked
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.board import Cell
 from harness.spec.run import Unit
@@ -73,17 +73,19 @@ class ConfidenceContest:
         return tied
 
     def _column(self, entries: Sequence[Entry], column: str) -> dict[str, Cell]:
-        import pandas as pd
+        import numpy as np
 
         competitors = {each.method.name: each.arrays[column] for each in _competitors(entries, column)}
         cells: dict[str, Cell] = {}
         if competitors:
-            values = pd.Series({name: float(array[0]) for name, array in competitors.items()}, dtype=float)
-            replicates = pd.DataFrame({name: array[1:] for name, array in competitors.items()})
-            table = rank_with_uncertainty(values, replicates, lower_is_better=self._lower_is_better)
-            whole = dict.fromkeys(("rank", "rank_low", "rank_high", "group"), int)
-            ranked = table[["value", "low", "high", *whole]].astype(whole).to_dict(orient="index")
-            cells = {str(name): Cell(**{str(key): each for key, each in row.items()}) for name, row in ranked.items()}
+            names, scores = list(competitors), np.stack(list(competitors.values()), axis=1)
+            order, table = ranked(names, scores[0], scores[1:], lower_is_better=self._lower_is_better)
+            shown = {
+                name: table[name].tolist()
+                for name in ("value", "low", "high", "rank", "rank_low", "rank_high", "group")
+            }
+            for row, place in enumerate(order):
+                cells[names[place]] = Cell(**{name: of[row] for name, of in shown.items()})
         for each in entries:
             if column in each.arrays and each.method.name not in cells:
                 low, high = interval(each.arrays[column][1:])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import as_array, part
+from harness.spec.result import Passes
+from harness.tracks.passes import Meter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +25,11 @@ class ConfidenceHost:
         self._network: Any = None
         self._shared: dict[str, np.ndarray] = {}
         self._absent: dict[str, str] = {}
+        self._meter = Meter()
+
+    def passes(self) -> Passes | None:
+        """What the method passed through the network since this was last asked; None where it does not have one."""
+        return None if self._network is None else self._meter.take()
 
     @property
     def verbs(self) -> Mapping[str, Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, np.ndarray]]]:
@@ -41,15 +49,18 @@ class ConfidenceHost:
                 name: LabelledOutputs(part(arrays, name), self._own_shared(), network, self._device, self._absent)
                 for name in meta["reference"]
             }
-            learn(Reference(parts))
+            with self._counting(network):
+                learn(Reference(parts))
         return {}
 
     def score(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Confidence of each sample, as the method gave it."""
         from harness.methods.outputs import Outputs
 
-        outputs = Outputs(arrays, self._own_shared(), self._own_network(), self._device, self._absent)
-        answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
+        network = self._own_network()
+        outputs = Outputs(arrays, self._own_shared(), network, self._device, self._absent)
+        with self._counting(network):
+            answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
         return {"confidence": as_array(answer)}
 
     def _own_shared(self) -> dict[str, np.ndarray]:
@@ -59,6 +70,10 @@ class ConfidenceHost:
     def _own_network(self) -> Any:
         """A copy for each call: changed weights and forgotten hooks must not reach later answers either."""
         return copy.deepcopy(self._network)
+
+    def _counting(self, network: Any) -> AbstractContextManager[None]:
+        """Passes go through the trunk, whether the network is called or asked for more than its logits."""
+        return nullcontext() if network is None else self._meter.counting(getattr(network, "trunk", network))
 
 
 def _network(description: dict[str, Any] | None, weights: dict[str, np.ndarray], device: str) -> Any:

@@ -17,7 +17,7 @@ from harness.spec.method import ConfidenceMethod
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, content_id
-from harness.tracks.base import Audit, Desk, Outputs
+from harness.tracks.base import Audit, Desk, Outputs, Tolerance
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.sources import OutputSource, SampleSet, open_source
 
@@ -174,6 +174,10 @@ class ConfidenceTrack:
         stored = submitted["confidence"].dtype
         problem = f"the confidences of {unit.label} are stored as {stored}; a run stores them as float32"
         return Audit(records, problems=() if stored == "float32" else (problem,))
+
+    def tolerance(self, name: str) -> Tolerance:
+        """Networks run in single precision, in which other processors add in another order; so do many scores."""
+        return Tolerance(1e-4, "single precision")
 
     def absent(self) -> tuple[str, ...]:
         return self.source.missing(self.models)

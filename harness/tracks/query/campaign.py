@@ -71,6 +71,11 @@ class Ledger(Protocol):
         """How much is annotated, and of how much, by name."""
         ...
 
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+        """A loop in the formats of the field, for other tools: `loop_000.json` with the picks that it added (see
+        `loop_files`), and `loop_000/summary.json` with what the networks of this loop were worth."""
+        ...
+
 
 class Learner(Ledger, Protocol):
     """The networks of one setting and seed beside its ledger."""
@@ -95,10 +100,6 @@ class Learner(Ledger, Protocol):
         self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray], folder: Path, *, oracle: bool
     ) -> PoolOffer:
         """Write what a strategy may see into a folder. Only an oracle finds the labels of unlabelled data there."""
-        ...
-
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
-        """The loop in the formats of the field, for other tools."""
         ...
 
 

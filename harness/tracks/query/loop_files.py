@@ -1,13 +1,15 @@
-"""Loop files: the patches that were queried in each loop, in nnActive's format.
+"""Loop files: what was queried in each loop, of volumes in nnActive's format.
 
 `loop_000.json` holds the starting budget, `loop_001.json` the first query, each only its new patches:
-`{"patches": [{"file": "case.nii.gz", "coords": [z, y, x], "size": [dz, dy, dx] or "whole"}]}`.
+`{"patches": [{"file": "case.nii.gz", "coords": [z, y, x], "size": [dz, dy, dx] or "whole"}]}`. Of pools of images it
+holds their rows, in the order in which they were queried: `{"images": [17, 3]}`. Rows count from 0 in the pool, which
+are the training images of the benchmark without those that were put aside for validation, in ascending order.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +24,37 @@ def write_loop(folder: Path, loop: int, patches: Iterable[Patch], file_ending: s
 
     Raises StorageError if it cannot be written, ValueError for a loop below 0.
     """
-    if loop < 0:
-        raise ValueError(f"loops count from 0, got {loop}.")
+    path = _path(folder, loop)
     rows = [
         {"file": image + file_ending, "coords": list(corner), "size": size if size == "whole" else list(size)}
         for image, corner, size in patches
     ]
-    path = Path(folder) / f"loop_{loop:03d}.json"
     write_json(path, {"patches": rows})
     return path
 
 
+def write_images(folder: Path, loop: int, rows: Sequence[int]) -> Path:
+    """Write the rows of one loop's new images and return the path of the file. Raises as `write_loop`."""
+    path = _path(folder, loop)
+    write_json(path, {"images": list(rows)})
+    return path
+
+
+def read_images(folder: Path) -> list[list[int]]:
+    """Rows of the new images of every loop of a folder. Raises IntegrityError for files that are not in this format."""
+    loops = []
+    for path in _paths(folder):
+        content = read_json(path)
+        rows = content.get("images") if isinstance(content, dict) else None
+        if not isinstance(rows, list) or not all(type(row) is int and row >= 0 for row in rows):
+            raise IntegrityError(f'{path} is no loop file of images: it has no list of rows, "images".')
+        loops.append(rows)
+    return loops
+
+
 def read_loops(folder: Path, file_ending: str = ".nii.gz") -> list[list[Patch]]:
     """The new patches of every loop of a folder, from loop 0 on. Raises as `read_loop`, and for a loop left out."""
-    found = {int(match[1]): path for path in Path(folder).iterdir() if (match := _NAME.fullmatch(path.name))}
-    missing = sorted(set(range(max(found, default=-1) + 1)) - set(found))
-    if missing:
-        raise IntegrityError(f"{folder} has loop {max(found)} but no loop {missing[0]}.")
-    return [read_loop(found[loop], file_ending) for loop in sorted(found)]
+    return [read_loop(path, file_ending) for path in _paths(folder)]
 
 
 def read_loop(path: Path, file_ending: str = ".nii.gz") -> list[Patch]:
@@ -53,6 +68,21 @@ def read_loop(path: Path, file_ending: str = ".nii.gz") -> list[Patch]:
     if not isinstance(rows, list):
         raise IntegrityError(f'{path} is no loop file: it has no list of "patches".')
     return [_patch(row, f"{path}: patch {number}", file_ending) for number, row in enumerate(rows)]
+
+
+def _path(folder: Path, loop: int) -> Path:
+    if loop < 0:
+        raise ValueError(f"loops count from 0, got {loop}.")
+    return Path(folder) / f"loop_{loop:03d}.json"
+
+
+def _paths(folder: Path) -> list[Path]:
+    """Files of all loops, from loop 0 on. Raises IntegrityError where one was left out."""
+    found = {int(match[1]): path for path in Path(folder).iterdir() if (match := _NAME.fullmatch(path.name))}
+    missing = sorted(set(range(max(found, default=-1) + 1)) - set(found))
+    if missing:
+        raise IntegrityError(f"{folder} has loop {max(found)} but no loop {missing[0]}.")
+    return [found[loop] for loop in sorted(found)]
 
 
 def _patch(row: Any, where: str, file_ending: str) -> Patch:

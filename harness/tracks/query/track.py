@@ -16,7 +16,7 @@ from harness.spec.query import QueryBenchmark
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, content_id
-from harness.tracks.base import Audit, Desk, Outputs
+from harness.tracks.base import EXACT, Audit, Desk, Outputs, Tolerance
 from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Ledger, PoolOffer, run_campaign
 from harness.tracks.query.sources import Setting
 
@@ -103,6 +103,10 @@ class QueryTrack:
             self.as_reported(unit, submitted),
             tuple(_problems(setting, setting.ledger(unit.model_seed), submitted)),
         )
+
+    def tolerance(self, name: str) -> Tolerance:
+        """None: picks, predictions and counts of voxels are whole numbers, and a query that differs is another query."""
+        return EXACT
 
     def absent(self) -> tuple[str, ...]:
         """Pinned files, and the folder of a data set, that are not on this machine."""

@@ -14,7 +14,8 @@ import tomli_w
 
 from harness.boards.gate import validate
 from harness.boards.gate.revision import Revision
-from harness.boards.submissions import read_about, unit_key
+from harness.boards.members import unit_key
+from harness.boards.submissions import read_about
 from harness.execution.evaluate import Request, prepare, run
 from harness.spec.result import RunDocument
 from harness.spec.submission import Cost, Submission

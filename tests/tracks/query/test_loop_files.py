@@ -8,6 +8,7 @@ import pytest
 
 from harness.storage import IntegrityError
 from harness.tracks.query import Patch, read_loop, read_loops, write_loop
+from harness.tracks.query.loop_files import read_images, write_images
 
 START = [Patch("case_1", (0, 4, 2), (4, 40, 40)), Patch("case.2", (0, 0, 0), "whole")]
 
@@ -65,3 +66,20 @@ def test_a_file_in_another_format_gets_one_sentence(tmp_path, content, message):
     path.write_text(json.dumps(content))
     with pytest.raises(IntegrityError, match=message):
         read_loop(path)
+
+
+def test_rows_of_images_come_back_in_their_order(tmp_path):
+    for loop, rows in enumerate(([17, 3], [0], [])):
+        assert write_images(tmp_path, loop, rows).name == f"loop_{loop:03d}.json"
+    assert json.loads((tmp_path / "loop_000.json").read_text()) == {"images": [17, 3]}
+    assert read_images(tmp_path) == [[17, 3], [0], []]
+    (tmp_path / "loop_001.json").unlink()
+    with pytest.raises(IntegrityError, match="has loop 2 but no loop 1"):
+        read_images(tmp_path)
+
+
+@pytest.mark.parametrize("content", [{}, [], {"patches": []}, {"images": 3}, {"images": [-1]}, {"images": [True]}])
+def test_what_is_no_loop_file_of_images(tmp_path, content):
+    (tmp_path / "loop_000.json").write_text(json.dumps(content))
+    with pytest.raises(IntegrityError, match='it has no list of rows, "images"'):
+        read_images(tmp_path)

@@ -16,6 +16,7 @@ from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.classification.data import open_images
 from harness.tracks.query.classification.performance import accuracy, balanced_accuracy
 from harness.tracks.query.classification.starts import first_images
+from harness.tracks.query.loop_files import write_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +150,7 @@ class ClassificationLearner:
             "balanced_accuracy": balanced_accuracy(predicted, targets, classes),
         }
         (folder / f"loop_{loop:03d}").mkdir(parents=True, exist_ok=True)
-        write_json(folder / f"loop_{loop:03d}.json", {"images": picks[:, 0].tolist()})
+        write_images(folder, loop, picks[:, 0].tolist())
         write_json(folder / f"loop_{loop:03d}" / "summary.json", summary)
 
     def _seen_by_network(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.spec.errors import UsageError
 from harness.spec.method import PoolPart
 from harness.spec.query import NnUNetTraining
-from harness.storage import array_id, content_id, write_json
+from harness.storage import array_id, content_id
 from harness.tracks.base import Outputs
 from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.geometry import Corner, Size
@@ -137,14 +136,7 @@ class SegmentationLearner:
         return PoolOffer(meta)
 
     def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
-        from harness.metrics.segmentation import segmentation_summary
-        from harness.tracks.query.loop_files import write_loop
-
-        write_loop(folder, loop, self.ledger.patches([picks]), self._cases.file_ending)
-        inside = folder / f"loop_{loop:03d}"
-        inside.mkdir(parents=True, exist_ok=True)
-        files = [(name + self._cases.file_ending,) * 2 for name in self._cases.held_out]
-        write_json(inside / "summary.json", _nulls(segmentation_summary(evaluation["counts"], files)))
+        self.ledger.write_summary(folder, picks, loop, evaluation)
 
     def _planned(self, picks: Sequence[np.ndarray]) -> Plan:
         """The plan of the campaign, which knows the start only and stays as it is."""
@@ -183,15 +175,6 @@ class SegmentationLearner:
 
         labels = self._cases.labels(name)
         return {int(label) for box in boxes for label in np.unique(labels[slices(box)])}
-
-
-def _nulls(value: Any) -> Any:
-    """JSON has no nan, which stands for the Dice of a class that nobody saw: null instead."""
-    if isinstance(value, dict):
-        return {key: _nulls(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_nulls(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _require_nnunet() -> None:

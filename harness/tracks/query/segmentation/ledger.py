@@ -6,11 +6,11 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.data.scratch import private_scratch
 from harness.spec.errors import UsageError
-from harness.storage import read_json
+from harness.storage import read_json, write_json
 from harness.tracks.base import Outputs
 from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, within
 from harness.tracks.query.segmentation.cases import LabelMaps, open_cases
@@ -96,6 +96,18 @@ class PatchLedger:
             "pool_images": np.array(len(self.cases.pool), dtype=np.int64),
         }
 
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+        """Patches in nnActive's format, and nnU-Net's summary of the held-out cases."""
+        from harness.metrics.segmentation import segmentation_summary
+        from harness.tracks.query.loop_files import write_loop
+
+        ending = self.cases.file_ending
+        inside = folder / f"loop_{loop:03d}"
+        inside.mkdir(parents=True, exist_ok=True)
+        write_loop(folder, loop, self.patches([picks]), ending)
+        files = [(name + ending,) * 2 for name in self.cases.held_out]
+        write_json(inside / "summary.json", _nulls(segmentation_summary(evaluation["counts"], files)))
+
     def everything(self) -> np.ndarray:
         """Picks that reveal the whole pool."""
         return self._picks([Patch(name, (0,) * len(self.rule.size), "whole") for name in self.cases.pool])
@@ -160,6 +172,15 @@ class PatchLedger:
                 f"study {study.id}: a query of {study.query} patches is more than {rule.max_per_image} of each of "
                 f"the {len(self.cases.pool)} images; raise max_per_image."
             )
+
+
+def _nulls(value: Any) -> Any:
+    """JSON has no nan, which stands for the Dice of a class that nobody saw: null instead."""
+    if isinstance(value, dict):
+        return {key: _nulls(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_nulls(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def slices(box: tuple[Corner, Size]) -> tuple[slice, ...]:

@@ -1,0 +1,67 @@
+"""What a method prints is kept beside its run, where the user is told to look; it never becomes a result."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.cli.render import print_result
+from harness.execution.evaluate import prepare, run
+from harness.execution.method_process import PRINTED
+from harness.reports.remarks import remarks
+from tests.execution.support import HONEST, request, request_one
+
+PRINTING = {
+    "first": "print('first study', len(outputs)); " + HONEST,
+    "second": "sys.stderr.write('to the error stream\\n'); " + HONEST,
+    "third": "print('last words', flush=True); os._exit(3)",
+}
+
+
+def test_what_is_printed_lies_in_the_run_also_of_a_worker_that_died(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(prepare(request(tmp_path, PRINTING, workers=1)))
+    kept = "".join(path.read_text() for path in sorted((result.folder / PRINTED).iterdir()))
+    for words in ("first study 60", "to the error stream", "last words"):
+        assert words in kept
+    print_result(result, "it has failed units")
+    shown = capsys.readouterr().out
+    assert re.search(r"^Output: \S+/printed   \(what the method printed\)$", shown, re.MULTILINE)
+    assert "first study" not in shown
+
+
+def test_a_run_that_prints_nothing_has_no_such_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(prepare(request_one(tmp_path, HONEST, workers=1)))
+    assert not (result.folder / PRINTED).exists()
+    print_result(result, "nowhere")
+    assert "Output:" not in capsys.readouterr().out
+
+
+def test_only_the_end_of_endless_output_is_kept(tmp_path: Path) -> None:
+    result = run(prepare(request_one(tmp_path, "print('x' * 3_000_000 + 'END'); " + HONEST, workers=1)))
+    (path,) = (result.folder / PRINTED).iterdir()
+    assert path.stat().st_size <= 110_000
+    assert path.read_text().endswith("END\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("c = torch.zeros(len(outputs)); c[:5] = 1.0; return c", r"2 different values for 6[01] samples, .* for 92 %"),
+        (
+            "return (outputs.probabilities.amax(1) > 0.3).float() + torch.arange(len(outputs)).clamp(max=3) * 0.1",
+            "tied",
+        ),
+    ],
+)
+def test_confidences_that_hardly_tell_samples_apart_are_noted(tmp_path: Path, body: str, words: str) -> None:
+    (sentence,) = remarks(run(prepare(request_one(tmp_path, body, workers=1))))
+    assert sentence.startswith("in 2 of 2 units the confidence is tied almost everywhere (")
+    assert re.search(words, sentence)
+
+
+def test_ordinary_confidences_are_not_noted(tmp_path: Path) -> None:
+    assert remarks(run(prepare(request_one(tmp_path, HONEST, workers=1)))) == ()
