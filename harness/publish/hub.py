@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -62,14 +62,28 @@ def publish_folder(
     Raises UsageError with what to do where nobody is logged in, rights are missing, the Hub cannot be reached, or
     somebody else has committed meanwhile.
     """
+    if not folder.is_dir():
+        raise UsageError(f"the folder {folder} does not exist; build it first.")
+    return publish_files(_files(folder), repo, message=message, create_pr=create_pr, private=private, owned=owned)
+
+
+def publish_files(
+    files: Mapping[str, Path],
+    repo: str,
+    *,
+    message: str,
+    create_pr: bool = False,
+    private: bool = False,
+    owned: Sequence[str] = (),
+) -> Published:
+    """As `publish_folder`, of files that lie anywhere, by their names in the repository."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    api = _ready(folder, repo)
+    api = _ready(repo)
     with _trouble(repo):
         _make(api, repo, private)
         head = _head(api, repo)
         there = _listed(api, repo, head)
-        files = _files(folder)
         changed = [name for name, path in files.items() if not _same(path, there.get(name))]
         stale = [name for name in there if name not in files and name.startswith(tuple(owned))]
         if not changed and not stale:
@@ -96,13 +110,11 @@ def publish_folder(
     return Published(repo, _url(api, repo), head, pull_request, True)
 
 
-def _ready(folder: Path, repo: str) -> HfApi:
+def _ready(repo: str) -> HfApi:
     """A client, after everything that can be said without asking the Hub."""
     from huggingface_hub import HfApi, constants, get_token
 
     check_repo(repo)
-    if not folder.is_dir():
-        raise UsageError(f"the folder {folder} does not exist; build it first.")
     if constants.HF_HUB_OFFLINE:
         raise UsageError("HF_HUB_OFFLINE is set, so nothing can be published; unset it.")
     if not get_token():
@@ -151,7 +163,7 @@ def _same(path: Path, entry: Any) -> bool:
     return bool(entry.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest())
 
 
-def _groups(names: Sequence[str], files: dict[str, Path]) -> Iterator[list[str]]:
+def _groups(names: Sequence[str], files: Mapping[str, Path]) -> Iterator[list[str]]:
     """Names in commits of at most `FILES_PER_COMMIT` files and, beyond the first, `BYTES_PER_COMMIT` bytes."""
     left = iter(names)
     for first in left:

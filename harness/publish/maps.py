@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.boards.maps import LARGEST_FETCHED
 from harness.data.catalog import cache_folder
+from harness.data.published_sets import is_transport_error
+from harness.publish.hub import publish_files
 from harness.spec.errors import UsageError
 from harness.spec.submission import Maps
 
 _DATA_SET = "dataset"
-_TRANSPORTS = ("httpx", "httpx2")  # below huggingface_hub, by its version; before 1 its errors were OSErrors
 
 
 def upload_maps(repo: str, file: Path, path: str) -> str:
-    """Commit a file to a data set repository, which is made if it is missing; returns the full commit.
+    """Commit a file to a data set repository, which is made if it is missing; returns the full commit that holds it.
 
     Raises UsageError where the Hub cannot be reached or refuses: without a login, or in somebody else's name.
     """
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    try:
-        api.create_repo(repo, repo_type=_DATA_SET, exist_ok=True)
-        made = api.upload_file(
-            path_or_fileobj=file,
-            path_in_repo=path,
-            repo_id=repo,
-            repo_type=_DATA_SET,
-            commit_message=f"Add {path}",
-        )
-    except _refusals() as error:
-        raise UsageError(
-            f"the maps could not be uploaded to {repo} ({_said(error)}); log in with `hf auth login`, and name a "
-            "repository that you may write to."
-        ) from error
-    return made.oid
+    return publish_files({path: file}, repo, message=f"Add {path}").revision
 
 
 def fetch_maps(maps: Maps) -> Path:
@@ -54,7 +39,7 @@ def fetch_maps(maps: Maps) -> Path:
             "that are fetched."
         )
     where = f"{maps.file} in {maps.repo} at {maps.revision}"
-    try:
+    with _refused(where):
         url = hf_hub_url(maps.repo, maps.file, repo_type=_DATA_SET, revision=maps.revision)
         found = get_hf_file_metadata(url, token=False)
         if found.size != maps.bytes or found.commit_hash != maps.revision:
@@ -69,25 +54,17 @@ def fetch_maps(maps: Maps) -> Path:
                 cache_dir=cache_folder() / "maps",
             )
         )
-    except _refusals() as error:
-        raise UsageError(f"the maps could not be fetched: {where} ({_said(error)}).") from error
 
 
-def _refusals() -> tuple[type[Exception], ...]:
+@contextmanager
+def _refused(where: str) -> Iterator[None]:
     """What the client raises for a Hub that cannot be reached, for its refusals, and for names that it does not take."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-
-    found: tuple[type[Exception], ...] = (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalTokenNotFoundError,
-        OSError,
-        ValueError,
-    )
-    for name in _TRANSPORTS:
-        if (transport := sys.modules.get(name)) is not None:
-            found = (*found, transport.HTTPError)
-    return found
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError | ValueError) and not is_transport_error(error):
+            raise
+        raise UsageError(f"the maps could not be fetched: {where} ({_said(error)}).") from error
 
 
 def _said(error: Exception) -> str:
