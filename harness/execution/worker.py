@@ -6,6 +6,7 @@ this process does cannot become a result.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import socket
@@ -47,7 +48,9 @@ def main(fd: int, args: list[str]) -> None:
             message = channel.receive()
         except ChannelClosedError:
             return
-        channel.send(_answer(host, message))
+        answer = _answer(host, message)
+        _flush()  # who asked copies what was printed, and ends this process without a warning
+        channel.send(answer)
 
 
 class _Host:
@@ -101,6 +104,13 @@ def _answer(host: _Host, message: Message) -> Message:
         if isinstance(error, MemoryError) or any(words in _text(error) for words in _NO_MEMORY):
             return _problem("out-of-memory", "it asked for more memory than its limit", error)
         return _problem("failed", _sentence(error), error)
+
+
+def _flush() -> None:
+    """Bring what the method has printed into the log; it may have closed or replaced these streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def _problem(status: str, reason: str, error: BaseException) -> Message:

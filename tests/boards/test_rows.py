@@ -234,3 +234,18 @@ def test_the_page_says_what_moves_and_what_does_not(protocol: Protocol) -> None:
     page = board_markdown(build_board(protocol), protocol.benchmark)
     assert "A row that comes or goes changes no other row's score or interval" in page
     assert "reference pool excepted" not in page
+
+
+def test_cost_says_what_was_counted_and_nothing_else() -> None:
+    from harness.boards.render import cost_text
+    from harness.spec.board import Row
+    from harness.spec.submission import Cost
+
+    def text(**counted: int) -> str:
+        cost = Cost(seconds=9.4, **counted)
+        return cost_text(Row(method="m", version="1", reference=False, units="1/1", cost=cost, cells={}))
+
+    assert text() == "9 s"
+    assert text(trainings=1) == "9 s, 1 training"
+    assert text(forwards=1500, backwards=30) == "9 s, 1,500 forwards, 30 backwards"
+    assert text(forwards=0, backwards=0) == "9 s", "a method that asks for networks and does not use them"

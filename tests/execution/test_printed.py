@@ -33,6 +33,19 @@ def test_what_is_printed_lies_in_the_run_also_of_a_worker_that_died(
     assert "first study" not in shown
 
 
+def test_a_few_words_are_not_lost_in_a_buffer(tmp_path: Path) -> None:
+    result = run(prepare(request_one(tmp_path, "print('quietly'); " + HONEST, workers=1)))
+    assert result.complete
+    (path,) = (result.folder / PRINTED).iterdir()
+    assert path.read_text() == "quietly\nquietly\n"
+
+
+def test_streams_that_a_method_closed_or_replaced_are_its_own_matter(tmp_path: Path) -> None:
+    closed = "print('before'); sys.stdout.close(); sys.stderr = None; " + HONEST
+    result = run(prepare(request_one(tmp_path, f"if len(outputs) == 61: {closed}\n{HONEST}", workers=1)))
+    assert result.complete, result.failed
+
+
 def test_a_run_that_prints_nothing_has_no_such_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(prepare(request_one(tmp_path, HONEST, workers=1)))
     assert not (result.folder / PRINTED).exists()
