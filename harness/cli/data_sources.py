@@ -40,6 +40,7 @@ def list_datasets(json: options.AsJson = False) -> None:
     """
     from json import dumps
 
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
@@ -47,15 +48,16 @@ def list_datasets(json: options.AsJson = False) -> None:
     if json:
         print(dumps(rows, indent=2))
         return
-    table = Table(title="data sets")
-    for heading in ("id", "title", "size", "locked", "access", "here"):
-        table.add_column(heading, no_wrap=heading != "title", overflow="fold")
-    for row in rows:
-        size = ("≥ " if row["bytes_unknown"] else "") + _size(row["bytes"]) if row["bytes"] else "?"
-        locked = f"{row['locked']}/{row['files']}"
-        here = {0: "no", row["files"]: "yes"}.get(row["here"], f"{row['here']}/{row['files']}")
-        table.add_row(row["id"], row["title"], size, locked, row["access"], here)
-    Console(highlight=False).print(table)
+    lines, headings = [_line(row) for row in rows], ("id", "title", "size", "locked", "access", "here")
+    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
+    console = Console(highlight=False)
+    widths[1] = max(16, console.width - sum(widths) + widths[1] - 2 * len(widths))  # titles give way
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=width)
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
 
 
 def fetch(
@@ -227,6 +229,12 @@ def _row(manifest: Manifest) -> dict[str, Any]:
         "here": len(files) - len(missing_files(manifest)),
         "licence": manifest.spec.licence,
     }
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    size = ("≥ " if row["bytes_unknown"] else "") + _size(row["bytes"]) if row["bytes"] else "?"
+    here = {0: "no", row["files"]: "yes"}.get(row["here"], f"{row['here']}/{row['files']}")
+    return row["id"], row["title"], size, f"{row['locked']}/{row['files']}", row["access"], here
 
 
 def _size(count: int) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SECONDS_TO_START, _SECONDS_A_SET = 4.0, 0.6
 _MOST_UNITS = 120
 """More units are counted, not listed."""
+_MOST_FILES = 8
+"""Of more files that are not here, the others are counted."""
 
 
 def plan(
@@ -64,7 +66,7 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
     console = Console(highlight=False)
     _print_units(console, prepared)
     if needs.data:
-        _print_data(console, needs)
+        _print_data(console, needs, prepared.protocol.benchmark.id)
     _print_work(console, prepared, needs, cost)
 
 
@@ -114,7 +116,7 @@ def _print_units(console: Console, prepared: Any) -> None:
     console.print(table)
 
 
-def _print_data(console: Console, needs: Needs) -> None:
+def _print_data(console: Console, needs: Needs, benchmark: str) -> None:
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -128,8 +130,11 @@ def _print_data(console: Console, needs: Needs) -> None:
         for line in (need.terms, *(f"ask for it at {page}" for page in need.pages)):
             if line and need.access != "open":
                 console.print(f"  {need.dataset}: {line}", markup=False, soft_wrap=True)
-    commands = [command for need in needs.data for command in (*need.fetch, *need.prepare)]
-    if commands:
+    if missing := sum(need.bytes_missing for need in needs.data):
+        unsized = sum(need.unsized for need in needs.data)
+        more = f", and {unsized} files of which nobody knows the size" if unsized else ""
+        console.print(f"To fetch: about {_bytes(missing)}{more}.")
+    if commands := _commands(needs, benchmark):
         console.print("To have them:")
         console.print(*(f"  {command}" for command in commands), sep="\n", markup=False, soft_wrap=True)
     if unlocked := [need.dataset for need in needs.data if not need.locked]:
@@ -141,12 +146,23 @@ def _print_data(console: Console, needs: Needs) -> None:
         )
 
 
+def _commands(needs: Needs, benchmark: str) -> list[str]:
+    """What fetches and prepares: preparation of a whole benchmark is one command."""
+    prepare = [command for need in needs.data for command in need.prepare]
+    whole = [f"harness data prepare {benchmark}"] if len(prepare) > 1 else prepare
+    return [*(command for need in needs.data for command in need.fetch), *whole]
+
+
 def _print_work(console: Console, prepared: Any, needs: Needs, cost: Estimate | None) -> None:
     units, cold, absent = prepared.plan.units, prepared.track.uncomputed(), prepared.track.absent()
     begun = f"{len(units)} units, {prepared.workers} unit processes"
     if absent:
         console.print(f"{begun}. {len(absent)} files are not here yet:")
-        console.print(*(f"  {name}" for name in absent), sep="\n", markup=False, soft_wrap=True)
+        shown = [
+            *absent[:_MOST_FILES],
+            *([f"and {len(absent) - _MOST_FILES} more"] if len(absent) > _MOST_FILES else []),
+        ]
+        console.print(*(f"  {name}" for name in shown), sep="\n", markup=False, soft_wrap=True)
     else:
         state = f"{cold} sets of model outputs are to be computed first" if cold else "model outputs are cached"
         console.print(f"{begun}; nothing to download; {state}.")
