@@ -51,7 +51,7 @@ def list_datasets(json: options.AsJson = False) -> None:
     lines, headings = [_line(row) for row in rows], ("id", "title", "size", "locked", "access", "here")
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
     console = Console(highlight=False)
-    widths[1] = max(16, console.width - sum(widths) + widths[1] - 2 * len(widths))  # titles give way
+    widths[1] = max(16, console.width - sum(widths) + widths[1] - 2 * len(widths) - 1)  # titles give way
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for heading, width in zip(headings, widths, strict=True):
         table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=width)
