@@ -12,7 +12,7 @@ from harness.boards.gate import validate
 from harness.storage import bytes_id, write_json
 from tests.boards.gate.support import COPY, change_about, change_method, change_run, said
 
-ALLOWED = "submission.toml, method.py, run.json, outputs.npz, reproduction.json, README.md"
+ALLOWED = "submission.toml, method.py, run.json, outputs.npz, maps.npz, reproduction.json, README.md"
 
 
 def test_a_good_submission_has_no_findings(good: Path) -> None:
