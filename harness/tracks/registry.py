@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.methods.conformance import Check, check_confidence_score
 from harness.methods.explainer_conformance import check_explainer
-from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, QueryMethod, Task
+from harness.methods.metric_conformance import check_attribution_metric
+from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, MetricMethod, QueryMethod, Task
 from harness.tracks.base import Contest, Track
 
 if TYPE_CHECKING:
@@ -110,6 +111,25 @@ def _attribution_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
     return AttributionHost(definition, device).verbs
 
 
+def _meta_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+    from harness.tracks.meta.track import MetaTrack
+
+    assert isinstance(method, MetricMethod)
+    return MetaTrack(protocol, method, device)
+
+
+def _meta_contest(protocol: Protocol) -> Contest:
+    from harness.tracks.meta.contest import MetaContest
+
+    return MetaContest(protocol)
+
+
+def _meta_verbs(definition: Any, device: str) -> Mapping[str, Verb]:
+    from harness.tracks.meta.host import MetaHost
+
+    return MetaHost(definition, device).verbs
+
+
 KINDS: Mapping[Task, Kind] = {
     "confidence": Kind(
         "confidence",
@@ -146,5 +166,17 @@ KINDS: Mapping[Task, Kind] = {
         _attribution_contest,
         _attribution_verbs,
         check_explainer,
+    ),
+    "attribution-metric": Kind(
+        "attribution-metric",
+        "meta-mnist",
+        "deletion",
+        "mean over networks; 95 % interval over samples, for halves over halvings\nin %; tau and W × 100",
+        "who made a map, and masks of where the truth lies,",
+        1.0,
+        _meta_track,
+        _meta_contest,
+        _meta_verbs,
+        check_attribution_metric,
     ),
 }
