@@ -187,7 +187,8 @@ def _rows(metric: str, criterion: str, higher_is_better: bool, scores: Floats) -
         "metric": metric,
         "criterion": criterion,
         "direction": "higher" if higher_is_better else "lower",
-        "observation": np.tile(samples, methods),
+        # Text of one length, whose order is that of the samples: the resamples are then those of `draws_of`.
+        "observation": [f"{sample:08d}" for sample in samples] * methods,
         "value": scores[:, samples].ravel(),
         "status": "ok",
     }
