@@ -66,11 +66,7 @@ class _Task:
         rng = np.random.default_rng(0)
         self._inputs = rng.uniform(size=(SAMPLES, *SHAPES[modality])).astype(np.float32)
         self._targets = rng.integers(CLASSES, size=SAMPLES)
-        # A few positions speak loudest, each map in its own measure: metrics of random numbers alone are all alike.
-        self._maps = rng.normal(size=(SAMPLES, 1, *SHAPES[modality][1:])).astype(np.float32)
-        self._maps *= np.abs(self._maps) ** np.arange(SAMPLES, dtype=np.float32).reshape(
-            -1, *[1] * (self._maps.ndim - 1)
-        )
+        self._maps = _random_maps((SAMPLES, 1, *SHAPES[modality][1:]), rng)
         self._scores: np.ndarray = np.zeros(SAMPLES, dtype=np.float32)
         self._failure: MethodError | None = None
 
@@ -121,6 +117,17 @@ class _Task:
         same = np.isclose(scores, self._scores, rtol=0.0, atol=tolerance * spread, equal_nan=True)
         differs = int(np.count_nonzero(~same))
         return f"{self.name}: {what} differs for {differs} of {SAMPLES} maps; {advice}" if differs else ""
+
+
+def _random_maps(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Maps with a largest |value| of 1, from broad to concentrated: plain noise would be much alike to any metric."""
+    import numpy as np
+
+    noise = rng.uniform(-1.0, 1.0, size=shape)
+    powers = 1.0 + np.arange(len(noise)).reshape(-1, *[1] * (noise.ndim - 1))
+    maps = np.sign(noise) * np.abs(noise) ** powers
+    largest = np.abs(maps).reshape(len(maps), -1).max(axis=1).reshape(powers.shape)
+    return np.asarray(maps / largest, dtype=np.float32)
 
 
 def _first(problems: Iterator[str]) -> str:

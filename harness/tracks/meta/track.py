@@ -52,6 +52,8 @@ class MetaTrack:
     def metric_versions(self) -> dict[str, str]:
         from harness.tracks.meta.scoring import VERSIONS, tau
 
+        if self.method.variant_of is not None and self.method.variant_of not in METRICS:
+            raise unknown("metric that it is a variant of", self.method.variant_of, METRICS)
         for criterion, names in self.benchmark.reference.items():
             for name in names:
                 if name not in METRICS:
