@@ -59,7 +59,6 @@ def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs
     settings = benchmark.bootstrap
     references = _references(benchmark, method, maps, real)
     agreement = judging.agreement(np.where(defined, scores, np.nan), references, settings.replicates, settings.seed)
-    draws |= {tau(criterion): found[0] for criterion, found in agreement.items()}
     if defined.any():
         scores, sanity, other = scores[:, defined], sanity[:, defined], other[:, defined]
         weights = judging.draws_of(int(defined.sum()), settings.replicates, settings.seed)
@@ -70,6 +69,8 @@ def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs
         if maps.randomised:
             before = scores[[[names[place] for place in real].index(name) for name in maps.randomised]]
             draws[RANDOMISATION] = judging.paired_effect(before, other, weights)
+    # Last, because networks without reference scores have none: tables of units show the first.
+    draws |= {tau(criterion): agreement[criterion][0] for criterion in benchmark.reference if criterion in agreement}
     return Judgement(
         draws,
         scores if defined.any() else scores[:, :0],
