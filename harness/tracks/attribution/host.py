@@ -73,7 +73,12 @@ class AttributionHost:
             anatomy=self._built.anatomy,
             background=self._own_background(),
             seed=seed,
+            metrics=self._metrics(seed),
         )
+
+    def _metrics(self, seed: int) -> Callable[..., Callable[..., Tensor]] | None:
+        """What `Context.metric` gives; nothing to XAI methods."""
+        return None
 
     def _own_background(self) -> Tensor | None:
         import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import UnusableAnswerError, as_array
@@ -37,6 +38,21 @@ class MetaHost(AttributionHost):
         if problem := unchanged(model, original):
             raise UnusableAnswerError(problem)
         return {"scores": scores}
+
+    def _metrics(self, seed: int) -> Callable[..., Callable[..., Tensor]]:
+        return partial(_own_metric, seed)
+
+
+def _own_metric(seed: int, id: str, **constants: Any) -> Callable[..., Tensor]:
+    """A metric of the harness that needs maps only, bound to a seed."""
+    import torch
+
+    from harness.metrics.attribution.registry import make_metric
+
+    metric = make_metric(id, constants)
+    if metric.needs:
+        raise LookupError(f"{id} needs {' and '.join(sorted(metric.needs))}, which metrics under test are not given")
+    return partial(metric, generator=torch.Generator().manual_seed(seed))
 
 
 def _answer(method: Any, model: nn.Module, given: list[Tensor], context: Context) -> Any:

@@ -200,6 +200,35 @@ def test_the_gate_recomputes_everything(tmp_path):
     assert audit.problems == ()
 
 
+def test_metrics_of_the_harness_to_build_on(tmp_path):
+    import torch
+
+    from harness.metrics.attribution import make_metric
+
+    body = 'return context.metric("sparseness")(model, inputs, targets, maps)'
+    _, found = answers(tmp_path, metric(body).replace("maps):", "maps, context):"))
+    maps = torch.from_numpy(read_maps(tmp_path / "one.npz").maps["c"])
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).eval()
+    targets, generator = torch.zeros(SAMPLES, dtype=torch.int64), torch.Generator().manual_seed(0)
+    expected = make_metric("sparseness")(network, maps, targets, maps, generator=generator)
+    np.testing.assert_allclose(next(iter(found.values()))["scores"][2], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ("max_sensitivity", "max_sensitivity needs explain, which metrics under test are not given"),
+        ("relevance_mass", "relevance_mass needs masks"),
+        ("delition", "deletion"),
+    ],
+)
+def test_metrics_that_cannot_be_built_on(tmp_path, asked, reason):
+    body = f'return context.metric("{asked}")(model, inputs, targets, maps)'
+    problem = refused(tmp_path, metric(body).replace("maps):", "maps, context):"))
+    assert problem.status == "failed"
+    assert reason in problem.reason
+
+
 @pytest.mark.parametrize(
     "forge",
     [

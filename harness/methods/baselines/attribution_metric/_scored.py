@@ -59,13 +59,8 @@ def scored(
     reading: str = "corrected",
 ) -> Tensor:
     """Scores (n,) of maps by a metric of `harness.metrics.attribution`, in a reading of its definition."""
-    from harness.metrics.attribution.registry import make_metric
-
     constants = {
         name: value[context.modality] if isinstance(value, dict) else value
         for name, value in _CONSTANTS.get(metric, {}).items()
     }
-    scores: Tensor = make_metric(metric, {**constants, "reading": reading})(
-        model, inputs, targets, maps, generator=context.generator
-    )
-    return scores
+    return context.metric(metric, **constants, reading=reading)(model, inputs, targets, maps)
