@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from harness.data.catalog import Protocol
 from harness.metrics.registry import METRICS
-from harness.ranking.uncertainty import rank_with_uncertainty
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.board import Cell
 from harness.spec.run import Unit
 from harness.tracks.base import Entry, Heading, Outputs, Track
-from harness.tracks.confidence.scoring import group_scores, interval, study_scores
+from harness.tracks.columns import column_cells, column_ties
+from harness.tracks.confidence.scoring import group_scores, study_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,42 +59,10 @@ class ConfidenceContest:
         return ()
 
     def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
-        return {column: self._column(entries, column) for column in self.columns}
+        return {column: column_cells(entries, column, lower_is_better=self._lower_is_better) for column in self.columns}
 
     def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
         """Those for which the 95 % interval of the paired difference contains 0."""
         own = next(each for each in entries if each.method.name == name)
-        tied = {}
-        for column in own.arrays:
-            others = [each for each in _competitors(entries, column) if each is not own]
-            sign = 1.0 if self._lower_is_better else -1.0
-            others.sort(key=lambda each: (sign * float(each.arrays[column][0]), each.method.name))
-            tied[column] = tuple(each.method.name for each in others if _inseparable(own, each, column))
-        return tied
-
-    def _column(self, entries: Sequence[Entry], column: str) -> dict[str, Cell]:
-        import pandas as pd
-
-        competitors = {each.method.name: each.arrays[column] for each in _competitors(entries, column)}
-        cells: dict[str, Cell] = {}
-        if competitors:
-            values = pd.Series({name: float(array[0]) for name, array in competitors.items()}, dtype=float)
-            replicates = pd.DataFrame({name: array[1:] for name, array in competitors.items()})
-            table = rank_with_uncertainty(values, replicates, lower_is_better=self._lower_is_better)
-            whole = dict.fromkeys(("rank", "rank_low", "rank_high", "group"), int)
-            ranked = table[["value", "low", "high", *whole]].astype(whole).to_dict(orient="index")
-            cells = {str(name): Cell(**{str(key): each for key, each in row.items()}) for name, row in ranked.items()}
-        for each in entries:
-            if column in each.arrays and each.method.name not in cells:
-                low, high = interval(each.arrays[column][1:])
-                cells[each.method.name] = Cell(value=float(each.arrays[column][0]), low=low, high=high)
-        return cells
-
-
-def _competitors(entries: Sequence[Entry], column: str) -> list[Entry]:
-    return [each for each in entries if not each.method.reference and column in each.arrays]
-
-
-def _inseparable(one: Entry, other: Entry, column: str) -> bool:
-    low, high = interval(one.arrays[column][1:] - other.arrays[column][1:])
-    return low <= 0.0 <= high
+        lower = self._lower_is_better
+        return {column: column_ties(entries, name, column, lower_is_better=lower) for column in own.arrays}

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import Protocol
-from harness.ranking.uncertainty import rank_with_uncertainty
 from harness.spec.board import Cell, Table, TableRow
 from harness.spec.meta import MetaBenchmark
 from harness.spec.run import Unit
 from harness.tracks.attribution.contest import exempt_kinds
 from harness.tracks.base import Entry, Heading, Outputs, Track
+from harness.tracks.columns import column_cells, column_ties
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,17 +83,13 @@ class MetaContest:
         return exempt_kinds(self._benchmark.source.models, self._benchmark.studies, inapplicable)
 
     def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
-        return {column: _column(entries, column) for column in self.columns}
+        return {column: column_cells(entries, column, lower_is_better=False) for column in self.columns}
 
     def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
         """Those for which the 95 % interval of the paired difference contains 0."""
         own = next(each for each in entries if each.method.name == name)
-        tied = {}
-        for column in (each for each in self.columns if each in own.arrays):
-            others = [each for each in _competitors(entries, column) if each is not own]
-            others.sort(key=lambda each: (-float(each.arrays[column][0]), each.method.name))
-            tied[column] = tuple(each.method.name for each in others if _inseparable(own, each, column))
-        return tied
+        columns = (each for each in self.columns if each in own.arrays)
+        return {column: column_ties(entries, name, column, lower_is_better=False) for column in columns}
 
     def appendix(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
         """Agreement with every criterion, and the parts of sanity and stability; best first."""
@@ -121,38 +117,6 @@ class MetaContest:
             ),
         )
         return tuple(table for table in tables if table.rows and table.columns)
-
-
-def _column(entries: Sequence[Entry], column: str) -> dict[str, Cell]:
-    import numpy as np
-    import pandas as pd
-
-    competitors = {each.method.name: each.arrays[column] for each in _competitors(entries, column)}
-    ranks: dict[str, dict[str, int]] = {}
-    if competitors:
-        values = pd.Series({name: float(array[0]) for name, array in competitors.items()}, dtype=float)
-        replicates = pd.DataFrame({name: array[1:] for name, array in competitors.items()})
-        table = rank_with_uncertainty(values, replicates, lower_is_better=False)
-        whole = table[["rank", "rank_low", "rank_high", "group"]].astype(int)
-        ranks = {str(name): {str(k): int(v) for k, v in row.items()} for name, row in whole.iterrows()}
-    cells = {}
-    for each in entries:
-        if column in each.arrays:
-            value, replicates_of = float(each.arrays[column][0]), each.arrays[column][1:]
-            low, high = (float(bound) for bound in np.percentile(replicates_of, [2.5, 97.5]))
-            cells[each.method.name] = Cell(value=value, low=low, high=high, **ranks.get(each.method.name, {}))
-    return cells
-
-
-def _competitors(entries: Sequence[Entry], column: str) -> list[Entry]:
-    return [each for each in entries if not each.method.reference and column in each.arrays]
-
-
-def _inseparable(one: Entry, other: Entry, column: str) -> bool:
-    import numpy as np
-
-    low, high = np.percentile(one.arrays[column][1:] - other.arrays[column][1:], [2.5, 97.5])
-    return bool(low <= 0.0 <= high)
 
 
 def _first(entry: Entry, column: str) -> float:
