@@ -31,8 +31,8 @@ def tau(criterion: str) -> str:
 class Judgement:
     """A metric on one network.
 
-    draws: id -> (1 + replicates,), what the samples give and then each resample; what cannot be told is not there, or
-    NaN at first. scores: (methods, n) of real methods, higher = better, only their order counting; `defined` of n
+    draws: id -> (1 + replicates,), what the samples give and then each resample; NaN at first where it is undefined.
+    What the network's maps cannot tell of any metric is not there. scores: (methods, n) of real methods, higher = better, only their order counting; `defined` of n
     samples. order: criterion -> ranks of the methods by this metric and in the consensus.
     """
 
@@ -55,9 +55,10 @@ def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs
     scores, sanity, other = every[real], every[known_nothing], every[len(names) :]
     # A sample for which any map has no score is left out for all: an undefined score is no bad one.
     defined = judging.complete(every)
-    draws: dict[str, NDArray[np.float64]] = {}
     settings = benchmark.bootstrap
     references = _references(benchmark, method, maps, real)
+    measured = (POWER, SANITY, SANITY_SHARE, HALVES, *((RANDOMISATION,) if maps.randomised else ()))
+    draws = {name: np.full(1 + settings.replicates, np.nan) for name in measured}
     agreement = judging.agreement(np.where(defined, scores, np.nan), references, settings.replicates, settings.seed)
     if defined.any():
         scores, sanity, other = scores[:, defined], sanity[:, defined], other[:, defined]
@@ -70,7 +71,9 @@ def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs
             before = scores[[[names[place] for place in real].index(name) for name in maps.randomised]]
             draws[RANDOMISATION] = judging.paired_effect(before, other, weights)
     # Last, because networks without reference scores have none: tables of units show the first.
-    draws |= {tau(criterion): agreement[criterion][0] for criterion in benchmark.reference if criterion in agreement}
+    for criterion in (each for each in benchmark.reference if each in {of.criterion for of in references}):
+        known = criterion in agreement
+        draws[tau(criterion)] = agreement[criterion][0] if known else np.full(1 + settings.replicates, np.nan)
     return Judgement(
         draws,
         scores if defined.any() else scores[:, :0],
@@ -105,7 +108,7 @@ def summarize(
         missing = sum(len(study.models) for study in studies.values()) - exempt - len(members)
         for name in _names(benchmark):
             cells = _cells(benchmark, group, members, name)
-            if cells or (missing and members):
+            if cells or (missing > 0 and (name != SEEDS or any(study.retrained for study in studies.values()))):
                 n = sum(each.samples for each in members.values())
                 row = Summary(study=group, metric=name, value=None, n=n, seeds=len(members))
                 rows.append(_summarized(row, cells, missing))
@@ -113,15 +116,18 @@ def summarize(
 
 
 def over_groups(benchmark: MetaBenchmark, judged: Mapping[Unit, Judgement], name: str) -> NDArray[np.float64] | None:
-    """Draws of one judgement: mean over networks, then over groups of studies; None where nothing tells it."""
+    """Draws of one judgement: mean over networks, then over groups of studies.
+
+    None where no network can tell it, and where it is undefined on one that could: nobody chooses where to be judged.
+    """
     groups = []
     for group in dict.fromkeys(study.group for study in benchmark.studies):
         studies = {study.id for study in benchmark.studies if study.group == group}
         cells = _cells(benchmark, group, {u: each for u, each in judged.items() if u.study in studies}, name)
-        cells = [cell for cell in cells if np.isfinite(cell[0])]
         if cells:
             groups.append(np.mean(cells, axis=0))
-    return np.asarray(np.mean(groups, axis=0)) if groups else None
+    found = np.asarray(np.mean(groups, axis=0)) if groups else np.array([np.nan])
+    return found if np.isfinite(found[0]) else None
 
 
 def _names(benchmark: MetaBenchmark) -> tuple[str, ...]:
@@ -137,9 +143,14 @@ def _cells(
     found, settings = [], benchmark.bootstrap
     for study in (each for each in benchmark.studies if each.group == group and each.retrained):
         alike = [each for unit, each in judged.items() if unit.study == study.id and unit.model in study.retrained]
-        if len(alike) == len(study.retrained) and all(each.samples for each in alike):
-            tables = _common(alike)
-            found.append(judging.concordance_of_networks(tables, settings.replicates, settings.seed))
+        if len(alike) == len(study.retrained):
+            known = all(each.samples for each in alike)
+            nothing = np.full(1 + settings.replicates, np.nan)
+            found.append(
+                judging.concordance_of_networks(_common(alike), settings.replicates, settings.seed)
+                if known
+                else nothing
+            )
     return found
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import Protocol
-from harness.methods.answers import check_varied, checked_scores
+from harness.methods.answers import check_varied
 from harness.methods.client import MethodClient, MethodError
 from harness.metrics.attribution.registry import METRICS
 from harness.spec.attribution import ExplainedModel
@@ -17,9 +17,10 @@ from harness.spec.method import MetricMethod
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, array_id, content_id
-from harness.tracks.attribution.models import check_fit, weights_of
+from harness.tracks.attribution.models import check_fit
 from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
 from harness.tracks.base import Audit, Desk, Outputs
+from harness.tracks.meta.conversation import Conversation, check_maps
 from harness.tracks.meta.maps import MapFile, read_maps
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 SCORES, RANDOMISED = "scores", "randomised"
 """Outputs of a unit: scores (methods, n) float32 of the maps of every XAI method, in the file's order, and of their maps
 of the randomised network, if the file has any. In the metric's own direction; NaN where it is undefined."""
-
-_ROUNDING = 1e-3  # of the spread of the scores: what another batch may change
 
 
 class MetaTrack:
@@ -94,9 +93,14 @@ class MetaTrack:
         if self._artefacts_id(model, study) != unit.artefacts_hash:
             raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
         samples, maps = self.samples(unit), self.maps(unit)
-        conversation = _Conversation(self, unit, method, samples)
-        conversation.begin()
-        outputs = conversation.score(maps)
+        # Built here first: a mistake in the benchmark's own files is not the method's.
+        network = built(self.source, model, self._device)
+        check_fit(network, samples, f"{model.id} on {study.samples}")
+        check_maps(maps, samples, unit.label)
+        conversation = Conversation(unit, method, samples, self.benchmark.scored_at_once)
+        conversation.begin(f"{model.id}/{study.samples}", self.source.describe(model)[0], network.network)
+        scores, randomised = conversation.score(maps)
+        outputs = {SCORES: scores} if randomised is None else {SCORES: scores, RANDOMISED: randomised}
         if not self.method.reference:
             check_varied(outputs[SCORES])
         return outputs
@@ -236,77 +240,3 @@ def _rows(unit: Unit, count: int) -> np.ndarray:
 
     few = count if unit.limit is None else min(unit.limit, count)
     return (np.arange(few) * count) // max(few, 1)
-
-
-class _Conversation:
-    """All that is asked of a metric in one unit."""
-
-    def __init__(self, track: MetaTrack, unit: Unit, method: MethodClient, samples: SampleSet) -> None:
-        self._track = track
-        self._unit = unit
-        self._method = method
-        self._samples = samples
-        self._seed = int(content_id([unit.seed, unit.model, unit.study])[:8], 16)
-
-    def begin(self) -> None:
-        """Give the metric's process the network, unless it has it already (and again after a restart)."""
-        model = self._track.model(self._unit.model)
-        network = built(self._track.source, model, self._track._device)
-        check_fit(network, self._samples, f"{model.id} on {self._track.study(self._unit.study).samples}")
-        state = f"{self._unit.model}/{self._track.study(self._unit.study).samples}"
-        if self._method.state == state:
-            return
-        description, _ = self._track.source.describe(model)
-        arrays = {f"network/{name}": array for name, array in weights_of(network.network).items()}
-        if self._samples.background is not None:
-            arrays["background"] = self._samples.background
-        self._method.call("fit", arrays, seed=self._seed, meta={"network": description.as_meta()})
-        self._method.state = state
-
-    def score(self, maps: MapFile) -> dict[str, np.ndarray]:
-        """Scores of all maps, asked in an order that tells nothing about who made them.
-
-        Raises MethodError for a metric that answers otherwise for the same maps in another batch, unless it says so.
-        """
-        import numpy as np
-
-        every = np.stack([*maps.maps.values(), *maps.randomised.values()])
-        rows, n = every.shape[:2]
-        if every.shape[3:] != self._samples.inputs.shape[2:] or n != len(self._samples.inputs):
-            raise UsageError(
-                f"the maps of {self._unit.label} have shape {every.shape[1:]}, which does not fit inputs of shape "
-                f"{self._samples.inputs.shape}."
-            )
-        flat, order = every.reshape(-1, *every.shape[2:]), np.random.default_rng(self._seed).permutation(rows * n)
-        scores = np.empty(rows * n, dtype=np.float32)
-        scores[order] = self._asked(flat, order, n)
-        if not self._track.method.stochastic:
-            self._check_repeatable(flat, order, scores, n)
-        table, real = scores.reshape(rows, n), len(maps.maps)
-        return {SCORES: table[:real]} | ({RANDOMISED: table[real:]} if maps.randomised else {})
-
-    def _asked(self, maps: np.ndarray, chosen: np.ndarray, n: int) -> np.ndarray:
-        """Scores of the chosen maps, of which every n in turn belong to the same samples."""
-        import numpy as np
-
-        at_once, parts = self._track.benchmark.scored_at_once, []
-        for start in range(0, len(chosen), at_once):
-            some = chosen[start : start + at_once]
-            given = {"inputs": self._samples.inputs[some % n], "targets": self._samples.targets[some % n]}
-            answer = self._method.call("score", {**given, "maps": maps[some]}, seed=self._seed)
-            parts.append(checked_scores(answer, len(some)))
-        return np.concatenate(parts)
-
-    def _check_repeatable(self, maps: np.ndarray, order: np.ndarray, scores: np.ndarray, n: int) -> None:
-        """Ask about some maps again, in other company: every seventh, last first."""
-        import numpy as np
-
-        some = order[::-7][: self._track.benchmark.scored_at_once]
-        again, defined = self._asked(maps, some, n), scores[np.isfinite(scores)]
-        spread = float(np.ptp(defined)) if defined.size else 0.0
-        if not np.allclose(again, scores[some], rtol=0.0, atol=_ROUNDING * spread, equal_nan=True):
-            raise MethodError(
-                "invalid",
-                "it gave other scores to the same maps in another batch; score each map by itself, or declare "
-                "stochastic=True if it draws numbers for whole batches",
-            )

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 
 import harness
+from harness.data.catalog import load_protocol
+from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.methods.client import MethodError
+from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays, write_arrays
 from harness.tracks.meta.maps import read_maps
+from harness.tracks.meta.scoring import over_groups
+from tests.methods.support import InProcess
 from tests.tracks.attribution.support import SAMPLES
-from tests.tracks.meta.support import BENCHMARK, INSIDE, REAL, answers, opened
+from tests.tracks.meta.support import BENCHMARK, INSIDE, REAL, answers, opened, write_meta_benchmark
 
 
 @pytest.fixture(autouse=True)
@@ -271,6 +276,34 @@ def test_changed_maps_stop_the_run(tmp_path):
     write_arrays(path, {**arrays, "scale": arrays["scale"] * 2})
     with pytest.raises(IntegrityError, match="changed after the run was planned"):
         track.run(units[0], client)
+
+
+@pytest.mark.parametrize("part", [np.s_[:, 1:], np.s_[:, :, :, 1:]])
+def test_maps_of_other_samples_are_refused(tmp_path, part):
+    write_meta_benchmark(tmp_path)
+    arrays = read_arrays(tmp_path / "one.npz")
+    for name in ("maps", "randomised_maps"):
+        arrays[name] = arrays[name][part]
+    count = arrays["maps"].shape[1]
+    arrays |= {name: arrays[name][:, -count:] for name in ("scale", "randomised_scale")}
+    write_arrays(tmp_path / "one.npz", {**arrays, "reference": arrays["reference"][:, :, -count:]})
+    track = open_track(load_protocol(tmp_path / "benchmark.toml"), find_method("map-norm").spec, "cpu")
+    unit = next(iter(plan_units(track.protocol, track, track.method, PlanRequest(tmp_path)).values()))
+    with pytest.raises(UsageError, match=r"which does not fit inputs of shape \(9, 1, 8, 8\)"):
+        track.run(unit, InProcess("map-norm", tmp_path))
+
+
+def test_undefined_on_one_network_is_undefined(tmp_path):
+    track, units, client = opened(tmp_path)
+    found = {unit: track.run(unit, client) for unit in units}
+    for unit, outputs in found.items():
+        if unit.model == "two":
+            outputs["scores"] = np.full_like(outputs["scores"], np.nan)
+    judged = {unit: track.judged(unit, outputs) for unit, outputs in found.items()}
+    assert {(record.status, record.n) for record in track.score(*list(found.items())[1])} == {("undefined", 0)}
+    for name in ("power", "sanity", "randomisation_effect", "half_concordance", "seed_concordance"):
+        assert over_groups(track.benchmark, judged, name) is None
+    assert over_groups(track.benchmark, judged, "tau_faithfulness") is not None  # of the other network alone
 
 
 @pytest.mark.parametrize(
