@@ -123,15 +123,13 @@ def concordance_of_halves(scores: Floats, halvings: int, seed: int) -> Draws:
     First the mean over random halvings, then that of each: their spread is over halvings, not a confidence interval.
     NaN for less than four samples or three methods.
     """
-    methods, n = scores.shape
+    n = scores.shape[1]
     if n < 4:
         return np.full(1 + halvings, np.nan)
-    rng, half, ranks = np.random.default_rng([seed, n]), n // 2, np.empty((halvings, 2, methods))
-    for place in range(halvings):
-        order = rng.permutation(n)
-        for side, chosen in enumerate((order[:half], order[half : 2 * half])):
-            ranks[place, side] = average_ranks(-np.median(scores[:, chosen], axis=1))
-    each = kendall_ws(ranks)
+    rng, half = np.random.default_rng([seed, n]), n // 2
+    orders = np.stack([rng.permutation(n) for _ in range(halvings)])[:, : 2 * half]
+    middle = np.median(scores[:, orders.reshape(halvings, 2, half)], axis=-1)  # (methods, halvings, 2)
+    each = kendall_ws(average_ranks(-middle.transpose(1, 2, 0)))
     return np.concatenate([[each.mean()], each])
 
 
