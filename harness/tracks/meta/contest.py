@@ -42,7 +42,7 @@ class MetaContest:
                 "0). *randomisation*: the same for maps of the trained and of a randomised network. *stability*: "
                 "Kendall's W, mean of that between halves of the samples (chance 50) and that between networks that "
                 "differ in the seed of their training (chance one over their number). Means over networks, then over "
-                f"groups of studies; a sample for which any map of a network has no score is left out there. *{OVERALL}* is the mean of the five: a convention, to be read beside them, for a "
+                f"groups of studies; a metric that ties all methods counts 0, and a sample for which any map of a network has no score is left out there. *{OVERALL}* is the mean of the five: a convention, to be read beside them, for a "
                 "metric may rightly differ from its kind. Intervals are over samples (paired bootstrap)."
             ),
             oracles_bound=False,

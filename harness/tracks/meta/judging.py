@@ -62,8 +62,7 @@ def agreement(
     criterion -> (draws in [-1, 1], ranks by this metric (methods,), consensus (methods,)). The consensus is the mean
     rank over the criterion's metrics, as boards of XAI methods have it (`harness.ranking.mean_ranks`; Klein et al.
     2024); both are ranked anew in each resample. Samples for which a metric is undefined for some method are left out
-    of that metric. NaN where the metric ties all methods of the samples themselves; a resample in which it does counts
-    0: it orders nobody. A criterion none of whose metrics is defined is left out.
+    of that metric. A metric that ties all methods orders nobody, and agrees with nobody: 0. A criterion none of whose metrics is defined is left out.
     """
     table = _table(scores, references)
     if table is None:
@@ -74,9 +73,7 @@ def agreement(
     for criterion, consensus in found.items():
         common = sorted(name for name in own.columns if name in consensus.columns)
         ours, theirs = (each[common].to_numpy(dtype=np.float64) for each in (own, consensus))
-        taus = kendall_taus(ours, theirs)
-        taus[1:] = np.nan_to_num(taus[1:])
-        result[criterion] = (taus, ours[0], theirs[0])
+        result[criterion] = (np.nan_to_num(kendall_taus(ours, theirs)), ours[0], theirs[0])
     return result
 
 
@@ -120,8 +117,8 @@ def share_above(scores: Floats, sanity: Floats, weights: Weights) -> Draws:
 def concordance_of_halves(scores: Floats, halvings: int, seed: int) -> Draws:
     """Kendall's W between the orders that two halves of the samples give, in [0, 1]; 1/2 by chance.
 
-    First the mean over random halvings, then that of each: their spread is over halvings, not a confidence interval.
-    NaN for less than four samples or three methods.
+    First the mean over random halvings, then that of each: their spread is over halvings, not a confidence interval. 0
+    where all methods are tied. NaN for less than four samples or three methods.
     """
     n = scores.shape[1]
     if n < 4:
@@ -129,17 +126,18 @@ def concordance_of_halves(scores: Floats, halvings: int, seed: int) -> Draws:
     rng, half = np.random.default_rng([seed, n]), n // 2
     orders = np.stack([rng.permutation(n) for _ in range(halvings)])[:, : 2 * half]
     middle = np.median(scores[:, orders.reshape(halvings, 2, half)], axis=-1)  # (methods, halvings, 2)
-    each = kendall_ws(average_ranks(-middle.transpose(1, 2, 0)))
+    each = _concordance(average_ranks(-middle.transpose(1, 2, 0)))
     return np.concatenate([[each.mean()], each])
 
 
 def concordance_of_networks(scores: Sequence[Floats], replicates: int, seed: int) -> Draws:
     """Kendall's W between the orders that the metric gives on networks that differ in the seed of their training.
 
-    In [0, 1]; one over the number of networks by chance. Networks with as many samples share their resamples.
+    In [0, 1]; one over the number of networks by chance, 0 where all methods are tied. Networks with as many samples
+    share their resamples. NaN for less than three methods.
     """
     ranks = [average_ranks(-_medians(each, draws_of(each.shape[1], replicates, seed)).T) for each in scores]
-    return kendall_ws(np.stack(ranks, axis=1))
+    return _concordance(np.stack(ranks, axis=1))
 
 
 def average_ranks(costs: Floats) -> Floats:
@@ -152,6 +150,12 @@ def average_ranks(costs: Floats) -> Floats:
 def complete(*tables: Floats) -> NDArray[np.bool_]:
     """(n,): samples for which every row of every table is defined."""
     return np.asarray(np.isfinite(np.concatenate([each for each in tables if each.size])).all(axis=0))
+
+
+def _concordance(ranks: Floats) -> Draws:
+    """W of ranks (draws, raters, methods); 0 where every rater ties all methods: they give no order to agree on."""
+    found = kendall_ws(ranks)
+    return np.nan_to_num(found) if ranks.shape[-1] >= 3 else found
 
 
 def _medians(scores: Floats, weights: Weights) -> Floats:

@@ -81,9 +81,12 @@ def test_every_resample_is_the_whole_computation_on_it():
         assert draws[replicate] == pytest.approx(kendalltau(*medians).statistic)
 
 
-def test_a_metric_that_ties_all_methods_has_no_tau():
-    draws = tau_of(np.ones((METHODS, SAMPLES)), references(quality(1.0)))
-    assert np.isnan(draws[0])
+def test_a_metric_that_ties_all_methods_agrees_with_nobody():
+    tied = np.ones((METHODS, SAMPLES))
+    np.testing.assert_array_equal(tau_of(tied, references(quality(1.0))), 0.0)
+    np.testing.assert_array_equal(judging.concordance_of_halves(tied, 20, 0), 0.0)
+    np.testing.assert_array_equal(judging.concordance_of_networks([tied, tied], REPLICATES, 0), 0.0)
+    assert np.isnan(judging.concordance_of_networks([tied[:2], tied[:2]], REPLICATES, 0)).all()
 
 
 def test_undefined_samples_are_left_out_for_all_methods():
