@@ -1,4 +1,7 @@
-"""Metrics of faithfulness as LATEC's code computes them (Klein et al. 2024)."""
+"""Metrics of faithfulness as LATEC's code computes them (Klein et al. 2024).
+
+Without its faithfulness correlation, which differs from the corrected one where inputs have several channels only.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.methods.context import Context
-
-
-@attribution_metric(
-    version="1.0",
-    higher_is_better=True,
-    criterion="faithfulness",
-    variant_of="faithfulness_correlation",
-    citation="Bhatt et al. 2020, Evaluating and Aggregating Feature-based Model Explanations",
-)
-def faithfulness_correlation_latec(
-    model: nn.Module, inputs: Tensor, targets: Tensor, maps: Tensor, context: Context
-) -> Tensor:
-    """Correlation of the attribution of random sets of positions with what their removal does, as LATEC computes it."""
-    return scored("faithfulness_correlation", model, inputs, targets, maps, context, "latec")
 
 
 @attribution_metric(
