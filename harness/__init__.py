@@ -1,4 +1,4 @@
-"""Evaluate confidence scores, query strategies and XAI methods under fixed, versioned protocols.
+"""Evaluate confidence scores, query strategies, XAI methods and their metrics under fixed, versioned protocols.
 
 Importing this package loads nothing heavy; names are resolved when they are first used.
 """
@@ -13,12 +13,21 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from harness.api import evaluate
     from harness.execution.run_result import RunResult
-    from harness.methods.interface import confidence_score, explainer, query_strategy
+    from harness.methods.interface import attribution_metric, confidence_score, explainer, query_strategy
 
-__all__ = ["RunResult", "__version__", "confidence_score", "evaluate", "explainer", "query_strategy"]
+__all__ = [
+    "RunResult",
+    "__version__",
+    "attribution_metric",
+    "confidence_score",
+    "evaluate",
+    "explainer",
+    "query_strategy",
+]
 
 _WHERE = {
     "RunResult": "harness.execution.run_result",
+    "attribution_metric": "harness.methods.interface",
     "confidence_score": "harness.methods.interface",
     "evaluate": "harness.api",
     "explainer": "harness.methods.interface",

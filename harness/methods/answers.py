@@ -63,6 +63,41 @@ def checked_maps(answer: Mapping[str, np.ndarray], inputs: tuple[int, ...]) -> n
     return narrow
 
 
+def checked_scores(answer: Mapping[str, np.ndarray], samples: int) -> np.ndarray:
+    """Scores (n,) of single maps as float32, the precision in which they are stored and judged; NaN = undefined.
+
+    Raises MethodError with status *invalid* and one sentence for anything else.
+    """
+    import numpy as np
+
+    if set(answer) != {"scores"}:
+        raise MethodError("invalid", "its answer was malformed")
+    scores = answer["scores"]
+    if scores.dtype.kind != "f":
+        raise MethodError("invalid", f"it returned dtype {scores.dtype}; scores are floating-point numbers")
+    if scores.shape != (samples,):
+        raise MethodError("invalid", f"it returned shape {scores.shape}, expected ({samples},)")
+    bad = int(np.isinf(scores).sum())
+    if bad:
+        raise MethodError("invalid", f"{bad} of {samples} scores are infinite; NaN says that a score is undefined")
+    with np.errstate(over="ignore"):
+        single = scores.astype(np.float32)
+    if np.isinf(single).any():
+        raise MethodError("invalid", "some scores are too large for float32 (beyond 3.4e38)")
+    return single
+
+
+def check_varied(scores: np.ndarray) -> None:
+    """Refuse scores of a whole set of maps that order nothing. Raises MethodError with status *invalid*."""
+    import numpy as np
+
+    defined = scores[np.isfinite(scores)]
+    if not defined.size:
+        raise MethodError("invalid", f"none of {scores.size} scores is defined")
+    if scores.size > 1 and defined.min() == defined.max():
+        raise MethodError("invalid", f"it gave the same score to all {scores.size} maps")
+
+
 def check_spread(maps: np.ndarray) -> None:
     """Refuse maps of a whole set that say nothing. Raises MethodError with status *invalid*."""
     flat = maps.reshape(len(maps), -1)

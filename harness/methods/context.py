@@ -1,9 +1,10 @@
-"""What an XAI method may ask for beyond model, inputs and targets: the optional argument `context`."""
+"""What XAI methods and their metrics may ask for beyond what they are called with: the optional argument `context`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.methods.outputs import NotOfferedError
 from harness.spec.method import Architecture, Modality
@@ -42,6 +43,7 @@ class Context:
         anatomy: Anatomy = Anatomy(),
         background: Tensor | None = None,
         seed: int = 0,
+        metrics: Callable[..., Callable[..., Tensor]] | None = None,
     ) -> None:
         self.modality: Modality = modality
         self.architecture: Architecture = architecture
@@ -49,6 +51,7 @@ class Context:
         self._model = model
         self._anatomy = anatomy
         self._background = background
+        self._metrics = metrics
 
     @property
     def background(self) -> Tensor:
@@ -61,6 +64,14 @@ class Context:
         import torch
 
         return torch.Generator().manual_seed(self.seed)
+
+    def metric(self, id: str, **constants: Any) -> Callable[..., Tensor]:
+        """For metrics of attribution maps: one of the harness's own, to build on. `harness list metrics` names them.
+
+        The result maps (model, inputs, targets, maps) to scores (n,) float64; it draws from this call's seed. UsageError
+        for an unknown name or constant, LookupError for a metric that asks for masks or for further maps.
+        """
+        return _offered(self._metrics, "metrics of attribution maps, which only such metrics get")(id, **constants)
 
     @property
     def cam_layer(self) -> nn.Module:

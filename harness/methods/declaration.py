@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.methods.interface import confidence_score, explainer, query_strategy
+from harness.methods.interface import attribution_metric, confidence_score, explainer, query_strategy
 from harness.spec.errors import UsageError, unknown
 from harness.spec.method import MethodSpec, Origin, Task, read_method
 from harness.storage import bytes_id
@@ -36,6 +36,9 @@ DECORATORS = {
     "confidence_score": _decorator(confidence_score, "confidence", "score", "score(self, outputs)"),
     "query_strategy": _decorator(query_strategy, "query", "query", "query(self, pool, budget, rng)"),
     "explainer": _decorator(explainer, "attribution", "explain", "explain(self, model, inputs, targets, context)"),
+    "attribution_metric": _decorator(
+        attribution_metric, "attribution-metric", "score", "score(self, model, inputs, targets, maps, context)"
+    ),
 }
 
 

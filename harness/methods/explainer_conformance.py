@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 SAMPLES, CLASSES = 6, 10
-_SHAPES: dict[Modality, tuple[int, ...]] = {"image": (1, 28, 28), "volume": (1, 16, 16, 16), "point-cloud": (3, 256)}
-_FAMILIES: dict[tuple[Modality, Architecture], str] = {
+SHAPES: dict[Modality, tuple[int, ...]] = {"image": (1, 28, 28), "volume": (1, 16, 16, 16), "point-cloud": (3, 256)}
+FAMILIES: dict[tuple[Modality, Architecture], str] = {
     ("image", "cnn"): "cnn",
     ("image", "transformer"): "vit",
     ("volume", "cnn"): "cnn3d",
@@ -72,9 +72,9 @@ class _Task:
 
         self.name = f"{modality}s, {architecture}"
         self._method = method
-        self._family = _FAMILIES[modality, architecture]
+        self._family = FAMILIES[modality, architecture]
         rng = np.random.default_rng(0)
-        self._inputs = rng.uniform(size=(SAMPLES, *_SHAPES[modality])).astype(np.float32)
+        self._inputs = rng.uniform(size=(SAMPLES, *SHAPES[modality])).astype(np.float32)
         self._targets = rng.integers(CLASSES, size=SAMPLES)
         self._maps = self._inputs
         self._failure: MethodError | None = None

@@ -143,6 +143,71 @@ def query_strategy(
 
 
 @runtime_checkable
+class AttributionMetric(Protocol):
+    """A metric of attribution maps as a class: made anew for each network, which it may learn about in its first call."""
+
+    def score(self, model: nn.Module, inputs: Tensor, targets: Tensor, maps: Tensor, context: Context) -> Tensor:
+        """Score of each map (n,), in the declared direction."""
+        ...
+
+
+def attribution_metric(
+    *,
+    version: str,
+    higher_is_better: bool,
+    criterion: Literal["faithfulness", "robustness", "complexity", "localisation", "randomisation"],
+    name: str | None = None,
+    modalities: tuple[Literal["image", "volume", "point-cloud"], ...] = ("image", "volume", "point-cloud"),
+    architectures: tuple[Literal["cnn", "transformer"], ...] = ("cnn", "transformer"),
+    stochastic: bool = False,
+    variant_of: str | None = None,
+    citation: str = "",
+    reference: bool = False,
+) -> Callable[[Method], Method]:
+    """Declare a metric of attribution maps: a function, or a class with `score`.
+
+    The decorated function maps `(model, inputs, targets, maps)`, or `(model, inputs, targets, maps, context)`, to a
+    floating tensor of shape (n,): inputs (n, c, *spatial) float32, targets (n,) the classes that were explained, maps
+    (n, 1 or c, *spatial) float32, higher = speaks more for the target. NaN says that the metric has no meaning for a
+    sample. Each map is scored by itself, whatever else is in the batch. `context` is a
+    `harness.methods.context.Context`, as XAI methods have it. Who made a map is never told, nor where the truth lies,
+    and nobody can be asked for further maps.
+
+    The model is in evaluation mode, and a copy for each call: leave its weights and mode alone, remove your hooks.
+
+    version: of the metric; a change that may change a score needs a new one.
+    higher_is_better: which scores speak for a map.
+    criterion: what the metric claims to measure; it is compared with the other metrics of this criterion.
+    name: on boards; by default the function's name with `-` for `_`.
+    modalities, architectures: what the metric is made for. Elsewhere it is *not applicable*, which is no failure.
+    stochastic: whether scores of the same map differ from seed to seed.
+    variant_of: a metric of the harness that this one is a version of (`harness list metrics`); the consensus that it
+        is compared with is formed without it.
+    citation: where the metric comes from.
+    reference: reserved for the harness's own sanity rows.
+    """
+
+    def declare(method: Method) -> Method:
+        declared = {
+            "task": "attribution-metric",
+            "version": version,
+            "higher_is_better": higher_is_better,
+            "criterion": criterion,
+            "name": name,
+            "modalities": tuple(modalities),
+            "architectures": tuple(architectures),
+            "stochastic": stochastic,
+            "variant_of": variant_of,
+            "citation": citation,
+            "reference": reference,
+        }
+        setattr(method, DECLARATION, declared)
+        return method
+
+    return declare
+
+
+@runtime_checkable
 class Explainer(Protocol):
     """An XAI method as a class: made anew for each trained model, which it may learn about in its first call."""
 

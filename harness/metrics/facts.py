@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.metrics.attribution.registry import METRICS as ATTRIBUTION_METRICS
 from harness.metrics.registry import METRICS as CONFIDENCE_METRICS
+from harness.spec.method import Criterion
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,58 @@ _QUERY = (
     ),
 )
 
+_KLEIN = "Klein et al. 2024, Navigating the Maze of Explainable AI (LATEC)"
+_META = (
+    *(
+        MetricFacts(
+            f"tau_{criterion}", False, (-1, 1), (f"{criterion} scores of other metrics",), _KLEIN, "meta", 100.0
+        )
+        for criterion in get_args(Criterion)
+    ),
+    MetricFacts(
+        "power", False, (0, 1), (), "Sakai 2006, Evaluating Evaluation Metrics Based on the Bootstrap", "meta", 100.0
+    ),
+    MetricFacts(
+        "sanity",
+        False,
+        (-1, 1),
+        ("maps that know nothing",),
+        "2 AUC - 1 of real maps against them; after Adebayo et al. 2018, Sanity Checks for Saliency Maps",
+        "meta",
+        100.0,
+    ),
+    MetricFacts(
+        "sanity_share", False, (0, 1), ("maps that know nothing",), "share of methods above all of them", "meta", 100.0
+    ),
+    MetricFacts(
+        "randomisation_effect",
+        False,
+        (-1, 1),
+        ("maps of a randomised network",),
+        "Adebayo et al. 2018, Sanity Checks for Saliency Maps",
+        "meta",
+        100.0,
+    ),
+    MetricFacts(
+        "half_concordance",
+        False,
+        (0, 1),
+        (),
+        "Kendall & Babington Smith 1939, The Problem of m Rankings",
+        "meta",
+        100.0,
+    ),
+    MetricFacts(
+        "seed_concordance",
+        False,
+        (0, 1),
+        ("networks of other seeds",),
+        "Kendall & Babington Smith 1939, The Problem of m Rankings",
+        "meta",
+        100.0,
+    ),
+)
+
 _FRAMES = (
     MetricFacts(
         "start_performance", None, (0, 1), (), "performance on the start that all methods share", "frame", 100.0
@@ -91,4 +144,4 @@ def metric_facts() -> Mapping[str, MetricFacts]:
         )
         for metric in ATTRIBUTION_METRICS.values()
     ]
-    return {each.id: each for each in (*confidence, *_QUERY, *_FRAMES, *attribution)}
+    return {each.id: each for each in (*confidence, *_QUERY, *_FRAMES, *attribution, *_META)}

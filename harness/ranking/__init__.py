@@ -5,7 +5,7 @@
 `setting_ranks` ranks query methods by setting; `average_ranks` and `leave_one_seed_out` go on from there.
 """
 
-from harness.ranking.agreement import kendall_w, metric_tau
+from harness.ranking.agreement import kendall_taus, kendall_w, kendall_ws, metric_tau
 from harness.ranking.budgets import average_ranks, leave_one_seed_out, seed_stability, setting_ranks
 from harness.ranking.consensus import consensus
 from harness.ranking.criteria import (
@@ -16,7 +16,7 @@ from harness.ranking.criteria import (
     metric_ranks,
     order_by_mean_rank,
 )
-from harness.ranking.significance import pairwise_tests, random_agreement
+from harness.ranking.significance import nemenyi_difference, pairwise_tests, random_agreement
 from harness.ranking.stability import stability
 from harness.ranking.uncertainty import rank_with_uncertainty
 
@@ -26,11 +26,14 @@ __all__ = [
     "comparable",
     "consensus",
     "criterion_ranks",
+    "kendall_taus",
     "kendall_w",
+    "kendall_ws",
     "leave_one_seed_out",
     "mean_ranks",
     "metric_ranks",
     "metric_tau",
+    "nemenyi_difference",
     "order_by_mean_rank",
     "pairwise_tests",
     "random_agreement",

@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,32 @@ def metric_tau(ranks: pd.DataFrame) -> pd.DataFrame:
         tau, p_value = kendall_tau(tables[a][both], tables[b][both])
         rows.append((a, b, criterion[a] == criterion[b], len(both), tau, p_value))
     return pd.DataFrame(rows, columns=["metric_a", "metric_b", "same_criterion", "methods", "tau", "p_value"])
+
+
+def kendall_taus(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """tau-b between the last axes of ranks or scores (..., methods), for many resamples at once: (...).
+
+    NaN, and means undefined, for less than two methods and where either ties them all.
+    """
+    first, second = np.triu_indices(a.shape[-1], 1)
+    ours, theirs = (np.sign(each[..., first] - each[..., second]) for each in (a, b))
+    spread = np.sqrt((ours**2).sum(axis=-1) * (theirs**2).sum(axis=-1))
+    total = (ours * theirs).sum(axis=-1)
+    return np.asarray(np.divide(total, spread, out=np.full_like(spread, np.nan), where=spread > 0))
+
+
+def kendall_ws(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """W, corrected for ties, of average ranks (..., raters, methods), for many resamples at once: (...).
+
+    NaN, and means undefined, for less than three methods or two raters, and where every rater ties all methods.
+    """
+    raters, methods = ranks.shape[-2:]
+    if methods < 3 or raters < 2:
+        return np.full(ranks.shape[:-2], np.nan)
+    centre = (methods + 1) / 2
+    between = ((ranks.sum(axis=-2) - raters * centre) ** 2).sum(axis=-1)
+    within = raters * ((ranks - centre) ** 2).sum(axis=(-2, -1))  # what `between` is if all raters agree
+    return np.asarray(np.divide(between, within, out=np.full_like(between, np.nan), where=within > 0))
 
 
 def rank_matrix(ranks: pd.DataFrame) -> pd.DataFrame:

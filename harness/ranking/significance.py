@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import combinations
@@ -77,6 +78,20 @@ def pairwise_tests(ranks: pd.DataFrame, *, test: str = "nemenyi") -> pd.DataFram
         for (a, method_a), (b, method_b) in combinations(enumerate(table.index), 2):
             rows.append((criterion, method_a, method_b, overall, float(p_values[a, b])))
     return pd.DataFrame(rows, columns=["criterion", "method_a", "method_b", "friedman_p", "p_value"])
+
+
+def nemenyi_difference(methods: int, blocks: int, alpha: float = 0.05) -> float:
+    """Smallest difference of two methods' mean ranks over the blocks that Nemenyi's test calls significant.
+
+    What `pairwise_tests` decides pair by pair, as one number, so that resamples of the blocks need no tests. Infinite
+    for less than three methods or two blocks. Demšar 2006.
+    """
+    from scipy.stats import studentized_range
+
+    if methods < 3 or blocks < 2:
+        return float("inf")
+    quantile = float(studentized_range.isf(alpha, methods, np.inf))
+    return quantile * math.sqrt(methods * (methods + 1) / (12 * blocks))
 
 
 def _levene(own: Any, methods: int, alpha: float) -> tuple[float, float, bool]:

@@ -9,6 +9,7 @@ from harness.boards.place import Place
 from harness.data.catalog import Protocol
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
+from harness.reports.agreement import rank_agreement
 from harness.reports.budget_curves import budget_curves
 from harness.reports.curves import risk_coverage_curves
 from harness.reports.figure import Figure
@@ -21,6 +22,7 @@ FIGURES: Mapping[str, Callable[[RunResult, Protocol], Figure]] = {
     "confidence": risk_coverage_curves,
     "query": budget_curves,
     "attribution": map_gallery,
+    "attribution-metric": rank_agreement,
 }
 
 

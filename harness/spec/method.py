@@ -8,12 +8,13 @@ from pydantic import Field, TypeAdapter
 
 from harness.spec.base import Sha256, Slug, Spec
 
-Task = Literal["confidence", "query", "attribution"]
+Task = Literal["confidence", "query", "attribution", "attribution-metric"]
 Origin = Literal["file", "plug-in", "baseline"]
 Need = Literal["inputs", "model", "members"]
 Classifier = Literal["point", "mc-mean"]
 Modality = Literal["image", "volume", "point-cloud"]
 Architecture = Literal["cnn", "transformer"]
+Criterion = Literal["faithfulness", "robustness", "complexity", "localisation", "randomisation"]
 QueryTask = Literal["segmentation", "classification"]
 PoolPart = Literal["members", "features", "inputs"]
 
@@ -59,6 +60,22 @@ class AttributionMethod(DeclaredMethod):
     stochastic: bool = Field(default=False, description="maps of one input differ from seed to seed")
 
 
+class MetricMethod(DeclaredMethod):
+    """A metric of attribution maps. On other modalities and architectures than it is made for it is not applicable.
+
+    `criterion` is what it claims to measure. `variant_of` names a metric of the harness that it is a version of: the
+    consensus that it is compared with is formed without that one.
+    """
+
+    task: Literal["attribution-metric"]
+    higher_is_better: bool
+    criterion: Criterion
+    modalities: Annotated[tuple[Modality, ...], Field(min_length=1)] = ("image", "volume", "point-cloud")
+    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = ("cnn", "transformer")
+    stochastic: bool = Field(default=False, description="scores of one map differ from seed to seed")
+    variant_of: str | None = None
+
+
 class QueryMethod(DeclaredMethod):
     """A query strategy. On other tasks than it is made for it is not applicable.
 
@@ -71,8 +88,8 @@ class QueryMethod(DeclaredMethod):
     needs: tuple[PoolPart, ...] = ()
 
 
-MethodSpec = Annotated[ConfidenceMethod | QueryMethod | AttributionMethod, Field(discriminator="task")]
-_READER: TypeAdapter[ConfidenceMethod | QueryMethod | AttributionMethod] = TypeAdapter(MethodSpec)
+MethodSpec = Annotated[ConfidenceMethod | QueryMethod | AttributionMethod | MetricMethod, Field(discriminator="task")]
+_READER: TypeAdapter[ConfidenceMethod | QueryMethod | AttributionMethod | MetricMethod] = TypeAdapter(MethodSpec)
 
 
 def read_method(fields: dict[str, Any]) -> MethodSpec:

@@ -8,10 +8,15 @@ from pydantic import Field, TypeAdapter
 
 from harness.spec.attribution import AttributionBenchmark
 from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.meta import MetaBenchmark
 from harness.spec.query import QueryBenchmark
 
-AnyBenchmark = Annotated[ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark, Field(discriminator="task")]
-_READER: TypeAdapter[ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark] = TypeAdapter(AnyBenchmark)
+AnyBenchmark = Annotated[
+    ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark | MetaBenchmark, Field(discriminator="task")
+]
+_READER: TypeAdapter[ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark | MetaBenchmark] = TypeAdapter(
+    AnyBenchmark
+)
 
 
 def read_benchmark(fields: dict[str, Any]) -> AnyBenchmark:

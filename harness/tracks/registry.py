@@ -9,7 +9,8 @@ from typing import Protocol as Interface
 
 from harness.methods.conformance import Check, check_confidence_score
 from harness.methods.explainer_conformance import check_explainer
-from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, QueryMethod, Task
+from harness.methods.metric_conformance import check_attribution_metric
+from harness.spec.method import AttributionMethod, ConfidenceMethod, MethodSpec, MetricMethod, QueryMethod, Task
 from harness.spec.result import Passes
 from harness.tracks.base import Contest, Track
 
@@ -123,6 +124,25 @@ def _attribution_host(definition: Any, device: str) -> Host:
     return AttributionHost(definition, device)
 
 
+def _meta_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+    from harness.tracks.meta.track import MetaTrack
+
+    assert isinstance(method, MetricMethod)
+    return MetaTrack(protocol, method, device)
+
+
+def _meta_contest(protocol: Protocol) -> Contest:
+    from harness.tracks.meta.contest import MetaContest
+
+    return MetaContest(protocol)
+
+
+def _meta_host(definition: Any, device: str) -> Host:
+    from harness.tracks.meta.host import MetaHost
+
+    return MetaHost(definition, device)
+
+
 KINDS: Mapping[Task, Kind] = {
     "confidence": Kind(
         "confidence",
@@ -159,5 +179,17 @@ KINDS: Mapping[Task, Kind] = {
         _attribution_contest,
         _attribution_host,
         check_explainer,
+    ),
+    "attribution-metric": Kind(
+        "attribution-metric",
+        "meta-mnist",
+        "deletion",
+        "mean over networks; 95 % interval over samples, for halves over halvings\nin %; tau and W × 100",
+        "who made a map, and masks of where the truth lies,",
+        1.0,
+        _meta_track,
+        _meta_contest,
+        _meta_host,
+        check_attribution_metric,
     ),
 }

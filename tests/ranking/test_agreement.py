@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from harness.ranking import kendall_w, metric_tau
+from harness.ranking import kendall_taus, kendall_w, kendall_ws, metric_tau
+from harness.ranking.agreement import concordance
 from tests.ranking.support import rank_table
 
 
@@ -72,3 +73,29 @@ def test_tables_with_holes_are_refused():
         kendall_w(ranks)
     with pytest.raises(ValueError, match="'a' has more than one rank for metric 'k1'"):
         kendall_w(pd.concat([ranks, ranks]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 7), st.integers(1, 5))
+def test_many_taus_at_once_are_each_scipys(seed, methods, levels):
+    from scipy.stats import kendalltau
+
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, levels, size=(2, 4, methods)).astype(float)
+    for found, one, other in zip(kendall_taus(a, b), a, b, strict=True):
+        np.testing.assert_allclose(found, kendalltau(one, other).statistic, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(3, 6), st.integers(3, 4), st.integers(1, 5))
+def test_many_ws_at_once_are_each_friedmans(seed, methods, raters, levels):
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.random.default_rng(seed).integers(0, levels, size=(5, raters, methods)), axis=-1)
+    for found, own in zip(kendall_ws(ranks), ranks, strict=True):
+        np.testing.assert_allclose(found, concordance(pd.DataFrame(own.T))[0], atol=1e-12)
+
+
+def test_w_needs_three_methods_and_two_raters():
+    assert np.isnan(kendall_ws(np.ones((4, 2, 2)))).all()
+    assert np.isnan(kendall_ws(np.ones((4, 1, 5)))).all()

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import f as f_distribution
 from scipy.stats import studentized_range, wilcoxon
 
-from harness.ranking import pairwise_tests, random_agreement
+from harness.ranking import nemenyi_difference, pairwise_tests, random_agreement
 from tests.ranking.support import rank_table
 
 needs_posthocs = pytest.mark.skipif(
@@ -105,3 +105,16 @@ def test_pairwise_tests_say_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "scikit_posthocs", None)
     with pytest.raises(ModuleNotFoundError, match="pip install scikit-posthocs"):
         pairwise_tests(table)
+
+
+@pytest.mark.parametrize(("methods", "blocks"), [(3, 5), (7, 20), (17, 30)])
+def test_the_critical_difference_is_where_nemenyis_p_is_alpha(methods, blocks):
+    statistic = nemenyi_difference(methods, blocks, 0.05) / np.sqrt(methods * (methods + 1) / (6 * blocks))
+    assert studentized_range.sf(statistic * np.sqrt(2), methods, np.inf) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_the_critical_difference_of_demsars_table():
+    # Demšar 2006, table 5: q of 0.05 is 2.343 for three classifiers, 3.164 for ten.
+    assert nemenyi_difference(3, 10) == pytest.approx(2.343 * np.sqrt(3 * 4 / 60), abs=2e-3)
+    assert nemenyi_difference(10, 14) == pytest.approx(3.164 * np.sqrt(10 * 11 / 84), abs=2e-3)
+    assert nemenyi_difference(2, 10) == nemenyi_difference(5, 1) == np.inf

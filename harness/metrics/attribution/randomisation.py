@@ -49,11 +49,11 @@ class ParameterRandomisation(AttributionMetric):
     def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
         import torch
 
-        models = _cascade(forwards.model, samples.inputs[:1].to(forwards.device), self.stages, samples.seed)
+        models = cascade(forwards.model, samples.inputs[:1].to(forwards.device), self.stages, samples.seed)
         return torch.stack([_likeness(samples.positions, _positions(samples, model)) for model in models]).mean(dim=0)
 
 
-def _cascade(model: nn.Module, example: Tensor, stages: int, seed: int) -> Iterator[nn.Module]:
+def cascade(model: nn.Module, example: Tensor, stages: int, seed: int) -> Iterator[nn.Module]:
     """Copies of the model, each with more randomised layers than the one before; in the last all are."""
     import torch
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
+from typing import Protocol as Interface
 
 from harness.data.catalog import Protocol
 from harness.metrics.attribution.registry import METRICS
 from harness.ranking.criteria import MeanRanks, comparable, mean_ranks, order_by_mean_rank
-from harness.spec.attribution import AttributionBenchmark
+from harness.spec.attribution import AttributionBenchmark, ExplainedModel
 from harness.spec.board import Cell
 from harness.spec.run import Unit
 from harness.tracks.base import Entry, Heading, Outputs, Track
@@ -54,19 +55,7 @@ class AttributionContest:
         }
 
     def exempt(self, inapplicable: Collection[Unit]) -> Collection[Unit]:
-        """Units of a modality and architecture to which the method does not apply at all.
-
-        A method that leaves out single networks of a kind owes them: else it could choose where it is compared.
-        """
-        kinds = {model.id: (model.modality, model.architecture) for model in self._benchmark.source.models}
-        left_out = {(unit.study, unit.model) for unit in inapplicable}
-        owed = {
-            kinds[model]
-            for study in self._benchmark.studies
-            for model in study.models
-            if (study.id, model) not in left_out
-        }
-        return [unit for unit in inapplicable if kinds[unit.model] not in owed]
+        return exempt_kinds(self._benchmark.source.models, self._benchmark.studies, inapplicable)
 
     def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
         references = {entry.method.name for entry in entries if entry.method.reference}
@@ -135,6 +124,29 @@ class AttributionContest:
         members = tuple(name for name in common if all(name in each.pool for each in counted))
         missing = pd.concat([each.missing for each in counted], axis=1).sum(axis=1)
         return [*every, MeanRanks(OVERALL, means, means.iloc[0] * 0.0, members, missing)]
+
+
+class _Study(Interface):
+    """What a study has in every benchmark of explained networks."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+
+
+def exempt_kinds(
+    models: Sequence[ExplainedModel], studies: Sequence[_Study], inapplicable: Collection[Unit]
+) -> list[Unit]:
+    """Units of a modality and architecture to which a method does not apply at all.
+
+    A method that leaves out single networks of a kind owes them: else it could choose where it is compared.
+    """
+    kinds = {model.id: (model.modality, model.architecture) for model in models}
+    left_out = {(unit.study, unit.model) for unit in inapplicable}
+    owed = {kinds[model] for study in studies for model in study.models if (study.id, model) not in left_out}
+    return [unit for unit in inapplicable if kinds[unit.model] not in owed]
 
 
 _RANKS = ("rank", "rank_low", "rank_high", "group")

@@ -49,24 +49,15 @@ class AttributionHost:
         import numpy as np
         import torch
 
-        assert self._built is not None, "fit comes first"
-        original = self._built.network
+        original = self._network()
         if other := part(arrays, "network"):
             original = own_copy(original)
             load_weights(original, other)
         model = own_copy(original)
         inputs = torch.from_numpy(arrays["inputs"].copy()).to(self._device)
         targets = torch.from_numpy(arrays["targets"].copy()).to(self._device)
-        context = Context(
-            model,
-            self._built.modality,
-            self._built.architecture,
-            anatomy=self._built.anatomy,
-            background=self._own_background(),
-            seed=meta["seed"],
-        )
-        with _usual_torch(), self._meter.counting(model):
-            maps = as_array(_answer(self._method, model, inputs, targets, context))
+        with usual_torch(), self._meter.counting(model):
+            maps = as_array(_answer(self._method, model, inputs, targets, self._context(model, meta["seed"])))
         if maps.size > arrays["inputs"].size:  # more than a message may hold
             raise UnusableAnswerError(f"it returned shape {maps.shape}, expected {arrays['inputs'].shape}")
         if problem := unchanged(model, original):
@@ -76,6 +67,26 @@ class AttributionHost:
                 maps = maps.astype(np.float32)
         return {"maps": maps}
 
+    def _network(self) -> nn.Module:
+        assert self._built is not None, "fit comes first"
+        return self._built.network
+
+    def _context(self, model: nn.Module, seed: int) -> Context:
+        assert self._built is not None, "fit comes first"
+        return Context(
+            model,
+            self._built.modality,
+            self._built.architecture,
+            anatomy=self._built.anatomy,
+            background=self._own_background(),
+            seed=seed,
+            metrics=self._metrics(seed),
+        )
+
+    def _metrics(self, seed: int) -> Callable[..., Callable[..., Tensor]] | None:
+        """What `Context.metric` gives; nothing to XAI methods."""
+        return None
+
     def _own_background(self) -> Tensor | None:
         import torch
 
@@ -83,7 +94,7 @@ class AttributionHost:
 
 
 @contextmanager
-def _usual_torch() -> Iterator[None]:
+def usual_torch() -> Iterator[None]:
     """Gradients and single precision for every call, whatever an earlier one has switched."""
     import torch
 

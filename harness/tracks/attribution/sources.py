@@ -12,7 +12,6 @@ from harness.spec.artefact import Artefact
 from harness.spec.attribution import (
     ArraySet,
     ArraySource,
-    AttributionBenchmark,
     BundledNetwork,
     DigitSet,
     DigitSource,
@@ -56,8 +55,11 @@ class Source(Protocol):
 
 def open_source(protocol: LoadedProtocol) -> Source:
     """The source that a benchmark names."""
-    source = protocol.of(AttributionBenchmark).source
-    return _Digits(protocol, source) if isinstance(source, DigitSource) else _Arrays(protocol, source)
+    source = protocol.benchmark.source
+    if isinstance(source, DigitSource):
+        return _Digits(protocol, source)
+    assert isinstance(source, ArraySource), "only benchmarks of explained networks have such a source"
+    return _Arrays(protocol, source)
 
 
 def built(source: Source, model: ExplainedModel, device: str) -> BuiltNetwork:

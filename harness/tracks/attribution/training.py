@@ -88,9 +88,12 @@ def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
     return splits | {"background": splits["train"][:_BACKGROUND]}
 
 
-def train_network(family: str, indices: Labels, epochs: int | None = None) -> nn.Module:
-    """Train one network on the digits with these indices, half of them beside distractors at ever new places."""
-    torch.manual_seed(SEED)
+def train_network(family: str, indices: Labels, epochs: int | None = None, seed: int = SEED) -> nn.Module:
+    """Train one network on the digits with these indices, half of them beside distractors at ever new places.
+
+    seed: of the first weights and of the order of samples; every training sees the same samples.
+    """
+    torch.manual_seed(seed)
     network = build_network(family, CLASSES).train()
     insert_norms(network)
     epochs = epochs or _EPOCHS[family]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from harness.data.catalog import Protocol
 from harness.metrics.registry import METRICS
-from harness.ranking.uncertainty import ranked
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.board import Cell
 from harness.spec.run import Unit
 from harness.tracks.base import Entry, Heading, Outputs, Track
-from harness.tracks.confidence.scoring import group_scores, interval, study_scores
+from harness.tracks.columns import column_cells, column_ties
+from harness.tracks.confidence.scoring import group_scores, study_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,44 +59,10 @@ class ConfidenceContest:
         return ()
 
     def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
-        return {column: self._column(entries, column) for column in self.columns}
+        return {column: column_cells(entries, column, lower_is_better=self._lower_is_better) for column in self.columns}
 
     def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
         """Those for which the 95 % interval of the paired difference contains 0."""
         own = next(each for each in entries if each.method.name == name)
-        tied = {}
-        for column in own.arrays:
-            others = [each for each in _competitors(entries, column) if each is not own]
-            sign = 1.0 if self._lower_is_better else -1.0
-            others.sort(key=lambda each: (sign * float(each.arrays[column][0]), each.method.name))
-            tied[column] = tuple(each.method.name for each in others if _inseparable(own, each, column))
-        return tied
-
-    def _column(self, entries: Sequence[Entry], column: str) -> dict[str, Cell]:
-        import numpy as np
-
-        competitors = {each.method.name: each.arrays[column] for each in _competitors(entries, column)}
-        cells: dict[str, Cell] = {}
-        if competitors:
-            names, scores = list(competitors), np.stack(list(competitors.values()), axis=1)
-            order, table = ranked(names, scores[0], scores[1:], lower_is_better=self._lower_is_better)
-            shown = {
-                name: table[name].tolist()
-                for name in ("value", "low", "high", "rank", "rank_low", "rank_high", "group")
-            }
-            for row, place in enumerate(order):
-                cells[names[place]] = Cell(**{name: of[row] for name, of in shown.items()})
-        for each in entries:
-            if column in each.arrays and each.method.name not in cells:
-                low, high = interval(each.arrays[column][1:])
-                cells[each.method.name] = Cell(value=float(each.arrays[column][0]), low=low, high=high)
-        return cells
-
-
-def _competitors(entries: Sequence[Entry], column: str) -> list[Entry]:
-    return [each for each in entries if not each.method.reference and column in each.arrays]
-
-
-def _inseparable(one: Entry, other: Entry, column: str) -> bool:
-    low, high = interval(one.arrays[column][1:] - other.arrays[column][1:])
-    return low <= 0.0 <= high
+        lower = self._lower_is_better
+        return {column: column_ties(entries, name, column, lower_is_better=lower) for column in own.arrays}

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.data.catalog import Protocol
 from harness.metrics.budget_curve import mean_penalty, pairwise_penalty, share_lost
-from harness.ranking.uncertainty import rank_with_uncertainty
 from harness.spec.board import Cell, Table, TableRow
 from harness.spec.query import QueryBenchmark, QueryStudy
 from harness.spec.run import Unit
 from harness.tracks.base import Entry, Heading, Outputs, Track
+from harness.tracks.columns import column_cells, column_ties
 from harness.tracks.query.judging import Judged, judge
-from harness.tracks.query.scoring import AUBC, campaigns_of, group_scores, interval, study_efficiency, study_scores
+from harness.tracks.query.scoring import AUBC, campaigns_of, group_scores, study_efficiency, study_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,17 +75,13 @@ class QueryContest:
         return inapplicable if len(campaigns) == len(self._benchmark.studies) * len(self._benchmark.seeds) else ()
 
     def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
-        return {column: _column(entries, column) for column in self.columns}
+        return {column: column_cells(entries, column, lower_is_better=False) for column in self.columns}
 
     def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
         """Those for which the 95 % interval of the paired difference contains 0."""
         own = next(each for each in entries if each.method.name == name)
-        tied = {}
-        for column in (each for each in self.columns if each in own.arrays):
-            others = [each for each in _competitors(entries, column) if each is not own]
-            others.sort(key=lambda each: (-float(each.arrays[column][0]), each.method.name))
-            tied[column] = tuple(each.method.name for each in others if _inseparable(own, each, column))
-        return tied
+        columns = (each for each in self.columns if each in own.arrays)
+        return {column: column_ties(entries, name, column, lower_is_better=False) for column in columns}
 
     def appendix(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
         """Who beats whom, and what annotation was spent on; all rows of the board, references included, best first."""
@@ -197,36 +193,6 @@ def curve_table(entries: Sequence[Entry]) -> pd.DataFrame:
             rows = {"seed": seed.ravel(), "loop": loop.ravel(), "performance": values.ravel()}
             tables.append(pd.DataFrame({**where, **rows}, columns=columns))
     return pd.concat(tables, ignore_index=True)
-
-
-def _column(entries: Sequence[Entry], column: str) -> dict[str, Cell]:
-    import pandas as pd
-
-    competitors = {each.method.name: each.arrays[column] for each in _competitors(entries, column)}
-    ranks: dict[str, dict[str, int]] = {}
-    if competitors:
-        values = pd.Series({name: float(array[0]) for name, array in competitors.items()}, dtype=float)
-        replicates = pd.DataFrame({name: array[1:] for name, array in competitors.items()})
-        # A resample without any foreground tells nothing about anybody.
-        table = rank_with_uncertainty(values, replicates.dropna(), lower_is_better=False)
-        whole = table[["rank", "rank_low", "rank_high", "group"]].astype(int)
-        ranks = {str(name): {str(k): int(v) for k, v in row.items()} for name, row in whole.iterrows()}
-    cells = {}
-    for each in entries:
-        if column in each.arrays:
-            low, high = interval(each.arrays[column][1:])
-            value = float(each.arrays[column][0])
-            cells[each.method.name] = Cell(value=value, low=low, high=high, **ranks.get(each.method.name, {}))
-    return cells
-
-
-def _competitors(entries: Sequence[Entry], column: str) -> list[Entry]:
-    return [each for each in entries if not each.method.reference and column in each.arrays]
-
-
-def _inseparable(one: Entry, other: Entry, column: str) -> bool:
-    low, high = interval(one.arrays[column][1:] - other.arrays[column][1:])
-    return low <= 0.0 <= high
 
 
 def _by_study(entries: Sequence[Entry], kind: str, studies: Sequence[str], scale: float = 1.0) -> tuple[TableRow, ...]:

@@ -11,7 +11,7 @@ from harness.boards.gate import validate, validate_all
 from harness.boards.submissions import submissions_folder
 from tests.boards.gate.support import arrays_of, change_outputs, said
 
-CONFIDENCE, ATTRIBUTION = "confidence-mnist@1", "attribution-mnist@1"
+CONFIDENCE, ATTRIBUTION, META = "confidence-mnist@1", "attribution-mnist@1", "meta-mnist@1"
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +19,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("name", [f"{CONFIDENCE}/msr", f"{CONFIDENCE}/oracle", f"{ATTRIBUTION}/raw-attention"])
-def test_three_of_them(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [f"{CONFIDENCE}/msr", f"{CONFIDENCE}/oracle", f"{ATTRIBUTION}/raw-attention", f"{META}/sparseness"]
+)
+def test_some_of_them(name: str) -> None:
     benchmark, method = name.split("/")
     report = validate(submissions_folder(benchmark) / method, standing=True)
     assert report.findings == ()
-    assert bool(report.as_reported) == (benchmark == ATTRIBUTION), "maps are not stored, confidences are"
+    assert bool(report.as_reported) == (benchmark == ATTRIBUTION), "maps are not stored, confidences and scores are"
 
 
 @pytest.mark.slow
@@ -47,3 +49,15 @@ def test_polished_scores_of_single_samples(tmp_path: Path) -> None:
     # It was stored before submissions had hashes of their maps, so as a new one it is refused for that too.
     assert [each.split(":")[0] for each in findings] == ["refused maps", "refused metrics", "refused summary"]
     assert findings[1].startswith(f"refused metrics: sparseness of {study} · {model} is claimed as 0.")
+
+
+def test_a_metric_whose_stored_scores_were_polished(tmp_path: Path) -> None:
+    folder = tmp_path / META / "sparseness"
+    shutil.copytree(submissions_folder(META) / "sparseness", folder)
+    arrays = arrays_of(folder)
+    name = next(each for each in arrays if each.endswith("cnn3d--volume--scores"))
+    arrays[name][-2:] = arrays[name].min() - 1  # the rows that know nothing
+    change_outputs(folder, arrays)
+    findings = said(folder)
+    assert {each.split(":")[0] for each in findings} == {"refused metrics", "refused summary"}
+    assert any("sanity of volume · cnn3d is claimed as" in each for each in findings)

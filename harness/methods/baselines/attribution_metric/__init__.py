@@ -1,0 +1,1 @@
+"""Metrics of attribution maps that come with the harness, as methods."""

@@ -1,0 +1,1 @@
+"""The meta-evaluation track: metrics of attribution maps, and what they are worth as metrics."""

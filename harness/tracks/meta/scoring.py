@@ -1,0 +1,183 @@
+"""From a metric's scores to what it is worth: judgements of units, records, summaries over networks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.attribution.registry import METRICS
+from harness.spec.meta import MetaBenchmark
+from harness.spec.method import MetricMethod
+from harness.spec.result import Record, Summary
+from harness.spec.run import Unit
+from harness.tracks.base import Outputs
+from harness.tracks.meta import judging
+from harness.tracks.meta.maps import MapFile
+
+POWER, SANITY, SANITY_SHARE = "power", "sanity", "sanity_share"
+RANDOMISATION, HALVES, SEEDS = "randomisation_effect", "half_concordance", "seed_concordance"
+VERSIONS = {"tau": "1", POWER: "1", SANITY: "1", SANITY_SHARE: "1", RANDOMISATION: "1", HALVES: "1", SEEDS: "1"}
+
+
+def tau(criterion: str) -> str:
+    """Id of the agreement with a criterion's consensus."""
+    return f"tau_{criterion}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A metric on one network.
+
+    draws: id -> (1 + replicates,), what the samples give and then each resample; NaN at first where it is undefined.
+    What the network's maps cannot tell of any metric is not there. scores: (methods, n) of real methods, higher = better, only their order counting; `defined` of n
+    samples. order: criterion -> ranks of the methods by this metric and in the consensus.
+    """
+
+    draws: Mapping[str, NDArray[np.float64]]
+    scores: NDArray[np.float64]
+    methods: tuple[str, ...]
+    samples: int
+    order: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs: Outputs) -> Judgement:
+    """Everything that one network's maps say about a metric; see `harness.tracks.meta.judging`."""
+    sign = 1.0 if method.higher_is_better else -1.0
+    own = sign * outputs["scores"].astype(np.float64)
+    randomised = sign * outputs["randomised"].astype(np.float64) if maps.randomised else np.empty((0, own.shape[1]))
+    every = judging.ordered(np.concatenate([own, randomised]))
+    names = list(maps.maps)
+    real = [place for place, name in enumerate(names) if name not in benchmark.sanity]
+    known_nothing = [place for place, name in enumerate(names) if name in benchmark.sanity]
+    scores, sanity, other = every[real], every[known_nothing], every[len(names) :]
+    # A sample for which any map has no score is left out for all: an undefined score is no bad one.
+    defined = judging.complete(every)
+    settings = benchmark.bootstrap
+    references = _references(benchmark, method, maps, real)
+    measured = (POWER, SANITY, SANITY_SHARE, HALVES, *((RANDOMISATION,) if maps.randomised else ()))
+    draws = {name: np.full(1 + settings.replicates, np.nan) for name in measured}
+    agreement = judging.agreement(np.where(defined, scores, np.nan), references, settings.replicates, settings.seed)
+    if defined.any():
+        scores, sanity, other = scores[:, defined], sanity[:, defined], other[:, defined]
+        weights = judging.draws_of(int(defined.sum()), settings.replicates, settings.seed)
+        draws[POWER] = judging.power(scores, weights, benchmark.alpha)
+        draws[SANITY] = judging.superiority(scores, sanity, weights)
+        draws[SANITY_SHARE] = judging.share_above(scores, sanity, weights)
+        draws[HALVES] = judging.concordance_of_halves(scores, settings.replicates, settings.seed)
+        if maps.randomised:
+            before = scores[[[names[place] for place in real].index(name) for name in maps.randomised]]
+            draws[RANDOMISATION] = judging.paired_effect(before, other, weights)
+    # Last, because networks without reference scores have none: tables of units show the first.
+    for criterion in (each for each in benchmark.reference if each in {of.criterion for of in references}):
+        known = criterion in agreement
+        draws[tau(criterion)] = agreement[criterion][0] if known else np.full(1 + settings.replicates, np.nan)
+    return Judgement(
+        draws,
+        scores if defined.any() else scores[:, :0],
+        tuple(names[place] for place in real),
+        int(defined.sum()),
+        {criterion: (ours, theirs) for criterion, (_, ours, theirs) in agreement.items()},
+    )
+
+
+def records(judgement: Judgement) -> tuple[Record, ...]:
+    """What one network says about the metric."""
+    return tuple(
+        Record(metric=name, value=float(draws[0]), n=judgement.samples)
+        if np.isfinite(draws[0])
+        else Record(metric=name, value=None, n=judgement.samples, status="undefined")
+        for name, draws in judgement.draws.items()
+    )
+
+
+def summarize(
+    benchmark: MetaBenchmark, judged: Mapping[Unit, Judgement], inapplicable: Collection[Unit] = ()
+) -> tuple[Summary, ...]:
+    """Each judgement in every group of studies: mean over its networks, with a 95 % interval over samples.
+
+    A group in which a network to which the metric applies has no scores is *incomplete*.
+    """
+    rows = []
+    for group in dict.fromkeys(study.group for study in benchmark.studies):
+        studies = {study.id: study for study in benchmark.studies if study.group == group}
+        members = {unit: each for unit, each in judged.items() if unit.study in studies}
+        exempt = sum(unit.study in studies for unit in inapplicable)
+        missing = sum(len(study.models) for study in studies.values()) - exempt - len(members)
+        for name in _names(benchmark):
+            cells = _cells(benchmark, group, members, name)
+            if cells or (missing > 0 and (name != SEEDS or any(study.retrained for study in studies.values()))):
+                n = sum(each.samples for each in members.values())
+                row = Summary(study=group, metric=name, value=None, n=n, seeds=len(members))
+                rows.append(_summarized(row, cells, missing))
+    return tuple(rows)
+
+
+def over_groups(benchmark: MetaBenchmark, judged: Mapping[Unit, Judgement], name: str) -> NDArray[np.float64] | None:
+    """Draws of one judgement: mean over networks, then over groups of studies.
+
+    None where no network can tell it, and where it is undefined on one that could: nobody chooses where to be judged.
+    """
+    groups = []
+    for group in dict.fromkeys(study.group for study in benchmark.studies):
+        studies = {study.id for study in benchmark.studies if study.group == group}
+        cells = _cells(benchmark, group, {u: each for u, each in judged.items() if u.study in studies}, name)
+        if cells:
+            groups.append(np.mean(cells, axis=0))
+    found = np.asarray(np.mean(groups, axis=0)) if groups else np.array([np.nan])
+    return found if np.isfinite(found[0]) else None
+
+
+def _names(benchmark: MetaBenchmark) -> tuple[str, ...]:
+    return (*map(tau, benchmark.reference), *(name for name in VERSIONS if name != "tau"))
+
+
+def _cells(
+    benchmark: MetaBenchmark, group: str, judged: Mapping[Unit, Judgement], name: str
+) -> list[NDArray[np.float64]]:
+    """Draws of each network of a group, or of each set of retrained networks."""
+    if name != SEEDS:
+        return [each.draws[name] for each in judged.values() if name in each.draws]
+    found, settings = [], benchmark.bootstrap
+    for study in (each for each in benchmark.studies if each.group == group and each.retrained):
+        alike = [each for unit, each in judged.items() if unit.study == study.id and unit.model in study.retrained]
+        if len(alike) == len(study.retrained):
+            known = all(each.samples for each in alike)
+            nothing = np.full(1 + settings.replicates, np.nan)
+            found.append(
+                judging.concordance_of_networks(_common(alike), settings.replicates, settings.seed)
+                if known
+                else nothing
+            )
+    return found
+
+
+def _common(judged: Sequence[Judgement]) -> list[NDArray[np.float64]]:
+    """Scores of the methods that all networks have, in one order."""
+    names = [name for name in judged[0].methods if all(name in each.methods for each in judged)]
+    return [each.scores[[each.methods.index(name) for name in names]] for each in judged]
+
+
+def _summarized(row: Summary, cells: list[NDArray[np.float64]], missing: int) -> Summary:
+    if missing > 0:
+        return row.model_copy(update={"status": "incomplete"})
+    draws = np.mean(cells, axis=0)
+    if not np.isfinite(draws[0]):
+        return row.model_copy(update={"status": "undefined"})
+    low, high = np.percentile(draws[1:], [2.5, 97.5])
+    return row.model_copy(update={"value": float(draws[0]), "low": float(low), "high": float(high)})
+
+
+def _references(
+    benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, real: Sequence[int]
+) -> list[judging.Reference]:
+    """Stored scores of the reference metrics, without the one that the method is, or is a version of."""
+    own = {method.variant_of, method.name.replace("-", "_")}
+    return [
+        judging.Reference(name, criterion, METRICS[name].direction == "higher", maps.reference[name][real])
+        for criterion, names in benchmark.reference.items()
+        for name in names
+        if name in maps.reference and name not in own
+    ]
