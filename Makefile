@@ -41,9 +41,10 @@ bench: .venv/.dev  ## measure the attribution metrics against Quantus (some minu
 bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to build
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/board_speed.py
 
-models: .venv/.dev  ## train the embedded networks anew (for maintainers; they are committed)
+models: .venv/.dev  ## train the embedded networks, and explain them, anew (for maintainers)
 	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist
 	$(BIN)/python -m harness.tracks.attribution.training train --out datasets/attribution-mnist
+	$(BIN)/python -m harness.tracks.meta.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
 
 board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build confidence-mnist@1
