@@ -254,7 +254,7 @@ def test_an_argument_that_is_not_literal(tmp_path, value):
         ('version="1.0", task="query"', "no argument of the decorator is called 'task'"),
         ("version=1.0", "version: Input should be a valid string"),
         ('version=""', "version: String should have at least 1 character"),
-        ('version="1.0", needs=("labels",)', "needs.0: Input should be 'inputs' or 'model'"),
+        ('version="1.0", needs=("labels",)', "needs.0: Input should be 'inputs', 'model' or 'members'"),
         ('version="1.0", classifier="ensemble"', "classifier: Input should be 'point' or 'mc-mean'"),
         ('version="1.0", name="My Score"', "name: 'My Score' may hold lower-case letters"),
         ('version="1.0", name="../x"', "name: '../x' may hold lower-case letters"),
