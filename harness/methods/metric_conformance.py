@@ -21,9 +21,10 @@ _TOLERANCE = 1e-3  # of the spread of the scores: networks sum in another order 
 def check_attribution_metric(method: MethodClient) -> Iterator[Check]:
     """Yield the checks in order; the first failed one is the last.
 
-    For every declared modality and architecture: the scores have shape (n,), are finite or NaN and not all alike, and
-    the model is left as it was; the same call gives the same scores; and, unless the metric declares itself
-    stochastic, neither batch size nor order nor the other maps of a batch change a score.
+    For every declared modality and architecture: the scores have shape (n,), are finite or NaN, and the model is left
+    as it was; somewhere they are not all alike (a count of right decisions may tie on one small network); the same call
+    gives the same scores; and, unless the metric declares itself stochastic, neither batch size nor order nor the other
+    maps of a batch change a score.
     """
     assert isinstance(method.spec, MetricMethod)
     tasks = []
@@ -39,15 +40,16 @@ def check_attribution_metric(method: MethodClient) -> Iterator[Check]:
             if not check.passed:
                 return
             tasks.append(task)
-    yield from until_failure(_over_all(tasks, method.spec.stochastic))
+    yield from until_failure(_over_all(tasks, method.spec))
 
 
-def _over_all(tasks: list[_Task], stochastic: bool) -> dict[str, Callable[[], str]]:
+def _over_all(tasks: list[_Task], spec: MetricMethod) -> dict[str, Callable[[], str]]:
     """What is asked of all tasks that apply together."""
     if not tasks:
         return {"applies to a network that it is declared for": lambda: "none of them offers what it asks for"}
-    requirements = {"gives the same scores twice under one seed": lambda: _first(task.repeats() for task in tasks)}
-    if not stochastic:
+    requirements = {} if spec.reference else {"tells maps apart": lambda: _all_alike(tasks)}
+    requirements |= {"gives the same scores twice under one seed": lambda: _first(task.repeats() for task in tasks)}
+    if not spec.stochastic:
         requirements["gives the same scores one by one and in another order"] = lambda: _first(
             task.ignores_batches() for task in tasks
         )
@@ -82,8 +84,14 @@ class _Task:
     def answers(self) -> str:
         if self._failure is not None:
             raise self._failure
-        if not self._method.spec.reference:
+        return ""
+
+    def alike(self) -> str:
+        """Why its scores order nothing; empty if they do."""
+        try:
             check_varied(self._scores)
+        except MethodError as error:
+            return error.reason
         return ""
 
     def repeats(self) -> str:
@@ -128,6 +136,12 @@ def _random_maps(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray
     maps = np.sign(noise) * np.abs(noise) ** powers
     largest = np.abs(maps).reshape(len(maps), -1).max(axis=1).reshape(powers.shape)
     return np.asarray(maps / largest, dtype=np.float32)
+
+
+def _all_alike(tasks: list[_Task]) -> str:
+    """Why no task's scores order anything; empty if one's do."""
+    problems = [task.alike() for task in tasks]
+    return problems[0] if all(problems) else ""
 
 
 def _first(problems: Iterator[str]) -> str:

@@ -28,7 +28,7 @@ def checks(folder, source):
 
 def test_a_metric_that_keeps_its_contract_passes_all(tmp_path):
     found = checks(tmp_path, metric("return (maps * inputs).flatten(1).sum(1)"))
-    assert [check.passed for check in found] == [True] * 4
+    assert [check.passed for check in found] == [True] * 5
     assert "images, transformer" in found[1].name
     assert "one by one and in another order" in found[-1].name
 
