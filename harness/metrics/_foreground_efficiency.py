@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics._checks import FloatArray, numeric, require_option, require_within
-from harness.metrics.bootstrap import bootstrap_weights
+from harness.statistics import bootstrap_weights, percentile_interval
 
 Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
 """Method → (annotated share of the foreground voxels, performance), of equal shape and both in [0, 1]."""
@@ -130,9 +130,8 @@ def _resampled(points: Mapping[str, tuple[FloatArray, FloatArray]], c: float, dr
 
 
 def _interval(value: float, replicates: FloatArray) -> EfficiencyInterval:
-    defined = replicates[~np.isnan(replicates)]
-    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
-    return EfficiencyInterval(value, float(low), float(high), len(replicates) - len(defined))
+    low, high = percentile_interval(replicates)
+    return EfficiencyInterval(value, float(low), float(high), int(np.isnan(replicates).sum()))
 
 
 def _start(points: Mapping[str, tuple[FloatArray, FloatArray]], c: float) -> tuple[float, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.ranking.uncertainty import ranked
 from harness.spec.board import Cell
+from harness.statistics.ranks import ranked
 from harness.tracks.base import Entry
 
 if TYPE_CHECKING:

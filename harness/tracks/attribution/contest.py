@@ -8,10 +8,10 @@ from typing import Protocol as Interface
 
 from harness.data.catalog import Protocol
 from harness.metrics.attribution.registry import METRICS
-from harness.ranking.criteria import MeanRanks, comparable, mean_ranks, order_by_mean_rank
 from harness.spec.attribution import AttributionBenchmark, ExplainedModel
 from harness.spec.board import Cell
 from harness.spec.run import Unit
+from harness.statistics.criteria import MeanRanks, comparable, mean_ranks, order_by_mean_rank
 from harness.tracks.base import Entry, Heading, Outputs, Track
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class AttributionContest:
         return tied
 
     def frame(self, entries: Sequence[Entry]) -> pd.DataFrame:
-        """All scores as one long table, as `harness.ranking` reads it.
+        """All scores as one long table, as `harness.statistics` reads it.
 
         Units that do not apply to a method have one row a metric and status *not-applicable*. Samples for which a
         metric is defined for no method of the pool are left out for everybody.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.ranking.agreement import kendall_taus, kendall_ws
-from harness.ranking.criteria import mean_ranks
-from harness.ranking.resampling import Weights, medians, paired_weights
-from harness.ranking.significance import nemenyi_difference
+from harness.statistics.agreement import kendall_taus, kendall_ws
+from harness.statistics.criteria import mean_ranks
+from harness.statistics.order_statistics import Weights, medians, paired_weights
+from harness.statistics.significance import nemenyi_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def agreement(
     """Kendall's tau-b between the order of methods by this metric and the consensus of each criterion.
 
     criterion -> (draws in [-1, 1], ranks by this metric (methods,), consensus (methods,)). The consensus is the mean
-    rank over the criterion's metrics, as boards of XAI methods have it (`harness.ranking.mean_ranks`; Klein et al.
+    rank over the criterion's metrics, as boards of XAI methods have it (`harness.statistics.mean_ranks`; Klein et al.
     2024); both are ranked anew in each resample. Samples for which a metric is undefined for some method are left out
     of that metric. A metric that ties all methods orders nobody, and agrees with nobody: 0. A criterion none of whose metrics is defined is left out.
     """

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import friedmanchisquare, kendalltau, rankdata
 
-from harness.ranking.significance import pairwise_tests
+from harness.statistics.significance import pairwise_tests
 from harness.tracks.meta import judging
 from harness.tracks.meta.judging import Reference
 

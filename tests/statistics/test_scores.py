@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.ranking import criterion_ranks, metric_ranks
-from tests.ranking.support import CELL, row
+from harness.statistics import criterion_ranks, metric_ranks
+from tests.statistics.support import CELL, row
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.ranking.resampling import Weights, medians, paired_weights, percentiles
-from harness.ranking.scores import Block, Metric, Scores, read_scores
-from harness.ranking.uncertainty import rank_with_uncertainty
+from harness.statistics.interval import DIGITS, TAILS
+from harness.statistics.order_statistics import Weights, medians, percentiles
+from harness.statistics.ranks import rank_with_uncertainty
+from harness.statistics.resampling import shared_weights
+from harness.statistics.scores import Block, Metric, Scores, read_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CLIP = (2.5, 97.5)
 _JOINING = 0.5
-_DIGITS = 12  # scores in [0, 1] that differ by less are rounding errors apart: they tie
 
 
 def criterion_ranks(
@@ -40,7 +40,7 @@ def criterion_ranks(
     - mean_rank, rank_spread: mean and population SD of the method's ranks over metrics. Read the mean
       only where the spread is low;
     - low, high: 95 % percentile interval of mean_rank under a paired bootstrap over observations that
-      repeats the whole computation. Cells with equal observation labels share their draws;
+      repeats the whole computation. Cells with as many observations share their draws;
     - rank, rank_low, rank_high, p_best, group: the order by mean_rank and how well it is supported; see
       `rank_with_uncertainty`;
     - missing: observations the method owes in this criterion.
@@ -169,7 +169,9 @@ class _Ranking:
 
 
 def _rankings(scores: Scores, replicates: int, seed: int) -> Iterator[_Ranking]:
-    weights = paired_weights((block.observations for block in scores.blocks), replicates, seed)
+    weights = {
+        size: shared_weights(size, replicates, seed) for size in {len(each.observations) for each in scores.blocks}
+    }
     for metrics in scores.by_criterion().values():
         missing = np.sum([block.missing for blocks in metrics.values() for block in blocks], axis=0)
         everywhere = [np.any([block.applies for block in blocks], axis=0) for blocks in metrics.values()]
@@ -178,7 +180,7 @@ def _rankings(scores: Scores, replicates: int, seed: int) -> Iterator[_Ranking]:
         averages = np.stack([_mean_over_cells(blocks, complete, pool, weights) for blocks in metrics.values()])
         # A method whose every cell lacks a pool to compare it with has no score, hence no rank.
         ranked = np.flatnonzero(complete & np.isfinite(averages).all(axis=(0, 2)))
-        averages = np.round(averages[:, ranked], _DIGITS)
+        averages = np.round(averages[:, ranked], DIGITS)
         ranks = np.stack([_ranks(m.sign * a, pool[ranked]) for m, a in zip(metrics, averages, strict=True)])
         yield _Ranking(tuple(metrics), ranked, pool[ranked], averages, ranks, missing)
 
@@ -187,7 +189,7 @@ def _mean_over_cells(
     blocks: list[Block],
     complete: NDArray[np.bool_],
     pool: NDArray[np.bool_],
-    weights: dict[tuple[int, ...], Weights],
+    weights: dict[int, Weights],
 ) -> NDArray[np.float64]:
     """Scores of one metric, (methods, replicates); NaN for methods without a cell."""
     total = np.zeros((len(complete), next(iter(weights.values())).shape[1]))
@@ -195,7 +197,7 @@ def _mean_over_cells(
     for block in blocks:
         here = complete & block.applies
         if (here & pool).any():
-            total[here] += _cell_scores(block.values[here], pool[here], weights[block.observations])
+            total[here] += _cell_scores(block.values[here], pool[here], weights[len(block.observations)])
             cells[here] += 1
     return np.divide(total, cells, out=np.full_like(total, np.nan), where=cells > 0)
 
@@ -206,7 +208,7 @@ def _cell_scores(values: NDArray[np.float64], pool: NDArray[np.bool_], weights: 
     Clipping and scaling keep the order, so they may follow the median, whose two middle values they treat apart.
     A constant cell becomes 1/2: it speaks neither for nor against methods that are exempt from it.
     """
-    low, high = percentiles(values[pool], weights, _CLIP)
+    low, high = percentiles(values[pool], weights, TAILS)
     lower, upper = (np.clip(middle, low, high) for middle in medians(values, weights))
     span = np.broadcast_to(high - low, lower.shape)
     return np.divide((lower + upper) / 2 - low, span, out=np.full_like(lower, 0.5), where=span > 0)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.ranking import criterion_ranks, metric_ranks
-from harness.ranking.resampling import medians, paired_weights, percentiles
-from tests.ranking.support import CELL, METRICS, brute_force, row, score_tables
+from harness.statistics import criterion_ranks, metric_ranks
+from harness.statistics.order_statistics import medians, percentiles
+from harness.statistics.resampling import shared_weights
+from tests.statistics.support import CELL, METRICS, brute_force, row, score_tables
 
 
 def ranked(frame, **options):
@@ -28,7 +29,7 @@ def resampled(frame, weights, column):
     parts = []
     for _, block in frame[frame["status"] == "ok"].groupby([*CELL, "metric"]):
         sample = tuple(sorted({places[name] for name in block["observation"]}))
-        times = dict(zip(sample, weights[sample][:, column], strict=True))
+        times = dict(zip(sample, weights[len(sample)][:, column], strict=True))
         parts.append(block.loc[block.index.repeat([int(times[places[name]]) for name in block["observation"]])])
     return pd.concat(parts)
 
@@ -49,11 +50,7 @@ def test_mean_and_spread_agree_with_exact_arithmetic(frame):
 def test_intervals_agree_with_ranking_every_resample_anew(frame, seed):
     replicates = 7
     names = sorted(frame["observation"].unique())
-    samples = [
-        tuple(sorted({names.index(name) for name in block["observation"]}))
-        for _, block in frame[frame["status"] == "ok"].groupby(["metric", *CELL])
-    ]
-    weights = paired_weights(samples, replicates, seed)
+    weights = {size: shared_weights(size, replicates, seed) for size in range(1, len(names) + 1)}
     draws = [brute_force(resampled(frame, weights, r), set(frame["method"])) for r in range(1, replicates + 1)]
     table = by_name(ranked(frame, replicates=replicates, seed=seed))
     for key in table.index:
@@ -70,7 +67,7 @@ def test_intervals_agree_with_ranking_every_resample_anew(frame, seed):
 def test_weighted_order_statistics_are_those_of_the_resample(rows, n, seed):
     rng = np.random.default_rng(seed)
     values = rng.integers(-4, 5, size=(rows, n)).astype(float)
-    (weights,) = paired_weights([tuple(range(n))], 5, seed).values()
+    weights = shared_weights(n, 5, seed)
     assert (weights.sum(axis=0) == n).all()
     assert (weights[:, 0] == 1).all()
     for column in range(6):
@@ -82,9 +79,9 @@ def test_weighted_order_statistics_are_those_of_the_resample(rows, n, seed):
 
 def test_the_bound_on_memory_changes_nothing(monkeypatch):
     values = np.random.default_rng(0).normal(size=(3, 8))
-    (weights,) = paired_weights([tuple(range(8))], 50, 0).values()
+    weights = shared_weights(8, 50, 0)
     whole = percentiles(values, weights, (2.5, 97.5))
-    monkeypatch.setattr("harness.ranking.resampling._ENTRIES", 7 * values.size)
+    monkeypatch.setattr("harness.statistics.order_statistics._ENTRIES", 7 * values.size)
     np.testing.assert_array_equal(percentiles(values, weights, (2.5, 97.5)), whole)
 
 

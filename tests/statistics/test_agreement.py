@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from harness.ranking import kendall_taus, kendall_w, kendall_ws, metric_tau
-from harness.ranking.agreement import concordance
-from tests.ranking.support import rank_table
+from harness.statistics import kendall_taus, kendall_w, kendall_ws, metric_tau
+from harness.statistics.agreement import concordance
+from tests.statistics.support import rank_table
 
 
 @st.composite

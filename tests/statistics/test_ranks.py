@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ranking.uncertainty import rank_with_uncertainty
+from harness.statistics.ranks import rank_with_uncertainty
 
 
 @st.composite

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.ranking.agreement import concordance, rank_matrix
-from harness.ranking.criteria import metric_ranks
+from harness.statistics.agreement import concordance, rank_matrix
+from harness.statistics.criteria import metric_ranks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,30 +1,16 @@
-"""Bootstrap of order statistics: resamples are multiplicities, so values are sorted once for all of them."""
+"""Order statistics of all resamples at once: resamples are weights, so values are sorted once for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Weights = NDArray[np.uint16]
-"""(observations, 1 + replicates): how often each observation is drawn. Column 0 is the sample itself."""
+"""(observations, 1 + replicates), see `harness.statistics.resampling.shared_weights`. Column 0 is the sample itself."""
 
 _ENTRIES = 2**22  # values of all replicates held at once: a bound on memory
-
-
-def paired_weights(samples: Iterable[tuple[int, ...]], replicates: int, seed: int) -> dict[tuple[int, ...], Weights]:
-    """Multiplicities for each distinct set of observations.
-
-    Equal sets share their draws, so methods, metrics and cells that saw the same observations stay paired.
-    """
-    weights: dict[tuple[int, ...], Weights] = {}
-    for sample in samples:
-        if sample not in weights:
-            n = len(sample)
-            draws = np.random.default_rng([seed, len(weights)]).multinomial(n, np.full(n, 1 / n), size=replicates)
-            weights[sample] = np.concatenate([np.ones((1, n)), draws]).T.astype(np.uint16, order="C")
-    return weights
 
 
 def order_statistics(values: NDArray[np.float64], weights: Weights, places: Sequence[int]) -> NDArray[np.float64]:

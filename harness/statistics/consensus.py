@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.ranking.agreement import rank_matrix
+from harness.statistics.agreement import rank_matrix
 
 if TYPE_CHECKING:
     import pandas as pd

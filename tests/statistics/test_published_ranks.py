@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.ranking import criterion_ranks, metric_ranks
+from harness.statistics import criterion_ranks, metric_ranks
 
 _ROOT = Path(os.environ.get("HARNESS_SHARED", Path(__file__).parents[3] / "shared"))
 _FILE = _ROOT / "oracles" / "criteria_ranks_public.json"

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import f as f_distribution
 from scipy.stats import studentized_range, wilcoxon
 
-from harness.ranking import nemenyi_difference, pairwise_tests, random_agreement
-from tests.ranking.support import rank_table
+from harness.statistics import nemenyi_difference, pairwise_tests, random_agreement
+from tests.statistics.support import rank_table
 
 needs_posthocs = pytest.mark.skipif(
     importlib.util.find_spec("scikit_posthocs") is None, reason="scikit-posthocs is not installed"

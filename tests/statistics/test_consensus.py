@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ranking import consensus
-from harness.ranking.consensus import _local_search, kemeny_order
-from tests.ranking.support import rank_table
-from tests.ranking.test_agreement import rankings
+from harness.statistics import consensus
+from harness.statistics.consensus import _local_search, kemeny_order
+from tests.statistics.support import rank_table
+from tests.statistics.test_agreement import rankings
 
 
 def disagreements(order, columns):

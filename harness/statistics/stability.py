@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.ranking.agreement import kendall_tau
-from harness.ranking.criteria import metric_ranks
+from harness.statistics.agreement import kendall_tau
+from harness.statistics.criteria import metric_ranks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from harness.ranking import stability
-from tests.ranking.support import CELL, METRICS, brute_force, row, score_tables
+from harness.statistics import stability
+from tests.statistics.support import CELL, METRICS, brute_force, row, score_tables
 
 
 def means(frame, criterion):

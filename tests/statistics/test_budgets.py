@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ranking import kendall_w, pairwise_tests
-from harness.ranking.budgets import average_ranks, leave_one_seed_out, seed_stability, setting_ranks
+from harness.statistics import kendall_w, pairwise_tests
+from harness.statistics.budgets import average_ranks, leave_one_seed_out, seed_stability, setting_ranks
 
 METHODS = ("a", "b", "c")
 SETTINGS = ("x", "y")

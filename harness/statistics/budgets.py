@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.ranking.agreement import kendall_tau
+from harness.statistics.agreement import kendall_tau
 
 if TYPE_CHECKING:
     import pandas as pd

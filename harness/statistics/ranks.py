@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.statistics.interval import TAILS, contains_zero, percentile_interval
+
 if TYPE_CHECKING:
     import pandas as pd
 
-_TAILS = (2.5, 97.5)
-_DIGITS = 12
 _AT_ONCE = 16  # methods that are compared with the first of a group in one go
 
 
@@ -63,18 +63,25 @@ def ranked(
     cost = values if lower_is_better else -values
     order = sorted(range(len(names)), key=lambda place: (cost[place], names[place]))
     draws = np.ascontiguousarray(draws[:, order])
-    low, high = np.percentile(draws, _TAILS, axis=0)
-    ranks = _lowest_ranks(draws if lower_is_better else -draws)
+    low, high = percentile_interval(draws)
+    ranks = lowest_ranks(draws if lower_is_better else -draws)
     return order, {
         "value": values[order],
         "low": low,
         "high": high,
-        "rank": _lowest_ranks(cost[order][None])[0],
-        "rank_low": np.percentile(ranks, _TAILS[0], axis=0, method="lower"),
-        "rank_high": np.percentile(ranks, _TAILS[1], axis=0, method="higher"),
+        "rank": lowest_ranks(cost[order][None])[0],
+        "rank_low": np.percentile(ranks, TAILS[0], axis=0, method="lower"),
+        "rank_high": np.percentile(ranks, TAILS[1], axis=0, method="higher"),
         "p_best": _share_of_wins(ranks),
         "group": _tied_groups(draws),
     }
+
+
+def tied_ranks(costs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Ranks along the last axis, lowest cost first; equal costs share their mean rank, NaN has none."""
+    defined = ~np.isnan(costs)
+    highest = defined.sum(axis=-1, keepdims=True) + 1 - lowest_ranks(-costs)
+    return np.where(defined, (lowest_ranks(costs) + highest) / 2, np.nan)
 
 
 def _check(values: pd.Series[float], replicates: pd.DataFrame) -> None:
@@ -95,14 +102,14 @@ def _check(values: pd.Series[float], replicates: pd.DataFrame) -> None:
         raise ValueError(f"missing or infinite numbers cannot be ranked: {missing}.")
 
 
-def _lowest_ranks(costs: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Ranks within each row, lowest cost first; equal costs share the lowest rank."""
-    order = np.argsort(costs, axis=1, kind="stable")
-    ordered = np.take_along_axis(costs, order, axis=1)
+def lowest_ranks(costs: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Ranks along the last axis, lowest cost first; equal costs share the lowest rank, NaN comes last."""
+    order = np.argsort(costs, axis=-1, kind="stable")
+    ordered = np.take_along_axis(costs, order, axis=-1)
     first = np.zeros(costs.shape, dtype=np.int64)  # place of the first of equal costs
-    first[:, 1:] = np.where(ordered[:, 1:] != ordered[:, :-1], np.arange(1, costs.shape[1]), 0)
+    first[..., 1:] = np.where(ordered[..., 1:] != ordered[..., :-1], np.arange(1, costs.shape[-1]), 0)
     ranks = np.empty_like(first)
-    np.put_along_axis(ranks, order, np.maximum.accumulate(first, axis=1) + 1, axis=1)
+    np.put_along_axis(ranks, order, np.maximum.accumulate(first, axis=-1) + 1, axis=-1)
     return ranks
 
 
@@ -119,9 +126,7 @@ def _tied_groups(draws: NDArray[np.floating]) -> NDArray[np.int64]:
     leader, column = 0, 1
     while column < len(groups):
         some = draws[:, column : column + _AT_ONCE] - draws[:, leader : leader + 1]
-        # Rounded: where the interval ends at 0 exactly, the last digit would decide, and differ with the direction.
-        low, high = np.round(np.percentile(some, _TAILS, axis=0), _DIGITS)
-        apart = np.flatnonzero(~((low <= 0) & (high >= 0)))
+        apart = np.flatnonzero(~contains_zero(some))
         joined = int(apart[0]) if len(apart) else some.shape[1]
         groups[column : column + joined] = groups[leader]
         column += joined
