@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,7 +22,7 @@ def percentile_interval(replicates: ArrayLike) -> tuple[NDArray[np.float64], NDA
     replicate there is no interval, and both ends are NaN. Efron & Tibshirani 1993, "An Introduction to the Bootstrap".
     """
     values = np.asarray(replicates, dtype=np.float64)
-    columns = values.reshape(len(values), -1)
+    columns = values.reshape(len(values), math.prod(values.shape[1:]))
     ends = np.full((2, columns.shape[1]), np.nan)
     undefined = np.isnan(columns)
     some = ~undefined.all(axis=0)
