@@ -150,7 +150,6 @@ class AttributionBenchmark(Benchmark):
     explained_at_once: int = Field(default=16, ge=1, description="samples in one call of the method")
     reference: tuple[Slug, ...] = ()
     overall: Annotated[tuple[Criterion, ...], Field(min_length=1)] = ("faithfulness", "robustness", "complexity")
-    bootstrap: Bootstrap = Bootstrap()
 
     @model_validator(mode="after")
     def _names_agree(self) -> AttributionBenchmark:

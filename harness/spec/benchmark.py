@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -51,8 +51,12 @@ class Bootstrap(Spec):
 
 
 class Benchmark(Document):
-    """Header that every benchmark has, whatever its track."""
+    """What every benchmark has, whatever its kind: a header, and studies with bootstrapped scores.
 
+    A kind adds `source` and `studies`; each study has an `id` and a `group`.
+    """
+
+    task: str
     id: Slug
     version: int = Field(ge=1)
     title: str
@@ -61,6 +65,19 @@ class Benchmark(Document):
     citation: tuple[str, ...] = ()
     status: Literal["open", "deprecated"] = "open"
     successor: str | None = None
+    source: Any
+    studies: Annotated[tuple[Any, ...], Field(min_length=1)]
+    bootstrap: Bootstrap = Bootstrap()
+
+    @property
+    def compared(self) -> tuple[Any, ...]:
+        """The studies that methods are compared in."""
+        return self.studies
+
+    @property
+    def locked(self) -> bool:
+        """Whether every file that scores rest on is pinned by its sha256."""
+        return bool(self.source.locked)
 
     @property
     def name(self) -> str:
@@ -78,7 +95,6 @@ class ConfidenceBenchmark(Benchmark):
     default_family: Slug = Field(default="default", description="the models that methods without a head are run on")
     primary: str = "augrc"
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
-    bootstrap: Bootstrap = Bootstrap()
     outcomes: Artefact | None = Field(
         default=None,
         description="pinned labels and predictions, so that a score is the same on every machine",

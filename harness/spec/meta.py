@@ -72,7 +72,6 @@ class MetaBenchmark(Benchmark):
     sanity: Annotated[tuple[Slug, ...], Field(min_length=1)]
     alpha: float = Field(default=0.05, gt=0, lt=1)
     scored_at_once: int = Field(default=32, ge=1, description="maps in one call of the metric")
-    bootstrap: Bootstrap = Bootstrap()
 
     @model_validator(mode="after")
     def _names_agree(self) -> MetaBenchmark:

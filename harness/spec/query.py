@@ -259,7 +259,6 @@ class QueryBenchmark(Benchmark):
     studies: Annotated[tuple[QueryStudy, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     performance: Performance
-    bootstrap: Bootstrap = Bootstrap()
     next_step: str | None = Field(default=None, description="a benchmark to go on with, named when a run ends")
 
     @model_validator(mode="after")

@@ -1,0 +1,89 @@
+"""The kinds of methods that are installed: each is a folder and an entry point, the harness's own ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from harness.spec.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.spec.benchmark import Benchmark
+    from harness.spec.method import DeclaredMethod
+
+ENTRY_POINTS = "harness.kinds"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of method. Code is named as `module:name`, so that nothing heavy is loaded before it is needed.
+
+    task: what benchmarks and methods of this kind name. method, benchmark: their models. decorator: what declares a
+    method; its keyword arguments are what may be declared. verb: the method that a class must have, with its
+    arguments. track: a subclass of `harness.tracks.base.Track`. leaderboard: one of
+    `harness.tracks.leaderboard.Leaderboard`. host: `harness.tracks.base.Host`, answers in the method worker.
+    check: the conformance suite, `(MethodClient) -> Iterator[Check]`. metrics: facts of metrics that no other kind has,
+    a sequence of `harness.metrics.facts.MetricFacts`. default_benchmark: where none is named. simple_method: a baseline
+    that stands for any method where none is named. caption: what the numbers of a run's table are. withheld: what a
+    method is never given.
+    """
+
+    task: str
+    method: type[DeclaredMethod]
+    benchmark: type[Benchmark]
+    decorator: Callable[..., Any]
+    verb: str
+    track: str
+    leaderboard: str
+    host: str
+    check: str
+    default_benchmark: str
+    simple_method: str
+    caption: str
+    withheld: str
+    metrics: str = ""
+    unit_seconds: float = 1.0
+    """Rough time of one unit of the default benchmark on a laptop-class core, without the method's own."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What a method may declare."""
+        return tuple(signature(self.decorator).parameters)
+
+    @property
+    def package(self) -> str:
+        """The package that a method imports its decorator from."""
+        return str(self.decorator.__module__).split(".")[0]
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """Every installed kind by its task. Raises UsageError for an entry point that is none, and for a task with two."""
+    found: dict[str, Kind] = {}
+    for point in dict.fromkeys(metadata.entry_points(group=ENTRY_POINTS)):
+        kind = point.load()
+        if not isinstance(kind, Kind) or kind.task != point.name:
+            raise UsageError(f"the entry point {point.name} = {point.value} of {ENTRY_POINTS} is no kind of that name.")
+        if found.setdefault(kind.task, kind) is not kind:
+            raise UsageError(f"two installed packages bring the kind {kind.task!r}; uninstall one of them.")
+    if not found:
+        raise UsageError("no kind of method is installed; install the harness itself: pip install -e .")
+    return found
+
+
+def kind_of(task: object) -> Kind:
+    """The kind of a task. Raises ValueError for one that is not installed."""
+    known = kinds()
+    if not isinstance(task, str) or task not in known:
+        raise ValueError(f"no kind of method is called {task!r}; there are: {', '.join(sorted(known))}")
+    return known[task]
+
+
+def load(address: str) -> Any:
+    """The object that `module:name` names."""
+    module, _, name = address.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,121 @@
+"""From measurements of units to every number that is shown: records, summaries with intervals, draws of whole scopes.
+
+The one long table behind them has a row per unit, metric and draw; `long_table` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.spec.result import Record, Summary
+from harness.spec.run import Unit
+from harness.statistics import DIGITS, mean_over_drawn, percentile_interval
+from harness.tracks.base import Measurement, Scope, Track
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Draws = NDArray[np.float64]
+"""(1 + replicates,): a value, then its replicates; see `harness.tracks.base.Score`."""
+
+
+def records(measurement: Measurement) -> tuple[Record, ...]:
+    """Every metric of one unit."""
+    return tuple(
+        Record(metric=name, value=score.value, n=score.n, status="undefined" if score.value is None else "ok")
+        for name, score in measurement.scores.items()
+    )
+
+
+def summarize(
+    track: Track, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()
+) -> tuple[Summary, ...]:
+    """Every metric of every scope, with its 95 % interval.
+
+    A scope that lacks one of its units is *incomplete* and has no value: a mean over the seeds that happen to be left
+    would compare with nothing.
+    """
+    rows = []
+    for scope in track.scopes(measured, inapplicable):
+        complete = len(scope.units) >= scope.planned
+        for metric in scope.metrics if scope.units or scope.planned > 0 else ():
+            having = [unit for unit in scope.units if metric in measured[unit].scores]
+            draws = scope_draws(track, scope, measured, metric) if complete else None
+            if complete and draws is None:
+                continue
+            row = Summary(
+                study=scope.name,
+                metric=metric,
+                value=None,
+                n=sum(measured[unit].scores[metric].n for unit in having),
+                seeds=len({track.repeat(unit) for unit in having}),
+                part_of=scope.part_of,
+                status="incomplete" if draws is None else "undefined",
+            )
+            rows.append(row if draws is None or not np.isfinite(draws[0]) else _with_value(row, draws))
+    return tuple(rows)
+
+
+def complete_draws(track: Track, measured: Mapping[Unit, Measurement], metric: str) -> dict[str, Draws]:
+    """Scope -> draws of a metric, of the scopes that are complete and in which it is defined."""
+    found = {}
+    for scope in track.scopes(measured):
+        draws = scope_draws(track, scope, measured, metric) if len(scope.units) >= scope.planned else None
+        if draws is not None and np.isfinite(draws[0]):
+            found[scope.name] = draws
+    return found
+
+
+def scope_draws(track: Track, scope: Scope, measured: Mapping[Unit, Measurement], metric: str) -> Draws | None:
+    """One metric over a scope: what a run's table shows and a board ranks by, to the last digit."""
+    draws = track.pooled(metric, {unit: measured[unit] for unit in scope.units})
+    return None if draws is None else np.round(draws, DIGITS)
+
+
+def mean_over_seeds(metric: str, members: Mapping[Unit, Measurement], seed: int) -> Draws | None:
+    """Mean over the units of each study, of which each replicate draws as many with replacement; then over studies.
+
+    Units are taken in the order of their seeds, so that all methods, whatever their models, share the draws.
+    """
+    studies: dict[str, list[Draws]] = {}
+    for unit in sorted(members, key=lambda unit: (unit.model_seed, unit.model)):
+        if metric in members[unit].scores:
+            studies.setdefault(unit.study, []).append(members[unit].scores[metric].draws)
+    means = []
+    for of_units in studies.values():
+        stacked = np.stack(of_units)
+        value = stacked[:, :1].mean(axis=0)
+        resampled = mean_over_drawn(stacked[:, 1:], seed) if stacked.shape[1] > 1 else value[:0]
+        means.append(np.concatenate([value, resampled]))
+    return np.mean(means, axis=0) if means else None
+
+
+def mean_over_units(metric: str, members: Iterable[Measurement]) -> Draws | None:
+    """Mean over units whose samples are the same and drawn together: no unit is drawn."""
+    found = [each.scores[metric].draws for each in members if metric in each.scores]
+    return np.mean(found, axis=0) if found else None
+
+
+def long_table(measured: Mapping[Unit, Measurement]) -> pd.DataFrame:
+    """Columns: study, model, seed, metric, draw (0: the value, from 1: replicates), value, status (ok or undefined)."""
+    import pandas as pd
+
+    return pd.DataFrame(_long_rows(measured), columns=["study", "model", "seed", "metric", "draw", "value", "status"])
+
+
+def _long_rows(measured: Mapping[Unit, Measurement]) -> Iterator[tuple[object, ...]]:
+    for unit, measurement in measured.items():
+        for metric, score in measurement.scores.items():
+            for draw, value in enumerate(score.draws):
+                status = "ok" if np.isfinite(value) else "undefined"
+                yield unit.study, unit.model, unit.model_seed, metric, draw, float(value), status
+
+
+def _with_value(row: Summary, draws: Draws) -> Summary:
+    low, high = (float(end) for end in percentile_interval(draws[1:]))
+    interval = {"low": low, "high": high} if np.isfinite(low) else {}
+    return row.model_copy(update={"value": float(draws[0]), "status": "ok", **interval})
