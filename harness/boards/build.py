@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Protocol as Interface
-from typing import runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -17,7 +16,7 @@ from harness.boards.published import FILE, read_published
 from harness.boards.render import board_csv, board_json, board_markdown
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions, submissions_folder
-from harness.data.catalog import Protocol, benchmark_files, load_protocol
+from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, content_id, read_json, write_text
@@ -52,7 +51,7 @@ class Standings:
 
 
 @runtime_checkable
-class Appended(Interface):
+class Appended(Protocol):
     """A contest that shows more than its ranking."""
 
     def appendix(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
@@ -60,7 +59,7 @@ class Appended(Interface):
         ...
 
 
-def build_board(protocol: Protocol, progress: Progress = _unseen, workers: int | None = None) -> Board:
+def build_board(protocol: LoadedBenchmark, progress: Progress = _unseen, workers: int | None = None) -> Board:
     """Score and rank all submissions to a benchmark; `workers` processes score those that are not in the cache."""
     standings = read_standings(protocol, progress, workers)
     contest = contest_of(protocol)
@@ -86,7 +85,7 @@ def build_board(protocol: Protocol, progress: Progress = _unseen, workers: int |
     )
 
 
-def write_board(board: Board, protocol: Protocol) -> tuple[str, ...]:
+def write_board(board: Board, protocol: LoadedBenchmark) -> tuple[str, ...]:
     """Write `board.json`, `.csv` and `.md` beside the benchmark's file. Returns their paths.
 
     What changed since the board that lies there goes into `CHANGES.md` first: if this is cut off, it is not lost, and
@@ -100,7 +99,7 @@ def write_board(board: Board, protocol: Protocol) -> tuple[str, ...]:
     return tuple(str(folder / name) for name in files)
 
 
-def board_files(board: Board, protocol: Protocol) -> dict[str, str]:
+def board_files(board: Board, protocol: LoadedBenchmark) -> dict[str, str]:
     """What a board is written as: file name -> text."""
     return {
         JSON: board_json(board),
@@ -109,7 +108,7 @@ def board_files(board: Board, protocol: Protocol) -> dict[str, str]:
     }
 
 
-def board_drift(board: Board, protocol: Protocol) -> str | None:
+def board_drift(board: Board, protocol: LoadedBenchmark) -> str | None:
     """Where the files beside a benchmark first differ from the board as built, in one sentence; None if nowhere."""
     for name, text in board_files(board, protocol).items():
         path = protocol.path.parent / name
@@ -122,7 +121,7 @@ def board_drift(board: Board, protocol: Protocol) -> str | None:
     return None
 
 
-def boards_to_keep() -> tuple[Protocol, ...]:
+def boards_to_keep() -> tuple[LoadedBenchmark, ...]:
     """Bundled benchmarks that have a board, or something that belongs on one: a submission or published numbers."""
     return tuple(
         load_protocol(path)
@@ -131,7 +130,7 @@ def boards_to_keep() -> tuple[Protocol, ...]:
     )
 
 
-def read_standings(protocol: Protocol, progress: Progress = _unseen, workers: int | None = None) -> Standings:
+def read_standings(protocol: LoadedBenchmark, progress: Progress = _unseen, workers: int | None = None) -> Standings:
     """Score every submission that this benchmark can rank, telling `progress` how many are done of how many."""
     readable, unreadable = read_submissions(protocol.benchmark.name)
     unranked = [Unranked(method=name, reason=reason) for name, reason in unreadable.items()]
@@ -153,7 +152,7 @@ def read_standings(protocol: Protocol, progress: Progress = _unseen, workers: in
     return Standings(tuple(complete), tuple(sorted(unranked, key=lambda each: each.method)))
 
 
-def read_board(protocol: Protocol) -> Board:
+def read_board(protocol: LoadedBenchmark) -> Board:
     """The board as last built. Raises UsageError if there is none, IntegrityError if it is damaged."""
     path = protocol.path.parent / JSON
     if not path.is_file():
@@ -166,7 +165,7 @@ def read_board(protocol: Protocol) -> Board:
         raise IntegrityError(f"{path} is not a board: {error.errors()[0]['msg']}; build it again.") from error
 
 
-def _written(protocol: Protocol) -> Board | None:
+def _written(protocol: LoadedBenchmark) -> Board | None:
     """The board as it lies there; a damaged one tells nothing of what was before."""
     try:
         return read_board(protocol)

@@ -12,7 +12,7 @@ import harness
 from harness.boards.bibliography import Work, find_work
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
-from harness.data.catalog import Protocol, benchmark_files, find_protocol
+from harness.data.catalog import LoadedBenchmark, benchmark_files, find_protocol
 from harness.execution.run_result import RunResult
 from harness.execution.runner import SEALED
 from harness.metrics.facts import metric_facts
@@ -56,7 +56,7 @@ def cite(target: str) -> str:
     return bibtex(references(find_protocol(target)))
 
 
-def board_references(board: Board, protocol: Protocol) -> list[Reference]:
+def board_references(board: Board, protocol: LoadedBenchmark) -> list[Reference]:
     """What rests behind a board: its benchmark, and all methods that stand on it."""
     found = references(protocol)
     for row in board.rows:
@@ -66,7 +66,7 @@ def board_references(board: Board, protocol: Protocol) -> list[Reference]:
     return [*found, *(Reference(each.source, "published numbers") for each in board.published)]
 
 
-def references(protocol: Protocol) -> list[Reference]:
+def references(protocol: LoadedBenchmark) -> list[Reference]:
     """The harness, a benchmark, the works and data sets that it names, and its metrics."""
     benchmark = protocol.benchmark
     title = f"The reliabench developers, {benchmark.title}, benchmark {benchmark.name} (sha256 {protocol.hash[:12]})"
@@ -138,7 +138,7 @@ def _year(text: str) -> str:
     return years[0] if years else ""
 
 
-def _metrics(protocol: Protocol) -> Iterator[str]:
+def _metrics(protocol: LoadedBenchmark) -> Iterator[str]:
     """Ids of a benchmark's metrics; each track writes them down in its own way."""
     for metric in getattr(protocol.benchmark, "metrics", ()):
         yield metric if isinstance(metric, str) else metric.id

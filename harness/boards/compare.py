@@ -13,7 +13,7 @@ from harness.boards.entries import contest_of, method_entry, submission_entry
 from harness.boards.place import units_of
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
-from harness.data.catalog import Protocol, benchmark_files, find_protocol
+from harness.data.catalog import LoadedBenchmark, benchmark_files, find_protocol
 from harness.execution.run_result import RunResult
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
@@ -80,7 +80,7 @@ def compare(a: str, b: str) -> Comparison | BoardComparison:
     return compare_entries(one[0], one[1], other[1])
 
 
-def compare_entries(protocol: Protocol, a: Entry, b: Entry) -> Comparison:
+def compare_entries(protocol: LoadedBenchmark, a: Entry, b: Entry) -> Comparison:
     """Paired differences in every column in which both have a score."""
     contest = contest_of(protocol)
     same = a.method.name == b.method.name
@@ -146,7 +146,7 @@ def _better(heading: Heading, a: float, b: float) -> str:
     return "A" if (a < b) == heading.lower_is_better else "B"
 
 
-def _entry(name: str) -> tuple[Protocol, Entry]:
+def _entry(name: str) -> tuple[LoadedBenchmark, Entry]:
     """A run or submission with its benchmark."""
     folder = Path(name)
     if (folder / ABOUT).is_file() or (submissions_folder(name) / ABOUT).is_file():

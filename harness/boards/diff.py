@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from harness.data.catalog import Protocol, bundled_folder
+from harness.data.catalog import LoadedBenchmark, bundled_folder
 from harness.spec.board import Board, Row
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, write_text
@@ -52,7 +52,7 @@ def board_changes(old: Board, new: Board) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def board_at(revision: str, protocol: Protocol) -> Board | None:
+def board_at(revision: str, protocol: LoadedBenchmark) -> Board | None:
     """The board as a revision of the checkout holds it, None if it has none.
 
     Raises UsageError for a revision that is not there and for a folder that is no checkout, IntegrityError for a board

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.boards.maps import FILE as MAPS
 from harness.boards.submissions import OUTPUTS, StoredSubmission
-from harness.data.catalog import Protocol, cache_folder
+from harness.data.catalog import LoadedBenchmark, cache_folder
 from harness.execution.environment import harness_source_hash
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.runner import SEALED
@@ -40,18 +40,18 @@ class Scored:
     as_reported: tuple[str, ...] = ()
 
 
-def contest_of(protocol: Protocol) -> Contest:
+def contest_of(protocol: LoadedBenchmark) -> Contest:
     """How methods compare under a protocol."""
     return KINDS[protocol.benchmark.task].contest(protocol)
 
 
-def submission_entry(protocol: Protocol, submission: StoredSubmission) -> Entry:
+def submission_entry(protocol: LoadedBenchmark, submission: StoredSubmission) -> Entry:
     """A stored submission. Raises IntegrityError or UsageError for one that cannot be scored."""
     return (_cached(protocol, submission) or _scored(protocol, submission)).entry
 
 
 def score_submissions(
-    protocol: Protocol, submissions: Sequence[StoredSubmission], progress: Progress, workers: int | None = None
+    protocol: LoadedBenchmark, submissions: Sequence[StoredSubmission], progress: Progress, workers: int | None = None
 ) -> list[Scored | str]:
     """Each submission scored, or the reason why it cannot be; in the order given.
 
@@ -76,7 +76,7 @@ def score_submissions(
 
 
 def method_entry(
-    protocol: Protocol, track: Track, answered: Mapping[Unit, Outputs], planned: int, exempt: int = 0
+    protocol: LoadedBenchmark, track: Track, answered: Mapping[Unit, Outputs], planned: int, exempt: int = 0
 ) -> Entry:
     """A method from what its submission carries, or would carry; counts of units as in `Entry`."""
     return Entry(track.method, contest_of(protocol).entry(track, answered), len(answered), planned, exempt)
@@ -87,14 +87,14 @@ def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _scored_or_reason(protocol: Protocol, submission: StoredSubmission) -> Scored | str:
+def _scored_or_reason(protocol: LoadedBenchmark, submission: StoredSubmission) -> Scored | str:
     try:
         return _scored(protocol, submission)
     except (IntegrityError, UsageError) as error:
         return str(error)
 
 
-def _scored(protocol: Protocol, submission: StoredSubmission) -> Scored:
+def _scored(protocol: LoadedBenchmark, submission: StoredSubmission) -> Scored:
     method = submission.about.method
     track = open_track(protocol, method, "cpu")
     units = plan_units(protocol, track, method, PlanRequest(Path()))
@@ -113,7 +113,7 @@ def _as_reported(track: Track, answered: Mapping[Unit, Outputs]) -> tuple[str, .
     return tuple(sorted({name for unit, outputs in answered.items() for name in track.as_reported(unit, outputs)}))
 
 
-def _cached(protocol: Protocol, submission: StoredSubmission) -> Scored | None:
+def _cached(protocol: LoadedBenchmark, submission: StoredSubmission) -> Scored | None:
     path = _cache_path(protocol, submission)
     if path.is_file():
         with contextlib.suppress(IntegrityError, OSError, KeyError):
@@ -121,7 +121,7 @@ def _cached(protocol: Protocol, submission: StoredSubmission) -> Scored | None:
     return None
 
 
-def _cache_path(protocol: Protocol, submission: StoredSubmission) -> Path:
+def _cache_path(protocol: LoadedBenchmark, submission: StoredSubmission) -> Path:
     """Named after all that the entry follows from: the protocol, the submission's files and the harness's code."""
     files = {name: _file_id(submission.folder / name) for name in (OUTPUTS, MAPS, SEALED)}
     key = content_id([protocol.hash, submission.about.canonical(), files, harness_source_hash()])

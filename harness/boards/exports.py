@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from harness.boards.cite import bibtex, board_references, latex
 from harness.boards.render import COLUMNS, board_csv, board_json, board_markdown, long_table, scaled_title
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Board, Cell, Row
 from harness.spec.errors import unknown
 
@@ -17,7 +17,7 @@ _INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings")
 _FLOATS = ("scale", "value", "low", "high", "spread", "seconds")
 
 
-def export_board(board: Board, protocol: Protocol, name: str) -> bytes:
+def export_board(board: Board, protocol: LoadedBenchmark, name: str) -> bytes:
     """The board in one of `FORMATS`; the same bytes every time. Raises UsageError for another format."""
     if name not in FORMATS:
         raise unknown("format", name, FORMATS)
@@ -33,7 +33,7 @@ def export_board(board: Board, protocol: Protocol, name: str) -> bytes:
     return texts[name]().encode()
 
 
-def board_latex(board: Board, protocol: Protocol) -> str:
+def board_latex(board: Board, protocol: LoadedBenchmark) -> str:
     """A table for a paper (needs the package booktabs): value, 95 % interval, and in bold who is in the best group."""
     direction = "lower is better" if board.lower_is_better else "higher is better"
     spread = any(cell.spread is not None for row in board.rows for cell in row.cells.values())

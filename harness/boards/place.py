@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from harness.boards.build import read_standings
 from harness.boards.entries import Progress, contest_of, method_entry
-from harness.data.catalog import Protocol, benchmark_files, find_protocol
+from harness.data.catalog import LoadedBenchmark, benchmark_files, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
 from harness.spec.method import MethodSpec
@@ -54,7 +54,7 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
     return _places(contest_of(protocol), others, own)
 
 
-def units_of(run: RunResult, protocol: Protocol) -> tuple[dict[str, Unit], Track]:
+def units_of(run: RunResult, protocol: LoadedBenchmark) -> tuple[dict[str, Unit], Track]:
     """The units of a run by id, and the track that can score them."""
     spec = run.document.spec
     track = open_track(protocol, spec.method, spec.device)

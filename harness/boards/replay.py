@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.boards.place import units_of
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 from harness.spec.result import Record, Summary
@@ -22,7 +22,7 @@ class Replay:
     """One line per score that is not the sealed one."""
 
 
-def replay(run: RunResult, protocol: Protocol) -> Replay:
+def replay(run: RunResult, protocol: LoadedBenchmark) -> Replay:
     """Score a run again. Raises UsageError for a run of another state of the benchmark, IntegrityError for damage."""
     document = run.document
     if document.spec.benchmark_hash != protocol.hash:

@@ -17,7 +17,7 @@ from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
 from harness.boards.place import units_of
 from harness.boards.submissions import read_about, require_ranked, write_about, write_submission
-from harness.data.catalog import Protocol, bundled_folder, load_protocol
+from harness.data.catalog import LoadedBenchmark, bundled_folder, load_protocol
 from harness.execution.folders import HeldFolder
 from harness.execution.run_result import RunResult
 from harness.methods.discovery import baseline_names
@@ -51,7 +51,7 @@ def checkout_of(folder: Path | None) -> Path:
     raise UsageError(f"{where}; clone its repository and name the folder with --into.")
 
 
-def require_submittable(run: RunResult, checkout: Path) -> Protocol:
+def require_submittable(run: RunResult, checkout: Path) -> LoadedBenchmark:
     """The run's benchmark as the checkout has it. Raises UsageError for a run that cannot be submitted there."""
     require_ranked(run)
     spec, method = run.document.spec, run.document.spec.method
@@ -93,7 +93,7 @@ class Shelf:
 
 def submit(
     run: RunResult,
-    protocol: Protocol,
+    protocol: LoadedBenchmark,
     disclosure: Disclosure,
     checkout: Path,
     today: date,

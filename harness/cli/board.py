@@ -11,7 +11,7 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.data.catalog import Protocol
+    from harness.data.catalog import LoadedBenchmark
     from harness.spec.board import Board
 
 app = typer.Typer(
@@ -195,7 +195,7 @@ def baselines(
             typer.echo(f"{name}: {where}")
 
 
-def _chosen(benchmark: str | None, every: bool) -> list[Protocol]:
+def _chosen(benchmark: str | None, every: bool) -> list[LoadedBenchmark]:
     from harness.boards.build import boards_to_keep
     from harness.data.catalog import find_protocol
     from harness.spec.errors import UsageError
@@ -205,7 +205,7 @@ def _chosen(benchmark: str | None, every: bool) -> list[Protocol]:
     return list(boards_to_keep()) if benchmark is None else [find_protocol(benchmark)]
 
 
-def _built(protocol: Protocol, workers: int | None) -> Board:
+def _built(protocol: LoadedBenchmark, workers: int | None) -> Board:
     from harness.boards.build import build_board
     from harness.cli.progress import listening
 
@@ -213,7 +213,7 @@ def _built(protocol: Protocol, workers: int | None) -> Board:
         return build_board(protocol, listener.scoring_board, workers)
 
 
-def _write_curves(protocol: Protocol) -> list[str]:
+def _write_curves(protocol: LoadedBenchmark) -> list[str]:
     """The picture of a query board; none while nobody has curves."""
     if protocol.benchmark.task != "query":
         return []

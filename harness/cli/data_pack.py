@@ -10,7 +10,7 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.data.catalog import Protocol
+    from harness.data.catalog import LoadedBenchmark
     from harness.spec.pack import Pack
 
 
@@ -66,7 +66,7 @@ def _size(pack: Pack) -> str:
     return f"{len(pack.models)} models, outputs of {samples} samples, {len(pack.files)} files, {size / 1e6:.1f} MB"
 
 
-def _protocol(target: str) -> tuple[Protocol, tuple[str, ...]]:
+def _protocol(target: str) -> tuple[LoadedBenchmark, tuple[str, ...]]:
     """The benchmark, and the models of the run if a run was named."""
     from harness.data.catalog import find_protocol
     from harness.execution.run_result import RunResult

@@ -25,7 +25,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Protocol:
+class LoadedBenchmark:
     """A benchmark as loaded: the specification, its hash, and where its file lies."""
 
     benchmark: AnyBenchmark
@@ -100,7 +100,7 @@ def benchmark_files() -> dict[str, Path]:
     return {f"{path.parent.parent.name}@{path.parent.name}": path for path in files if path.parent.name.isdecimal()}
 
 
-def find_protocol(name: str) -> Protocol:
+def find_protocol(name: str) -> LoadedBenchmark:
     """The benchmark `id`, `id@version` or `path.toml`. Without a version, the newest."""
     if name.endswith(".toml"):
         return load_protocol(Path(name))
@@ -116,7 +116,7 @@ def find_protocol(name: str) -> Protocol:
     return load_protocol(versions[-1][1])
 
 
-def load_protocol(path: Path) -> Protocol:
+def load_protocol(path: Path) -> LoadedBenchmark:
     """Read and check a benchmark file. Raises UsageError that names the field to mend."""
     if not path.is_file():
         near = get_close_matches(path.name, [each.name for each in path.parent.glob("*.toml")], n=1)
@@ -131,7 +131,7 @@ def load_protocol(path: Path) -> Protocol:
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UsageError(f"{path}: {field}: {problem['msg']}{more}.") from error
     released = benchmark.model_copy(update={"status": "open", "successor": None})  # its end changes no result of it
-    return Protocol(benchmark, content_id(released.canonical()), path)
+    return LoadedBenchmark(benchmark, content_id(released.canonical()), path)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.data.catalog import Protocol, read_toml
+from harness.data.catalog import LoadedBenchmark, read_toml
 from harness.data.manifests import dataset_manifests, load_manifest
 from harness.spec.attribution import AttributionBenchmark, OwnNetwork
 from harness.spec.benchmark import ConfidenceBenchmark
@@ -32,7 +32,7 @@ class Estimate:
     left_out: tuple[str, ...] = ()
 
 
-def estimate(protocol: Protocol, track: Track, units: Iterable[Unit]) -> Estimate | None:
+def estimate(protocol: LoadedBenchmark, track: Track, units: Iterable[Unit]) -> Estimate | None:
     """What the units of a run cost; None for benchmarks that are small enough for a laptop."""
     benchmark = protocol.benchmark
     if isinstance(benchmark, ConfidenceBenchmark) and isinstance(benchmark.source, ReleasedSource):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.data.catalog import Protocol, find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.method_process import Limits, MethodProcess
@@ -50,7 +50,7 @@ class Prepared:
     """After steps 1, 2 and 4: everything is known, nothing has run."""
 
     method: FoundMethod
-    protocol: Protocol
+    protocol: LoadedBenchmark
     track: Track
     plan: Plan
     limits: Limits

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.data.manifests import Manifest, dataset_manifests, load_manifest
 from harness.data.store import is_here, read_index, reference
 from harness.spec.artefact import Artefact
@@ -71,7 +71,7 @@ class _Wanted:
     products: list[str] = field(default_factory=list)
 
 
-def needs_of(protocol: Protocol) -> Needs:
+def needs_of(protocol: LoadedBenchmark) -> Needs:
     """The data sets of a benchmark, whatever its track. Raises UsageError for a data set that is not known."""
     manifests = {name: load_manifest(path) for name, path in dataset_manifests().items()}
     owners = {product.path: name for name, manifest in manifests.items() for product in manifest.spec.products}
@@ -109,7 +109,7 @@ def _named_files(model: Any) -> Iterator[str]:
             yield from _named_files(each)
 
 
-def _by_id(protocol: Protocol, manifests: Mapping[str, Manifest]) -> dict[str, _Wanted]:
+def _by_id(protocol: LoadedBenchmark, manifests: Mapping[str, Manifest]) -> dict[str, _Wanted]:
     """The data sets that a source names by id; of released weights, only the archives that it uses."""
     benchmark = protocol.benchmark
     source = benchmark.source if isinstance(benchmark, ConfidenceBenchmark) else None
@@ -136,7 +136,7 @@ def _by_id(protocol: Protocol, manifests: Mapping[str, Manifest]) -> dict[str, _
     return wanted
 
 
-def _need(protocol: Protocol, wanted: _Wanted) -> Need:
+def _need(protocol: LoadedBenchmark, wanted: _Wanted) -> Need:
     manifest, spec = wanted.manifest, wanted.manifest.spec
     index = read_index(manifest.key, spec.id)
     files = [file for file in spec.files if wanted.every_file or file.path in wanted.files]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.channel import Channel, ChannelClosedError, Message
 from harness.execution.guard import adopt_orphans, hide_memory
 from harness.execution.method_process import Limits, MethodProcess
@@ -68,7 +68,7 @@ class _Bench:
         self.method.hide(self._protocol.private_folders())
 
     @cached_property
-    def _protocol(self) -> Protocol:
+    def _protocol(self) -> LoadedBenchmark:
         return load_protocol(self._benchmark)
 
 

@@ -10,7 +10,7 @@ from harness.boards.build import read_board
 from harness.boards.render import COLUMNS, long_table, scaled_title
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.execution.runner import SEALED
 from harness.spec.board import Board
@@ -39,7 +39,7 @@ _MEANING = {
 }
 
 
-def write_boards(protocols: Sequence[Protocol], folder: Path) -> dict[str, int]:
+def write_boards(protocols: Sequence[LoadedBenchmark], folder: Path) -> dict[str, int]:
     """Write `boards`, `submissions` and `scores` as parquet with a card; returns the number of rows of each.
 
     The same boards and submissions give the same bytes. Raises UsageError where a board has not been built,
@@ -60,7 +60,7 @@ def write_boards(protocols: Sequence[Protocol], folder: Path) -> dict[str, int]:
     return counts
 
 
-def _board_rows(protocol: Protocol, board: Board) -> list[Row]:
+def _board_rows(protocol: LoadedBenchmark, board: Board) -> list[Row]:
     more = {"lower_is_better": board.lower_is_better, "benchmark_hash": protocol.hash}
     return [{**row, **more} for row in long_table(board)]
 
@@ -111,7 +111,7 @@ def _schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([(name, types.get(name, pa.string())) for name in columns])
 
 
-def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[Protocol]) -> str:
+def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[LoadedBenchmark]) -> str:
     from huggingface_hub import DatasetCardData
 
     configs: list[Row] = [

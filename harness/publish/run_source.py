@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol, find_protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol, load_protocol
 from harness.data.meta_evaluation import MapRecord, ScoreRecord
 from harness.execution.run_result import RunResult
 from harness.execution.runner import stored_outputs
@@ -123,7 +123,7 @@ class RunSource:
 class Decisions:
     """Samples of a benchmark, and what its networks say of them; each computed once, for all methods."""
 
-    protocol: Protocol
+    protocol: LoadedBenchmark
     device: str = "cpu"
     _samples: dict[str, SampleSet] = field(default_factory=dict)
     _predictions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)

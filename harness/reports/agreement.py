@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.boards.place import units_of
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.reports.figure import PALETTE, STYLE, Figure, as_svg
 from harness.tracks.meta.track import MetaTrack
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Panel = tuple[str, float, tuple[str, ...], np.ndarray, np.ndarray]
 
 
-def rank_agreement(run: RunResult, protocol: Protocol) -> Figure:
+def rank_agreement(run: RunResult, protocol: LoadedBenchmark) -> Figure:
     """A panel per network: the metric's rank of each XAI method by the mean rank in the consensus."""
     units, track = units_of(run, protocol)
     assert isinstance(track, MetaTrack)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.boards.build import read_standings
 from harness.boards.place import units_of
-from harness.data.catalog import Protocol, benchmark_files
+from harness.data.catalog import LoadedBenchmark, benchmark_files
 from harness.execution.run_result import RunResult
 from harness.reports.figure import PALETTE, STYLE, Figure, as_svg
 from harness.spec.query import QueryBenchmark
@@ -45,7 +45,7 @@ class Curves:
         return {_IMAGES: budget} if self.share is None else {_PATCHES: budget, _SHARE: self.share}
 
 
-def budget_curves(run: RunResult, protocol: Protocol) -> Figure:
+def budget_curves(run: RunResult, protocol: LoadedBenchmark) -> Figure:
     """A panel per study: the run's seeds, their mean, and behind them the means of the board's methods."""
     benchmark = protocol.of(QueryBenchmark)
     rivals = _of_entries(_rivals(run, protocol))
@@ -78,7 +78,7 @@ def curves_png(entries: Sequence[Entry], studies: Sequence[str] = ()) -> bytes:
     return image.getvalue()
 
 
-def _of_run(run: RunResult, protocol: Protocol) -> dict[str, Curves]:
+def _of_run(run: RunResult, protocol: LoadedBenchmark) -> dict[str, Curves]:
     """study -> the run's curves, of seeds that have scores."""
     import numpy as np
 
@@ -107,7 +107,7 @@ def _of_entries(entries: Sequence[Entry]) -> dict[str, dict[str, Curves]]:
     return found
 
 
-def _rivals(run: RunResult, protocol: Protocol) -> list[Entry]:
+def _rivals(run: RunResult, protocol: LoadedBenchmark) -> list[Entry]:
     """Methods of the board that the run's benchmark has, without the run's own earlier submission."""
     spec = run.document.spec
     if spec.benchmark not in benchmark_files() or spec.benchmark_hash != protocol.hash:

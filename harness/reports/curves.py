@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.boards.place import units_of
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.metrics.risk_coverage import risk_coverage_curve
 from harness.reports.figure import PALETTE, STYLE, Figure, as_svg
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MOST_POINTS = 200
 
 
-def risk_coverage_curves(run: RunResult, protocol: Protocol) -> Figure:
+def risk_coverage_curves(run: RunResult, protocol: LoadedBenchmark) -> Figure:
     """A panel per study, a line per model."""
     studies = [study.id for study in protocol.benchmark.studies]
     return Figure(
@@ -30,7 +30,7 @@ def risk_coverage_curves(run: RunResult, protocol: Protocol) -> Figure:
     )
 
 
-def _curves(run: RunResult, protocol: Protocol) -> dict[str, dict[str, Curve]]:
+def _curves(run: RunResult, protocol: LoadedBenchmark) -> dict[str, dict[str, Curve]]:
     """study -> model -> (coverage, generalized risk), thinned for display."""
     import numpy as np
 

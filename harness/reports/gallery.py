@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.boards.place import units_of
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.reports.figure import STYLE, Figure, as_svg
 from harness.tracks.attribution.track import MAPS, AttributionTrack
@@ -17,7 +17,7 @@ _SAMPLES = 6
 _COLOURS = "RdBu_r"  # diverging, colour-blind safe: red speaks for the class, blue against it
 
 
-def map_gallery(run: RunResult, protocol: Protocol) -> Figure:
+def map_gallery(run: RunResult, protocol: LoadedBenchmark) -> Figure:
     """A row per study and network, a column per sample: the input above its map."""
     units, track = units_of(run, protocol)
     assert isinstance(track, AttributionTrack)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.boards.place import Place
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
 from harness.reports.agreement import rank_agreement
@@ -18,7 +18,7 @@ from harness.storage import write_text
 from harness.tracks.registry import KINDS
 
 REPORT = "report.html"
-FIGURES: Mapping[str, Callable[[RunResult, Protocol], Figure]] = {
+FIGURES: Mapping[str, Callable[[RunResult, LoadedBenchmark], Figure]] = {
     "confidence": risk_coverage_curves,
     "query": budget_curves,
     "attribution": map_gallery,
@@ -26,7 +26,7 @@ FIGURES: Mapping[str, Callable[[RunResult, Protocol], Figure]] = {
 }
 
 
-def write_run_report(run: RunResult, protocol: Protocol, place: tuple[Place, ...] | str) -> Path:
+def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
     from jinja2 import Environment, PackageLoader
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.methods.conformance import Check, check_confidence_score
 from harness.methods.explainer_conformance import check_explainer
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from harness.data.catalog import Protocol
+    from harness.data.catalog import LoadedBenchmark
     from harness.methods.client import MethodClient
 
 Verb = Callable[[dict[str, "Any"], dict[str, "np.ndarray"]], dict[str, "np.ndarray"]]
 """What a worker does when it is asked: details and arrays in, arrays out."""
 
 
-class Host(Interface):
+class Host(Protocol):
     """Holds a user's method in the method worker, and knows what it can be asked."""
 
     @property
@@ -55,20 +54,20 @@ class Kind:
     """What a method is never given."""
     unit_seconds: float
     """Rough time of one unit of the embedded benchmark on a laptop-class core, without the method's own."""
-    track: Callable[[Protocol, MethodSpec, str], Track]
-    contest: Callable[[Protocol], Contest]
+    track: Callable[[LoadedBenchmark, MethodSpec, str], Track]
+    contest: Callable[[LoadedBenchmark], Contest]
     host: Callable[[Any, str], Host]
     check: Callable[[MethodClient], Iterator[Check]]
 
 
-def _confidence_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+def _confidence_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Track:
     from harness.tracks.confidence.track import ConfidenceTrack
 
     assert isinstance(method, ConfidenceMethod)
     return ConfidenceTrack(protocol, method, device)
 
 
-def _confidence_contest(protocol: Protocol) -> Contest:
+def _confidence_contest(protocol: LoadedBenchmark) -> Contest:
     from harness.tracks.confidence.contest import ConfidenceContest
 
     return ConfidenceContest(protocol)
@@ -80,14 +79,14 @@ def _confidence_host(definition: Any, device: str) -> Host:
     return ConfidenceHost(definition, device)
 
 
-def _query_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+def _query_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Track:
     from harness.tracks.query.track import QueryTrack
 
     assert isinstance(method, QueryMethod)
     return QueryTrack(protocol, method, device)
 
 
-def _query_contest(protocol: Protocol) -> Contest:
+def _query_contest(protocol: LoadedBenchmark) -> Contest:
     from harness.tracks.query.contest import QueryContest
 
     return QueryContest(protocol)
@@ -105,14 +104,14 @@ def _check_query(method: MethodClient) -> Iterator[Check]:
     return check_query_strategy(method)
 
 
-def _attribution_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+def _attribution_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Track:
     from harness.tracks.attribution.track import AttributionTrack
 
     assert isinstance(method, AttributionMethod)
     return AttributionTrack(protocol, method, device)
 
 
-def _attribution_contest(protocol: Protocol) -> Contest:
+def _attribution_contest(protocol: LoadedBenchmark) -> Contest:
     from harness.tracks.attribution.contest import AttributionContest
 
     return AttributionContest(protocol)
@@ -124,14 +123,14 @@ def _attribution_host(definition: Any, device: str) -> Host:
     return AttributionHost(definition, device)
 
 
-def _meta_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+def _meta_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Track:
     from harness.tracks.meta.track import MetaTrack
 
     assert isinstance(method, MetricMethod)
     return MetaTrack(protocol, method, device)
 
 
-def _meta_contest(protocol: Protocol) -> Contest:
+def _meta_contest(protocol: LoadedBenchmark) -> Contest:
     from harness.tracks.meta.contest import MetaContest
 
     return MetaContest(protocol)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tomli_w
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.method import ConfidenceMethod
 from harness.spec.submission import Submission
 from harness.storage import file_id, write_arrays
@@ -51,7 +51,7 @@ group = "shift"
 """
 
 
-def write_checkout(root: Path) -> Protocol:
+def write_checkout(root: Path) -> LoadedBenchmark:
     """`leaderboards/toy/1` with its tables, and empty folders beside it."""
     folder = root / "leaderboards" / "toy" / "1"
     folder.mkdir(parents=True)
@@ -67,7 +67,7 @@ def write_checkout(root: Path) -> Protocol:
     return load_protocol(folder / "benchmark.toml")
 
 
-def wrong(protocol: Protocol, model: str, study: str) -> np.ndarray:
+def wrong(protocol: LoadedBenchmark, model: str, study: str) -> np.ndarray:
     """1 where the model errs."""
     with np.load(protocol.path.parent / f"{model}.npz", allow_pickle=False) as table:
         rows = table["set"] == study
@@ -75,7 +75,7 @@ def wrong(protocol: Protocol, model: str, study: str) -> np.ndarray:
 
 
 def write_submission(
-    root: Path, protocol: Protocol, name: str, quality: float, units: int = 4, reference: bool = False
+    root: Path, protocol: LoadedBenchmark, name: str, quality: float, units: int = 4, reference: bool = False
 ) -> Path:
     """A score that tells failures from successes by `quality` standard deviations."""
     folder = root / "submissions" / protocol.benchmark.name / name

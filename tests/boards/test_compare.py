@@ -12,7 +12,7 @@ from harness.boards.build import build_board, write_board
 from harness.boards.compare import BoardComparison, Comparison, compare, compare_entries
 from harness.boards.entries import contest_of, submission_entry
 from harness.boards.submissions import read_submission
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.errors import UsageError
 from tests.boards.support import write_submission
 from tests.boards.test_rows import _maps, _scores, told
@@ -20,7 +20,7 @@ from tests.boards.workshop import GAP, evaluate, write_workshop
 
 
 @pytest.fixture
-def folders(protocol: Protocol, tmp_path: Path) -> dict[str, Path]:
+def folders(protocol: LoadedBenchmark, tmp_path: Path) -> dict[str, Path]:
     qualities = {"poor": 0.3, "good": 2.0}
     return {name: write_submission(tmp_path, protocol, name, quality) for name, quality in qualities.items()}
 
@@ -32,7 +32,7 @@ def methods(a: str | Path, b: str | Path) -> Comparison:
 
 
 def test_a_difference_is_that_of_the_scores_and_turns_with_the_sides(
-    folders: dict[str, Path], protocol: Protocol
+    folders: dict[str, Path], protocol: LoadedBenchmark
 ) -> None:
     found, turned = methods("toy@1/good", folders["poor"]), methods("toy@1/poor", "toy@1/good")
     assert (found.a, found.b, found.benchmark) == ("good", "poor", "toy@1")
@@ -56,7 +56,7 @@ def test_a_method_is_not_told_apart_from_itself() -> None:
         assert (each.difference, each.low, each.high, each.better) == (0.0, 0.0, 0.0, "")
 
 
-def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: Protocol) -> None:
+def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: LoadedBenchmark) -> None:
     """Two methods whose replicates differ by a constant: each is uncertain, their difference is not."""
     columns = contest_of(protocol).columns
     a = _scores(columns, "a", 1.0)
@@ -67,7 +67,7 @@ def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: Prot
         assert each.better == "A"
 
 
-def test_replicates_without_a_value_are_left_out(protocol: Protocol) -> None:
+def test_replicates_without_a_value_are_left_out(protocol: LoadedBenchmark) -> None:
     columns = contest_of(protocol).columns
     a, b = (_scores(columns, name, quality) for name, quality in (("a", 1.0), ("b", 3.0)))
     holed = {name: np.where(np.arange(61) == 5, np.nan, values) for name, values in a.arrays.items()}
@@ -108,7 +108,7 @@ class _Standings:
         self.entries = entries
 
 
-def test_boards_of_two_versions(protocol: Protocol, folders: dict[str, Path]) -> None:
+def test_boards_of_two_versions(protocol: LoadedBenchmark, folders: dict[str, Path]) -> None:
     write_board(build_board(protocol), protocol)
     second = protocol.path.parent.parent / "2"
     shutil.copytree(protocol.path.parent, second)
@@ -125,7 +125,7 @@ def test_boards_of_two_versions(protocol: Protocol, folders: dict[str, Path]) ->
 
 
 @pytest.mark.usefixtures("folders")
-def test_what_cannot_be_compared_is_said(protocol: Protocol, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_said(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing is no folder of a run or submission.*boards: toy@1\."):
         compare("nothing", "toy@1/good")
     with pytest.raises(UsageError, match="holds no sealed run"):
@@ -141,7 +141,7 @@ def test_what_cannot_be_compared_is_said(protocol: Protocol, tmp_path: Path) -> 
         compare("toy@1/good", "toy@1/poor")
 
 
-def test_the_entry_is_that_of_the_board(protocol: Protocol, folders: dict[str, Path]) -> None:
+def test_the_entry_is_that_of_the_board(protocol: LoadedBenchmark, folders: dict[str, Path]) -> None:
     entry = submission_entry(protocol, read_submission(folders["good"]))
     again = submission_entry(protocol, read_submission(folders["good"]))
     assert entry.arrays.keys() == again.arrays.keys()

@@ -13,7 +13,7 @@ import pytest
 from harness.boards.build import build_board
 from harness.boards.cite import Reference, bibtex, bibtex_key, cite, latex
 from harness.boards.exports import FORMATS, board_latex, export_board
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
 from tests.boards.support import write_submission
@@ -21,7 +21,7 @@ from tests.boards.test_rows import told
 
 
 @pytest.fixture
-def board(protocol: Protocol, tmp_path: Path) -> Board:
+def board(protocol: LoadedBenchmark, tmp_path: Path) -> Board:
     for name, quality in {"poor": 0.3, "good_one": 2.0}.items():
         told(write_submission(tmp_path, protocol, name, quality), citation=f"{name} et al. 2020, 50 % & more")
     write_submission(tmp_path, protocol, "bound", 9.0, reference=True)
@@ -29,13 +29,13 @@ def board(protocol: Protocol, tmp_path: Path) -> Board:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_has_the_same_bytes_twice(board: Board, protocol: Protocol, name: str) -> None:
+def test_every_format_has_the_same_bytes_twice(board: Board, protocol: LoadedBenchmark, name: str) -> None:
     data = export_board(board, protocol, name)
     assert data
     assert export_board(board, protocol, name) == data
 
 
-def test_json_and_csv_are_the_board(board: Board, protocol: Protocol) -> None:
+def test_json_and_csv_are_the_board(board: Board, protocol: LoadedBenchmark) -> None:
     assert Board.model_validate(json.loads(export_board(board, protocol, "json"))) == board
     rows = list(csv.DictReader(io.StringIO(export_board(board, protocol, "csv").decode())))
     assert len(rows) == 9, "three methods in three columns"
@@ -45,7 +45,7 @@ def test_json_and_csv_are_the_board(board: Board, protocol: Protocol) -> None:
     assert {row["rank"] for row in rows if row["reference"] == "True"} == {""}
 
 
-def test_parquet_is_the_long_table_with_types(board: Board, protocol: Protocol) -> None:
+def test_parquet_is_the_long_table_with_types(board: Board, protocol: LoadedBenchmark) -> None:
     from pyarrow import BufferReader, parquet
 
     table = parquet.read_table(BufferReader(export_board(board, protocol, "parquet")))
@@ -61,7 +61,7 @@ def test_parquet_is_the_long_table_with_types(board: Board, protocol: Protocol) 
     assert table.column("submitted").null_count == 9, "missing is null, not text"
 
 
-def test_latex_is_a_whole_table(board: Board, protocol: Protocol) -> None:
+def test_latex_is_a_whole_table(board: Board, protocol: LoadedBenchmark) -> None:
     text = board_latex(board, protocol)
     for command in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}", r"\caption{Toy (toy@1, sha256 "):
         assert command in text
@@ -77,7 +77,7 @@ def test_latex_is_a_whole_table(board: Board, protocol: Protocol) -> None:
     assert r"AUGRC $\times$ 1000, lower is better" in text
 
 
-def test_latex_bold_is_the_best_group_and_missing_is_a_dash(board: Board, protocol: Protocol) -> None:
+def test_latex_bold_is_the_best_group_and_missing_is_a_dash(board: Board, protocol: LoadedBenchmark) -> None:
     second = board.rows[1]
     cells = {"mean": second.cells["mean"].model_copy(update={"spread": 1.25, "group": 1})}
     text = board_latex(board.model_copy(update={"rows": (second.model_copy(update={"cells": cells}),)}), protocol)
@@ -96,12 +96,12 @@ def test_nothing_is_a_command(text: str, escaped: str) -> None:
     assert latex(text) == escaped
 
 
-def test_an_unknown_format(board: Board, protocol: Protocol) -> None:
+def test_an_unknown_format(board: Board, protocol: LoadedBenchmark) -> None:
     with pytest.raises(UsageError, match="no format is called 'latx'; did you mean latex"):
         export_board(board, protocol, "latx")
 
 
-def test_bibtex_of_the_board_has_every_method_once(board: Board, protocol: Protocol) -> None:
+def test_bibtex_of_the_board_has_every_method_once(board: Board, protocol: LoadedBenchmark) -> None:
     text = export_board(board, protocol, "bibtex").decode()
     keys = re.findall(r"^@misc\{([^,]+),$", text, flags=re.MULTILINE)
     assert keys == sorted(set(keys))

@@ -10,17 +10,17 @@ import pytest
 
 import harness
 from harness.boards.replay import replay
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 
 
 @pytest.fixture
-def run(protocol: Protocol, tmp_path: Path) -> RunResult:
+def run(protocol: LoadedBenchmark, tmp_path: Path) -> RunResult:
     return harness.evaluate("msr", benchmark="toy@1", out=tmp_path / "runs", workers=1)
 
 
-def test_a_run_is_what_it_was_under_its_own_benchmark_only(run: RunResult, protocol: Protocol) -> None:
+def test_a_run_is_what_it_was_under_its_own_benchmark_only(run: RunResult, protocol: LoadedBenchmark) -> None:
     again = replay(run, protocol)
     assert again.changed == ()
     assert again.summary == run.document.summary
@@ -29,7 +29,7 @@ def test_a_run_is_what_it_was_under_its_own_benchmark_only(run: RunResult, proto
         replay(run, replace(protocol, hash="1" * 64))
 
 
-def test_another_score_is_named(run: RunResult, protocol: Protocol) -> None:
+def test_another_score_is_named(run: RunResult, protocol: LoadedBenchmark) -> None:
     document = run.document
     row = document.summary[-1].model_copy(update={"value": 0.25})
     unit = document.units[0]
@@ -45,7 +45,7 @@ def test_another_score_is_named(run: RunResult, protocol: Protocol) -> None:
     assert second == f"{row.study} {row.metric}: 0.25 became {document.summary[-1].value}"
 
 
-def test_other_files_are_refused(run: RunResult, protocol: Protocol) -> None:
+def test_other_files_are_refused(run: RunResult, protocol: LoadedBenchmark) -> None:
     path = protocol.path.parent / "one.npz"
     with np.load(path, allow_pickle=False) as table:
         arrays = dict(table)

@@ -12,7 +12,7 @@ import pytest
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
 from harness.boards.submissions import read_about, write_about
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.board import Board, Row
 from harness.spec.method import AttributionMethod
 from harness.spec.submission import Cost, Reproduction
@@ -31,12 +31,12 @@ def row(board: Board, name: str) -> Row:
 
 
 @pytest.fixture
-def good(protocol: Protocol, tmp_path: Path) -> Path:
+def good(protocol: LoadedBenchmark, tmp_path: Path) -> Path:
     write_submission(tmp_path, protocol, "poor", 0.5)
     return write_submission(tmp_path, protocol, "good", 2.0)
 
 
-def test_a_row_says_what_stands_behind_it(protocol: Protocol, good: Path) -> None:
+def test_a_row_says_what_stands_behind_it(protocol: LoadedBenchmark, good: Path) -> None:
     told(good, cost=Cost(seconds=1234.0, trainings=6), submitted=date(2026, 3, 4))
     board = build_board(protocol)
     found = row(board, "good")
@@ -48,7 +48,7 @@ def test_a_row_says_what_stands_behind_it(protocol: Protocol, good: Path) -> Non
     assert "| 4/4 | recomputed | – | – |" in page, "of the one that says nothing"
 
 
-def test_a_reproduced_row_says_so(protocol: Protocol, good: Path) -> None:
+def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None:
     about = read_about(good)
     again = Reproduction(
         run=about.run,
@@ -67,7 +67,7 @@ def test_a_reproduced_row_says_so(protocol: Protocol, good: Path) -> None:
     }
 
 
-def test_an_oracle_is_marked(protocol: Protocol, good: Path) -> None:
+def test_an_oracle_is_marked(protocol: LoadedBenchmark, good: Path) -> None:
     told(good, method=read_about(good).method.model_copy(update={"oracle": True, "reference": True}))
     board = build_board(protocol)
     assert row(board, "good").oracle
@@ -77,7 +77,7 @@ def test_an_oracle_is_marked(protocol: Protocol, good: Path) -> None:
 
 
 @pytest.mark.usefixtures("good")
-def test_an_incomplete_method_is_listed_with_what_it_has(protocol: Protocol, tmp_path: Path) -> None:
+def test_an_incomplete_method_is_listed_with_what_it_has(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     before = build_board(protocol)
     folder = write_submission(tmp_path, protocol, "half", 2.0)
     whole = row(build_board(protocol), "half").cells["iid"]
@@ -99,7 +99,7 @@ def test_an_incomplete_method_is_listed_with_what_it_has(protocol: Protocol, tmp
     assert f"- half: 2 of 4 units are there; it has iid {whole.value:.1f}" in page
 
 
-def test_a_submission_of_another_kind_is_listed(protocol: Protocol, good: Path) -> None:
+def test_a_submission_of_another_kind_is_listed(protocol: LoadedBenchmark, good: Path) -> None:
     alien = AttributionMethod(
         task="attribution",
         name="good",
@@ -114,7 +114,7 @@ def test_a_submission_of_another_kind_is_listed(protocol: Protocol, good: Path) 
     assert listed.reason == "good is a method for attribution benchmarks, but toy@1 is one for confidence."
 
 
-def test_worker_count_and_cache_change_no_byte(protocol: Protocol, tmp_path: Path) -> None:
+def test_worker_count_and_cache_change_no_byte(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     for number in range(7):
         write_submission(tmp_path, protocol, f"m{number}", number / 2)
     one = build_board(protocol, workers=1)
@@ -126,7 +126,7 @@ def test_worker_count_and_cache_change_no_byte(protocol: Protocol, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("good")
-def test_drift_is_told_with_its_first_line(protocol: Protocol) -> None:
+def test_drift_is_told_with_its_first_line(protocol: LoadedBenchmark) -> None:
     board = build_board(protocol)
     folder = protocol.path.parent
     assert board_drift(board, protocol) == f"{folder / 'board.json'} is missing; run: harness board build toy@1"
@@ -230,7 +230,7 @@ def test_a_row_that_goes_changes_no_score_and_ranks_by_the_count_above(of, leave
             assert old.rank - cell.rank == (0 if pooled else int(above))
 
 
-def test_the_page_says_what_moves_and_what_does_not(protocol: Protocol) -> None:
+def test_the_page_says_what_moves_and_what_does_not(protocol: LoadedBenchmark) -> None:
     page = board_markdown(build_board(protocol), protocol.benchmark)
     assert "A row that comes or goes changes no other row's score or interval" in page
     assert "reference pool excepted" not in page

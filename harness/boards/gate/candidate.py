@@ -10,7 +10,7 @@ from harness.boards.gate.revision import Revision
 from harness.boards.maps import Fetch, read_maps
 from harness.boards.members import by_unit, unit_key
 from harness.boards.submissions import StoredSubmission, read_about, read_submission, submissions_folder
-from harness.data.catalog import Protocol, find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
@@ -41,7 +41,7 @@ class Candidate:
         return read_about(self.folder)
 
     @cached_property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> LoadedBenchmark:
         return find_protocol(self.about.benchmark)
 
     @cached_property

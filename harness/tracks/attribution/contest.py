@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
-from typing import Protocol as Interface
+from typing import TYPE_CHECKING, Protocol
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.metrics.attribution.registry import METRICS
 from harness.spec.attribution import AttributionBenchmark, ExplainedModel
 from harness.spec.board import Cell
@@ -25,7 +24,7 @@ _SEPARATOR = "--"
 class AttributionContest:
     """See `harness.tracks.base.Contest`. An entry holds, by `study--model--metric`, the scores (n,) of single samples."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: LoadedBenchmark) -> None:
         self._benchmark = protocol.of(AttributionBenchmark)
         used = {metric for study in self._benchmark.studies for metric in study.metrics}
         criteria = dict.fromkeys(METRICS[use.id].criterion for use in self._benchmark.metrics if use.id in used)
@@ -126,7 +125,7 @@ class AttributionContest:
         return [*every, MeanRanks(OVERALL, means, means.iloc[0] * 0.0, members, missing)]
 
 
-class _Study(Interface):
+class _Study(Protocol):
     """What a study has in every benchmark of explained networks."""
 
     @property

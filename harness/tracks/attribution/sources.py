@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.data.catalog import Protocol as LoadedProtocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.artefact import Artefact
 from harness.spec.attribution import (
     ArraySet,
@@ -53,7 +53,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(protocol: LoadedProtocol) -> Source:
+def open_source(protocol: LoadedBenchmark) -> Source:
     """The source that a benchmark names."""
     source = protocol.benchmark.source
     if isinstance(source, DigitSource):
@@ -69,7 +69,7 @@ def built(source: Source, model: ExplainedModel, device: str) -> BuiltNetwork:
 
 
 class _Digits:
-    def __init__(self, protocol: LoadedProtocol, source: DigitSource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: DigitSource) -> None:
         self._protocol = protocol
         self._source = source
         self._sets = {each.id: each for each in source.sets}
@@ -111,7 +111,7 @@ class _Digits:
 
 
 class _Arrays:
-    def __init__(self, protocol: LoadedProtocol, source: ArraySource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: ArraySource) -> None:
         self._protocol = protocol
         self._sets = {each.id: each for each in source.sets}
 
@@ -172,7 +172,7 @@ class _Arrays:
         return self._protocol.verified(artefact)[1]
 
 
-def _weights(protocol: LoadedProtocol, artefact: Artefact) -> dict[str, np.ndarray]:
+def _weights(protocol: LoadedBenchmark, artefact: Artefact) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

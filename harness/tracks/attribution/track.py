@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import check_spread, checked_maps
 from harness.methods.client import MethodClient, MethodError
 from harness.metrics.attribution.registry import make_metric
@@ -36,7 +36,7 @@ _SCORES_ROUNDING = 1e-3  # of the largest score, see `AttributionTrack.tolerance
 class AttributionTrack:
     """See `harness.tracks.base.Track`."""
 
-    def __init__(self, protocol: Protocol, method: AttributionMethod, device: str = "cpu") -> None:
+    def __init__(self, protocol: LoadedBenchmark, method: AttributionMethod, device: str = "cpu") -> None:
         self.protocol = protocol
         self.benchmark = protocol.of(AttributionBenchmark)
         self.method = method

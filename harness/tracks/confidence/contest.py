@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.metrics.registry import METRICS
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.board import Cell
@@ -25,7 +25,7 @@ _DIGITS = 12
 class ConfidenceContest:
     """See `harness.tracks.base.Contest`. An entry holds, by column, the score followed by its replicates."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: LoadedBenchmark) -> None:
         benchmark = self._benchmark = protocol.of(ConfidenceBenchmark)
         metric = METRICS[benchmark.primary]
         self._lower_is_better = metric.lower_is_better

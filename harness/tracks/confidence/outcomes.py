@@ -13,7 +13,7 @@ from harness.storage import read_arrays
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.data.catalog import Protocol
+    from harness.data.catalog import LoadedBenchmark
     from harness.spec.method import Classifier
     from harness.tracks.confidence.sources import OutputSource, SampleSet
 
@@ -38,7 +38,7 @@ class StudyOutcomes:
 class Outcomes:
     """Labels and predictions: pinned by the benchmark where it pins them, else from the outputs."""
 
-    def __init__(self, protocol: Protocol, source: OutputSource, classifier: Classifier) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: OutputSource, classifier: Classifier) -> None:
         self._protocol = protocol
         self._source = source
         self._classifier: Classifier = classifier

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 import harness
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.data.packs import INPUTS, LABELS, MANIFEST, open_pack
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import ConfidenceBenchmark
@@ -65,7 +65,7 @@ class PackRequest:
 
 
 def write_pack(
-    protocol: Protocol, request: PackRequest, report: Callable[[str, float], None] = lambda what, share: None
+    protocol: LoadedBenchmark, request: PackRequest, report: Callable[[str, float], None] = lambda what, share: None
 ) -> Pack:
     """Make or renew the pack of a benchmark in a folder; `report` takes what is done and its share, in [0, 1].
 
@@ -141,7 +141,7 @@ class _Packing:
         write_table(path, _index_schema(), self._index())
         self.files[INDEX] = _packed(path)
 
-    def add_outcomes(self, protocol: Protocol) -> Artefact | None:
+    def add_outcomes(self, protocol: LoadedBenchmark) -> Artefact | None:
         """The pinned outcomes, where the benchmark pins them: they rule over this machine's predictions."""
         if self.benchmark.outcomes is None:
             return None
@@ -189,7 +189,7 @@ class _Packing:
         return path
 
 
-def _close(pack: _Packing, protocol: Protocol, outcomes: Artefact | None) -> Pack:
+def _close(pack: _Packing, protocol: LoadedBenchmark, outcomes: Artefact | None) -> Pack:
     """What makes a folder of files a pack: its document, a benchmark that names it, and the card."""
     benchmark, out = pack.benchmark, pack.request.out
     document = Pack(
@@ -236,7 +236,7 @@ def _chosen(benchmark: ConfidenceBenchmark, names: Sequence[str]) -> list[Model]
     return chosen
 
 
-def _check_folder(request: PackRequest, protocol: Protocol, models: Sequence[Model]) -> None:
+def _check_folder(request: PackRequest, protocol: LoadedBenchmark, models: Sequence[Model]) -> None:
     """A folder may hold nothing, or this very pack, finished or not: files of another would be taken for parts of it."""
     out = request.out
     if out.exists() and not out.is_dir():

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol as LoadedProtocol
+from harness.data.catalog import LoadedBenchmark
 from harness.data.manifests import find_dataset
 from harness.data.packs import OpenPack, open_pack
 from harness.data.store import dataset_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class PackedOutputs:
     """See `harness.tracks.confidence.sources.OutputSource`."""
 
-    def __init__(self, protocol: LoadedProtocol, source: PackSource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: PackSource) -> None:
         self._protocol = protocol
         self._source = source
 

@@ -9,7 +9,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol, cache_folder
+from harness.data.catalog import LoadedBenchmark, cache_folder
 from harness.data.manifests import Manifest, find_dataset
 from harness.data.store import dataset_folder, reference, set_folder
 from harness.spec.benchmark import ConfidenceBenchmark
@@ -33,7 +33,7 @@ _MOST_BYTES = 1 << 36
 class ReleasedOutputs:
     """See `harness.tracks.confidence.sources.OutputSource`. Neither inputs nor networks are offered to methods."""
 
-    def __init__(self, protocol: Protocol, source: ReleasedSource, device: str, *, members: bool) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: ReleasedSource, device: str, *, members: bool) -> None:
         self._protocol = protocol
         self._source = source
         self._device = device

@@ -8,8 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.data.catalog import Protocol as LoadedProtocol
-from harness.data.catalog import cache_folder
+from harness.data.catalog import LoadedBenchmark, cache_folder
 from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
 from harness.data.tables import Table, read_table, rows_of
 from harness.spec.benchmark import ConfidenceBenchmark
@@ -82,7 +81,7 @@ class OutputSource(Protocol):
         ...
 
 
-def open_source(protocol: LoadedProtocol, device: str, *, members: bool = True) -> OutputSource:
+def open_source(protocol: LoadedBenchmark, device: str, *, members: bool = True) -> OutputSource:
     """The source that a benchmark names. Without `members`, costly outputs of Monte-Carlo dropout are left out."""
     source = protocol.of(ConfidenceBenchmark).source
     if isinstance(source, ReleasedSource):
@@ -126,7 +125,7 @@ class _Stored:
 
 
 class _Folders(_Stored):
-    def __init__(self, protocol: LoadedProtocol, source: FDShiftsSource | FDShiftsStudy) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: FDShiftsSource | FDShiftsStudy) -> None:
         self._paths = {model.id: protocol.locate(model.folder) for model in source.models}
         self._source = source
         self._read: Callable[[str], FDShiftsFolder] = lru_cache(maxsize=2)(
@@ -178,7 +177,7 @@ class _Folders(_Stored):
 
 
 class _Tables(_Stored):
-    def __init__(self, protocol: LoadedProtocol, source: TableSource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: TableSource) -> None:
         self._protocol = protocol
         self._artefacts = {model.id: model.table for model in source.models}
         self._source = source
@@ -218,7 +217,7 @@ class _Tables(_Stored):
 class _Images:
     """Images from packages, run through small networks once and cached by the content of both."""
 
-    def __init__(self, protocol: LoadedProtocol, source: ImageSource, device: str) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: ImageSource, device: str) -> None:
         self._protocol = protocol
         self._source = source
         self._device = device

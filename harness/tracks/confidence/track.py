@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import checked_confidence
 from harness.methods.client import MethodClient, MethodError
 from harness.metrics.registry import METRICS
@@ -32,7 +32,7 @@ _LEAST_AGREEMENT = 0.99
 class ConfidenceTrack:
     """See `harness.tracks.base.Track`."""
 
-    def __init__(self, protocol: Protocol, method: ConfidenceMethod, device: str = "cpu") -> None:
+    def __init__(self, protocol: LoadedBenchmark, method: ConfidenceMethod, device: str = "cpu") -> None:
         self.protocol = protocol
         self.benchmark = protocol.of(ConfidenceBenchmark)
         self.method = method
@@ -266,7 +266,7 @@ class ConfidenceTrack:
         return np.concatenate([start + _chosen(size, unit.limit) for start, size in zip(starts, sizes, strict=True)])
 
 
-def _check_metric(name: str, protocol: Protocol) -> None:
+def _check_metric(name: str, protocol: LoadedBenchmark) -> None:
     """A benchmark may list metrics that are there and that need nothing but what every unit has."""
     usable = [each.id for each in METRICS.values() if not each.required_options]
     if name not in METRICS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Cell, Table, TableRow
 from harness.spec.meta import MetaBenchmark
 from harness.spec.run import Unit
@@ -26,7 +26,7 @@ _DIGITS = 12
 class MetaContest:
     """See `harness.tracks.base.Contest`. An entry holds, by column, the value followed by its replicates."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: LoadedBenchmark) -> None:
         self._benchmark = protocol.of(MetaBenchmark)
         self.columns: tuple[str, ...] = COLUMNS
         self.heading = Heading(

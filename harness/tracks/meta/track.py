@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import check_varied
 from harness.methods.client import MethodClient, MethodError
 from harness.metrics.attribution.registry import METRICS
@@ -36,7 +36,7 @@ of the randomised network, if the file has any. In the metric's own direction; N
 class MetaTrack:
     """See `harness.tracks.base.Track`."""
 
-    def __init__(self, protocol: Protocol, method: MetricMethod, device: str = "cpu") -> None:
+    def __init__(self, protocol: LoadedBenchmark, method: MetricMethod, device: str = "cpu") -> None:
         self.protocol = protocol
         self.benchmark = protocol.of(MetaBenchmark)
         self.method = method

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.metrics.budget_curve import mean_penalty, pairwise_penalty, share_lost
 from harness.spec.board import Cell, Table, TableRow
 from harness.spec.query import QueryBenchmark, QueryStudy
@@ -31,7 +31,7 @@ PERFORMANCE = {"dice": "mean Dice", "accuracy": "accuracy", "balanced-accuracy":
 class QueryContest:
     """See `harness.tracks.base.Contest`. An entry holds, by column, the score followed by its replicates."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: LoadedBenchmark) -> None:
         benchmark = self._benchmark = protocol.of(QueryBenchmark)
         groups = tuple(dict.fromkeys(study.group for study in benchmark.studies))
         self.columns = (*groups, MEAN) if len(groups) > 1 else groups

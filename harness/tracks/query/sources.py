@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.artefact import Artefact
 from harness.spec.method import PoolPart
 from harness.spec.query import DataSet, QueryBenchmark, QueryStudy, RawFolder, Training
@@ -23,7 +23,7 @@ _TARGETS: dict[tuple[str, str, str], np.ndarray] = {}
 class Setting:
     """A study of a benchmark with the data set and the training that it names."""
 
-    def __init__(self, protocol: Protocol, study: QueryStudy) -> None:
+    def __init__(self, protocol: LoadedBenchmark, study: QueryStudy) -> None:
         benchmark = protocol.of(QueryBenchmark)
         self.protocol = protocol
         self.study = study

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import checked_picks
 from harness.methods.client import MethodClient, MethodError
 from harness.spec.method import QueryMethod
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class QueryTrack:
     """See `harness.tracks.base.Track`. A unit is one campaign: a setting and a seed."""
 
-    def __init__(self, protocol: Protocol, method: QueryMethod, device: str = "cpu") -> None:
+    def __init__(self, protocol: LoadedBenchmark, method: QueryMethod, device: str = "cpu") -> None:
         self.protocol = protocol
         self.benchmark = protocol.of(QueryBenchmark)
         self.method = method

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.plan import PlanRequest, plan_units
 from harness.metrics import METRICS, augrc
 from harness.spec.method import ConfidenceMethod
@@ -30,14 +30,14 @@ METHOD = ConfidenceMethod(
 
 
 @pytest.fixture
-def protocol(tmp_path: Path) -> Protocol:
+def protocol(tmp_path: Path) -> LoadedBenchmark:
     found = write_checkout(tmp_path)
     text = found.path.read_text().replace('metrics = ["augrc"]', 'metrics = ["augrc", "failure_auroc", "ece"]')
     found.path.write_text(text.replace('group = "iid"', 'group = "both"').replace('group = "shift"', 'group = "both"'))
     return load_protocol(found.path)
 
 
-def answered(protocol: Protocol, quality: float, seed: int = 0) -> tuple[ConfidenceTrack, dict[Unit, Outputs]]:
+def answered(protocol: LoadedBenchmark, quality: float, seed: int = 0) -> tuple[ConfidenceTrack, dict[Unit, Outputs]]:
     track = ConfidenceTrack(protocol, METHOD)
     rng = np.random.default_rng(seed)
     outputs: dict[Unit, Outputs] = {}
@@ -47,7 +47,7 @@ def answered(protocol: Protocol, quality: float, seed: int = 0) -> tuple[Confide
     return track, outputs
 
 
-def test_a_summary_is_the_mean_over_seeds_with_an_interval_around_it(protocol: Protocol) -> None:
+def test_a_summary_is_the_mean_over_seeds_with_an_interval_around_it(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     rows = {(row.study, row.metric): row for row in track.summarize(outputs)}
     shift = [
@@ -64,7 +64,7 @@ def test_a_summary_is_the_mean_over_seeds_with_an_interval_around_it(protocol: P
     assert rows["shift", "failure_rate"].low is None
 
 
-def test_calibration_is_undefined_for_scores_that_are_no_probabilities(protocol: Protocol) -> None:
+def test_calibration_is_undefined_for_scores_that_are_no_probabilities(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     unit = next(iter(outputs))
     record = measure(METRICS["ece"], track.judge(unit, outputs[unit]))
@@ -72,7 +72,7 @@ def test_calibration_is_undefined_for_scores_that_are_no_probabilities(protocol:
     assert {row.status for row in track.summarize(outputs) if row.metric == "ece"} == {"undefined"}
 
 
-def test_all_methods_share_the_draws(protocol: Protocol) -> None:
+def test_all_methods_share_the_draws(protocol: LoadedBenchmark) -> None:
     """A method and its increasing transform tie in every replicate: the resamples and seeds are the same."""
     track, outputs = answered(protocol, 1.0)
     other = {unit: {"confidence": np.exp(out["confidence"])} for unit, out in outputs.items()}
@@ -85,7 +85,7 @@ def test_all_methods_share_the_draws(protocol: Protocol) -> None:
         np.testing.assert_array_equal(one.replicates[study], two.replicates[study])
 
 
-def test_intervals_cover_the_spread_of_new_samples(protocol: Protocol) -> None:
+def test_intervals_cover_the_spread_of_new_samples(protocol: LoadedBenchmark) -> None:
     """Replicates of one study spread as the standard error of AUGRC over fresh samples of one model does."""
     track, outputs = answered(protocol, 1.5)
     single = {unit: out for unit, out in outputs.items() if (unit.model, unit.study) == ("one", "shift")}
@@ -100,7 +100,7 @@ def test_intervals_cover_the_spread_of_new_samples(protocol: Protocol) -> None:
     assert spread == pytest.approx(np.std(fresh), rel=0.25)
 
 
-def test_seeds_are_resampled_too(protocol: Protocol) -> None:
+def test_seeds_are_resampled_too(protocol: LoadedBenchmark) -> None:
     """Between seeds that differ a lot the interval is wide, however many samples there are."""
     track, outputs = answered(protocol, 1.0)
     units = [unit for unit in outputs if unit.study == "iid"]
@@ -115,7 +115,7 @@ def test_seeds_are_resampled_too(protocol: Protocol) -> None:
     assert row.high == pytest.approx(worst, abs=0.03)
 
 
-def test_a_study_without_all_its_seeds_is_incomplete(protocol: Protocol) -> None:
+def test_a_study_without_all_its_seeds_is_incomplete(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     lacking = dict(list(outputs.items())[1:])
     lost = next(iter(outputs)).study
@@ -126,7 +126,7 @@ def test_a_study_without_all_its_seeds_is_incomplete(protocol: Protocol) -> None
     assert rows[other, "augrc"].status == "ok"
 
 
-def test_detection_is_undefined_where_nothing_fails(protocol: Protocol) -> None:
+def test_detection_is_undefined_where_nothing_fails(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     unit = next(iter(outputs))
     judged = track.judge(unit, outputs[unit])
@@ -136,7 +136,7 @@ def test_detection_is_undefined_where_nothing_fails(protocol: Protocol) -> None:
     assert measure(METRICS["augrc"], calm).value == 0.0
 
 
-def test_a_group_with_a_missing_study_has_no_score(protocol: Protocol) -> None:
+def test_a_group_with_a_missing_study_has_no_score(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     partial = {unit: out for unit, out in outputs.items() if unit.study == "iid"}
     rows = {(row.study, row.metric): row for row in track.summarize(partial)}
@@ -145,12 +145,12 @@ def test_a_group_with_a_missing_study_has_no_score(protocol: Protocol) -> None:
     assert rows["both", "augrc"].status == "incomplete"
 
 
-def test_the_order_of_units_changes_nothing(protocol: Protocol) -> None:
+def test_the_order_of_units_changes_nothing(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     assert track.summarize(dict(reversed(outputs.items()))) == track.summarize(outputs)
 
 
-def test_stored_answers_that_do_not_fit_are_refused(protocol: Protocol) -> None:
+def test_stored_answers_that_do_not_fit_are_refused(protocol: LoadedBenchmark) -> None:
     from harness.storage import IntegrityError
 
     track, outputs = answered(protocol, 1.0)
@@ -159,7 +159,7 @@ def test_stored_answers_that_do_not_fit_are_refused(protocol: Protocol) -> None:
         track.judge(unit, {"confidence": outputs[unit]["confidence"][:-1]})
 
 
-def test_a_limited_unit_is_judged_on_its_own_samples(protocol: Protocol) -> None:
+def test_a_limited_unit_is_judged_on_its_own_samples(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     unit = next(iter(outputs)).model_copy(update={"limit": 30})
     rows = np.arange(30) * 10

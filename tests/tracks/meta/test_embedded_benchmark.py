@@ -8,7 +8,7 @@ import torch
 
 from harness.boards.build import build_board, read_board, read_standings
 from harness.boards.render import board_csv, board_markdown
-from harness.data.catalog import Protocol, find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.methods.discovery import baseline_names
 from harness.metrics.attribution import METRICS
 from harness.metrics.attribution.complexity import Sparseness
@@ -23,22 +23,22 @@ DRAWING = {"random-map", "lime", "kernel-shap", "expected-gradients"}
 
 
 @pytest.fixture(scope="module")
-def protocol() -> Protocol:
+def protocol() -> LoadedBenchmark:
     return find_protocol("meta-mnist@1")
 
 
 @pytest.fixture(scope="module")
-def benchmark(protocol: Protocol) -> MetaBenchmark:
+def benchmark(protocol: LoadedBenchmark) -> MetaBenchmark:
     return protocol.of(MetaBenchmark)
 
 
 @pytest.fixture(scope="module")
-def files(protocol: Protocol, benchmark: MetaBenchmark) -> dict[str, MapFile]:
+def files(protocol: LoadedBenchmark, benchmark: MetaBenchmark) -> dict[str, MapFile]:
     return {each.model: read_maps(protocol.verified(each.file)[0]) for each in benchmark.source.maps}
 
 
 @pytest.fixture(scope="module")
-def board(protocol: Protocol) -> Board:
+def board(protocol: LoadedBenchmark) -> Board:
     return read_board(protocol)
 
 
@@ -46,7 +46,7 @@ def row(board: Board, name: str) -> Row:
     return next(each for each in board.rows if each.method == name)
 
 
-def test_every_file_has_its_pinned_hash_and_is_small(protocol: Protocol, benchmark: MetaBenchmark) -> None:
+def test_every_file_has_its_pinned_hash_and_is_small(protocol: LoadedBenchmark, benchmark: MetaBenchmark) -> None:
     source = benchmark.source
     assert isinstance(source, MappedDigits)
     assert source.locked
@@ -59,7 +59,7 @@ def test_every_file_has_its_pinned_hash_and_is_small(protocol: Protocol, benchma
         update={"sha256": None})}),)}).locked  # fmt: skip
 
 
-def test_maps_fit_their_samples(protocol: Protocol, benchmark: MetaBenchmark, files: dict[str, MapFile]) -> None:
+def test_maps_fit_their_samples(protocol: LoadedBenchmark, benchmark: MetaBenchmark, files: dict[str, MapFile]) -> None:
     source = open_source(protocol)
     for stored in benchmark.source.maps:
         inputs = source.samples(stored.samples).inputs
@@ -90,7 +90,7 @@ def test_seeds_make_other_maps(files: dict[str, MapFile]) -> None:
         assert not np.allclose(files[first].maps["saliency"], files[second].maps["saliency"])
 
 
-def test_saliency_is_the_gradient_of_the_network(protocol: Protocol, benchmark: MetaBenchmark, files) -> None:
+def test_saliency_is_the_gradient_of_the_network(protocol: LoadedBenchmark, benchmark: MetaBenchmark, files) -> None:
     """The maps belong to the networks that metrics are given, up to half precision and another processor."""
     source = open_source(protocol)
     for stored in benchmark.source.maps:
@@ -130,7 +130,7 @@ class _Plain(torch.nn.Module):
         return inputs.flatten(1)[:, :2]
 
 
-def test_the_board_has_every_baseline(protocol: Protocol, board: Board) -> None:
+def test_the_board_has_every_baseline(protocol: LoadedBenchmark, board: Board) -> None:
     assert {each.method for each in board.rows} == set(baseline_names("attribution-metric"))
     assert board.unranked == ()
     assert all(each.units == "8/8" for each in board.rows)
@@ -144,7 +144,7 @@ def test_chance_is_at_the_bottom(board: Board) -> None:
     assert all(each.cells[OVERALL].value > chance.cells[OVERALL].value for each in board.rows if each is not chance)
 
 
-def test_the_board_is_what_its_submissions_give(protocol: Protocol, board: Board) -> None:
+def test_the_board_is_what_its_submissions_give(protocol: LoadedBenchmark, board: Board) -> None:
     again = build_board(protocol)
     folder = protocol.path.parent
     assert again == board

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.method import QueryMethod
 from harness.spec.protocols import read_benchmark
 from harness.spec.run import Unit
@@ -47,7 +47,7 @@ def benchmark(studies, *, performance="dice", seeds=(1, 2, 3), replicates=60):
 
 
 def protocol_of(spec, path="/nowhere/benchmark.toml"):
-    return Protocol(spec, ZERO, Path(path))
+    return LoadedBenchmark(spec, ZERO, Path(path))
 
 
 def method(name="mine", reference=False):

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.data.embedded import mnist_5k
 from harness.spec.query import QueryBenchmark
 from harness.storage import file_id, write_text
@@ -40,7 +40,7 @@ def make_splits(labels: np.ndarray, seed: int = 0) -> dict[str, list[int]]:
     return {name: part.T.ravel().tolist() for name, part in zip(_PARTS, parts, strict=True)}
 
 
-def make_starts(protocol: Protocol) -> dict[str, dict[str, list[int]]]:
+def make_starts(protocol: LoadedBenchmark) -> dict[str, dict[str, list[int]]]:
     """Study -> seed -> rows of the pool, as the study's rule draws them."""
     benchmark = protocol.of(QueryBenchmark)
     starts: dict[str, dict[str, list[int]]] = {}
