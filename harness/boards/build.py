@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
 from harness.boards.diff import append_changes
-from harness.boards.entries import Progress, Scored, contest_of, score_submissions
+from harness.boards.entries import Progress, Scored, leaderboard_of, score_submissions
 from harness.boards.published import FILE, read_published
 from harness.boards.render import board_csv, board_json, board_markdown
 from harness.boards.reproduce import tier_of
@@ -20,18 +19,18 @@ from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, content_id, read_json, write_text
-from harness.tracks.base import Contest, Entry
+from harness.tracks.leaderboard import Entry, Leaderboard
 
 SIGNIFICANT_DIGITS = 6
 JSON = "board.json"
 
 
-def _unseen(done: int, total: int) -> None:
-    """Nobody watches."""
+def _no_progress(done: int, total: int) -> None:
+    """Progress is not reported."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class ScoredSubmission:
     """A complete submission and what it is worth."""
 
     submission: StoredSubmission
@@ -42,7 +41,7 @@ class Standing:
 class Standings:
     """All complete methods, and why the others are not ranked."""
 
-    complete: tuple[Standing, ...]
+    complete: tuple[ScoredSubmission, ...]
     unranked: tuple[Unranked, ...]
 
     @property
@@ -50,38 +49,28 @@ class Standings:
         return tuple(each.scored.entry for each in self.complete)
 
 
-@runtime_checkable
-class Appended(Protocol):
-    """A contest that shows more than its ranking."""
-
-    def appendix(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
-        """Tables behind the ranking, over all rows of the board."""
-        ...
-
-
-def build_board(protocol: LoadedBenchmark, progress: Progress = _unseen, workers: int | None = None) -> Board:
+def build_board(protocol: LoadedBenchmark, progress: Progress = _no_progress, workers: int | None = None) -> Board:
     """Score and rank all submissions to a benchmark; `workers` processes score those that are not in the cache."""
     standings = read_standings(protocol, progress, workers)
-    contest = contest_of(protocol)
-    heading = contest.heading
-    cells = contest.cells(standings.entries)
-    rows = [_row(each, cells, heading.scale) for each in standings.complete]
-    rows.sort(key=lambda row: _order(row, contest.columns))
-    tables = contest.appendix(standings.entries) if isinstance(contest, Appended) else ()
+    leaderboard = leaderboard_of(protocol)
+    shows, columns = leaderboard.shows, leaderboard.columns
+    cells = {name: column.cells() for name, column in leaderboard.compared(standings.entries).items()}
+    rows = [_row(each, cells, shows.scale) for each in standings.complete]
+    rows.sort(key=lambda row: _order(row, columns))
     return Board(
         benchmark=protocol.benchmark.name,
         benchmark_hash=protocol.hash,
-        metric=heading.metric,
-        title=heading.title,
-        explanation=heading.explanation,
-        lower_is_better=heading.lower_is_better,
-        scale=heading.scale,
-        columns=contest.columns,
+        metric=shows.metric,
+        title=shows.title,
+        explanation=shows.explanation,
+        lower_is_better=shows.lower_is_better,
+        scale=shows.scale,
+        columns=columns,
         groups={column: max((cell.group or 0 for cell in cells[column].values()), default=0) for column in cells},
         rows=tuple(rows),
         unranked=standings.unranked,
-        tables=tuple(_rounded_table(table) for table in tables),
-        published=tuple(_scaled_published(each, heading.scale) for each in read_published(protocol, contest.columns)),
+        tables=tuple(_rounded_table(table) for table in leaderboard.tables(standings.entries)),
+        published=tuple(_scaled_published(each, shows.scale) for each in read_published(protocol, columns)),
     )
 
 
@@ -130,7 +119,9 @@ def boards_to_keep() -> tuple[LoadedBenchmark, ...]:
     )
 
 
-def read_standings(protocol: LoadedBenchmark, progress: Progress = _unseen, workers: int | None = None) -> Standings:
+def read_standings(
+    protocol: LoadedBenchmark, progress: Progress = _no_progress, workers: int | None = None
+) -> Standings:
     """Score every submission that this benchmark can rank, telling `progress` how many are done of how many."""
     readable, unreadable = read_submissions(protocol.benchmark.name)
     unranked = [Unranked(method=name, reason=reason) for name, reason in unreadable.items()]
@@ -141,14 +132,14 @@ def read_standings(protocol: LoadedBenchmark, progress: Progress = _unseen, work
         if each.about.benchmark_hash != protocol.hash
     ]
     complete = []
-    contest = contest_of(protocol)
+    leaderboard = leaderboard_of(protocol)
     for submission, found in zip(current, score_submissions(protocol, current, progress, workers), strict=True):
         if isinstance(found, str):
             unranked.append(Unranked(method=submission.about.name, reason=found))
         elif found.entry.complete:
-            complete.append(Standing(submission, found))
+            complete.append(ScoredSubmission(submission, found))
         else:
-            unranked.append(_incomplete(contest, found.entry))
+            unranked.append(_incomplete(leaderboard, found.entry))
     return Standings(tuple(complete), tuple(sorted(unranked, key=lambda each: each.method)))
 
 
@@ -173,19 +164,19 @@ def _written(protocol: LoadedBenchmark) -> Board | None:
         return None
 
 
-def _incomplete(contest: Contest, entry: Entry) -> Unranked:
+def _incomplete(leaderboard: Leaderboard, entry: Entry) -> Unranked:
     """What an incomplete method has: those columns for which all of its units are there, beside nobody."""
     units = f"{entry.scored}/{entry.planned}"
     reason = f"{entry.scored} of {entry.planned} units are there"
     cells: dict[str, Cell] = {}
-    if any(column in entry.arrays for column in contest.columns):
+    if any(column in entry.arrays for column in leaderboard.columns):
         alone = replace(entry, method=entry.method.model_copy(update={"reference": True}))
-        found = {column: cells.get(entry.method.name) for column, cells in contest.cells([alone]).items()}
-        cells = {column: _scaled(cell, contest.heading.scale) for column, cell in found.items() if cell is not None}
+        found = {name: column.cells().get(entry.method.name) for name, column in leaderboard.compared([alone]).items()}
+        cells = {name: _scaled(cell, leaderboard.shows.scale) for name, cell in found.items() if cell is not None}
     return Unranked(method=entry.method.name, reason=reason, units=units, cells=cells)
 
 
-def _row(standing: Standing, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
+def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
     about, entry = standing.submission.about, standing.scored.entry
     own = {column: table[about.name] for column, table in cells.items() if about.name in table}
     tier = tier_of(standing.submission.folder, about)

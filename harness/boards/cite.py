@@ -13,8 +13,7 @@ from harness.boards.bibliography import Work, find_work
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, find_protocol
-from harness.execution.run_result import RunResult
-from harness.execution.runner import SEALED
+from harness.execution.run_result import SEALED, RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board
 from harness.spec.errors import UsageError

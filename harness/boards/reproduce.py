@@ -150,8 +150,7 @@ def _target(submission: StoredSubmission) -> str:
 
 def _compared(track: Track, outputs: Outputs, stored: Outputs) -> Outputs:
     """What a submission carries of a unit, and of the rest what this one happens to carry: maps, where they are small."""
-    carried = track.submitted(outputs)
-    return {name: array for name, array in outputs.items() if name in carried or name in stored}
+    return {name: array for name, array in outputs.items() if track.carried(name) or name in stored}
 
 
 class _Comparison:

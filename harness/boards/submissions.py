@@ -20,8 +20,7 @@ from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import maps_of, read_maps, store_maps
 from harness.boards.members import by_unit, member_name, unit_key
 from harness.data.catalog import bundled_folder, read_toml
-from harness.execution.run_result import RunResult
-from harness.execution.runner import SEALED
+from harness.execution.run_result import SEALED, RunResult
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.spec.submission import Cost, Submission
@@ -145,7 +144,7 @@ def _cost(run: RunResult, track: Track, units: Mapping[str, Unit]) -> Cost:
     timing = run.document.timing
     return Cost(
         seconds=round(timing.seconds, 1),
-        trainings=sum(track.trainings(unit) for unit in scored) or None,
+        trainings=track.workload(scored).trainings or None,
         forwards=None if timing.passes is None else timing.passes.forward,
         backwards=None if timing.passes is None else timing.passes.backward,
     )

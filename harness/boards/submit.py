@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from harness.boards.disclosure import Disclosure
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
-from harness.boards.place import units_of
 from harness.boards.submissions import read_about, require_ranked, write_about, write_submission
 from harness.data.catalog import LoadedBenchmark, bundled_folder, load_protocol
 from harness.execution.folders import HeldFolder
@@ -113,7 +112,7 @@ def submit(
     if aside.exists() and not folder.exists():  # a process was killed between the two renames of `_place`
         aside.rename(folder)
     replaced = _replaceable(folder, run, disclosure)
-    units, track = units_of(run, protocol)
+    units, track = run.units(protocol)
     if not {each.unit for each in run.document.units} <= set(units):
         raise UsageError(f"{run.folder} was made with other files or other versions of the metrics; evaluate again.")
     staging = HeldFolder()  # outside of the checkout, and found again by later runs where this process is killed

@@ -24,7 +24,6 @@ NameOrNone = Annotated[Optional[str], typer.Argument(help="id@version")]  # noqa
 All = Annotated[
     bool, typer.Option("--all", help="every bundled benchmark that has a board, or something to put on one")
 ]
-CURVES = "curves.svg"
 
 
 @app.command()
@@ -40,7 +39,7 @@ def build(benchmark: NameOrNone = None, all: All = False, workers: options.Worke
 
     for protocol in _chosen(benchmark, all):
         board = _built(protocol, workers)
-        paths = [*write_board(board, protocol), *_write_curves(protocol)]
+        paths = [*write_board(board, protocol), *_write_picture(protocol)]
         if not all:
             print_board(board, protocol.benchmark)
         for path in paths:
@@ -213,17 +212,15 @@ def _built(protocol: LoadedBenchmark, workers: int | None) -> Board:
         return build_board(protocol, listener.scoring_board, workers)
 
 
-def _write_curves(protocol: LoadedBenchmark) -> list[str]:
-    """The picture of a query board; none while nobody has curves."""
-    if protocol.benchmark.task != "query":
-        return []
+def _write_picture(protocol: LoadedBenchmark) -> list[str]:
+    """The picture of a board; none for kinds without one, and while there is nothing to draw."""
     from harness.boards.build import read_standings
-    from harness.reports.budget_curves import curves_svg
+    from harness.boards.entries import leaderboard_of
     from harness.storage import write_text
 
-    svg = curves_svg(read_standings(protocol).entries, [study.id for study in protocol.benchmark.studies])
-    path = protocol.path.parent / CURVES
-    if not svg:
+    picture = leaderboard_of(protocol).picture(read_standings(protocol).entries)
+    if picture is None:
         return []
-    write_text(path, svg)
-    return [str(path)]
+    name, svg = picture
+    write_text(protocol.path.parent / name, svg)
+    return [str(protocol.path.parent / name)]

@@ -24,7 +24,7 @@ def check(
     from harness.execution.evaluate import check_method, resolve_device
     from harness.execution.method_process import Limits
     from harness.methods.discovery import find_method
-    from harness.tracks.registry import KINDS
+    from harness.spec.kinds import kind_of
 
     found = find_method(method)
     console = Console(highlight=False)
@@ -35,7 +35,7 @@ def check(
         if not each.passed:
             console.print(f"    {each.problem}", markup=False)
             passed = False
-    console.print(f"  {KINDS[found.spec.task].withheld} are never given to a method", style="dim")
+    console.print(f"  {kind_of(found.spec.task).withheld} are never given to a method", style="dim")
     if passed:
         console.print(f"Next: harness evaluate {quote(method)}", markup=False)
     raise typer.Exit(0 if passed else 1)

@@ -9,7 +9,7 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.boards.compare import BoardComparison, Comparison, Difference
+    from harness.boards.compare import BoardComparison, Comparison
 
 
 def compare(
@@ -49,25 +49,18 @@ def _print_methods(found: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    heading = found.heading
-    scale = "" if heading.scale == 1.0 else f" × {heading.scale:g}"
-    title = f"A: {found.a}, B: {found.b} ({found.benchmark}): {heading.title}{scale} {'↓' if heading.lower_is_better else '↑'}"
+    shows = found.shows
+    scale = "" if shows.scale == 1.0 else f" × {shows.scale:g}"
+    title = (
+        f"A: {found.a}, B: {found.b} ({found.benchmark}): {shows.title}{scale} {'↓' if shows.lower_is_better else '↑'}"
+    )
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
     for name in ("", "A", "B", "A - B", "95 % interval", "better"):
         table.add_column(name, justify="left" if name in ("", "better") else "right")
     for each in found.differences:
         numbers = [f"{number:.2f}" for number in (each.a, each.b, each.difference)]
-        table.add_row(each.column, *numbers, _interval(each), each.better or "not told apart")
+        table.add_row(each.column, *numbers, f"{each.low:.2f} to {each.high:.2f}", each.better or "not told apart")
     console = Console(highlight=False)
     console.print(table)
-    if any(each.low is None for each in found.differences):
-        console.print(
-            "This kind of benchmark ranks methods within a pool, so it has no paired replicates of single scores: there is "
-            "no interval, and the verdict is the board's."
-        )
     if not found.differences:
         console.print("They have no column in common.")
-
-
-def _interval(each: Difference) -> str:
-    return "–" if each.low is None or each.high is None else f"{each.low:.2f} to {each.high:.2f}"

@@ -12,8 +12,8 @@ from harness.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.execution.costs import Estimate
     from harness.execution.needs import Need, Needs
+    from harness.tracks.costs import Estimate
 
 # Measured on two laptop-class cores with the embedded benchmark: a rough guide, not a promise.
 _SECONDS_TO_START, _SECONDS_A_SET = 4.0, 0.6
@@ -44,9 +44,9 @@ def plan(
 def _any_method(benchmark: str | None) -> str:
     """A simple baseline of the benchmark's kind."""
     from harness.data.catalog import find_protocol
-    from harness.tracks.registry import KINDS
+    from harness.spec.kinds import kind_of
 
-    return KINDS[find_protocol(benchmark).benchmark.task if benchmark else "confidence"].simple_method
+    return kind_of(find_protocol(benchmark).benchmark.task if benchmark else "confidence").simple_method
 
 
 def render_plan(prepared: Any, *, as_json: bool) -> None:
@@ -55,11 +55,10 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from harness.execution.costs import estimate
     from harness.execution.needs import needs_of
 
     needs = needs_of(prepared.protocol)
-    cost = estimate(prepared.protocol, prepared.track, prepared.plan.units.values())
+    cost = prepared.track.estimate(list(prepared.plan.units.values()))
     if as_json:
         print(json.dumps(_described(prepared, needs, cost), indent=2))
         return
@@ -71,16 +70,17 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
 
 
 def _seconds(prepared: Any, cold: int) -> float:
-    from harness.tracks.registry import KINDS
+    from harness.spec.kinds import kind_of
 
-    in_units = KINDS[prepared.method.spec.task].unit_seconds * len(prepared.plan.units)
+    in_units = kind_of(prepared.method.spec.task).unit_seconds * len(prepared.plan.units)
     return float(_SECONDS_TO_START + (_SECONDS_A_SET * cold + in_units) / prepared.workers)
 
 
 def _described(prepared: Any, needs: Needs, cost: Estimate | None) -> dict[str, Any]:
     from dataclasses import asdict
 
-    cold, absent = prepared.track.uncomputed(), prepared.track.absent()
+    work = prepared.track.workload(list(prepared.plan.units.values()))
+    cold, absent = work.uncomputed, work.absent
     on_a_laptop = not absent and (cost is None or cost.hours is None)
     return {
         "run": prepared.plan.id,
@@ -154,7 +154,9 @@ def _commands(needs: Needs, benchmark: str) -> list[str]:
 
 
 def _print_work(console: Console, prepared: Any, needs: Needs, cost: Estimate | None) -> None:
-    units, cold, absent = prepared.plan.units, prepared.track.uncomputed(), prepared.track.absent()
+    units = prepared.plan.units
+    work = prepared.track.workload(list(units.values()))
+    cold, absent = work.uncomputed, work.absent
     begun = f"{len(units)} units, {prepared.workers} unit processes"
     if absent:
         console.print(f"{begun}. {len(absent)} files are not here yet:")
@@ -169,7 +171,7 @@ def _print_work(console: Console, prepared: Any, needs: Needs, cost: Estimate | 
     if unexplained := [path for path in needs.unexplained if path in absent]:
         console.print(f"Of these, no data set says how {len(unexplained)} are made; see the benchmark's page.")
     if cost is not None and cost.hours is not None:
-        from harness.execution.costs import text_of
+        from harness.tracks.costs import text_of
 
         console.print(f"Estimate, no more than an order of magnitude: {text_of(cost.hours)}.")
         console.print(f"  counted: {'; '.join(cost.basis)}", markup=False, soft_wrap=True)

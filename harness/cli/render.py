@@ -19,10 +19,9 @@ from harness.boards.render import group_letter, published_methods, published_tex
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
-from harness.reports.remarks import remarks
 from harness.spec.board import Board, Cell
+from harness.spec.kinds import kind_of, load
 from harness.spec.result import Summary, UnitResult
-from harness.tracks.registry import KINDS
 
 if TYPE_CHECKING:
     from harness.boards.place import Place
@@ -46,8 +45,8 @@ def print_result(
     else:
         console.print("No unit has scores.")
     _print_reasons(console, result)
-    for remark in remarks(result):
-        console.print(f"Note: {remark}", markup=False)
+    for note in _notes(result):
+        console.print(f"Note: {note}", markup=False)
     console.print(f"\nRun:    {result.folder}", markup=False, soft_wrap=True)
     if report is not None:
         console.print(f"Report: {report}", markup=False, soft_wrap=True)
@@ -61,6 +60,14 @@ def print_result(
         console.print("Next:   run it again without --limit for scores that count.")
     if next_step is not None and result.complete:
         console.print(f"Then:   {next_step}", markup=False, soft_wrap=True)
+
+
+def _notes(result: RunResult) -> tuple[str, ...]:
+    """What to know beside the scores. Raises IntegrityError for stored answers that were changed."""
+    kind = kind_of(result.document.spec.task)
+    labels = {unit.unit: f"{unit.study} · {unit.model}" for unit in result.document.units}
+    answers = {labels[key]: outputs for key, outputs in result.outputs().items()} if kind.notes else {}
+    return tuple(load(kind.notes)(answers)) if kind.notes else ()
 
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:
@@ -185,7 +192,7 @@ def _score_table(result: RunResult) -> Table:
             columns.setdefault(row.study, {})[row.metric] = row
     table = Table(
         title=f"{document.spec.method.name} {document.spec.method.version} on {document.spec.benchmark}",
-        caption=KINDS[document.spec.task].caption,
+        caption=kind_of(document.spec.task).caption,
         box=SIMPLE,
         padding=(0, 1, 0, 0),
     )

@@ -41,7 +41,7 @@ def replay(
     Example: harness replay runs/query-mnist-1-bald-0123456789ab
     """
     from harness.boards.submissions import ABOUT
-    from harness.execution.runner import SEALED
+    from harness.execution.run_result import SEALED
     from harness.spec.errors import UsageError
 
     if loops is not None:

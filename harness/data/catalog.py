@@ -16,7 +16,7 @@ from harness.data.embedded import package_folders
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import Benchmark
 from harness.spec.errors import UsageError, unknown
-from harness.spec.protocols import AnyBenchmark, read_benchmark
+from harness.spec.protocols import read_benchmark
 from harness.storage import IntegrityError, content_id, file_id
 
 Kind = TypeVar("Kind", bound=Benchmark)
@@ -28,7 +28,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 class LoadedBenchmark:
     """A benchmark as loaded: the specification, its hash, and where its file lies."""
 
-    benchmark: AnyBenchmark
+    benchmark: Benchmark
     hash: str
     path: Path
 

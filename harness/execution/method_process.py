@@ -20,6 +20,7 @@ from harness.execution.child import ChildProcess, one_line
 from harness.execution.sandbox import MOST_PROCESSES, Sandbox
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
+from harness.spec.kinds import kind_of
 from harness.spec.method import MethodSpec
 from harness.spec.result import Passes
 from harness.storage import StorageError, write_bytes
@@ -155,7 +156,7 @@ class MethodProcess:
         meta = {
             "module": self._method.module,
             "symbol": self.spec.symbol,
-            "task": self.spec.task,
+            "host": kind_of(self.spec.task).host,
             "device": self._limits.device,
             "seed": 0,
         }

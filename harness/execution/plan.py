@@ -8,12 +8,12 @@ from pathlib import Path
 from harness.data.catalog import LoadedBenchmark
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
+from harness.spec.kinds import kind_of, load
 from harness.spec.method import MethodSpec
 from harness.spec.result import UnitResult, UnitStatus
 from harness.spec.run import RunSpec, Unit
 from harness.storage import content_id
 from harness.tracks.base import Track
-from harness.tracks.registry import KINDS
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ def open_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Tr
         raise UsageError(
             f"{method.name} is a method for {method.task} benchmarks, but {protocol.benchmark.name} is one for {task}."
         )
-    return KINDS[task].track(protocol, method, device)
+    track: Track = load(kind_of(task).track)(protocol, method, device)
+    return track
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def run_spec(protocol: LoadedBenchmark, track: Track, method: MethodSpec, reques
         seed=request.seed,
         device=request.device,
         limit=request.limit,
-        submittable=request.limit is None and benchmark.source.locked,
+        submittable=request.limit is None and benchmark.locked,
     )
 
 

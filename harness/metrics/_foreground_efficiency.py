@@ -108,6 +108,14 @@ def foreground_efficiency_interval(
     `foreground_efficiency`, for n < 1, arrays of another form and less than two seeds.
     """
     values = foreground_efficiency(curves, full_performance, tolerance=tolerance)
+    return {
+        name: _interval(values[name], replicates)
+        for name, replicates in efficiency_replicates(curves, full_performance, n, seed).items()
+    }
+
+
+def efficiency_replicates(curves: Curves, full_performance: float, n: int, seed: int) -> dict[str, FloatArray]:
+    """Efficiency of each method in `n` resamples of the seeds, (n,), nan where undefined; as the interval has them."""
     points = {name: _points(name, *curve) for name, curve in curves.items()}
     seeds = {x.shape[0] if x.ndim == 2 else 0 for x, _ in points.values()}
     if len(seeds) > 1 or seeds == {0}:
@@ -116,7 +124,7 @@ def foreground_efficiency_interval(
         raise ValueError("a bootstrap over seeds needs at least two seeds.")
     draws, times = np.unique(bootstrap_weights(seeds.pop(), n, seed), axis=0, return_counts=True)
     replicates = np.repeat([_resampled(points, full_performance, draw) for draw in draws], times, axis=0)
-    return {name: _interval(value, replicates[:, i]) for i, (name, value) in enumerate(values.items())}
+    return {name: replicates[:, place] for place, name in enumerate(curves)}
 
 
 def _resampled(points: Mapping[str, tuple[FloatArray, FloatArray]], c: float, draw: NDArray[np.int32]) -> FloatArray:

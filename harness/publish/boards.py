@@ -11,8 +11,7 @@ from harness.boards.render import COLUMNS, long_table, scaled_title
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
 from harness.data.catalog import LoadedBenchmark
-from harness.execution.run_result import RunResult
-from harness.execution.runner import SEALED
+from harness.execution.run_result import SEALED, RunResult
 from harness.spec.board import Board
 from harness.storage import write_table, write_text
 

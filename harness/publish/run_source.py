@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from harness.data.catalog import LoadedBenchmark, find_protocol, load_protocol
 from harness.data.meta_evaluation import MapRecord, ScoreRecord
 from harness.execution.run_result import RunResult
-from harness.execution.runner import stored_outputs
 from harness.metrics.attribution.registry import make_metric
 from harness.publish.schema import MapConfig
 from harness.spec.attribution import AttributionBenchmark, AttributionStudy
@@ -72,7 +71,7 @@ class RunSource:
         for unit in self._units():
             if self._config(unit) != config:
                 continue
-            outputs = stored_outputs(self.run.folder, unit)
+            outputs = self.run.outputs()[unit.unit]
             study = self.decisions.study(unit.study)
             targets = self.decisions.samples(study).targets
             predictions = self.decisions.predictions(unit.model, study)
@@ -93,7 +92,7 @@ class RunSource:
         versions = self.run.document.spec.metric_versions
         for unit in self._units():
             config = self._config(unit)
-            outputs = stored_outputs(self.run.folder, unit)
+            outputs = self.run.outputs()[unit.unit]
             for name in self.decisions.study(unit.study).metrics:
                 direction = make_metric(name, {}).direction
                 for row, value in enumerate(outputs[SCORE_PREFIX + name].tolist()):

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Slug, Spec
-from harness.spec.benchmark import Benchmark, Bootstrap, require, unique
+from harness.spec.benchmark import Benchmark, require, unique
 from harness.spec.method import Architecture, Criterion, Modality
 
 Installed = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")]

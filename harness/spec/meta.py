@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from harness.spec.artefact import Artefact
 from harness.spec.attribution import ArraySource, DigitSource
 from harness.spec.base import Slug, Spec
-from harness.spec.benchmark import Benchmark, Bootstrap, require, unique
+from harness.spec.benchmark import Benchmark, require, unique
 from harness.spec.method import Criterion
 
 

@@ -89,8 +89,6 @@ class QueryMethod(DeclaredMethod):
     needs: tuple[PoolPart, ...] = ()
 
 
-
-
 def _of_its_kind(value: Any) -> Any:
     """Fields of a method as the model of its kind."""
     return kind_of(value.get("task")).method.model_validate(value) if isinstance(value, Mapping) else value

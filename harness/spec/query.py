@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Slug, Spec
-from harness.spec.benchmark import Benchmark, Bootstrap, require, unique
+from harness.spec.benchmark import Benchmark, require, unique
 
 Extent = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -43,15 +43,13 @@ def weight_rows(n: int, replicates: int, seed: int, strata: ArrayLike | None = N
         yield np.bincount(pick if len(sizes) == 1 else members[start + pick], minlength=n)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def shared_weights(n: int, replicates: int, seed: int) -> NDArray[np.uint16]:
     """The sample itself, each observation once, followed by its resamples, one row per observation: (n, 1 + replicates).
 
     Samples of one size share their resamples, so that methods, metrics and networks that saw as many observations in
     one order stay paired. Read-only, because it is kept.
     """
-    if n > np.iinfo(np.uint16).max:
-        raise ValueError(f"at most {np.iinfo(np.uint16).max} observations can be resampled together, not {n}.")
     counts = np.ones((n, 1 + replicates), dtype=np.uint16)
     if replicates:
         counts[:, 1:] = bootstrap_weights(n, replicates, seed).T

@@ -9,12 +9,13 @@ board columns, comparisons and exports are computed from measurements by `harnes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.data.catalog import Protocol as LoadedBenchmark
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.client import MethodError
 from harness.spec.errors import UsageError
 from harness.spec.method import DeclaredMethod
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from harness.methods.client import MethodClient
     from harness.spec.result import Passes
+    from harness.tracks.costs import Estimate
     from harness.tracks.figure import Figure
     from harness.tracks.leaderboard import Entry
 
@@ -173,15 +175,20 @@ class Track(ABC):
 
     def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:
         """Rows of a run's table: every study, each after the first mention of its group."""
-        metrics, repeats = tuple(self.metric_versions()), self.repeats()
-        for name in dict.fromkeys(name for study in self.benchmark.compared for name in (study.group, study.id)):
-            studies = {study.id: study for study in self.benchmark.compared if name in (study.id, study.group)}
+        metrics, planned = tuple(self.metric_versions()), Counter(cell.study for cell in self.cells())
+        for name, studies in self.groups().items():
             units = tuple(unit for unit in measured if unit.study in studies)
-            yield Scope(name, metrics, units, repeats * len(studies), self._part_of(name))
+            yield Scope(name, metrics, units, sum(planned[study] for study in studies), self.part_of(name))
 
-    def repeats(self) -> int:
-        """How many units a study has."""
-        return len(list(self.cells())) // len(self.benchmark.studies)
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Group or study -> its studies, each study after the first mention of its group."""
+        compared = self.benchmark.compared
+        names = dict.fromkeys(name for study in compared for name in (study.group, study.id))
+        return {name: tuple(study.id for study in compared if name in (study.id, study.group)) for name in names}
+
+    def part_of(self, name: str) -> str | None:
+        """The group that a study is averaged into, where that is a row of its own."""
+        return next((study.group for study in self.benchmark.compared if study.id == name != study.group), None)
 
     def pooled(self, metric: str, members: Mapping[Unit, Measurement]) -> np.ndarray | None:
         """One metric over the units of a complete scope, as `Score.draws`; None where it is not measured there.
@@ -213,15 +220,16 @@ class Track(ABC):
         return iter(())
 
     def workload(self, units: Sequence[Unit]) -> Workload:
+        """What the units cost before they are run."""
         return Workload()
+
+    def estimate(self, units: Sequence[Unit]) -> Estimate | None:
+        """Hours of a graphics card; None for benchmarks that are small enough for a laptop."""
+        return None
 
     def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
         """The picture of a run, beside the methods of its board."""
         return None
-
-    def notes(self, answers: Mapping[Unit, Outputs]) -> Iterator[str]:
-        """What a user should know beside the scores: answers that are allowed, and yet hardly what was meant."""
-        return iter(())
 
     def units(self, spec: RunSpec) -> tuple[Unit, ...]:
         """All units of a run."""
@@ -250,9 +258,6 @@ class Track(ABC):
 
     def study(self, name: str) -> Any:
         return next(study for study in self.benchmark.studies if study.id == name)
-
-    def _part_of(self, name: str) -> str | None:
-        return next((study.group for study in self.benchmark.compared if study.id == name != study.group), None)
 
 
 def check_unchanged(unit: Unit, artefacts: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol as LoadedBenchmark
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Cell, Table
 from harness.spec.method import MethodSpec
 from harness.spec.run import Unit
@@ -72,8 +72,8 @@ class Column:
 
         ranks, cells = self._ranks(), {}
         for name, draws in self.draws.items():
-            low, high = percentile_interval(draws[1:])
-            value, low, high = (float(each) + self.shown.get(name, 0.0) for each in (draws[0], low, high))
+            numbers = (draws[0], *percentile_interval(draws[1:]))
+            value, low, high = (float(each) + self.shown.get(name, 0.0) for each in numbers)
             cells[name] = Cell(value=value, low=low, high=high, spread=self.spread.get(name), **ranks.get(name, {}))
         return cells
 
@@ -151,7 +151,7 @@ class Leaderboard:
         found = complete_draws(track, measured, self.shows.metric)
         columns = {name: found[name] for name in self.columns if name in found}
         if MEAN in self.columns and len(columns) == len(self.columns) - 1:
-            columns[MEAN] = np.round(np.mean(list(columns.values()), axis=0), DIGITS)
+            columns[MEAN] = np.asarray(np.round(np.mean(list(columns.values()), axis=0), DIGITS))
         return columns
 
     def exempt(self, inapplicable: Collection[Unit]) -> Collection[Unit]:
@@ -166,6 +166,10 @@ class Leaderboard:
     def compared(self, entries: Sequence[Entry]) -> dict[str, Column]:
         """All columns by name."""
         return {name: self.column(name, entries) for name in self.columns}
+
+    def picture(self, entries: Sequence[Entry]) -> tuple[str, str] | None:
+        """Name and content of an SVG file that lies beside the board."""
+        return None
 
     def tables(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
         """What is shown behind the ranking, over all rows of the board."""

@@ -17,9 +17,9 @@ from harness.boards.members import unit_key
 from harness.boards.submissions import OUTPUTS, read_about, read_submission, submissions_folder, write_about
 from harness.cli import replay as verb
 from harness.data.catalog import find_protocol
+from harness.execution.answers import outputs_path
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
-from harness.execution.unit_process import outputs_path
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness.tracks.attribution.contest import AttributionContest
 
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
@@ -17,7 +18,6 @@ from harness.spec.board import Board, Row
 from harness.spec.method import AttributionMethod
 from harness.spec.submission import Cost, Reproduction
 from harness.storage import write_json
-from harness.tracks.attribution.contest import AttributionContest
 from harness.tracks.base import Contest, Entry
 from tests.boards.support import write_submission
 

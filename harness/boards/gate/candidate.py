@@ -18,7 +18,7 @@ from harness.spec.result import RunDocument, UnitResult
 from harness.spec.run import Unit
 from harness.spec.submission import Submission
 from harness.storage import IntegrityError
-from harness.tracks.base import Audit, Outputs, Track
+from harness.tracks.base import Measurement, Outputs, Track
 
 LARGEST_UNPACKED = 200_000_000
 """Bytes of all arrays of a submission in memory."""
@@ -82,8 +82,15 @@ class Candidate:
         return tuple(unit for unit, result in self.results() if result.status == "not-applicable")
 
     @cached_property
-    def audits(self) -> dict[Unit, Audit]:
-        return {unit: self.track.audit(unit, outputs) for unit, outputs in self.answers.items()}
+    def problems(self) -> dict[Unit, tuple[str, ...]]:
+        """What no honest run answers, in sentences."""
+        return {unit: tuple(self.track.problems(unit, outputs)) for unit, outputs in self.answers.items()}
+
+    @cached_property
+    def measured(self) -> dict[Unit, Measurement]:
+        """What the answers are worth; those without problems."""
+        sound = (unit for unit, problems in self.problems.items() if not problems)
+        return {unit: self.track.measure(unit, self.answers[unit]) for unit in sound}
 
     @cached_property
     def others(self) -> tuple[StoredSubmission, ...]:

@@ -14,7 +14,7 @@ from harness.boards.gate.candidate import Candidate
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_INLINE
 from harness.boards.submissions import ABOUT, METHOD, OUTPUTS
-from harness.execution.runner import SEALED
+from harness.execution.run_result import SEALED
 from harness.methods.declaration import declared_methods
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.submission import Reproduction

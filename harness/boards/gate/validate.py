@@ -43,8 +43,10 @@ def validate(
         findings += [Finding(rule=rule.name, severity=rule.severity, sentence=each) for each in sentences]
         if not sentences or rule.severity == "flagged":
             passed.add(rule.name)
-    audits = candidate.audits.values() if "samples" in passed else ()
-    as_reported = dict.fromkeys(name for audit in audits for name in audit.as_reported)
+    answers = candidate.answers.items() if "samples" in passed else ()
+    as_reported = dict.fromkeys(
+        name for unit, outputs in answers for name in candidate.track.as_reported(unit, outputs)
+    )
     return Report(folder=str(folder), findings=tuple(findings), as_reported=tuple(as_reported))
 
 

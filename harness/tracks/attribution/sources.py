@@ -36,6 +36,11 @@ class SampleSet:
     masks: np.ndarray | None = None
     background: np.ndarray | None = None
 
+    def take(self, rows: np.ndarray) -> SampleSet:
+        """Some of the samples, with the same background."""
+        masks = None if self.masks is None else self.masks[rows]
+        return SampleSet(self.inputs[rows], self.targets[rows], masks, self.background)
+
 
 class Source(Protocol):
     """What the track needs of a kind of source."""

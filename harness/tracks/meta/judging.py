@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from harness.statistics.agreement import kendall_taus, kendall_ws
 from harness.statistics.criteria import mean_ranks
-from harness.statistics.order_statistics import Weights, medians, paired_weights
+from harness.statistics.order_statistics import Weights, medians
+from harness.statistics.ranks import tied_ranks
+from harness.statistics.resampling import shared_weights
 from harness.statistics.significance import nemenyi_difference
 
 if TYPE_CHECKING:
@@ -43,15 +45,7 @@ def ordered(scores: Floats) -> Floats:
 
     A metric's scale then counts nowhere, neither in medians over an even number of samples nor in clipping.
     """
-    ranks, defined = np.full(scores.shape, np.nan), np.isfinite(scores)
-    ranks[defined] = average_ranks(scores[defined])
-    return ranks
-
-
-def draws_of(samples: int, replicates: int, seed: int) -> Weights:
-    """The resamples that all networks with as many samples share."""
-    every = tuple(range(samples))
-    return paired_weights([every], replicates, seed)[every]
+    return tied_ranks(np.where(np.isfinite(scores), scores, np.nan).ravel()).reshape(scores.shape)
 
 
 def agreement(
@@ -84,7 +78,7 @@ def power(scores: Floats, weights: Weights, alpha: float) -> Draws:
     2006). The share is the discriminative power of Sakai 2006, "Evaluating Evaluation Metrics Based on the Bootstrap".
     NaN for less than three methods or two samples.
     """
-    ranks = average_ranks(-scores.T)  # (n, methods)
+    ranks = tied_ranks(-scores.T)  # (n, methods)
     blocks, methods = ranks.shape
     if methods < 3 or blocks < 2:
         return np.full(weights.shape[1], np.nan)
@@ -126,7 +120,7 @@ def concordance_of_halves(scores: Floats, halvings: int, seed: int) -> Draws:
     rng, half = np.random.default_rng([seed, n]), n // 2
     orders = np.stack([rng.permutation(n) for _ in range(halvings)])[:, : 2 * half]
     middle = np.median(scores[:, orders.reshape(halvings, 2, half)], axis=-1)  # (methods, halvings, 2)
-    each = _concordance(average_ranks(-middle.transpose(1, 2, 0)))
+    each = _concordance(tied_ranks(-middle.transpose(1, 2, 0)))
     return np.concatenate([[each.mean()], each])
 
 
@@ -136,15 +130,8 @@ def concordance_of_networks(scores: Sequence[Floats], replicates: int, seed: int
     In [0, 1]; one over the number of networks by chance, 0 where all methods are tied. Networks with as many samples
     share their resamples. NaN for less than three methods.
     """
-    ranks = [average_ranks(-_medians(each, draws_of(each.shape[1], replicates, seed)).T) for each in scores]
+    ranks = [tied_ranks(-_medians(each, shared_weights(each.shape[1], replicates, seed)).T) for each in scores]
     return _concordance(np.stack(ranks, axis=1))
-
-
-def average_ranks(costs: Floats) -> Floats:
-    """Ranks along the last axis, lowest first; ties share their average."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(costs, axis=-1), dtype=np.float64)
 
 
 def complete(*tables: Floats) -> NDArray[np.bool_]:
@@ -189,8 +176,7 @@ def _rows(metric: str, criterion: str, higher_is_better: bool, scores: Floats) -
         "metric": metric,
         "criterion": criterion,
         "direction": "higher" if higher_is_better else "lower",
-        # Text of one length, whose order is that of the samples: the resamples are then those of `draws_of`.
-        "observation": [f"{sample:08d}" for sample in samples] * methods,
+        "observation": [f"{sample:08d}" for sample in samples] * methods,  # text that sorts as the samples do
         "value": scores[:, samples].ravel(),
         "status": "ok",
     }

@@ -1,8 +1,8 @@
-"""From a metric's scores to what it is worth: judgements of units, records, summaries over networks."""
+"""From a metric's scores to what it is worth: judgements of units, and what several networks say together."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from harness.metrics.attribution.registry import METRICS
 from harness.spec.meta import MetaBenchmark
 from harness.spec.method import MetricMethod
-from harness.spec.result import Record, Summary
 from harness.spec.run import Unit
-from harness.tracks.base import Outputs
+from harness.statistics.resampling import shared_weights
+from harness.tracks.base import Measurement, Outputs, Track
 from harness.tracks.meta import judging
 from harness.tracks.meta.maps import MapFile
+from harness.tracks.summary import scope_draws
 
 POWER, SANITY, SANITY_SHARE = "power", "sanity", "sanity_share"
 RANDOMISATION, HALVES, SEEDS = "randomisation_effect", "half_concordance", "seed_concordance"
@@ -62,7 +63,7 @@ def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs
     agreement = judging.agreement(np.where(defined, scores, np.nan), references, settings.replicates, settings.seed)
     if defined.any():
         scores, sanity, other = scores[:, defined], sanity[:, defined], other[:, defined]
-        weights = judging.draws_of(int(defined.sum()), settings.replicates, settings.seed)
+        weights = shared_weights(int(defined.sum()), settings.replicates, settings.seed)
         draws[POWER] = judging.power(scores, weights, benchmark.alpha)
         draws[SANITY] = judging.superiority(scores, sanity, weights)
         draws[SANITY_SHARE] = judging.share_above(scores, sanity, weights)
@@ -83,91 +84,46 @@ def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs
     )
 
 
-def records(judgement: Judgement) -> tuple[Record, ...]:
-    """What one network says about the metric."""
-    return tuple(
-        Record(metric=name, value=float(draws[0]), n=judgement.samples)
-        if np.isfinite(draws[0])
-        else Record(metric=name, value=None, n=judgement.samples, status="undefined")
-        for name, draws in judgement.draws.items()
-    )
-
-
-def summarize(
-    benchmark: MetaBenchmark, judged: Mapping[Unit, Judgement], inapplicable: Collection[Unit] = ()
-) -> tuple[Summary, ...]:
-    """Each judgement in every group of studies: mean over its networks, with a 95 % interval over samples.
-
-    A group in which a network to which the metric applies has no scores is *incomplete*.
-    """
-    rows = []
-    for group in dict.fromkeys(study.group for study in benchmark.studies):
-        studies = {study.id: study for study in benchmark.studies if study.group == group}
-        members = {unit: each for unit, each in judged.items() if unit.study in studies}
-        exempt = sum(unit.study in studies for unit in inapplicable)
-        missing = sum(len(study.models) for study in studies.values()) - exempt - len(members)
-        for name in _names(benchmark):
-            cells = _cells(benchmark, group, members, name)
-            if cells or (missing > 0 and (name != SEEDS or any(study.retrained for study in studies.values()))):
-                n = sum(each.samples for each in members.values())
-                row = Summary(study=group, metric=name, value=None, n=n, seeds=len(members))
-                rows.append(_summarized(row, cells, missing))
-    return tuple(rows)
-
-
-def over_groups(benchmark: MetaBenchmark, judged: Mapping[Unit, Judgement], name: str) -> NDArray[np.float64] | None:
-    """Draws of one judgement: mean over networks, then over groups of studies.
-
-    None where no network can tell it, and where it is undefined on one that could: nobody chooses where to be judged.
-    """
-    groups = []
-    for group in dict.fromkeys(study.group for study in benchmark.studies):
-        studies = {study.id for study in benchmark.studies if study.group == group}
-        cells = _cells(benchmark, group, {u: each for u, each in judged.items() if u.study in studies}, name)
-        if cells:
-            groups.append(np.mean(cells, axis=0))
-    found = np.asarray(np.mean(groups, axis=0)) if groups else np.array([np.nan])
-    return found if np.isfinite(found[0]) else None
-
-
-def _names(benchmark: MetaBenchmark) -> tuple[str, ...]:
+def names_of(benchmark: MetaBenchmark) -> tuple[str, ...]:
+    """Every judgement by id, in the order of tables."""
     return (*map(tau, benchmark.reference), *(name for name in VERSIONS if name != "tau"))
 
 
-def _cells(
-    benchmark: MetaBenchmark, group: str, judged: Mapping[Unit, Judgement], name: str
-) -> list[NDArray[np.float64]]:
-    """Draws of each network of a group, or of each set of retrained networks."""
-    if name != SEEDS:
-        return [each.draws[name] for each in judged.values() if name in each.draws]
+def mean_over_retrained(benchmark: MetaBenchmark, members: Mapping[Unit, Measurement]) -> NDArray[np.float64] | None:
+    """Concordance of networks that differ in the seed of their training, mean over the studies that have such."""
     found, settings = [], benchmark.bootstrap
-    for study in (each for each in benchmark.studies if each.group == group and each.retrained):
-        alike = [each for unit, each in judged.items() if unit.study == study.id and unit.model in study.retrained]
+    for study in (each for each in benchmark.studies if each.retrained):
+        alike = [each for unit, each in members.items() if unit.study == study.id and unit.model in study.retrained]
         if len(alike) == len(study.retrained):
-            known = all(each.samples for each in alike)
+            known = all(each.arrays["scores"].shape[1] for each in alike)
             nothing = np.full(1 + settings.replicates, np.nan)
             found.append(
                 judging.concordance_of_networks(_common(alike), settings.replicates, settings.seed)
                 if known
                 else nothing
             )
-    return found
+    return np.mean(found, axis=0) if found else None
 
 
-def _common(judged: Sequence[Judgement]) -> list[NDArray[np.float64]]:
+def over_groups(track: Track, measured: Mapping[Unit, Measurement], name: str) -> NDArray[np.float64] | None:
+    """Draws of one judgement: mean over networks, then over groups of studies.
+
+    None where no network can tell it, and where it is undefined on one that could: nobody chooses where to be judged.
+    """
+    groups = [
+        draws for scope in track.scopes(measured) if (draws := scope_draws(track, scope, measured, name)) is not None
+    ]
+    found = np.asarray(np.mean(groups, axis=0)) if groups else np.array([np.nan])
+    return found if np.isfinite(found[0]) else None
+
+
+def _common(members: Sequence[Measurement]) -> list[NDArray[np.float64]]:
     """Scores of the methods that all networks have, in one order."""
-    names = [name for name in judged[0].methods if all(name in each.methods for each in judged)]
-    return [each.scores[[each.methods.index(name) for name in names]] for each in judged]
-
-
-def _summarized(row: Summary, cells: list[NDArray[np.float64]], missing: int) -> Summary:
-    if missing > 0:
-        return row.model_copy(update={"status": "incomplete"})
-    draws = np.mean(cells, axis=0)
-    if not np.isfinite(draws[0]):
-        return row.model_copy(update={"status": "undefined"})
-    low, high = np.percentile(draws[1:], [2.5, 97.5])
-    return row.model_copy(update={"value": float(draws[0]), "low": float(low), "high": float(high)})
+    methods = [each.arrays["methods"].tolist() for each in members]
+    names = [name for name in methods[0] if all(name in each for each in methods)]
+    return [
+        each.arrays["scores"][[own.index(name) for name in names]] for each, own in zip(members, methods, strict=True)
+    ]
 
 
 def _references(

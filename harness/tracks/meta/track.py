@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import check_varied
-from harness.methods.client import MethodClient, MethodError
+from harness.methods.client import MethodClient
 from harness.metrics.attribution.registry import METRICS
 from harness.spec.attribution import ExplainedModel
 from harness.spec.errors import UsageError, unknown
 from harness.spec.meta import MetaBenchmark, MetaStudy, StoredMaps
-from harness.spec.method import MetricMethod
-from harness.spec.result import Record, Summary
-from harness.spec.run import RunSpec, Unit
+from harness.spec.method import DeclaredMethod, MetricMethod
+from harness.spec.run import Unit
 from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.models import check_fit
-from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
-from harness.tracks.base import Audit, Desk, Outputs, Tolerance
+from harness.tracks.attribution.sources import SampleSet, built
+from harness.tracks.attribution.studies import NetworksTrack
+from harness.tracks.base import Cell, Measurement, Outputs, Score, Tolerance, Workspace, check_unchanged, spread
 from harness.tracks.meta.conversation import Conversation, check_maps
 from harness.tracks.meta.maps import MapFile, read_maps
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.tracks.figure import Figure
+    from harness.tracks.leaderboard import Entry
     from harness.tracks.meta.scoring import Judgement
 
 SCORES, RANDOMISED = "scores", "randomised"
@@ -33,20 +35,16 @@ SCORES, RANDOMISED = "scores", "randomised"
 of the randomised network, if the file has any. In the metric's own direction; NaN where it is undefined."""
 
 
-class MetaTrack:
+class MetaTrack(NetworksTrack):
     """See `harness.tracks.base.Track`."""
 
-    def __init__(self, protocol: LoadedBenchmark, method: MetricMethod, device: str = "cpu") -> None:
-        self.protocol = protocol
-        self.benchmark = protocol.of(MetaBenchmark)
-        self.method = method
-        self._device = device
+    benchmark: MetaBenchmark
+    method: MetricMethod
+
+    def __init__(self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu") -> None:
+        super().__init__(protocol, method, device)
         self._files: dict[str, MapFile] = {}
         self._judged: dict[str, Judgement] = {}
-
-    @cached_property
-    def source(self) -> Source:
-        return open_source(self.protocol)
 
     def metric_versions(self) -> dict[str, str]:
         from harness.tracks.meta.scoring import VERSIONS, tau
@@ -66,35 +64,18 @@ class MetaTrack:
             name: version for name, version in VERSIONS.items() if name != "tau"
         }
 
-    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
-        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
-        metrics = content_id(spec.metric_versions)
-        return tuple(
-            Unit(
-                task="attribution-metric",
-                benchmark_hash=spec.benchmark_hash,
-                method_hash=method,
-                model=model.id,
-                model_seed=model.seed,
-                artefacts_hash=self._artefacts_id(model, study),
-                study=study.id,
-                seed=spec.seed,
-                device=spec.device,
-                limit=spec.limit,
-                metrics_hash=metrics,
-            )
-            for study in self.benchmark.studies
-            for model in map(self.model, study.models)
-        )
+    def cells(self) -> Iterator[Cell]:
+        for study in self.benchmark.studies:
+            for model in map(self.model, study.models):
+                yield Cell(study.id, model.id, model.seed, self._artefacts(model, study))
 
-    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
         model, study = self.model(unit.model), self.study(unit.study)
-        self._check_applies(model)
-        if self._artefacts_id(model, study) != unit.artefacts_hash:
-            raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
+        self.check_applies(model)
+        check_unchanged(unit, self._artefacts(model, study))
         samples, maps = self.samples(unit), self.maps(unit)
         # Built here first: a mistake in the benchmark's own files is not the method's.
-        network = built(self.source, model, self._device)
+        network = built(self.source, model, self.device)
         check_fit(network, samples, f"{model.id} on {study.samples}")
         check_maps(maps, samples, unit.label)
         conversation = Conversation(unit, method, samples, self.benchmark.scored_at_once)
@@ -105,57 +86,50 @@ class MetaTrack:
             check_varied(outputs[SCORES])
         return outputs
 
-    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
-        from harness.tracks.meta.scoring import records
+    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+        """Everything follows from the stored scores."""
+        import numpy as np
 
-        return records(self.judged(unit, outputs))
+        judged = self.judged(unit, outputs)
+        return Measurement(
+            {
+                name: Score(draws, judged.samples)
+                for name, draws in judged.draws.items()
+                if metrics is None or name in metrics
+            },
+            {"scores": judged.scores, "methods": np.array(judged.methods)},
+        )
 
-    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
-        from harness.tracks.meta.scoring import summarize
+    def metrics_of(self, studies: Sequence[MetaStudy]) -> tuple[str, ...]:
+        from harness.tracks.meta.scoring import SEEDS, names_of
 
-        judged = {unit: self.judged(unit, outputs) for unit, outputs in answered.items()}
-        return summarize(self.benchmark, judged, inapplicable)
+        retrained = any(study.retrained for study in studies)
+        return tuple(name for name in names_of(self.benchmark) if retrained or name != SEEDS)
 
-    def submitted(self, outputs: Outputs) -> Outputs:
-        """Everything: all that a metric said are its scores."""
-        return outputs
+    def pooled(self, metric: str, members: Mapping[Unit, Measurement]) -> np.ndarray | None:
+        from harness.tracks.meta.scoring import SEEDS, mean_over_retrained
 
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
-        return ()
+        return mean_over_retrained(self.benchmark, members) if metric == SEEDS else super().pooled(metric, members)
 
-    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
-        """Every record is recomputed from the stored scores. Raises IntegrityError for scores of other maps."""
+    def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
         import numpy as np
 
         self._check_stored(unit, submitted)
-        problems = [
-            f"{name} of {unit.label} hold infinite values, which no run stores"
-            for name, values in submitted.items()
-            if np.isinf(values).any()
-        ]
-        return Audit(() if problems else self.score(unit, submitted), (), tuple(problems))
+        for name, values in submitted.items():
+            if np.isinf(values).any():
+                yield f"{name} of {unit.label} hold infinite values, which no run stores"
 
     def tolerance(self, name: str) -> Tolerance:
         """As for scores of the attribution track, whose metrics add up many forwards in single precision."""
         return Tolerance(1e-3, "single precision, nearly equal pixels")
 
-    def absent(self) -> tuple[str, ...]:
-        named = [
-            file
-            for study in self.benchmark.studies
-            for model in study.models
-            for file in (
-                *self.source.artefacts(self.model(model), study.samples),
-                self._stored(model, study.samples).file.path,
-            )
-        ]
-        return tuple(file for file in dict.fromkeys(named) if not self.protocol.locate(file).is_file())
+    def files(self, model: ExplainedModel, study: Any) -> tuple[str, ...]:
+        return (*super().files(model, study), self._stored(model.id, study.samples).file.path)
 
-    def trainings(self, unit: Unit) -> int:
-        return 0
+    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
+        from harness.tracks.meta.picture import rank_agreement
 
-    def uncomputed(self) -> int:
-        return 0
+        return rank_agreement(self, answers)
 
     def judged(self, unit: Unit, outputs: Outputs) -> Judgement:
         """What the scores of a unit say about the metric. Remembered, because records, summaries and boards ask."""
@@ -168,10 +142,8 @@ class MetaTrack:
         return self._judged[key]
 
     def samples(self, unit: Unit) -> SampleSet:
-        """What was explained."""
-        samples = self.source.samples(self.study(unit.study).samples)
-        rows = _rows(unit, len(samples.inputs))
-        return SampleSet(samples.inputs[rows], samples.targets[rows], None, samples.background)
+        """What was explained, without masks of where the truth lies."""
+        return replace(super().samples(unit), masks=None)
 
     def maps(self, unit: Unit) -> MapFile:
         """The maps that the unit asks about. Raises IntegrityError for those of other samples, or without sanity rows."""
@@ -189,37 +161,23 @@ class MetaTrack:
             for name in names if file.reference else ():
                 if name not in file.reference:
                     raise unknown(f"reference metric in {path}", name, file.reference)
-        rows = _rows(unit, len(next(iter(file.maps.values()))))
+        rows = spread(len(next(iter(file.maps.values()))), unit.limit)
         return MapFile(
             {name: maps[rows] for name, maps in file.maps.items()},
             {name: maps[rows] for name, maps in file.randomised.items()},
             {name: scores[:, rows] for name, scores in file.reference.items()},
         )
 
-    def model(self, name: str) -> ExplainedModel:
-        return next(model for model in self.benchmark.source.models if model.id == name)
-
-    def study(self, name: str) -> MetaStudy:
-        return next(study for study in self.benchmark.studies if study.id == name)
-
     def _stored(self, model: str, samples: str) -> StoredMaps:
         stored = self.benchmark.source.maps
         return next(each for each in stored if (each.model, each.samples) == (model, samples))
 
-    def _artefacts_id(self, model: ExplainedModel, study: MetaStudy) -> str:
-        """Of all files that scores of the network's maps rest on."""
+    def _artefacts(self, model: ExplainedModel, study: MetaStudy) -> list[Any]:
+        """All files that scores of the network's maps rest on."""
         artefact = self._stored(model.id, study.samples).file
         at_hand = self.protocol.locate(artefact.path).is_file()
         maps = self.protocol.verified(artefact)[1] if at_hand else artefact.sha256
-        return content_id([self.source.artefacts(model, study.samples), maps])
-
-    def _check_applies(self, model: ExplainedModel) -> None:
-        for kind, declared in (
-            (model.modality, self.method.modalities),
-            (model.architecture, self.method.architectures),
-        ):
-            if kind not in declared:
-                raise MethodError("not-applicable", f"it is declared for {', '.join(declared)}, not for {kind}")
+        return [self.source.artefacts(model, study.samples), maps]
 
     def _check_stored(self, unit: Unit, stored: Outputs) -> None:
         """Raise IntegrityError unless there is one score for each map of the unit."""
@@ -236,11 +194,3 @@ class MetaTrack:
                     f"{name} of {unit.label} are stored as {stored[name].dtype} of shape {stored[name].shape}, not as "
                     f"float32 scores of {shape[0]} methods on {shape[1]} samples"
                 )
-
-
-def _rows(unit: Unit, count: int) -> np.ndarray:
-    """The samples of a unit: all, or as many as its limit, spread over all."""
-    import numpy as np
-
-    few = count if unit.limit is None else min(unit.limit, count)
-    return (np.arange(few) * count) // max(few, 1)

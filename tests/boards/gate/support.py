@@ -155,7 +155,7 @@ def arrays_of(folder: Path) -> dict[str, np.ndarray]:
 
 def change_outputs(folder: Path, arrays: Mapping[str, np.ndarray], *, forge_hashes: bool = True) -> None:
     """Store other outputs, with hashes in `submission.toml` and `run.json` that fit them."""
-    from harness.execution.unit_process import outputs_id
+    from harness.execution.answers import outputs_id
 
     write_arrays(folder / "outputs.npz", arrays)
     change_about(folder, outputs={"outputs.npz": file_id(folder / "outputs.npz")})

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+from harness.tracks.query.contest import QueryContest
 
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.method import QueryMethod
 from harness.spec.protocols import read_benchmark
 from harness.spec.run import Unit
 from harness.tracks.base import Entry
-from harness.tracks.query.contest import QueryContest
 from harness.tracks.query.track import QueryTrack
 
 ZERO = "0" * 64

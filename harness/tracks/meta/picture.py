@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from harness.boards.place import units_of
-from harness.data.catalog import LoadedBenchmark
-from harness.execution.run_result import RunResult
-from harness.reports.figure import PALETTE, STYLE, Figure, as_svg
-from harness.tracks.meta.track import MetaTrack
+from harness.spec.run import Unit
+from harness.tracks.base import Outputs
+from harness.tracks.figure import PALETTE, STYLE, Figure, as_svg
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.tracks.meta.track import MetaTrack
+
     Panel = tuple[str, float, tuple[str, ...], np.ndarray, np.ndarray]
 
 
-def rank_agreement(run: RunResult, protocol: LoadedBenchmark) -> Figure:
+def rank_agreement(track: MetaTrack, answers: Mapping[Unit, Outputs]) -> Figure:
     """A panel per network: the metric's rank of each XAI method by the mean rank in the consensus."""
-    units, track = units_of(run, protocol)
-    assert isinstance(track, MetaTrack)
     criterion, panels = track.method.criterion, []
-    for key, outputs in run.outputs().items():
-        judged = track.judged(units[key], outputs)
+    for unit, outputs in answers.items():
+        judged = track.judged(unit, outputs)
         if criterion in judged.order:
             tau = judged.draws[f"tau_{criterion}"][0]
-            panels.append((units[key].label, float(tau), judged.methods, *judged.order[criterion]))
+            panels.append((unit.label, float(tau), judged.methods, *judged.order[criterion]))
     return Figure(
         "Order of XAI methods",
         f"Rank by this metric against the mean rank over the other metrics of {criterion}, one dot an XAI method, 1 is "

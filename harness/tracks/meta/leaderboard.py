@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import LoadedBenchmark
-from harness.spec.board import Cell, Table, TableRow
+from harness.spec.board import Table, TableRow
 from harness.spec.meta import MetaBenchmark
 from harness.spec.run import Unit
-from harness.tracks.attribution.contest import exempt_kinds
-from harness.tracks.base import Entry, Heading, Outputs, Track
-from harness.tracks.columns import column_cells, column_ties
+from harness.statistics import DIGITS
+from harness.tracks.attribution.studies import exempt_kinds
+from harness.tracks.base import Measurement, Track
+from harness.tracks.leaderboard import BoardMetric, Entry, Leaderboard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
 AGREEMENT, STABILITY, OVERALL = "agreement", "stability", "overall"
 COLUMNS = (AGREEMENT, "power", "sanity", "randomisation", STABILITY, OVERALL)
 _TAU, _SHARE, _HALVES, _SEEDS = "_tau.", "_sanity_share", "_half_concordance", "_seed_concordance"
-_DIGITS = 12
-"""Draws are rounded, so that equal orders tie on every processor however its sums are rounded."""
 
 
-class MetaContest:
-    """See `harness.tracks.base.Contest`. An entry holds, by column, the value followed by its replicates."""
+class MetaLeaderboard(Leaderboard):
+    """See `harness.tracks.leaderboard.Leaderboard`."""
+
+    benchmark: MetaBenchmark
 
     def __init__(self, protocol: LoadedBenchmark) -> None:
-        self._benchmark = protocol.of(MetaBenchmark)
-        self.columns: tuple[str, ...] = COLUMNS
-        self.heading = Heading(
+        super().__init__(protocol)
+        self.columns = COLUMNS
+        self.measures = None
+
+    def metric(self) -> BoardMetric:
+        return BoardMetric(
             "meta_score",
             "worth as a metric",
             lower_is_better=False,
@@ -37,7 +41,7 @@ class MetaContest:
             explanation=(
                 "*agreement*: Kendall's tau between the order of XAI methods by this metric and their consensus order in "
                 "the criterion that it claims to measure, itself left out (-100 to 100, chance 0). *power*: share of the "
-                f"pairs of methods that it tells apart (Friedman and Nemenyi, level {self._benchmark.alpha:g}; chance "
+                f"pairs of methods that it tells apart (Friedman and Nemenyi, level {self.benchmark.alpha:g}; chance "
                 "0). *sanity*: how much more often it prefers a real map to one that knows nothing (2 AUC - 1; chance "
                 "0). *randomisation*: the same for maps of the trained and of a randomised network. *stability*: "
                 "Kendall's W, mean of that between halves of the samples (chance 50) and that between networks that "
@@ -48,7 +52,7 @@ class MetaContest:
             oracles_bound=False,
         )
 
-    def entry(self, track: Track, answered: Mapping[Unit, Outputs]) -> dict[str, np.ndarray]:
+    def entry(self, track: Track, measured: Mapping[Unit, Measurement]) -> dict[str, np.ndarray]:
         import numpy as np
 
         from harness.tracks.meta.scoring import (
@@ -61,14 +65,11 @@ class MetaContest:
             over_groups,
             tau,
         )
-        from harness.tracks.meta.track import MetaTrack
 
-        assert isinstance(track, MetaTrack)
-        judged = {unit: track.judged(unit, outputs) for unit, outputs in answered.items()}
-        named = {_TAU + criterion: tau(criterion) for criterion in self._benchmark.reference}
+        named = {_TAU + criterion: tau(criterion) for criterion in self.benchmark.reference}
         named |= {"power": POWER, "sanity": SANITY, "randomisation": RANDOMISATION}
         named |= {_SHARE: SANITY_SHARE, _HALVES: HALVES, _SEEDS: SEEDS}
-        found = {key: over_groups(self._benchmark, judged, name) for key, name in named.items()}
+        found = {key: over_groups(track, measured, name) for key, name in named.items()}
         columns = {key: draws for key, draws in found.items() if draws is not None}
         if _TAU + track.method.criterion in columns:
             columns[AGREEMENT] = columns[_TAU + track.method.criterion]
@@ -76,25 +77,16 @@ class MetaContest:
             columns[STABILITY] = np.mean(parts, axis=0)
         if all(column in columns for column in COLUMNS[:-1]):
             columns[OVERALL] = np.mean([columns[column] for column in COLUMNS[:-1]], axis=0)
-        return {key: np.round(draws, _DIGITS) for key, draws in columns.items()}
+        return {key: np.round(draws, DIGITS) for key, draws in columns.items()}
 
     def exempt(self, inapplicable: Collection[Unit]) -> Collection[Unit]:
         """Units of a modality and architecture to which the metric does not apply at all."""
-        return exempt_kinds(self._benchmark.source.models, self._benchmark.studies, inapplicable)
+        return exempt_kinds(self.benchmark.source.models, self.benchmark.studies, inapplicable)
 
-    def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
-        return {column: column_cells(entries, column, lower_is_better=False) for column in self.columns}
-
-    def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
-        """Those for which the 95 % interval of the paired difference contains 0."""
-        own = next(each for each in entries if each.method.name == name)
-        columns = (each for each in self.columns if each in own.arrays)
-        return {column: column_ties(entries, name, column, lower_is_better=False) for column in columns}
-
-    def appendix(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
+    def tables(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
         """Agreement with every criterion, and the parts of sanity and stability; best first."""
         ordered = sorted(entries, key=lambda each: (-_first(each, OVERALL), each.method.name))
-        criteria = {name: _TAU + name for name in self._benchmark.reference}
+        criteria = {name: _TAU + name for name in self.benchmark.reference}
         parts = {"real above sanity rows": _SHARE, "W of halves": _HALVES, "W of seeds": _SEEDS}
         tables = (
             Table(

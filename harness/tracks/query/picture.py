@@ -7,21 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.boards.build import read_standings
-from harness.boards.place import units_of
-from harness.data.catalog import LoadedBenchmark, benchmark_files
-from harness.execution.run_result import RunResult
-from harness.reports.figure import PALETTE, STYLE, Figure, as_svg
-from harness.spec.query import QueryBenchmark
-from harness.tracks.base import Entry
-from harness.tracks.query.contest import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
+from harness.spec.run import Unit
+from harness.tracks.base import Outputs
+from harness.tracks.figure import PALETTE, STYLE, Figure, as_svg
+from harness.tracks.leaderboard import Entry
 from harness.tracks.query.judging import judge
-from harness.tracks.query.track import QueryTrack
+from harness.tracks.query.leaderboard import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+
+    from harness.tracks.query.track import QueryTrack
 
 _GREY, _LIGHT = "#777777", "#cccccc"
 _DASHES = ("-", "--", ":", "-.")
@@ -45,19 +43,18 @@ class Curves:
         return {_IMAGES: budget} if self.share is None else {_PATCHES: budget, _SHARE: self.share}
 
 
-def budget_curves(run: RunResult, protocol: LoadedBenchmark) -> Figure:
+def budget_curves(track: QueryTrack, answers: Mapping[Unit, Outputs], board: Sequence[Entry]) -> Figure:
     """A panel per study: the run's seeds, their mean, and behind them the means of the board's methods."""
-    benchmark = protocol.of(QueryBenchmark)
-    rivals = _of_entries(_rivals(run, protocol))
-    unit = "Patches" if benchmark.performance == "dice" else "Images"
+    rivals = _of_entries(board)
+    unit = "Patches" if track.benchmark.performance == "dice" else "Images"
     text = f"{unit} annotated and what the networks trained on them achieve on held-out data. Thin lines are seeds."
     if rivals:
         text += " Grey lines are methods of the board, the darker ones draw at random."
-    mine = _of_run(run, protocol)
+    mine = _of_run(track, answers)
     return Figure(
         "Performance by annotation budget",
         text,
-        _svg(_run_drawing(mine, rivals, PERFORMANCE[benchmark.performance])) if mine else "",
+        _svg(_run_drawing(mine, rivals, PERFORMANCE[track.benchmark.performance])) if mine else "",
     )
 
 
@@ -78,16 +75,13 @@ def curves_png(entries: Sequence[Entry], studies: Sequence[str] = ()) -> bytes:
     return image.getvalue()
 
 
-def _of_run(run: RunResult, protocol: LoadedBenchmark) -> dict[str, Curves]:
+def _of_run(track: QueryTrack, answers: Mapping[Unit, Outputs]) -> dict[str, Curves]:
     """study -> the run's curves, of seeds that have scores."""
     import numpy as np
 
-    units, track = units_of(run, protocol)
-    assert isinstance(track, QueryTrack)
-    outputs = {units[key]: each for key, each in run.outputs().items()}
     curves = {}
     for name, setting in track.settings.items():
-        own = [judge(setting, track.benchmark, outputs[unit]) for unit in outputs if unit.study == name]
+        own = [judge(setting, track.benchmark, outputs) for unit, outputs in answers.items() if unit.study == name]
         if own:
             performance = np.stack([each.performance for each in own])
             budget = setting.study.start + setting.study.query * np.arange(performance.shape[1])
@@ -105,14 +99,6 @@ def _of_entries(entries: Sequence[Entry]) -> dict[str, dict[str, Curves]]:
             if own[0] is not None and own[1] is not None:
                 found.setdefault(each.method.name, {})[name] = Curves(own[0], own[1], own[2])
     return found
-
-
-def _rivals(run: RunResult, protocol: LoadedBenchmark) -> list[Entry]:
-    """Methods of the board that the run's benchmark has, without the run's own earlier submission."""
-    spec = run.document.spec
-    if spec.benchmark not in benchmark_files() or spec.benchmark_hash != protocol.hash:
-        return []
-    return [each for each in read_standings(protocol).entries if each.method.name != spec.method.name]
 
 
 def _run_drawing(mine: Mapping[str, Curves], rivals: Mapping[str, Mapping[str, Curves]], ylabel: str) -> Drawing:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.boards.place import units_of
-from harness.data.catalog import LoadedBenchmark
-from harness.execution.run_result import RunResult
-from harness.reports.figure import STYLE, Figure, as_svg
-from harness.tracks.attribution.track import MAPS, AttributionTrack
+from harness.spec.run import Unit
+from harness.tracks.base import spread
+from harness.tracks.figure import STYLE, Figure, as_svg
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from harness.tracks.attribution.track import AttributionTrack
 
 _SAMPLES = 6
 _COLOURS = "RdBu_r"  # diverging, colour-blind safe: red speaks for the class, blue against it
 
 
-def map_gallery(run: RunResult, protocol: LoadedBenchmark) -> Figure:
+def map_gallery(track: AttributionTrack, maps: Mapping[Unit, np.ndarray]) -> Figure:
     """A row per study and network, a column per sample: the input above its map."""
-    units, track = units_of(run, protocol)
-    assert isinstance(track, AttributionTrack)
     rows = []
-    for key, outputs in run.outputs().items():
-        unit = units[key]
+    for unit, its_maps in maps.items():
         samples = track.samples(unit)
-        shown = _spread(len(samples.inputs))
-        rows.append((unit.label, samples.inputs[shown], outputs[MAPS][shown], samples.targets[shown]))
+        shown = spread(len(samples.inputs), _SAMPLES)
+        rows.append((unit.label, samples.inputs[shown], its_maps[shown], samples.targets[shown]))
     return Figure(
         "Maps",
         "A few samples of every unit. Red speaks for the class in the title, blue against it; each map is scaled by its "
@@ -87,11 +85,3 @@ def _draw_map(panel: Any, one: np.ndarray, its_map: np.ndarray) -> None:
         panel.set_aspect("equal")
     else:
         panel.imshow(flat, **scale)
-
-
-def _spread(count: int) -> np.ndarray:
-    """Positions of a few samples, spread over all of them."""
-    import numpy as np
-
-    few = min(_SAMPLES, count)
-    return (np.arange(few) * count) // max(few, 1)
