@@ -33,11 +33,11 @@ def replicates(track: Track, answered: Mapping[Unit, Outputs], study: str, metri
     return draws[1:]
 
 
-def cells(board: Leaderboard, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
+def cells_of(board: Leaderboard, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
     """Column -> method -> cell."""
     return {name: column.cells() for name, column in board.compared(entries).items()}
 
 
-def tied(board: Leaderboard, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
+def tied_with(board: Leaderboard, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
     """Column -> methods that cannot be told apart from this one, of columns in which it has a score."""
     return {title: column.tied(name) for title, column in board.compared(entries).items() if name in column.draws}

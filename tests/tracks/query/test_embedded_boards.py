@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness.tracks.query.contest import CURVES
 
 from harness.boards.build import build_board, read_board, read_standings
 from harness.boards.render import board_csv, board_markdown
@@ -13,6 +12,7 @@ from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.board import Board
 from harness.spec.query import QueryBenchmark
+from harness.tracks.query.leaderboard import CURVES
 from harness.tracks.query.sources import Setting
 
 WITH_ROWS = ("query-mnist@1", "query-mni152@1")

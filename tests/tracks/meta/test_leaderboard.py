@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.tracks.meta.contest import AGREEMENT, COLUMNS, OVERALL, STABILITY, MetaContest
 
 from harness.data.catalog import load_protocol
 from harness.spec.method import MetricMethod
 from harness.tracks.base import Entry
-from harness.tracks.meta.contest import AGREEMENT, COLUMNS, OVERALL, STABILITY, MetaContest
 from tests.tracks.meta.support import INSIDE, answers, write_meta_benchmark
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.tracks.attribution.contest import OVERALL, AttributionContest
 
 from harness.data.catalog import load_protocol
 from harness.spec.method import AttributionMethod
-from harness.tracks.attribution.contest import OVERALL, AttributionContest
 from harness.tracks.base import Entry
 from tests.tracks.attribution.support import BENCHMARK, write_benchmark
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from harness.reports.agreement import draw_agreement
 
 NAMES = ("saliency", "lime", "lrp")
