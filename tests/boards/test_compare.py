@@ -10,7 +10,7 @@ import pytest
 
 from harness.boards.build import build_board, write_board
 from harness.boards.compare import BoardComparison, Comparison, compare, compare_entries
-from harness.boards.entries import contest_of, submission_entry
+from harness.boards.entries import leaderboard_of, submission_entry
 from harness.boards.submissions import read_submission
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.errors import UsageError
@@ -58,7 +58,7 @@ def test_a_method_is_not_told_apart_from_itself() -> None:
 
 def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: LoadedBenchmark) -> None:
     """Two methods whose replicates differ by a constant: each is uncertain, their difference is not."""
-    columns = contest_of(protocol).columns
+    columns = leaderboard_of(protocol).columns
     a = _scores(columns, "a", 1.0)
     b = _scores(columns, "b", 1.0)
     shifted = {name: a.arrays[name] + 0.001 for name in columns}
@@ -68,7 +68,7 @@ def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: Load
 
 
 def test_replicates_without_a_value_are_left_out(protocol: LoadedBenchmark) -> None:
-    columns = contest_of(protocol).columns
+    columns = leaderboard_of(protocol).columns
     a, b = (_scores(columns, name, quality) for name, quality in (("a", 1.0), ("b", 3.0)))
     holed = {name: np.where(np.arange(61) == 5, np.nan, values) for name, values in a.arrays.items()}
     found = compare_entries(protocol, type(a)(a.method, holed, 1, 1), b)

@@ -1,4 +1,4 @@
-"""Numbers from papers beside a board, and tables of a contest behind it."""
+"""Numbers from papers beside a board, and the tables behind it."""
 
 from __future__ import annotations
 

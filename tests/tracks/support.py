@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness.spec.board import Cell
-from harness.spec.result import Summary
+from harness.spec.result import Record, Summary
 from harness.spec.run import Unit
 from harness.tracks.base import Measurement, Outputs, Track
 from harness.tracks.leaderboard import Entry, Leaderboard
-from harness.tracks.summary import scope_draws, summarize
+from harness.tracks.summary import records, scope_draws, summarize
 
 
 def measured(track: Track, answered: Mapping[Unit, Outputs]) -> dict[Unit, Measurement]:
@@ -41,3 +41,16 @@ def cells_of(board: Leaderboard, entries: Sequence[Entry]) -> dict[str, dict[str
 def tied_with(board: Leaderboard, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
     """Column -> methods that cannot be told apart from this one, of columns in which it has a score."""
     return {title: column.tied(name) for title, column in board.compared(entries).items() if name in column.draws}
+
+
+class Audit(NamedTuple):
+    """What the gate finds in the submitted outputs of one unit."""
+
+    records: tuple[Record, ...]
+    as_reported: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def audited(track: Track, unit: Unit, submitted: Outputs) -> Audit:
+    problems = tuple(track.problems(unit, submitted))
+    return Audit(records(track.measure(unit, submitted)), track.as_reported(unit, submitted), problems)
