@@ -89,7 +89,9 @@ def test_a_run_beside_a_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {each.better for each in found.differences} == {"B"}
 
 
-def test_methods_within_a_pool_have_a_verdict_and_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_within_a_pool_are_compared_as_if_both_were_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from harness.boards import compare as module
     from tests.tracks.attribution.support import BENCHMARK, write_benchmark
 
@@ -99,7 +101,9 @@ def test_methods_within_a_pool_have_a_verdict_and_no_interval(tmp_path: Path, mo
     pool = [_maps(name, quality) for name, quality in {"a": 1.0, "b": 2.0, "c": 3.0}.items()]
     monkeypatch.setattr(module, "read_standings", lambda protocol: _Standings(tuple(pool)))
     found = compare_entries(protocol, pool[2], _maps("new", 0.1))
-    assert {(each.a, each.b, each.low, each.better) for each in found.differences} == {(1.0, 4.0, None, "A")}
+    assert {(each.a, each.b, each.better) for each in found.differences} == {(1.0, 4.0, "A")}
+    # Ranks 1 and 4 in every resample, of which half a place is owed to joining.
+    assert {(each.difference, each.low, each.high) for each in found.differences} == {(-2.5, -2.5, -2.5)}
     assert {each.better for each in compare_entries(protocol, pool[1], pool[1]).differences} == {""}
 
 

@@ -45,11 +45,9 @@ app.command()(verb.reproduce)
 
 def store(root: Path, source: str, name: str = "gap") -> Path:
     """The submission of a real run."""
-    from harness.boards.place import units_of
-
     run = evaluate(root, source, name)
     assert run.complete
-    units, track = units_of(run, load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
+    units, track = run.units(load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
     folder = root / "submissions" / "toy@1" / name
     write_submission(run, track, units, folder, TOLD, TODAY)
     return folder

@@ -121,7 +121,7 @@ def test_worker_count_and_cache_change_no_byte(protocol: LoadedBenchmark, tmp_pa
     one = build_board(protocol, workers=1)
     shutil.rmtree(tmp_path / "cache")
     assert build_board(protocol, workers=2) == one
-    for path in (tmp_path / "cache" / "entries").iterdir():
+    for path in (tmp_path / "cache" / "entries").rglob("*.npz"):
         path.write_bytes(b"damaged")
     assert build_board(protocol) == one
 

@@ -22,6 +22,7 @@ from harness.spec.submission import Cost, Submission
 from harness.storage import content_id, file_id, read_arrays, write_arrays, write_json
 from harness.tracks.summary import records, summarize
 from tests.cli.support import MARGIN
+from tests.tracks.support import measured
 
 STUDIES, MODELS, SAMPLES = ("iid", "shift"), ("one", "two"), 200
 BENCHMARK = """
@@ -176,8 +177,9 @@ def claim_what_outputs_give(folder: Path) -> None:
     from harness.boards.gate.candidate import Candidate
 
     candidate = Candidate(folder, None)
-    found = {unit.label: records(measurement) for unit, measurement in candidate.measured.items()}
-    summary = summarize(candidate.track, candidate.measured)
+    worth = measured(candidate.track, candidate.answers)
+    found = {unit.label: records(each) for unit, each in worth.items()}
+    summary = summarize(candidate.track, worth)
 
     def change(document: dict[str, Any]) -> None:
         for unit in document["units"]:
