@@ -52,5 +52,5 @@ class Audit(NamedTuple):
 
 
 def audited(track: Track, unit: Unit, submitted: Outputs) -> Audit:
-    problems = tuple(track.problems(unit, submitted))
-    return Audit(records(track.measure(unit, submitted)), track.as_reported(unit, submitted), problems)
+    found = records(track.measure(unit, submitted))
+    return Audit(found, track.as_reported(unit, submitted), tuple(track.problems(unit, submitted)))

@@ -22,7 +22,6 @@ from harness.spec.submission import Cost, Submission
 from harness.storage import content_id, file_id, read_arrays, write_arrays, write_json
 from harness.tracks.summary import records, summarize
 from tests.cli.support import MARGIN
-from tests.tracks.support import measured
 
 STUDIES, MODELS, SAMPLES = ("iid", "shift"), ("one", "two"), 200
 BENCHMARK = """
@@ -177,9 +176,8 @@ def claim_what_outputs_give(folder: Path) -> None:
     from harness.boards.gate.candidate import Candidate
 
     candidate = Candidate(folder, None)
-    worth = measured(candidate.track, candidate.answers)
-    found = {unit.label: records(each) for unit, each in worth.items()}
-    summary = summarize(candidate.track, worth)
+    found = {unit.label: records(each) for unit, each in candidate.measured.items()}
+    summary = summarize(candidate.track, candidate.measured)
 
     def change(document: dict[str, Any]) -> None:
         for unit in document["units"]:

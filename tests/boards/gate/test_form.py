@@ -129,7 +129,7 @@ def test_names_that_lead_elsewhere(good: Path, name: str) -> None:
     findings = said(good)
     assert len(findings) == 1
     assert findings[0].startswith(
-        "refused schema: submission.toml: method.confidence.name: String should match pattern"
+        "refused schema: submission.toml: method.name: String should match pattern"
     )
 
 
