@@ -47,17 +47,25 @@ def summarize(
             draws = scope_draws(track, scope, measured, metric) if complete else None
             if complete and draws is None:
                 continue
+            # What no unit has by itself, such as how far networks agree, rests on all of them.
+            counted = having or (scope.units if draws is not None else ())
             row = Summary(
                 study=scope.name,
                 metric=metric,
                 value=None,
-                n=sum(measured[unit].scores[metric].n for unit in having),
-                seeds=len({track.repeat(unit) for unit in having}),
+                n=sum(_samples(measured[unit], metric) for unit in counted),
+                seeds=len({track.repeat(unit) for unit in counted}),
                 part_of=scope.part_of,
                 status="incomplete" if draws is None else "undefined",
             )
             rows.append(row if draws is None or not np.isfinite(draws[0]) else _with_value(row, draws))
     return tuple(rows)
+
+
+def _samples(measurement: Measurement, metric: str) -> int:
+    """Those that a metric of the unit rests on; for what it does not have by itself, the most that any rests on."""
+    scores = measurement.scores
+    return scores[metric].n if metric in scores else max((score.n for score in scores.values()), default=0)
 
 
 def complete_draws(track: Track, measured: Mapping[Unit, Measurement], metric: str) -> dict[str, Draws]:
