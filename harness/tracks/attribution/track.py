@@ -16,7 +16,7 @@ from harness.storage import IntegrityError, array_id, content_id, seed_of
 from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
 from harness.tracks.attribution.sources import SampleSet, built
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.base import Cell, Measurement, Outputs, Tolerance, Workspace, check_unchanged
+from harness.tracks.base import PlannedUnit, Measurement, Outputs, Tolerance, Workspace, check_unchanged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +47,10 @@ class AttributionTrack(NetworksTrack):
                 raise UsageError(f"{self.protocol.path}: overall counts {criterion}, of which no study takes a metric.")
         return {use.id: make_metric(use.id, {}).version for use in self.benchmark.metrics}
 
-    def cells(self) -> Iterator[Cell]:
+    def planned(self) -> Iterator[PlannedUnit]:
         for study in self.benchmark.studies:
             for model in map(self.model, study.models):
-                yield Cell(study.id, model.id, model.seed, self.source.artefacts(model, study.samples))
+                yield PlannedUnit(study.id, model.id, model.seed, self.source.artefacts(model, study.samples))
 
     def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
         from harness.tracks.attribution.scoring import Explained, score_maps

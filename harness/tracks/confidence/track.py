@@ -17,7 +17,17 @@ from harness.spec.method import ConfidenceMethod
 from harness.spec.released import ReleasedSource
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, seed_of
-from harness.tracks.base import Cell, Measurement, Outputs, Scope, Track, Workload, Workspace, check_unchanged, spread
+from harness.tracks.base import (
+    PlannedUnit,
+    Measurement,
+    Outputs,
+    Scope,
+    Track,
+    Workload,
+    Workspace,
+    check_unchanged,
+    spread,
+)
 from harness.tracks.confidence.choice import chosen_models, configurations
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.scoring import FAILURE_RATE, JudgedConfidence, confidence_scores
@@ -72,11 +82,11 @@ class ConfidenceTrack(Track):
             _check_metric(name, self.protocol)
         return {name: METRICS[name].version for name in self.benchmark.metrics}
 
-    def cells(self) -> Iterator[Cell]:
+    def planned(self) -> Iterator[PlannedUnit]:
         for model in self.models:
             artefacts = self.source.artefacts(model)
             for study in self.benchmark.studies_of(model):
-                yield Cell(study.id, model.id, model.seed, artefacts)
+                yield PlannedUnit(study.id, model.id, model.seed, artefacts)
 
     def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
         import numpy as np

@@ -15,7 +15,7 @@ from harness.spec.query import QueryBenchmark
 from harness.spec.run import Unit
 from harness.storage import seed_of
 from harness.tracks.base import (
-    Cell,
+    PlannedUnit,
     Measurement,
     Outputs,
     Scope,
@@ -54,11 +54,11 @@ class QueryTrack(Track):
     def metric_versions(self) -> dict[str, str]:
         return metric_versions(self.benchmark)
 
-    def cells(self) -> Iterator[Cell]:
+    def planned(self) -> Iterator[PlannedUnit]:
         for setting in self.settings.values():
             artefacts = setting.artefacts()
             for seed in self.benchmark.seeds:
-                yield Cell(setting.study.id, f"{setting.training.id}-{seed}", seed, artefacts)
+                yield PlannedUnit(setting.study.id, f"{setting.training.id}-{seed}", seed, artefacts)
 
     def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
         setting = self.settings[unit.study]

@@ -14,7 +14,17 @@ from harness.spec.result import Passes
 from harness.spec.run import Unit
 from harness.statistics import bootstrap_weights, tied_ranks
 from harness.storage import read_arrays, seed_of
-from harness.tracks.base import Cell, Measurement, Outputs, Score, Track, Verb, Workspace, check_unchanged, spread
+from harness.tracks.base import (
+    PlannedUnit,
+    Measurement,
+    Outputs,
+    Score,
+    Track,
+    Verb,
+    Workspace,
+    check_unchanged,
+    spread,
+)
 from harness.tracks.figure import Figure
 from harness.tracks.leaderboard import BoardMetric, Entry, Leaderboard
 
@@ -62,10 +72,10 @@ class RegressionTrack(Track):
     def metric_versions(self) -> dict[str, str]:
         return {METRIC: "1"}
 
-    def cells(self) -> Iterator[Cell]:
+    def planned(self) -> Iterator[PlannedUnit]:
         for study in self.benchmark.studies:
             for model in self.benchmark.source.models:
-                yield Cell(study.id, model.id, model.seed, self.protocol.verified(model.table)[1])
+                yield PlannedUnit(study.id, model.id, model.seed, self.protocol.verified(model.table)[1])
 
     def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
         check_unchanged(unit, self.protocol.verified(self._table(unit))[1])
