@@ -16,7 +16,7 @@ from harness.storage import IntegrityError, array_id, content_id, seed_of
 from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
 from harness.tracks.attribution.sources import SampleSet, built
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.base import PlannedUnit, Measurement, Outputs, Tolerance, Workspace, check_unchanged
+from harness.tracks.base import Measurement, Outputs, PlannedUnit, Tolerance, Workspace, check_unchanged
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,9 +18,9 @@ from harness.spec.released import ReleasedSource
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, seed_of
 from harness.tracks.base import (
-    PlannedUnit,
     Measurement,
     Outputs,
+    PlannedUnit,
     Scope,
     Track,
     Workload,

@@ -19,7 +19,7 @@ from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.models import check_fit
 from harness.tracks.attribution.sources import SampleSet, built
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.base import PlannedUnit, Measurement, Outputs, Score, Tolerance, Workspace, check_unchanged, spread
+from harness.tracks.base import Measurement, Outputs, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
 from harness.tracks.meta.conversation import Conversation, check_maps
 from harness.tracks.meta.maps import MapFile, read_maps
 

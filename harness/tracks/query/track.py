@@ -15,9 +15,9 @@ from harness.spec.query import QueryBenchmark
 from harness.spec.run import Unit
 from harness.storage import seed_of
 from harness.tracks.base import (
-    PlannedUnit,
     Measurement,
     Outputs,
+    PlannedUnit,
     Scope,
     Tolerance,
     Track,

@@ -15,9 +15,9 @@ from harness.spec.run import Unit
 from harness.statistics import bootstrap_weights, tied_ranks
 from harness.storage import read_arrays, seed_of
 from harness.tracks.base import (
-    PlannedUnit,
     Measurement,
     Outputs,
+    PlannedUnit,
     Score,
     Track,
     Verb,
