@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.data import template
-from harness.data.embedded import package_folders
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import Benchmark
 from harness.spec.errors import UsageError, unknown
@@ -39,7 +37,7 @@ class LoadedBenchmark:
         return self.benchmark
 
     def private_folders(self) -> tuple[str, ...]:
-        """Folders of the user's own data that hold labels: closed to methods, as those of `private_folders`."""
+        """Folders of the user's own data that hold labels: closed to methods."""
         return tuple(str(self.locate(folder)) for folder in getattr(self.benchmark.source, "folders", ()))
 
     def locate(self, relative: str) -> Path:
@@ -82,16 +80,6 @@ def cache_folder() -> Path:
 def prepared_folder() -> Path:
     """Where `harness data prepare` lays the files that protocols name."""
     return cache_folder() / "data" / "prepared"
-
-
-def private_folders() -> tuple[str, ...]:
-    """Where labels, masks, predictions and outputs of benchmarks lie, also what users keep elsewhere of data sets (files
-    or folders): closed to methods."""
-    from harness.data.store import own_places
-
-    bundled = (bundled_folder(name) for name in ("datasets", "leaderboards", "submissions"))
-    packages = (*package_folders(), template.package_folder())
-    return (*(str(folder) for folder in (*bundled, cache_folder())), *filter(None, packages), *own_places())
 
 
 def benchmark_files() -> dict[str, Path]:

@@ -377,7 +377,7 @@ def test_an_archive_never_writes_into_a_folder_of_the_users(cache: Path, tmp_pat
 
 
 def test_what_users_have_is_closed_to_methods(cache: Path, tmp_path: Path) -> None:
-    from harness.data.catalog import private_folders
+    from harness.data.private import private_folders
 
     mine = tmp_path / "mine"
     mine.mkdir()

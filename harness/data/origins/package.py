@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from harness.data.origins.base import Digests, Errand, Got, OriginError
+from harness.data.packages import package_folder
 from harness.spec.manifest import PackageFile
 from harness.storage import copy_file, remove
 
@@ -27,12 +27,12 @@ def packaged(errand: Errand) -> Path:
     """The file in the package's folder, found without importing it. Raises OriginError where it is missing."""
     origin = errand.file.origin
     assert isinstance(origin, PackageFile)
-    spec = importlib.util.find_spec(origin.package)
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder(origin.package)
+    if folder is None:
         raise OriginError(
             f"{errand.spec.id} comes with the package {origin.package}, which is not installed: pip install {origin.package}"
         )
-    path = Path(spec.submodule_search_locations[0]) / origin.file
+    path = folder / origin.file
     if not path.is_file():
         raise OriginError(
             f"the installed {origin.package} has no {origin.file}; try another version: pip install -U {origin.package}"
