@@ -81,21 +81,21 @@ def fetch(
     if config or repo or revision:
         raise UsageError(f"--config, --repo and --revision are for {META}; {name} takes --file.")
     from harness.cli.progress import downloading
-    from harness.data.fetch import Manner
+    from harness.data.fetch import FetchOptions
     from harness.data.fetch import fetch as fetch_files
     from harness.data.manifests import find_dataset
 
     manifest = find_dataset(name)
-    with downloading() as watch:
-        folder = fetch_files(manifest, Manner(pattern=file, source=source, copy=copy, watch=watch))
+    with downloading() as progress:
+        folder = fetch_files(manifest, FetchOptions(pattern=file, source=source, copy=copy, progress=progress))
     typer.echo(folder)
 
 
 def _fetch_published(configs: list[str], repo: str | None, revision: str | None) -> None:
-    from harness.data.published_sets import Place, fetch_configs, known_place
+    from harness.data.published_sets import HubLocation, fetch_configs, known_location
 
-    place = Place(repo, "main") if repo else known_place(META)
-    fetched = fetch_configs(place.repo, configs, revision or place.revision)
+    location = HubLocation(repo, "main") if repo else known_location(META)
+    fetched = fetch_configs(location.repo, configs, revision or location.revision)
     typer.echo(fetched.folder)
     typer.echo(f"revision {fetched.revision}")
 
@@ -117,9 +117,9 @@ def verify(
     else:
         chosen = _named(name, all)
     damaged = []
-    with downloading() as watch:
+    with downloading() as progress:
         for manifest in chosen:
-            problems = verify_files(manifest, watch)
+            problems = verify_files(manifest, progress)
             for problem in problems:
                 typer.echo(f"{manifest.spec.id}: {problem}")
             damaged += [manifest] if problems else []
@@ -155,18 +155,18 @@ def prune(
 
     Example: harness data prune --older 90 --dry-run
     """
-    from harness.data.upkeep import prune as prune_rooms
+    from harness.data.upkeep import prune as prune_entries
     from harness.data.upkeep import removable
     from harness.spec.errors import UsageError
 
     if (name is not None) + all + (name is None and not all and older is not None) != 1:
         raise UsageError("name one data set, or give --all or --older DAYS.")
-    rooms = removable([] if name is None else [_id_of(name)], older, prepared=prepared)
+    entries = removable([] if name is None else [_id_of(name)], older, prepared=prepared)
     if not dry_run:
-        prune_rooms(rooms)
-    for room in rooms:
-        typer.echo(f"{room.what}: {room.path} ({_size(room.bytes)})")
-    typer.echo(f"{_size(sum(room.bytes for room in rooms))} {'would be' if dry_run else 'are'} freed.")
+        prune_entries(entries)
+    for entry in entries:
+        typer.echo(f"{entry.what}: {entry.path} ({_size(entry.bytes)})")
+    typer.echo(f"{_size(sum(entry.bytes for entry in entries))} {'would be' if dry_run else 'are'} freed.")
 
 
 def lock(
@@ -180,12 +180,12 @@ def lock(
     Example: harness data lock cifar-10
     """
     from harness.cli.progress import downloading
-    from harness.data.fetch import Manner
+    from harness.data.fetch import FetchOptions
     from harness.data.locking import lock_dataset
     from harness.data.manifests import find_dataset
 
-    with downloading() as watch:
-        path = lock_dataset(find_dataset(name), Manner(pattern=file, source=source, watch=watch), into)
+    with downloading() as progress:
+        path = lock_dataset(find_dataset(name), FetchOptions(pattern=file, source=source, progress=progress), into)
     typer.echo(path)
 
 

@@ -22,7 +22,7 @@ _TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
 
 
 @dataclass(frozen=True)
-class Place:
+class HubLocation:
     """A repository on the Hub, and the commit (or branch, or pull request) to read."""
 
     repo: str
@@ -38,7 +38,7 @@ class Fetched:
     files: dict[str, tuple[Path, ...]]
 
 
-def known_place(name: str) -> Place:
+def known_location(name: str) -> HubLocation:
     """Where a set is published, from `datasets/<name>/published.toml`, which holds `repo` and a full `revision`."""
     path = catalog.bundled_folder("datasets") / name / PUBLISHED
     if not path.is_file():
@@ -46,7 +46,7 @@ def known_place(name: str) -> Place:
     fields = catalog.read_toml(path)
     if not all(isinstance(fields.get(field), str) for field in ("repo", "revision")):
         raise UsageError(f"{path} must hold the texts `repo` and `revision`.")
-    return Place(fields["repo"], fields["revision"])
+    return HubLocation(fields["repo"], fields["revision"])
 
 
 def fetch_configs(repo: str, configs: Sequence[str] = (), revision: str = "main") -> Fetched:

@@ -307,10 +307,10 @@ def test_the_place_of_a_set_is_read_from_its_folder(tmp_path: Path, monkeypatch:
     (tmp_path / "meta-evaluation").mkdir()
     path = tmp_path / "meta-evaluation" / "published.toml"
     path.write_text('repo = "lab/maps"\nrevision = "0123"\n')
-    assert published_sets.known_place("meta-evaluation") == published_sets.Place("lab/maps", "0123")
+    assert published_sets.known_location("meta-evaluation") == published_sets.HubLocation("lab/maps", "0123")
     path.write_text("repo = 1\n")
     with pytest.raises(UsageError, match="must hold the texts"):
-        published_sets.known_place("meta-evaluation")
+        published_sets.known_location("meta-evaluation")
 
 
 def test_a_pack_is_published_as_it_is(hub: HubServer, tmp_path: Path, environment: dict[str, str]) -> None:

@@ -51,7 +51,7 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Place:
+class LatecSet:
     """Whose arrays a file holds."""
 
     dataset: str
@@ -68,7 +68,7 @@ class Place:
         return rest + (_ATTENTION if network == 2 else ())
 
 
-def place_of(path: Path, options: Mapping[str, str]) -> Place:
+def latec_set(path: Path, options: Mapping[str, str]) -> LatecSet:
     """By the option `dataset`, else by the file's name. Raises UsageError where neither names one of the nine sets."""
     words = set(re.split(r"[^a-z0-9]+", path.stem.lower()))
     named = sorted(
@@ -77,7 +77,7 @@ def place_of(path: Path, options: Mapping[str, str]) -> Place:
     ours = dict(SETS.values())
     found = SETS[named[0]][0] if len(named) == 1 else None
     dataset = given(options, "dataset", found, path, tuple(ours))
-    return Place(dataset, ours[dataset])
+    return LatecSet(dataset, ours[dataset])
 
 
 def check_names(path: Path, names: Iterable[str]) -> None:
