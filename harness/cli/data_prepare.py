@@ -26,7 +26,7 @@ def prepare(
     """
     from rich.console import Console
 
-    from harness.data.prepare import jobs_for
+    from harness.data.prepare import jobs_for, unreadable
     from harness.spec.errors import UsageError
 
     jobs, left = jobs_for(name, product), []
@@ -44,6 +44,8 @@ def prepare(
             left.append(f"{job.product.path}: {error}")
     if left:
         raise UsageError(f"{len(left)} of {len(jobs)} could not be made:\n" + "\n".join(left))
+    if problems := unreadable(name):
+        raise UsageError("data sets that may offer more cannot be read:\n" + "\n".join(problems))
 
 
 def _made(job: ProductJob, console: Console) -> bool:

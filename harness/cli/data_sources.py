@@ -30,24 +30,46 @@ Config = Annotated[
 Repo = Annotated[Optional[str], typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]  # noqa: UP045
 Revision = Annotated[Optional[str], typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]  # noqa: UP045
 META = "meta-evaluation"
-_DAMAGED = 3
+_UNREADABLE, _DAMAGED = 2, 3
 
 
 def list_datasets(json: options.AsJson = False) -> None:
     """List data sets: size, how many files are locked (pinned by sha256), what access they need, and what is here.
 
+    Exit code 2 if one cannot be read, which is then listed with what is wrong.
+
     Example: harness data list
     """
     from json import dumps
 
+    from harness.data.manifests import read_datasets
+
+    found, problems = read_datasets()
+    rows = [_row(manifest) for manifest in found.values()]
+    if json:
+        named = {row["id"]: row for row in rows}
+        print(
+            dumps(
+                [*(named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems})], indent=2
+            )
+        )
+    else:
+        _show(rows)
+        for name, problem in problems.items():
+            typer.echo(f"{name}: {problem}")
+    if problems:
+        raise typer.Exit(_UNREADABLE)
+
+
+def _error(problems: dict[str, str], name: str) -> dict[str, str]:
+    return {"error": problems[name]} if name in problems else {}
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
-    rows = [_row(manifest) for manifest in _every()]
-    if json:
-        print(dumps(rows, indent=2))
-        return
     lines, headings = [_line(row) for row in rows], ("id", "title", "size", "locked", "access", "here")
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
     console = Console(highlight=False)
@@ -104,18 +126,26 @@ def verify(
     name: NameOrNone = None,
     all: Annotated[bool, typer.Option("--all", help="every bundled data set of which something is here")] = False,
 ) -> None:
-    """Read fetched files again and compare them with what they were. Exit code 3 if any is damaged or changed.
+    """Read fetched files again and compare them with what they were. Exit code 3 if any is damaged or changed,
+    2 if a manifest cannot be read.
 
     Example: harness data verify --all
     """
     from harness.cli.progress import downloading
+    from harness.data.manifests import find_dataset, read_datasets
     from harness.data.store import read_index, reference
     from harness.data.upkeep import verify as verify_files
 
-    if all:
-        chosen = [each for each in _named(name, all) if read_index(each.key, each.spec.id).files]
+    if (name is None) != all:
+        raise UsageError("name one data set, or give --all.")
+    if name is None:
+        found, broken = read_datasets()
+        chosen = [each for each in found.values() if read_index(each.key, each.spec.id).files]
+        unreadable = {each: problem for each, problem in broken.items() if each not in found}
     else:
-        chosen = _named(name, all)
+        chosen, unreadable = [find_dataset(name)], {}
+    for each, problem in unreadable.items():
+        typer.echo(f"{each}: {problem}")
     damaged = []
     with downloading() as progress:
         for manifest in chosen:
@@ -128,6 +158,8 @@ def verify(
             typer.echo(f"to mend it: harness data fetch {reference(manifest)}")
         raise typer.Exit(_DAMAGED)
     typer.echo(f"{len(chosen)} data set{'s' * (len(chosen) != 1)} as fetched.")
+    if unreadable:
+        raise typer.Exit(_UNREADABLE)
 
 
 def where(name: Name, file: Pattern = None) -> None:
@@ -187,21 +219,6 @@ def lock(
     with downloading() as progress:
         path = lock_dataset(find_dataset(name), FetchOptions(pattern=file, source=source, progress=progress), into)
     typer.echo(path)
-
-
-def _every() -> list[Manifest]:
-    from harness.data.manifests import dataset_manifests, find_dataset
-
-    return [find_dataset(name) for name in dataset_manifests()]
-
-
-def _named(name: str | None, every: bool) -> list[Manifest]:
-    from harness.data.manifests import find_dataset
-    from harness.spec.errors import UsageError
-
-    if (name is None) != every:
-        raise UsageError("name one data set, or give --all.")
-    return _every() if name is None else [find_dataset(name)]
 
 
 def _id_of(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.data.catalog import benchmark_files, find_protocol, prepared_folder
 from harness.data.forms import Tick, bytes_of, write_arrays_of
-from harness.data.manifests import Manifest, dataset_manifests, find_dataset
+from harness.data.manifests import MANIFEST, Manifest, dataset_manifests, find_dataset, read_datasets
 from harness.data.raw_folders import raw_bytes, write_raw_folder
 from harness.data.readers.base import Selection
 from harness.data.readers.files import walk
@@ -62,11 +62,17 @@ def jobs_for(name: str, pattern: str = "*") -> list[ProductJob]:
     """
     jobs = _of_dataset(name) if _is_dataset(name) else _of_benchmark(name)
     if not jobs:
-        raise UsageError(f"{name} has no file that is made from data sets.")
+        raise UsageError(" ".join([f"{name} has no file that is made from data sets.", *unreadable(name)]))
     chosen = [job for job in jobs if fnmatchcase(job.product.path, pattern)]
     if not chosen:
         raise unknown("product", pattern, [job.product.path for job in jobs])
     return chosen
+
+
+def unreadable(name: str) -> list[str]:
+    """Why data sets cannot be read that may offer files of a benchmark, a sentence each; none for a data set."""
+    found, problems = ({}, {}) if _is_dataset(name) else read_datasets()
+    return [problem for each, problem in problems.items() if each not in found]
 
 
 def _no_networks(folder: Path, target: Path) -> None:
@@ -101,7 +107,7 @@ def prepare(job: ProductJob, tick: Tick = lambda done: None, make_weights: MakeW
 
 def _is_dataset(name: str) -> bool:
     path = Path(name)
-    return name in dataset_manifests() or path.name == "source.toml" or (path / "source.toml").is_file()
+    return name in dataset_manifests() or path.name == MANIFEST or (path / MANIFEST).is_file()
 
 
 def _of_dataset(name: str) -> list[ProductJob]:
@@ -114,7 +120,7 @@ def _of_benchmark(name: str) -> list[ProductJob]:
     if not name.endswith(".toml") and name.split("@")[0] not in known:
         raise unknown("data set or benchmark", name, [*known, *dataset_manifests()])
     named = set(_texts(find_protocol(name).benchmark.canonical()))
-    jobs = [job for dataset in dataset_manifests() for job in _of_dataset(dataset)]
+    jobs = (ProductJob(each, product) for each in read_datasets()[0].values() for product in each.spec.products)
     return [job for job in jobs if job.product.path in named]
 
 

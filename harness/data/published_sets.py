@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import catalog
+from harness.data.toml import read_toml
 from harness.spec.errors import UsageError, unknown
 from harness.storage import IntegrityError, file_id, read_json
 
@@ -43,7 +44,7 @@ def known_location(name: str) -> HubLocation:
     path = catalog.bundled_folder("datasets") / name / PUBLISHED
     if not path.is_file():
         raise UsageError(f"where {name} is published, this version of the harness does not know; add --repo ORG/NAME.")
-    fields = catalog.read_toml(path)
+    fields = read_toml(path)
     if not all(isinstance(fields.get(field), str) for field in ("repo", "revision")):
         raise UsageError(f"{path} must hold the texts `repo` and `revision`.")
     return HubLocation(fields["repo"], fields["revision"])

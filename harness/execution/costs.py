@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.data.catalog import LoadedBenchmark, read_toml
-from harness.data.manifests import dataset_manifests, load_manifest
+from harness.data.catalog import LoadedBenchmark
+from harness.data.manifests import read_datasets
+from harness.data.toml import read_toml
 from harness.spec.attribution import AttributionBenchmark, OwnNetwork
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.products import ImagesForm
@@ -173,8 +174,8 @@ def _side(how: Preparation) -> int | None:
 def _prepared_sides() -> dict[str, int]:
     """Files that are prepared from data sets -> the side of their images; those that stay as they are have 32 pixels."""
     sides = {}
-    for path in dataset_manifests().values():
-        for product in load_manifest(path).spec.products:
+    for manifest in read_datasets()[0].values():
+        for product in manifest.spec.products:
             if isinstance(product.form, ImagesForm):
                 form = product.form
                 sides[product.path] = form.crop or (max(form.size) if form.size else form.shorter_side) or 32

@@ -11,10 +11,11 @@ import tomli_w
 import torch
 from pyarrow import parquet
 
-from harness.data.catalog import load_protocol, read_toml
+from harness.data.catalog import load_protocol
 from harness.data.fetch import FetchOptions, fetch
 from harness.data.manifests import find_dataset
 from harness.data.packs import open_pack
+from harness.data.toml import read_toml
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, file_id, read_tensors, write_json, write_tensors
 from harness.tracks.confidence import packs

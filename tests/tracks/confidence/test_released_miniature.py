@@ -143,7 +143,7 @@ def test_images_are_read_batch_by_batch(study, monkeypatch, tmp_path):
 def test_cached_outputs_need_no_images(study, monkeypatch):
     source, model = study.source(members=False), study.model(0, 1)
     expected = source.samples(model, "test")
-    monkeypatch.setattr("harness.data.readers.open_part", lambda *_: pytest.fail("the images were opened"))
+    monkeypatch.setattr("harness.data.readers.opening.open_part", lambda *_: pytest.fail("the images were opened"))
     again = study.source(members=False).samples(model, "test")
     assert np.array_equal(again.arrays["logits"], expected.arrays["logits"])
 
