@@ -15,7 +15,7 @@ from harness.data.origins.own import folder_id, folder_size
 from harness.data.store import CachedFile, Index
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
-from harness.storage import IntegrityError, remove
+from harness.storage import LOCK_NAMES, IntegrityError, remove
 
 
 class CacheEntry(NamedTuple):
@@ -151,7 +151,7 @@ def _leftovers(older: float | None) -> Iterator[CacheEntry]:
 def _prepared(names: Collection[str]) -> list[Path]:
     """Prepared files, of these data sets if any are named."""
     if not names:
-        return sorted(prepared_folder().glob("*"))
+        return sorted(path for path in prepared_folder().glob("*") if path.name not in LOCK_NAMES)
     from harness.data.manifests import find_dataset
 
     products = (product.path for name in names for product in find_dataset(name).spec.products)
