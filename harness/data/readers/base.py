@@ -69,6 +69,38 @@ def checked(listing: Listing, classes: int | None, where: str) -> Listing:
     return listing
 
 
+def by_split(counts: Mapping[str, int]) -> tuple[list[str], np.ndarray]:
+    """Ids `<split>/<row>` of so many samples a split, one split after the other, and the column of splits."""
+    import numpy as np
+
+    ids = [f"{split}/{row}" for split, count in counts.items() for row in range(count)]
+    return ids, np.repeat(list(counts), list(counts.values()))
+
+
+def blockwise(
+    sizes: Sequence[int], read: Callable[[int, list[int]], Sequence[np.ndarray]]
+) -> Callable[[Sequence[int]], list[np.ndarray]]:
+    """`Listing.read` for samples that lie in blocks (files, or parts of them), one after the other.
+
+    read: gives the samples of a block, by its number, at positions within it; asked once for each block that is touched,
+    with sorted positions, each of them once.
+    """
+    import numpy as np
+
+    ends = np.cumsum(sizes)
+
+    def read_rows(rows: Sequence[int]) -> list[np.ndarray]:
+        wanted = np.unique(np.asarray(rows, dtype=np.int64))
+        blocks = np.searchsorted(ends, wanted, side="right")
+        found: dict[int, np.ndarray] = {}
+        for block in np.unique(blocks).tolist():
+            mine = wanted[blocks == block]
+            found.update(zip(mine.tolist(), read(block, (mine - ends[block] + sizes[block]).tolist()), strict=True))
+        return [found[row] for row in rows]
+
+    return read_rows
+
+
 def whole_numbers(values: np.ndarray, where: str) -> np.ndarray:
     """(n,) int64 of an array (n,) or (n, 1) of whole numbers. Raises IntegrityError for anything else."""
     import numpy as np
