@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.importers.base import OK, Column, Imported, frame_of, long_table, refuse_objects
-from harness.data.importers.latec import NOTES, LatecSet, Modality, check_names, latec_set
+from harness.data.importers.latec import IDS, NOTES, LatecSet, Modality, check_names, latec_set
 from harness.data.meta_evaluation import MapRecord
 from harness.storage import IntegrityError, StoredArray, stored_arrays
 
@@ -15,11 +15,7 @@ _DIMENSIONS: dict[Modality, tuple[int, int]] = {"image": (3, 3), "volume": (4, 1
 """Of one map: how many axes, and channels along the first."""
 
 COLUMNS = (
-    Column("modality", "image, volume or point-cloud"),
-    Column("dataset", "id of the data set"),
-    Column("model", "network, as attribution-latec names it"),
-    Column("method", "XAI method, as the harness names it"),
-    Column("observation", "position in the file", "integer"),
+    *IDS,
     Column("shape", "of the map: channels first"),
     Column("low", "smallest value", "real"),
     Column("high", "largest value", "real"),

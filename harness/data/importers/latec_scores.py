@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.importers.base import Column, Imported, Measured, long_table, refuse_objects
-from harness.data.importers.latec import NOTES, LatecSet, check_names, latec_set
+from harness.data.importers.latec import IDS, NOTES, LatecSet, check_names, latec_set
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
 
@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = "latec"
 COLUMNS = (
-    Column("modality", "image, volume or point-cloud"),
-    Column("dataset", "id of the data set"),
-    Column("model", "network, as attribution-latec names it"),
-    Column("method", "XAI method, as the harness names it"),
-    Column("observation", "position in the file", "integer"),
+    *IDS,
     Column("metric", "id of the metric"),
     Column("version", "of the metric: LATEC's own reading, not comparable with the harness's"),
     Column("direction", "higher or lower is better"),
