@@ -18,14 +18,7 @@ from harness.data.store import CachedFile
 from harness.data.unpacking import unpack_into
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
-from harness.storage import (
-    IntegrityError,
-    StorageError,
-    copy_file,
-    link,
-    make_folder,
-    remove,
-)
+from harness.storage import IntegrityError, StorageError, copy_file, link, make_folder, remove
 
 _CLIENTS: Mapping[str, Client] = {"hub": hub, "own": own, "package": package, "url": http, "zenodo": zenodo}
 """By the kind of origin, see `harness.spec.manifest.Origin`."""

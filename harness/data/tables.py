@@ -96,11 +96,7 @@ def _npz(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, np.nd
         if name not in arrays:
             raise unknown(f"array in {path}", name, arrays)
     names = arrays.get(source.set_column)
-    return (
-        arrays[source.values],
-        arrays[source.labels].reshape(-1),
-        None if names is None else names.astype(str),
-    )
+    return (arrays[source.values], arrays[source.labels].reshape(-1), None if names is None else names.astype(str))
 
 
 def _parquet(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -122,11 +118,7 @@ def _parquet(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, n
     else:
         values = np.stack([table.column(name).to_numpy() for name in _numbered(path, source, table.column_names)], 1)
     names = table.column(source.set_column).to_pylist() if source.set_column in table.column_names else None
-    return (
-        values,
-        table.column(source.labels).to_numpy(),
-        None if names is None else np.asarray(names, dtype=str),
-    )
+    return (values, table.column(source.labels).to_numpy(), None if names is None else np.asarray(names, dtype=str))
 
 
 def _numbered(path: Path, source: TableSource, columns: Sequence[str]) -> list[str]:

@@ -274,10 +274,7 @@ def test_parts_are_locked_by_their_samples(cache: Path, tmp_path: Path) -> None:
     arrays |= {f"{split}_images": np.zeros((len(each), 28, 28), dtype=np.uint8) for split, each in labels.items()}
     np.savez(source, **arrays)  # type: ignore[arg-type]
     manifest = dataset(
-        tmp_path,
-        own("tiny.npz"),
-        reader={"kind": "medmnist", "file": "tiny.npz"},
-        parts={"train": {"split": "train"}},
+        tmp_path, own("tiny.npz"), reader={"kind": "medmnist", "file": "tiny.npz"}, parts={"train": {"split": "train"}}
     )
     lock = json.loads(lock_dataset(manifest, hastily(source=source)).read_text())
     from harness.data.readers.opening import open_part

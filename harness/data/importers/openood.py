@@ -11,15 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.importers.base import (
-    Column,
-    Imported,
-    Measure,
-    frame_of,
-    long_table,
-    read_csv,
-    status_and_value,
-)
+from harness.data.importers.base import Column, Imported, Measure, frame_of, long_table, read_csv, status_and_value
 from harness.storage import IntegrityError
 
 _NAMES = {
