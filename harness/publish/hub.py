@@ -15,7 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.published_sets import check_repo, is_transport_error
+from harness.data.origins.hub import is_transport_error
+from harness.data.published_sets import check_repo
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, file_id
 from harness.storage.errors import reason

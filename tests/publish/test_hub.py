@@ -260,7 +260,11 @@ def test_what_cannot_be_fetched_is_said(hub: HubServer, tmp_path: Path) -> None:
     hub.create("lab/gated", gated=True)
     cases = [
         ("hf_writer", "fetch_configs('lab/none')", "lab/none does not exist on the Hub or is closed to this account"),
-        ("hf_reader", "fetch_configs('lab/gated')", "lab/gated is gated: ask for access on its page"),
+        (
+            "hf_reader",
+            "fetch_configs('lab/gated')",
+            "lab/gated is gated: ask for access at https://huggingface.co/datasets/lab/gated",
+        ),
         ("hf_nobody", "fetch_configs('lab/maps')", "the Hub answers 401 for lab/maps; run: hf auth login"),
         ("hf_writer", "fetch_configs('lab/maps', (), 'v9')", "lab/maps has no revision v9"),
         ("hf_writer", "fetch_configs('lab/other')", "lab/other is not a data set that the harness published"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from harness.data.origins.base import Digests, DownloadedFile, DownloadRequest, 
 from harness.spec.manifest import HubFile
 from harness.storage import StorageError, adopt, copy_file, make_folder, remove
 from harness.storage.errors import reason
+
+_TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
+"""Packages whose errors the versions of huggingface_hub let through where the network fails."""
 
 
 def size(request: DownloadRequest) -> int | None:
@@ -20,7 +23,7 @@ def size(request: DownloadRequest) -> int | None:
     if offline():
         return None
     origin = _origin(request)
-    with _trouble(request):
+    with _errors(request):
         url = hf_hub_url(origin.repo, origin.file, repo_type=origin.repo_type, revision=request.pin.revision)
         return get_hf_file_metadata(url).size
 
@@ -33,7 +36,7 @@ def obtain(request: DownloadRequest) -> DownloadedFile:
     if offline():
         return _from_its_cache(request)
     folder = make_folder(request.part.with_suffix(".hub"))  # the Hub's client keeps its own record of parts there
-    with _trouble(request):
+    with _errors(request):
         revision = request.pin.revision or HfApi().repo_info(origin.repo, repo_type=origin.repo_type).sha
         path = hf_hub_download(
             origin.repo,
@@ -67,41 +70,64 @@ def _from_its_cache(request: DownloadRequest) -> DownloadedFile:
 
 
 @contextmanager
-def _trouble(request: DownloadRequest) -> Iterator[None]:
-    """The Hub's errors as sentences that say what to do."""
-    import httpx2
+def hub_errors(
+    repo: str,
+    revision: str | None,
+    instead: str,
+    *,
+    repo_type: str = "dataset",
+    file: str = "such file",
+    access: str = "",
+) -> Iterator[None]:
+    """The Hub's errors as sentences that say what to do. instead, access: what else can be done, and how access is asked
+    for, as ends of sentences. Raises OriginError, and StorageError where files cannot be written."""
     from huggingface_hub import errors
 
-    origin = _origin(request)
-    page = f"https://huggingface.co/{'datasets/' if origin.repo_type == 'dataset' else ''}{origin.repo}"
-    unreachable = f"the Hub cannot be reached for {origin.repo}; check the network and run this again."
+    page = f"https://huggingface.co/{'datasets/' if repo_type == 'dataset' else ''}{repo}"
+    unreachable = f"the Hub cannot be reached for {repo}; check the network (and HF_HUB_OFFLINE) and run this again."
     try:
         yield
-    except errors.LocalEntryNotFoundError as error:  # which is an EntryNotFoundError to Python
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise OriginError(unreachable) from error
     except errors.GatedRepoError as error:
-        raise OriginError(
-            f"{origin.repo} is gated: ask for access at {page}, then log in (hf auth login) and run this again; "
-            f"{request.access()}"
-        ) from error
+        advice = f"ask for access at {page}, then log in (hf auth login) and run this again"
+        raise OriginError("; ".join(filter(None, (f"{repo} is gated: {advice}", access)))) from error
     except errors.RepositoryNotFoundError as error:
         raise OriginError(
-            f"{page} does not exist, or is private (log in: hf auth login); {request.by_hand()}"
+            f"{repo} does not exist on the Hub or is closed to this account (log in: hf auth login); {instead}"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise OriginError(f"{page} has no commit {request.pin.revision} any more; {request.by_hand()}") from error
+        raise OriginError(f"{repo} has no revision {revision} (any more); {instead}") from error
     except errors.EntryNotFoundError as error:
-        raise OriginError(f"{page} has no {origin.file}; {request.by_hand()}") from error
+        raise OriginError(f"{repo} has no {file}; {instead}") from error
     except errors.HfHubHTTPError as error:
         code = error.response.status_code
-        advice = f"{request.access()}; log in: hf auth login" if code in (401, 403) else "run this again later"
-        raise OriginError(
-            f"{page} says {code} {error.response.reason_phrase}; {advice}, or {request.by_hand()}"
-        ) from error
-    except (httpx2.HTTPError, ConnectionError) as error:
-        raise OriginError(unreachable) from error
-    except OSError as error:
-        raise StorageError(f"Could not fetch {request.file.path} from the Hub: {reason(error)}.") from error
+        login = "; ".join(filter(None, ("run: hf auth login (or mend HF_TOKEN)", access)))
+        advice = login if code in (401, 403) else "try again later"
+        raise OriginError(f"the Hub answers {code} for {repo}; {advice}, or {instead}") from error
+    except Exception as error:
+        if is_transport_error(error):
+            raise OriginError(unreachable) from error
+        if isinstance(error, OSError):
+            raise StorageError(f"Could not keep what the Hub sent of {repo}: {reason(error)}.") from error
+        raise
+
+
+def is_transport_error(error: Exception) -> bool:
+    """Whether it says that the Hub could not be reached."""
+    return isinstance(error, ConnectionError) or type(error).__module__.split(".")[0] in _TRANSPORTS
+
+
+def _errors(request: DownloadRequest) -> AbstractContextManager[None]:
+    origin = _origin(request)
+    return hub_errors(
+        origin.repo,
+        request.pin.revision,
+        request.by_hand(),
+        repo_type=origin.repo_type,
+        file=origin.file,
+        access=request.access(),
+    )
 
 
 def _bar_of(progress: ProgressListener, name: str) -> Any:
