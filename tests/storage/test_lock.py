@@ -175,11 +175,11 @@ def test_a_lock_that_was_deleted_by_hand_and_taken_by_another_is_left_alone(tmp_
 
 
 CONTENDER = """
-import os, sys, time
+import filelock, os, sys
 from harness.storage import RunLock, RunLockedError
-directory, end, wins = sys.argv[1], time.monotonic() + 1.5, 0
+directory, wins = sys.argv[1], 0
 inside = os.path.join(directory, "inside")
-while time.monotonic() < end:
+while wins < 10:
     child = os.fork()
     if child:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -198,13 +198,12 @@ while time.monotonic() < end:
         os._exit(0)
     finally:
         os._exit(1)
-print(wins)
 """
 
 
 def test_many_takers_of_dead_locks_are_never_inside_together(tmp_path):
     processes = [start(CONTENDER, tmp_path) for _ in range(4)]
-    answers = [process.communicate()[0] for process in processes]
+    for process in processes:
+        process.communicate()
     assert [process.returncode for process in processes] == [0] * 4
-    assert sum(map(int, answers)) > 20
     assert not (tmp_path / "inside").exists()
