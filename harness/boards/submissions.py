@@ -19,7 +19,8 @@ from harness.boards.disclosure import Disclosure
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import maps_of, read_maps, store_maps
 from harness.boards.members import by_unit, member_name, unit_key
-from harness.data.catalog import bundled_folder, read_toml
+from harness.data.catalog import bundled_folder
+from harness.data.toml import read_toml
 from harness.execution.run_result import SEALED, RunResult
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit

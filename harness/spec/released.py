@@ -11,15 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from harness.spec.base import Slug, Spec
 from harness.spec.grids import GridExperiment, GridModel, GridSource, Model, Pattern, check_pattern
 
-Network = Literal[
-    "vgg13",
-    "svhn-small-conv",
-    "resnet50",
-    "densenet121",
-    "densenet161",
-    "efficientnet-b4",
-    "vit-b16",
-]
+Network = Literal["vgg13", "svhn-small-conv", "resnet50", "densenet121", "densenet161", "efficientnet-b4", "vit-b16"]
 Rows = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
 
 

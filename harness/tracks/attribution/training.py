@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from harness.data.digits import Samples, Variant, digits
+from harness.data.digits import DigitSamples, Variant, digits
 from harness.data.embedded import Labels, mnist_5k
 from harness.tracks.attribution.networks import FAMILIES, build_network
 
@@ -148,7 +148,7 @@ def accuracy(network: nn.Module, family: str, variant: Variant, indices: list[in
 
 def _both(family: str, indices: Labels, seed: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets of both variants."""
-    parts: list[Samples] = [digits(FAMILIES[family].modality, variant, indices, seed) for variant in VARIANTS]
+    parts: list[DigitSamples] = [digits(FAMILIES[family].modality, variant, indices, seed) for variant in VARIANTS]
     inputs, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets"))
     return torch.from_numpy(inputs), torch.from_numpy(targets)
 

@@ -23,7 +23,7 @@ from harness.tracks.confidence.sources import ABSENT, SampleSet, rows_of_severit
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.data.readers.base import Samples
+    from harness.data.readers.base import Selection
 
 RELEASED_VERSION = "1"
 """Part of the cache key of computed outputs: raised by any change that may change them."""
@@ -42,7 +42,7 @@ class ReleasedOutputs:
         self._homes = {each.id: experiment for experiment in source.experiments for each in experiment.sets}
         self._checkpoint: Callable[[Model], Path] = cache(self._find_checkpoint)
         self._network: Callable[[str], Any] = lru_cache(maxsize=1)(self._load_network)
-        self._part: Callable[[str, str], Samples] = lru_cache(maxsize=4)(self._open_part)
+        self._part: Callable[[str, str], Selection] = lru_cache(maxsize=4)(self._open_part)
         self._manifest: Callable[[str], Manifest] = cache(self._find_manifest)
 
     def artefacts(self, model: Model) -> dict[str, str]:
@@ -129,7 +129,7 @@ class ReleasedOutputs:
             return {**run_plain(network, images), "labels": samples.labels[rows]}
         return run_members(network, images, members=self._members, seed=self._source.members_seed)
 
-    def _opened(self, name: str) -> tuple[Samples, np.ndarray]:
+    def _opened(self, name: str) -> tuple[Selection, np.ndarray]:
         """The samples of a set's part, and the positions of the set's own in them.
 
         Raises UsageError for a set that methods learn from and that shares samples with a tested one.
@@ -155,8 +155,8 @@ class ReleasedOutputs:
                         "samples; choose other rows."
                     )
 
-    def _open_part(self, dataset: str, part: str) -> Samples:
-        from harness.data.readers import open_part
+    def _open_part(self, dataset: str, part: str) -> Selection:
+        from harness.data.readers.opening import open_part
 
         manifest = self._manifest(dataset)
         return open_part(manifest, part, dataset_folder(manifest))

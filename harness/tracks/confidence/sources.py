@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data.catalog import LoadedBenchmark, cache_folder
 from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
-from harness.data.tables import Table, read_table, rows_of
+from harness.data.tables import OutputTable, read_table, rows_of
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError
 from harness.spec.grids import Model
@@ -181,7 +181,7 @@ class _Tables(_Stored):
         self._protocol = protocol
         self._artefacts = {model.id: model.table for model in source.models}
         self._source = source
-        self._read: Callable[[str], Table] = lru_cache(maxsize=2)(self._load)
+        self._read: Callable[[str], OutputTable] = lru_cache(maxsize=2)(self._load)
 
     def artefacts(self, model: Model) -> dict[str, str]:
         path, found = self._protocol.verified(self._artefacts[model.id])
@@ -195,13 +195,13 @@ class _Tables(_Stored):
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return {}
 
-    def _load(self, model: str) -> Table:
+    def _load(self, model: str) -> OutputTable:
         path = self._protocol.verified(self._artefacts[model])[0]
         table = read_table(path, self._source)
         self._keep_apart(table, path)
         return table
 
-    def _keep_apart(self, table: Table, path: Path) -> None:
+    def _keep_apart(self, table: OutputTable, path: Path) -> None:
         """What methods learn from must not be tested on, however the two sets are named."""
         benchmark = self._protocol.of(ConfidenceBenchmark)
         rows = {name: set(rows_of(table, chosen, path).tolist()) for name, chosen in self._source.sets.items()}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from harness.data.digits import Samples
+    from harness.data.digits import DigitSamples
 
 METHODS = (
     *("occlusion", "lime", "kernel-shap", "saliency", "input-x-gradient", "guided-backprop", "grad-cam", "score-cam"),
@@ -144,7 +144,11 @@ def _write_maps(each: Explained, network: nn.Module, splits: dict[str, list[int]
 
 
 def _maps(
-    names: list[str] | tuple[str, ...], each: Explained, network: nn.Module, samples: Samples, background: np.ndarray
+    names: list[str] | tuple[str, ...],
+    each: Explained,
+    network: nn.Module,
+    samples: DigitSamples,
+    background: np.ndarray,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Maps (n, 1 or c, *spatial) of every method that applies, with the seeds of a run of `attribution-mnist`."""
     from harness.tracks.attribution.networks import FAMILIES
@@ -168,7 +172,7 @@ def _maps(
             continue
 
 
-def _randomised(network: nn.Module, samples: Samples) -> nn.Module:
+def _randomised(network: nn.Module, samples: DigitSamples) -> nn.Module:
     """The network with all of its parameters drawn anew, as the metric of parameter randomisation does it."""
     import torch
 
