@@ -41,9 +41,10 @@ from harness.storage import (
     write_tensors,
     write_text,
 )
-from harness.tracks.confidence.cache import numeric_libraries
+from harness.tracks.cache import numeric_libraries
+from harness.tracks.confidence.model_outputs import OutputSource
 from harness.tracks.confidence.pack_card import pack_card
-from harness.tracks.confidence.sources import OutputSource, open_source
+from harness.tracks.confidence.sources import open_source
 
 if TYPE_CHECKING:
     import numpy as np

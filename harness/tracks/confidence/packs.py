@@ -15,14 +15,14 @@ from harness.spec.errors import unknown
 from harness.spec.grids import Model
 from harness.spec.sources import PackSource
 from harness.storage import IntegrityError, file_id
-from harness.tracks.confidence.sources import SampleSet
+from harness.tracks.confidence.model_outputs import LabelledOutputs
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 class PackedOutputs:
-    """See `harness.tracks.confidence.sources.OutputSource`."""
+    """See `harness.tracks.confidence.model_outputs.OutputSource`."""
 
     def __init__(self, protocol: LoadedBenchmark, source: PackSource) -> None:
         self._protocol = protocol
@@ -31,8 +31,8 @@ class PackedOutputs:
     def artefacts(self, model: Model) -> dict[str, str]:
         return self._pack.hashes(model.id)
 
-    def samples(self, model: Model, name: str) -> SampleSet:
-        return SampleSet(*self._pack.outputs(model.id, name))
+    def samples(self, model: Model, name: str) -> LabelledOutputs:
+        return LabelledOutputs(*self._pack.outputs(model.id, name))
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return self._pack.shared(model.id)

@@ -18,6 +18,7 @@ from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, content_id
 from harness.tracks.base import EXACT, Audit, Desk, Outputs, Tolerance
 from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Ledger, PoolOffer, run_campaign
+from harness.tracks.query.learners import open_learner, open_ledger
 from harness.tracks.query.sources import Setting
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class QueryTrack:
         if desk is None:
             with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
                 return self.run(unit, method, Desk(Path(folder)))
-        learner = setting.learner(unit.model_seed, self.method.needs, self._device)
+        learner = open_learner(setting, unit.model_seed, self.method.needs, self._device)
         campaign = Campaign(self._loops(unit), setting.study.query, self.method.oracle)
         conversation = _Conversation(self.method, unit, method, campaign)
         return run_campaign(campaign, learner, conversation.ask, desk.folder, desk.report)
@@ -101,7 +102,7 @@ class QueryTrack:
         return Audit(
             records,
             self.as_reported(unit, submitted),
-            tuple(_problems(setting, setting.ledger(unit.model_seed), submitted)),
+            tuple(_problems(setting, open_ledger(setting, unit.model_seed), submitted)),
         )
 
     def tolerance(self, name: str) -> Tolerance:
