@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from harness.metrics.attribution.base import AttributionMetric
+    from harness.metrics.attribution.base import MapMetric
 
 MAPS, SCORES = "maps", "score."
 """Outputs of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
@@ -210,7 +210,7 @@ class AttributionTrack:
         masks = None if samples.masks is None else samples.masks[rows]
         return SampleSet(samples.inputs[rows], samples.targets[rows], masks, samples.background)
 
-    def metrics(self, study: AttributionStudy) -> tuple[AttributionMetric, ...]:
+    def metrics(self, study: AttributionStudy) -> tuple[MapMetric, ...]:
         """The metrics of a study with its constants. Raises UsageError for what no metric has."""
         uses = {use.id: use for use in self.benchmark.metrics}
         made = []
