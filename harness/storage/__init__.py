@@ -20,6 +20,7 @@ from harness.storage.canonical import (
     canonical_json,
     content_id,
     file_id,
+    seed_of,
 )
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
 from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
@@ -64,6 +65,7 @@ __all__ = [
     "remove_stale_temporaries",
     "replacing",
     "replacing_folder",
+    "seed_of",
     "write_array_streams",
     "write_arrays",
     "write_bytes",

@@ -22,7 +22,7 @@ from harness.data.catalog import bundled_folder
 from harness.methods.discovery import find_method, load_baseline
 from harness.methods.outputs import NotOfferedError
 from harness.spec.method import AttributionMethod
-from harness.storage import array_id, content_id, read_arrays, write_arrays, write_bytes
+from harness.storage import array_id, read_arrays, seed_of, write_arrays, write_bytes
 from harness.tracks.attribution.host import AttributionHost
 from harness.tracks.attribution.models import weights_of
 from harness.tracks.meta.maps import packed
@@ -153,7 +153,7 @@ def _maps(
     arrays = {f"network/{name}": array for name, array in weights_of(network).items()} | {"background": background}
     given: dict[str, np.ndarray] = {"inputs": samples.inputs, "targets": samples.targets}
     asked = [array_id(array) for array in given.values()]
-    seed = int(content_id([0, each.id, "explain", *asked])[:8], 16)
+    seed = seed_of([0, each.id, "explain", *asked])
     for name in names:
         spec = find_method(name).spec
         assert isinstance(spec, AttributionMethod)
