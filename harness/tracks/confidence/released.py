@@ -109,7 +109,7 @@ class ReleasedOutputs:
 
     def _compute(self, model: Model, name: str, kind: str) -> dict[str, np.ndarray]:
         from harness.tracks.confidence.preparation import prepare
-        from harness.tracks.confidence.released_inference import Pass, run_members, run_plain
+        from harness.tracks.confidence.released_inference import InferenceJob, run_members, run_plain
 
         network = self._network(model.id)
         chosen, where = self._sets[name], f"{self._protocol.benchmark.name}, set {name}"
@@ -119,7 +119,7 @@ class ReleasedOutputs:
         def read(first: int, end: int) -> np.ndarray:
             return prepare(samples.read([int(row) for row in rows[first:end]]), how, where)
 
-        images = Pass(len(rows), read, self._device, self._source.precision)
+        images = InferenceJob(len(rows), read, self._device, self._source.precision)
         if kind == "plain":
             return {**run_plain(network, images), "labels": samples.labels[rows]}
         return run_members(network, images, members=self._members, seed=self._source.members_seed)

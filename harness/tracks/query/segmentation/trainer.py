@@ -23,7 +23,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from harness.spec.query import NnUNetTraining
-from harness.tracks.query.segmentation.plans import CONFIGURATION, NetworkInput, Plan, nnunet_folders
+from harness.tracks.query.segmentation.plans import CONFIGURATION, NetworkInput, NetworkPlan, nnunet_folders
 
 
 class PreparedCase(NamedTuple):
@@ -57,7 +57,7 @@ class Split(NamedTuple):
 
 
 def train_network(
-    plan: Plan,
+    plan: NetworkPlan,
     training: NnUNetTraining,
     split: Split,
     seed: int,
@@ -107,7 +107,7 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
     """nnU-Net's trainer with the constants of a protocol, on cases that are given instead of searched for."""
 
     @classmethod
-    def of(cls, plan: Plan, training: NnUNetTraining, split: Split, device: str) -> SparseTrainer:
+    def of(cls, plan: NetworkPlan, training: NnUNetTraining, split: Split, device: str) -> SparseTrainer:
         """A trainer of these cases; the constructor must keep the arguments of nnU-Net's own, which it looks up by name."""
         trainer = cls(dict(plan.plans), CONFIGURATION, 0, plan.dataset, torch.device(device))
         trainer.initial_lr, trainer.weight_decay = training.learning_rate, training.weight_decay
