@@ -11,7 +11,7 @@ from harness.methods.context import Context
 from harness.spec.result import Passes
 from harness.tracks.attribution.models import BuiltNetwork, Description, build, load_weights, own_copy, unchanged
 from harness.tracks.passes import Meter
-from harness.tracks.torch_defaults import torch_defaults
+from harness.tracks.torch_state import torch_defaults
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from harness.spec.grids import Model
 from harness.spec.sources import ImageSource
 from harness.storage import content_id, read_tensors
 from harness.tracks.cache import cached_arrays, numeric_libraries
-from harness.tracks.confidence.model_outputs import LabelledOutputs
+from harness.tracks.confidence.model_outputs import LabelledOutputs, SourceDefaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ INFERENCE_VERSION = "1"
 """Part of the cache key of computed outputs: raised by any change that may change them."""
 
 
-class ComputedOutputs:
+class ComputedOutputs(SourceDefaults):
     """Images from packages, run through small networks once and cached by the content of both."""
 
     def __init__(self, protocol: LoadedBenchmark, source: ImageSource, device: str) -> None:
@@ -47,9 +47,6 @@ class ComputedOutputs:
 
     def absent(self) -> Mapping[str, str]:
         return {}
-
-    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
-        return ()
 
     def samples(self, model: Model, name: str) -> LabelledOutputs:
         arrays = cached_arrays(self._cached(model, name), lambda: self._compute(model, name))

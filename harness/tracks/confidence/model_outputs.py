@@ -70,6 +70,31 @@ class OutputSource(Protocol):
         ...
 
 
+class SourceDefaults:
+    """What a source offers unless it says otherwise: outputs alone, all of them at hand. See `OutputSource`."""
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        return None
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        return None
+
+    def ready(self, model: Model, name: str) -> bool:
+        return True
+
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        return None
+
+    def absent(self) -> Mapping[str, str]:
+        return {
+            "inputs": "this benchmark's source is stored outputs, which come without the inputs",
+            "model": "this benchmark's source is stored outputs, which come without the network",
+        }
+
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        return ()
+
+
 def rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
     """Positions of one severity in the order corruption, severity, image."""
     import numpy as np

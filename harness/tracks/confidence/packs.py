@@ -15,13 +15,13 @@ from harness.spec.errors import unknown
 from harness.spec.grids import Model
 from harness.spec.sources import PackSource
 from harness.storage import IntegrityError, file_id
-from harness.tracks.confidence.model_outputs import LabelledOutputs
+from harness.tracks.confidence.model_outputs import LabelledOutputs, SourceDefaults
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class PackedOutputs:
+class PackedOutputs(SourceDefaults):
     """See `harness.tracks.confidence.model_outputs.OutputSource`."""
 
     def __init__(self, protocol: LoadedBenchmark, source: PackSource) -> None:
@@ -43,14 +43,8 @@ class PackedOutputs:
     def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         return self._pack.network(model.id)
 
-    def ready(self, model: Model, name: str) -> bool:
-        return True
-
     def sample_ids(self, name: str) -> Sequence[str] | None:
         return self._pack.sample_ids(name)
-
-    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
-        return ()
 
     def absent(self) -> Mapping[str, str]:
         how = "make it with --inputs, or take the benchmark that it was made of"

@@ -18,7 +18,7 @@ from harness.spec.grids import Model
 from harness.spec.released import ReleasedModel, ReleasedSet, ReleasedSource
 from harness.storage import IntegrityError, content_id, file_id
 from harness.tracks.cache import cached_arrays, numeric_libraries
-from harness.tracks.confidence.model_outputs import ABSENT, LabelledOutputs, rows_of_severity
+from harness.tracks.confidence.model_outputs import ABSENT, LabelledOutputs, SourceDefaults, rows_of_severity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ RELEASED_VERSION = "1"
 _MOST_BYTES = 1 << 36
 
 
-class ReleasedOutputs:
+class ReleasedOutputs(SourceDefaults):
     """See `harness.tracks.confidence.model_outputs.OutputSource`. Neither inputs nor networks are offered to methods."""
 
     def __init__(self, protocol: LoadedBenchmark, source: ReleasedSource, device: str, *, members: bool) -> None:
@@ -92,12 +92,6 @@ class ReleasedOutputs:
             "inputs": "the images of released networks are too many to be handed to a method",
             "model": "released networks are not handed to a method, because their images are not",
         }
-
-    def inputs(self, name: str) -> np.ndarray | None:
-        return None
-
-    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-        return None
 
     def _offers_members(self, model: Model) -> bool:
         assert isinstance(model, ReleasedModel)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.data.catalog import LoadedBenchmark
 from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
@@ -15,38 +15,13 @@ from harness.spec.errors import UsageError
 from harness.spec.grids import Model
 from harness.spec.sources import FDShiftsSource, FDShiftsStudy, GridFolder, TableSource
 from harness.storage import IntegrityError, file_id
-from harness.tracks.confidence.model_outputs import ABSENT, LabelledOutputs, rows_of_severity
+from harness.tracks.confidence.model_outputs import ABSENT, LabelledOutputs, SourceDefaults, rows_of_severity
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class _StoredOutputs:
-    """What sources of stored outputs cannot offer."""
-
-    def inputs(self, name: str) -> np.ndarray | None:
-        return None
-
-    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-        return None
-
-    def ready(self, model: Model, name: str) -> bool:
-        return True
-
-    def sample_ids(self, name: str) -> Sequence[str] | None:
-        return None
-
-    def absent(self) -> Mapping[str, str]:
-        return {
-            "inputs": "this benchmark's source is stored outputs, which come without the inputs",
-            "model": "this benchmark's source is stored outputs, which come without the network",
-        }
-
-    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
-        return ()
-
-
-class FolderOutputs(_StoredOutputs):
+class FolderOutputs(SourceDefaults):
     """Experiment folders in the FD-Shifts layout."""
 
     def __init__(self, protocol: LoadedBenchmark, source: FDShiftsSource | FDShiftsStudy) -> None:
@@ -100,7 +75,7 @@ class FolderOutputs(_StoredOutputs):
         return LabelledOutputs(arrays, folder.train["labels"])
 
 
-class TableOutputs(_StoredOutputs):
+class TableOutputs(SourceDefaults):
     """A user's tables of logits or probabilities, one for each model."""
 
     def __init__(self, protocol: LoadedBenchmark, source: TableSource) -> None:

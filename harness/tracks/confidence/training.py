@@ -22,6 +22,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.data.class_splits import class_splits
 from harness.data.corruptions import CORRUPTIONS, corrupt
 from harness.data.embedded import Images, Labels, mnist_5k
 from harness.tracks.confidence.networks import (
@@ -35,7 +36,7 @@ from harness.tracks.confidence.networks import (
 
 CLASSES = 8  # digits 0-7; 8 and 9 are the new classes
 SEEDS = (0, 1, 2)
-_TRAIN, _VALIDATION = 800, 600
+_PARTS = {"train": 100, "validation": 75, "test": 325}  # of each digit
 _BATCH = 50
 _EPOCHS = {"plain": 140, "devries": 200, "deep-gamblers": 140}
 _HEAD_EPOCHS = 100  # of the ConfidNet head, on the finished plain network
@@ -104,15 +105,8 @@ def calibrate(out: Folder) -> None:
 
 
 def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of the three parts of digits 0-7, drawn per class and listed as 0, 1, ... 7, 0, 1, ...
-
-    So any leading part of a list, and every k-th index of it (k odd), has the classes in equal shares.
-    """
-    rng = np.random.default_rng(seed)
-    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(CLASSES)])
-    cuts = np.cumsum([_TRAIN // CLASSES, _VALIDATION // CLASSES])
-    parts = zip(("train", "validation", "test"), np.split(shuffled, cuts, axis=1), strict=True)
-    return {name: np.sort(part, axis=1).T.ravel().tolist() for name, part in parts}
+    """Indices of the three parts of digits 0-7, see `class_splits`."""
+    return class_splits(labels, CLASSES, _PARTS, seed=seed, ascending=True)
 
 
 def train_network(family: str, seed: int, images: Images, labels: Labels) -> ConfidenceNetwork:

@@ -11,7 +11,7 @@ from harness.methods.answers import UnusableAnswerError, as_array
 from harness.methods.context import Context
 from harness.tracks.attribution.host import AttributionHost
 from harness.tracks.attribution.models import own_copy, unchanged
-from harness.tracks.torch_defaults import torch_defaults
+from harness.tracks.torch_state import torch_defaults
 
 if TYPE_CHECKING:
     import numpy as np

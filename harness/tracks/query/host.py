@@ -10,7 +10,7 @@ import numpy as np
 from harness.methods.answers import UnusableAnswerError, as_array
 from harness.spec.result import Passes
 from harness.tracks.query.pools import OfferedImages, OfferedVolume, OfferedVolumes, open_pool
-from harness.tracks.torch_defaults import torch_defaults
+from harness.tracks.torch_state import torch_defaults
 
 
 class QueryHost:

@@ -95,7 +95,7 @@ class SegmentationLearner:
         plan, training = self._planned(picks), self._training
         mirroring = training.mirroring and training.mirrored_predictions
         counts = []
-        with deterministic(0):
+        with deterministic(0, self._device):
             window = Window(plan, self._device, training.validation_window_step, mirroring=mirroring)
             for name in self._cases.held_out:
                 probabilities = ensemble_probabilities(window, plan.network_input(self._cases.image(name)), weights)
@@ -115,7 +115,7 @@ class SegmentationLearner:
         plan = self._planned(picks)
         boxes = self.ledger.boxes(picks)
         images = []
-        with deterministic(0):
+        with deterministic(0, self._device):
             window = Window(plan, self._device, self._training.window_step)
             for number, name in enumerate(self._cases.pool):
                 case = plan.network_input(self._cases.image(name))
