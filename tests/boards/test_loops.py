@@ -24,7 +24,7 @@ from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays
 from harness.tracks.base import Outputs
-from harness.tracks.query.learners import held_out_targets, open_ledger
+from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.loop_files import read_images, read_loops
 from harness.tracks.query.published import read_runs, run_scores
 from harness.tracks.query.segmentation.ledger import PatchLedger
@@ -58,7 +58,7 @@ def test_rows_of_images_are_those_of_the_arrays_and_summaries_those_of_the_score
         loops = read_images(folder)
         assert [np.array(rows)[:, None].tolist() for rows in loops] == [each.tolist() for each in picks_of(outputs)]
         summaries = [json.loads(path.read_text()) for path in sorted(folder.glob("loop_*/summary.json"))]
-        targets = held_out_targets(track.settings[unit.study])
+        targets = track.settings[unit.study].targets()
         right = [(predicted == targets).mean() for predicted in outputs["evaluation.predictions"]]
         assert [each["accuracy"] for each in summaries] == pytest.approx(right, abs=1e-12)
 

@@ -10,7 +10,6 @@ from harness.spec.query import QueryBenchmark, QueryStudy
 from harness.storage import IntegrityError
 from harness.tracks.base import Outputs
 from harness.tracks.query.campaign import EFFORT, EVALUATION, PICKS
-from harness.tracks.query.learners import held_out_targets
 from harness.tracks.query.sources import Setting
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _judged_segmentation(study: QueryStudy, counts: np.ndarray, images: np.ndarr
 def _judged_classes(setting: Setting, benchmark: QueryBenchmark, predictions: np.ndarray, images: np.ndarray) -> Judged:
     import numpy as np
 
-    targets = held_out_targets(setting)
+    targets = setting.targets()
     if predictions.shape[1:] != targets.shape or predictions.dtype.kind not in "iu":
         raise _damage(setting.study, f"have predictions of shape {predictions.shape}, not (loops, {len(targets)})")
     balanced = benchmark.performance == "balanced-accuracy"

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.artefact import Artefact
 from harness.spec.query import DataSet, QueryBenchmark, QueryStudy, RawFolder, Training
 from harness.storage import file_id
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+_TARGETS: dict[tuple[str, str, str], np.ndarray] = {}
+"""By benchmark and data set: boards ask for them once a submission, and a data set can be large."""
 
 
 class Setting:
@@ -52,3 +61,13 @@ class Setting:
 
     def _content(self, file: Artefact) -> str | None:
         return self.protocol.verified(file)[1] if self.protocol.locate(file.path).is_file() else file.sha256
+
+    def targets(self) -> np.ndarray:
+        """True classes (n,) int64 of the held-out images, in the order of predictions. Classification only."""
+        key = (self.protocol.hash, str(self.protocol.path), self.dataset.id)
+        if key not in _TARGETS:
+            from harness.tracks.query.classification.data import open_images
+
+            _TARGETS[key] = open_images(self).test_targets
+            _TARGETS[key].flags.writeable = False
+        return _TARGETS[key]

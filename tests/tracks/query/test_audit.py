@@ -6,7 +6,7 @@ import pytest
 from harness.data.catalog import find_protocol
 from harness.methods.discovery import find_method
 from harness.spec.run import RunSpec
-from harness.tracks.query.learners import held_out_targets, open_learner
+from harness.tracks.query.learners import open_learner
 from harness.tracks.query.track import QueryTrack
 
 
@@ -38,7 +38,7 @@ def outputs(track, unit):
         free = np.setdiff1d(np.arange(3000), np.concatenate(picks))
         picks.append(rng.choice(free, (setting.study.query, 1), replace=False))
     efforts = [learner.effort(picks[: loop + 1]) for loop in range(len(picks))]
-    targets = held_out_targets(setting)
+    targets = setting.targets()
     wrong = rng.random((len(picks), len(targets))) < 0.25
     return {
         **{f"picks.{loop}": each for loop, each in enumerate(picks)},
