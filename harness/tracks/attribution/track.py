@@ -16,8 +16,8 @@ from harness.spec.method import AttributionMethod
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, array_id, content_id
-from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
-from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
+from harness.tracks.attribution.models import BuiltNetwork, weights_of
+from harness.tracks.attribution.sources import SampleSet, Source, built, check_fit, open_source
 from harness.tracks.base import Audit, Desk, Outputs, Tolerance
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from harness.spec.method import MetricMethod
 from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, array_id, content_id
-from harness.tracks.attribution.models import check_fit
-from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
+from harness.tracks.attribution.sources import SampleSet, Source, built, check_fit, open_source
 from harness.tracks.base import Audit, Desk, Outputs, Tolerance
 from harness.tracks.meta.conversation import Conversation, check_maps
 from harness.tracks.meta.maps import MapFile, read_maps
