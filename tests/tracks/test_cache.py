@@ -26,5 +26,5 @@ def test_arrays_are_computed_once_and_again_when_the_file_is_damaged(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be made .*; set HARNESS_CACHE"):
+    with pytest.raises(UsageError, match=r"cannot be made .*; set HARNESS_CACHE"):
         cached_arrays(tmp_path / "file" / "arrays.npz", lambda: {"values": np.zeros(1)})

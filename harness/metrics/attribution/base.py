@@ -77,7 +77,7 @@ class MapMetric(ABC):
 
     @property
     def constants(self) -> dict[str, Any]:
-        """The fields: all that two scores of one version may differ in."""
+        """The constants by name: all in which two scores of one version may differ."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def _check(self, forwards: Forwards, samples: MapBatch) -> None:

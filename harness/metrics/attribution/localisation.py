@@ -23,7 +23,17 @@ _ARRAS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelevanceMass(MapMetric):
+class LocalisationMetric(MapMetric):
+    """Reads each map by position, beside the mask of its sample."""
+
+    criterion = "localisation"
+    direction = "higher"
+    range = (0.0, 1.0)
+    needs = frozenset({"masks"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelevanceMass(LocalisationMetric):
     """Share of the positive attribution that lies inside the mask (relevance mass accuracy).
 
     Higher is better; in [0, 1]. A map that is constant or zero everywhere gets the mask's share of the positions; one
@@ -32,11 +42,7 @@ class RelevanceMass(MapMetric):
 
     id = "relevance_mass"
     title = "Relevance mass accuracy"
-    criterion = "localisation"
-    direction = "higher"
-    range = (0.0, 1.0)
     citation = _ARRAS
-    needs = frozenset({"masks"})
 
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         inside, positive = _inside(samples), samples.positions.clamp_min(0.0)
@@ -45,7 +51,7 @@ class RelevanceMass(MapMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelevanceRank(MapMetric):
+class RelevanceRank(LocalisationMetric):
     """Share of the K highest attributions that lie inside the mask of K positions (relevance rank accuracy).
 
     Higher is better; in [0, 1]. Where the K-th value is shared by several positions, the score is its expectation
@@ -55,11 +61,7 @@ class RelevanceRank(MapMetric):
 
     id = "relevance_rank"
     title = "Relevance rank accuracy"
-    criterion = "localisation"
-    direction = "higher"
-    range = (0.0, 1.0)
     citation = _ARRAS
-    needs = frozenset({"masks"})
 
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         inside, values = _inside(samples), samples.positions
@@ -73,7 +75,7 @@ class RelevanceRank(MapMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointingGame(MapMetric):
+class PointingGame(LocalisationMetric):
     """Whether the highest attribution lies inside the mask.
 
     Higher is better; in [0, 1]. Several highest positions: the share of them that is inside, so that a map that is
@@ -82,11 +84,7 @@ class PointingGame(MapMetric):
 
     id = "pointing_game"
     title = "Pointing game"
-    criterion = "localisation"
-    direction = "higher"
-    range = (0.0, 1.0)
     citation = "Zhang et al. 2018, Top-Down Neural Attention by Excitation Backprop"
-    needs = frozenset({"masks"})
 
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         inside, values = _inside(samples), samples.positions

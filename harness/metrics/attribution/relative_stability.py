@@ -102,7 +102,7 @@ class RelativeStability(MapMetric):
         return measured(samples, self.draws, self._near(samples), change)
 
     def _counts(self, forwards: Forwards, samples: MapBatch) -> Tensor:
-        """(n, draws): whether an input nearby may be the worst."""
+        """(n, draws): whether an input nearby counts."""
         import torch
 
         if self.reading == "latec":

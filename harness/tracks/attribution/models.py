@@ -109,7 +109,7 @@ def unchanged(network: nn.Module, original: nn.Module) -> str:
 
 
 def own_copy(network: nn.Module) -> nn.Module:
-    """A copy whose changes reach nobody."""
+    """A deep copy: changes to it leave the original as it is."""
     return copy.deepcopy(network)
 
 

@@ -33,7 +33,7 @@ class LabelledOutputs:
 
 
 class OutputSource(Protocol):
-    """One of the kinds of source."""
+    """What every kind of source provides."""
 
     def artefacts(self, model: Model) -> dict[str, str]:
         """Name -> sha256 of every file that this model's numbers rest on."""

@@ -72,7 +72,7 @@ class PackedOutputs(SourceDefaults):
         return pack
 
     def _path(self) -> Path:
-        """Of `pack.json`: among the files of a fetched data set, or beside the benchmark."""
+        """Path of `pack.json`: among the files of a fetched data set, or beside the benchmark."""
         if self._source.dataset is None:
             return self._protocol.verified(self._source.pack)[0]
         path = dataset_folder(find_dataset(self._source.dataset)) / self._source.pack.path

@@ -22,7 +22,7 @@ _LARGEST_BATCH = 512
 
 @dataclass(frozen=True)
 class InferenceJob:
-    """What to run, and how to keep it. dtype: float16 or float32."""
+    """The images to run, and the precision in which outputs are kept. dtype: float16 or float32."""
 
     count: int
     read: Callable[[int, int], np.ndarray]

@@ -43,7 +43,7 @@ def _write(path: Path, content: object, field: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """What the module's first lines say."""
+    """Run the command that the arguments name; see the module's docstring."""
     folder = Path(arguments[-1])
     if arguments[0] == "splits":
         _write(folder / "splits.json", class_splits(mnist_5k()[1], 10, PARTS), "splits")

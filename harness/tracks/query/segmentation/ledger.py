@@ -176,7 +176,7 @@ class PatchLedger:
 
 
 def _nulls(value: Any) -> Any:
-    """JSON has no nan, which stands for the Dice of a class that nobody saw: null instead."""
+    """The value with None for NaN (the Dice of a class that no case has), because JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _nulls(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -200,7 +200,7 @@ def _planned(dataset: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> dict
 
 
 def _change(configuration: dict[str, Any], axes: Sequence[int], training: NnUNetTraining) -> None:
-    """What the protocol sets itself."""
+    """Put the protocol's own constants into nnU-Net's plan."""
     network = configuration["architecture"]["arch_kwargs"]
     if training.batch_size is not None:
         configuration["batch_size"] = training.batch_size

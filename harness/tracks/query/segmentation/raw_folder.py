@@ -26,7 +26,7 @@ _RESAMPLING = "nnunet-3d-fullres"
 
 @dataclass(frozen=True)
 class _CaseFiles:
-    """Where a case lies."""
+    """The files of a case."""
 
     images: tuple[Path, ...]
     """One file a channel."""

@@ -170,7 +170,7 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
         return rotation, flat, initial_size, mirror_axes if self._mirroring else None
 
     def print_to_log_file(self, *args: object, **options: object) -> None:
-        """Nobody reads it."""
+        """No log file: nobody would read it."""
 
     def _build_loss(self) -> nn.Module:
         loss: Any = super()._build_loss()
