@@ -24,6 +24,7 @@ from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays
 from harness.tracks.base import Outputs
+from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.loop_files import read_images, read_loops
 from harness.tracks.query.published import read_runs, run_scores
 from harness.tracks.query.segmentation.ledger import PatchLedger
@@ -67,7 +68,7 @@ def test_patches_are_those_of_the_arrays_and_the_whole_is_read_like_nnactives(tm
     write_loops(VOLUMES, tmp_path / "loops")
     run = {(unit.study, unit.seed): unit for unit in RunResult.open(VOLUMES).document.units}
     for unit, outputs in answers.items():
-        ledger = track.settings[unit.study].ledger(unit.model_seed)
+        ledger = open_ledger(track.settings[unit.study], unit.model_seed)
         assert isinstance(ledger, PatchLedger)
         for patches, picks in zip(read_loops(tmp_path / "loops" / unit_key(unit)), picks_of(outputs), strict=True):
             rows = [[ledger.cases.pool.index(image), *corner, *size] for image, corner, size in patches]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness.tracks.query.contest import CURVES
 
 from harness.boards.build import build_board, read_board, read_standings
 from harness.boards.render import board_csv, board_markdown
@@ -13,6 +12,8 @@ from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.board import Board
 from harness.spec.query import QueryBenchmark
+from harness.tracks.query.leaderboard import CURVES
+from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.sources import Setting
 
 WITH_ROWS = ("query-mnist@1", "query-mni152@1")
@@ -89,7 +90,7 @@ def test_pinned_starts_are_valid_and_show_every_class(protocol: LoadedBenchmark)
     benchmark = protocol.of(QueryBenchmark)
     for study in benchmark.studies:
         for seed in benchmark.seeds:
-            ledger = Setting(protocol, study).ledger(seed)
+            ledger = open_ledger(Setting(protocol, study), seed)
             start = ledger.start()
             assert len(start) == study.start
             ledger.check(start, [start[:0]], study.start)
