@@ -16,7 +16,7 @@ from harness.boards.disclosure import Disclosure
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
 from harness.boards.place import units_of
-from harness.boards.submissions import read_about, require_ranked, write_about, write_submission
+from harness.boards.submissions import SOURCES, read_about, require_ranked, write_about, write_submission
 from harness.data.catalog import Protocol, bundled_folder, load_protocol
 from harness.execution.folders import HeldFolder
 from harness.execution.run_result import RunResult
@@ -72,10 +72,9 @@ def require_submittable(run: RunResult, checkout: Path) -> Protocol:
         )
     if method.origin == "baseline":
         raise UsageError(f"{method.name} is one of the harness's own methods, which are on the board already.")
-    if method.name in baseline_names():
-        raise UsageError(
-            f"{method.name} is the name of one of the harness's own methods; choose another and evaluate again."
-        )
+    if method.name in (*baseline_names(), SOURCES):
+        whose = "the folder of shared sources" if method.name == SOURCES else "one of the harness's own methods"
+        raise UsageError(f"{method.name} is the name of {whose}; choose another and evaluate again.")
     return protocol
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from harness.boards.gate.revision import Revision
 from harness.boards.maps import Fetch, read_maps
 from harness.boards.members import by_unit, unit_key
-from harness.boards.submissions import StoredSubmission, read_about, read_submission, submissions_folder
+from harness.boards.submissions import (
+    StoredSubmission,
+    read_about,
+    read_submission,
+    submission_folders,
+    submissions_folder,
+)
 from harness.data.catalog import Protocol, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
@@ -90,7 +96,7 @@ class Candidate:
         """Other methods' submissions to the benchmark: beside this one, and in the checkout of the harness."""
         found: dict[str, StoredSubmission] = {}
         for place in dict.fromkeys((self.folder.resolve().parent, submissions_folder(self.about.benchmark))):
-            for folder in sorted(place.iterdir()) if place.is_dir() else ():
+            for folder in submission_folders(place):
                 try:
                     found.setdefault(folder.name, read_submission(folder))
                 except (UsageError, IntegrityError):  # the gate says so where it is asked about that folder
