@@ -143,6 +143,7 @@ def test_a_pickle(world: Path, tmp_path: Path) -> None:
     [
         ("submissions/toy@1/msr/submission.toml", "changes"),
         ("submissions/toy@1/msr/README.md", "adds"),
+        ("submissions/toy@1/sources/0.py", "adds"),
         ("leaderboards/toy/1/benchmark.toml", "changes"),
         ("datasets/other/card.md", "adds"),
     ],

@@ -14,9 +14,6 @@ from harness.boards.gate import validate
 from harness.boards.submissions import read_about
 from harness.storage import file_id, write_bytes
 from tests.boards.gate.support import (
-    MODELS,
-    SAMPLES,
-    STUDIES,
     arrays_of,
     change_about,
     change_outputs,
@@ -25,6 +22,7 @@ from tests.boards.gate.support import (
     said,
     unit_of,
 )
+from tests.boards.support import MODELS, SAMPLES, STUDIES
 
 EVERY = [(study, model) for model in MODELS for study in STUDIES]
 

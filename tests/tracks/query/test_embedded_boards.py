@@ -97,9 +97,9 @@ def test_pinned_starts_are_valid_and_show_every_class(protocol: Protocol) -> Non
 
 def test_the_gate_accepts_every_committed_submission_without_a_word(protocol: Protocol) -> None:
     from harness.boards.gate import validate
-    from harness.boards.submissions import submissions_folder
+    from harness.boards.submissions import submission_folders, submissions_folder
 
-    for folder in sorted(submissions_folder(protocol.benchmark.name).iterdir()):
+    for folder in submission_folders(submissions_folder(protocol.benchmark.name)):
         report = validate(folder)
         assert not report.findings, [finding.sentence for finding in report.findings]
         assert "aubc" in report.as_reported
