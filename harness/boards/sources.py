@@ -33,12 +33,12 @@ def find_source(folder: Path, about: Submission) -> Path:
 def source_page(folder: str) -> str:
     """What a board links to as the code of a row: relative to the checkout, as the row's folder is."""
     here = bundled_folder("submissions").parent / folder
-    if not (here / METHOD).exists():
-        try:
-            return f"{folder.rpartition('/')[0]}/{SOURCES}/{read_about(here).method.source_sha256}.py"
-        except (UsageError, IntegrityError):  # no submission of this checkout
-            pass
-    return f"{folder}/{METHOD}"
+    own = f"{folder}/{METHOD}"
+    try:
+        shared = shared_source(here, read_about(here).method.source_sha256)
+    except (UsageError, IntegrityError):  # no submission of this checkout
+        return own
+    return f"{folder.rpartition('/')[0]}/{SOURCES}/{shared.name}" if shared.is_file() else own
 
 
 def share_source(folder: Path) -> None:

@@ -29,8 +29,7 @@ from harness.spec.submission import Maps
 from harness.storage import IntegrityError, array_id, content_id, file_id, read_arrays, write_arrays
 from tests.boards.explained import FROM_MAPS, FROM_THE_METHOD, MAPS, write_explained
 from tests.boards.gate.support import change_method, change_run, claim_what_outputs_give, said
-from tests.boards.test_submit import TODAY
-from tests.boards.workshop import TOLD
+from tests.boards.workshop import TODAY, TOLD, own_checkout
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +43,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "checkout"
-    shutil.copytree(template, root)
-    monkeypatch.setattr(catalog, "_PACKAGE", root / "harness")
+    root = own_checkout(template, tmp_path, monkeypatch)
     monkeypatch.setenv("HARNESS_CACHE", str(root / "cache"))
-    monkeypatch.chdir(root)
     return root
 
 

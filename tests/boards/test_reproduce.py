@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,10 @@ from typer.testing import CliRunner
 
 from harness.boards import reproduce as boards
 from harness.boards.reproduce import Conditions, find_submission, tier_of
-from harness.boards.submissions import read_about, write_about, write_submission
+from harness.boards.sources import share_source, shared_source
+from harness.boards.submissions import read_about, write_about
 from harness.cli import reproduce as verb
-from harness.data import catalog
-from harness.data.catalog import find_protocol, load_protocol
+from harness.data.catalog import find_protocol
 from harness.execution.evaluate import Listener
 from harness.execution.plan import open_track
 from harness.execution.run_result import RunResult
@@ -29,9 +27,8 @@ from harness.spec.result import UnitResult
 from harness.spec.submission import Reproduction
 from harness.storage import IntegrityError, bytes_id, file_id, read_arrays, read_json, write_arrays
 from harness.tracks.base import Track
-from tests.boards.workshop import GAP, TOLD, evaluate, forged, write_workshop
+from tests.boards.workshop import GAP, TODAY, forged, own_checkout, store, write_workshop
 
-TODAY = date(2026, 2, 3)
 UNITS = ("iid · one", "shift · one", "iid · two", "shift · two")
 CHANCE = GAP.replace(
     "return top",
@@ -41,18 +38,6 @@ CHANCE = GAP.replace(
 )
 app = Typer()
 app.command()(verb.reproduce)
-
-
-def store(root: Path, source: str, name: str = "gap") -> Path:
-    """The submission of a real run."""
-    from harness.boards.place import units_of
-
-    run = evaluate(root, source, name)
-    assert run.complete
-    units, track = units_of(run, load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
-    folder = root / "submissions" / "toy@1" / name
-    write_submission(run, track, units, folder, TOLD, TODAY)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +50,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "checkout"
-    shutil.copytree(template, root)
-    monkeypatch.setattr(catalog, "_PACKAGE", root / "harness")
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(root)
-    return root
+    return own_checkout(template, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -179,15 +159,29 @@ def test_a_method_that_fails_now_is_different(submission: Path, monkeypatch: pyt
 
 def test_a_baseline_runs_by_its_name(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = store(checkout, "", "msr")
+    share_source(folder)
     done = CliRunner().invoke(app, ["toy@1/msr", "--device", "cpu", "--workers", "1"])
     assert done.exit_code == 0, done.output
     assert "msr came out the same (confidence by at most 0, where 0.0001 is allowed, in " in done.output
-    about = read_about(folder)
-    older = about.method.model_copy(update={"source_sha256": bytes_id(b"older")})
-    (folder / "method.py").write_bytes(b"older")
-    write_about(folder, about.model_copy(update={"method": older}))
+    # Written anew since, in the same version: whether it is the same is for its outputs to say.
+    older = forget_source(folder, b"older", "1.0")
+    assert reproduce(folder).same
+    older.write_bytes(b"other")
+    with pytest.raises(IntegrityError, match=rf"{older.name} is not the file that the submission was made with"):
+        reproduce(folder)
+    forget_source(folder, b"older", "0.9")
     with pytest.raises(UsageError, match="is not the submitted one any more"):
         reproduce(folder)
+
+
+def forget_source(folder: Path, source: bytes, version: str) -> Path:
+    """Let the submission be made with another shared source, which is returned."""
+    about = read_about(folder)
+    changes = {"source_sha256": bytes_id(source), "version": version}
+    write_about(folder, about.model_copy(update={"method": about.method.model_copy(update=changes)}))
+    shared = shared_source(folder, bytes_id(source))
+    shared.write_bytes(source)
+    return shared
 
 
 def test_what_cannot_be_reproduced_is_refused(submission: Path, checkout: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
+from harness.boards.sources import share_source
 from harness.boards.submissions import read_about, write_about
 from harness.data.catalog import Protocol, load_protocol
 from harness.spec.board import Board, Row
@@ -46,6 +47,10 @@ def test_a_row_says_what_stands_behind_it(protocol: Protocol, good: Path) -> Non
     assert "| 4/4 | recomputed | 1,234 s, 6 trainings | 2026-03-04 |" in page
     assert "[good](../../../submissions/toy@1/good) [code](../../../submissions/toy@1/good/method.py)" in page
     assert "| 4/4 | recomputed | – | – |" in page, "of the one that says nothing"
+    (good / "method.py").write_text("")
+    share_source(good)
+    source = read_about(good).method.source_sha256
+    assert f"[code](../../../submissions/toy@1/sources/{source}.py)" in board_markdown(board, protocol.benchmark)
 
 
 def test_a_reproduced_row_says_so(protocol: Protocol, good: Path) -> None:

@@ -16,6 +16,7 @@ from harness.boards.place import units_of
 from harness.boards.submissions import write_submission
 from harness.data import catalog
 from harness.data.catalog import load_protocol
+from harness.execution import environment
 from harness.execution.evaluate import Request, prepare, run
 from harness.execution.run_result import RunResult
 from harness.spec.result import RunDocument
@@ -54,9 +55,16 @@ def evaluate(root: Path, source: str, name: str = "gap") -> RunResult:
     return run(prepare(Request(target, str(benchmark), out=root / "runs", device="cpu", workers=1)))
 
 
+def evaluate_clean(root: Path, source: str, name: str = "gap") -> RunResult:
+    """The run of a harness that has nothing uncommitted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "git_state", lambda: ("0" * 40, False))
+        return evaluate(root, source, name)
+
+
 def store(root: Path, source: str, name: str = "gap") -> Path:
     """The submission of a real run."""
-    result = evaluate(root, source, name)
+    result = evaluate_clean(root, source, name)
     assert result.complete, result.failed
     units, track = units_of(result, load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
     folder = root / "submissions" / "toy@1" / name

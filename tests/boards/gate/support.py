@@ -33,8 +33,6 @@ def write_template(root: Path) -> None:
     write_workshop(root, '"augrc", "failure_auroc"')
     for source, name in ((MARGIN, "margin"), ("", "oracle"), ("", "msr")):
         folder = store(root, source, name)
-        # The checkout that these tests run in may be under change.
-        change_run(folder, lambda document: document["environment"].update(git_dirty=False))
     share_source(folder)
 
 
