@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def answers(method: Any, task: str, tasks: tuple[str, ...], oracle: bool, folder
         yield confidence(method, Task(np.random.default_rng(3))).tolist()
         return
     assert task == "query", "say how methods of this kind are compared"
-    pools = [volumes(folder, 12, oracle)] if "segmentation" in tasks else []
-    pools += [images(folder, 7)] if "classification" in tasks else []
-    yield from (asked(method, pool, loop=loop) for pool in pools for loop in range(pool["loops"]))
+    pools = [volumes(folder, 0, oracle)] if "segmentation" in tasks else []
+    pools += [images(folder, 0)] if "classification" in tasks else []
+    for pool, budget in product(pools, (1, 5, 8, 12)):
+        yield from (asked(method, pool, loop=loop, budget=budget) for loop in range(pool["loops"]))
 
 
 @pytest.mark.parametrize("name", SUBMITTED)
