@@ -21,7 +21,7 @@ from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import UnitResult
 from harness.spec.submission import Allowance, Reproduction, Submission, Tier
 from harness.storage import IntegrityError, read_json, write_json
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 REPRODUCTION = "reproduction.json"
 _RUNS = "reproductions"
+_LARGEST = 1_000_000  # bytes of its file
 _INEXACT = "fc"  # kinds of dtypes
 
 
@@ -104,10 +105,18 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
 def tier_of(folder: Path, about: Submission) -> Tier:
     """reproduced: `reproduction.json` says that these outputs of this run came out again; else recomputed."""
     try:
-        found = Reproduction.model_validate(read_json(folder / REPRODUCTION))
-    except (OSError, IntegrityError, ValidationError):
+        found = read_reproduction(folder)
+    except (OSError, IntegrityError):
         return "recomputed"
     return "reproduced" if found.same and (found.run, found.outputs) == (about.run, about.outputs) else "recomputed"
+
+
+def read_reproduction(folder: Path) -> Reproduction:
+    """What lies beside a submission. Raises OSError where there is nothing, IntegrityError where it cannot be read."""
+    try:
+        return Reproduction.model_validate(read_json(folder / REPRODUCTION, max_bytes=_LARGEST))
+    except ValidationError as error:
+        raise IntegrityError(f"{REPRODUCTION}: {first_problem(error)}.") from error
 
 
 def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:

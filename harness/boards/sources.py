@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.boards.submissions import SOURCES, read_about, submission_folders
+from harness.boards.submissions import SOURCES, SUBMISSIONS, read_about, submission_folders
 from harness.data.catalog import bundled_folder
 from harness.execution.runner import METHOD
 from harness.spec.errors import UsageError
@@ -32,7 +32,7 @@ def find_source(folder: Path, about: Submission) -> Path:
 
 def source_page(folder: str) -> str:
     """What a board links to as the code of a row: relative to the checkout, as the row's folder is."""
-    here = bundled_folder("submissions").parent / folder
+    here = bundled_folder(SUBMISSIONS).parent / folder
     own = f"{folder}/{METHOD}"
     try:
         shared = shared_source(here, read_about(here).method.source_sha256)

@@ -23,7 +23,7 @@ from harness.boards.members import by_unit, member_name, unit_key
 from harness.data.catalog import bundled_folder, read_toml
 from harness.execution.run_result import RunResult
 from harness.execution.runner import METHOD, SEALED
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.spec.run import Unit
 from harness.spec.submission import Cost, Submission
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays, write_bytes, write_text
@@ -32,6 +32,7 @@ from harness.tracks.base import Outputs, Track
 if TYPE_CHECKING:
     import numpy as np
 
+SUBMISSIONS = "submissions"
 ABOUT, OUTPUTS = "submission.toml", "outputs.npz"
 SOURCES = "sources"
 """The one folder beside submissions that is none."""
@@ -73,7 +74,7 @@ class StoredSubmission:
 
 def submissions_folder(benchmark: str) -> Path:
     """Where the submissions to a benchmark (`id@version`) lie."""
-    return bundled_folder("submissions") / benchmark
+    return bundled_folder(SUBMISSIONS) / benchmark
 
 
 def submission_folders(benchmark: Path) -> list[Path]:
@@ -107,8 +108,7 @@ def read_about(folder: Path) -> Submission:
     try:
         return Submission.model_validate(read_toml(folder / ABOUT))
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise IntegrityError(f"{ABOUT}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise IntegrityError(f"{ABOUT}: {first_problem(error)}") from error
 
 
 def write_submission(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UsageError(Exception):
@@ -19,3 +23,9 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Usage
     else:
         advice = f"there are: {', '.join(choices)}." if choices else "nothing like it exists, so check the spelling."
     return UsageError(f"no {what} is called {name!r}; {advice}{' ' + hint if hint else ''}")
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a document: the field, and what it should be."""
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"

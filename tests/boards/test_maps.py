@@ -19,7 +19,7 @@ from harness.boards.build import build_board
 from harness.boards.gate import validate
 from harness.boards.reproduce import Conditions, reproduce
 from harness.boards.submissions import read_about, write_about
-from harness.boards.submit import Shelf, Submitted, checkout_of, require_submittable
+from harness.boards.submit import MapsRepository, Submitted, checkout_of, require_submittable
 from harness.data import catalog
 from harness.data.catalog import find_protocol
 from harness.execution.evaluate import Listener
@@ -54,8 +54,8 @@ def run(checkout: Path) -> RunResult:
     return RunResult.open(folder)
 
 
-def submit(run: RunResult, checkout: Path, shelf: Shelf | None = None) -> Submitted:
-    return boards.submit(run, require_submittable(run, checkout_of(None)), TOLD, checkout, TODAY, shelf)
+def submit(run: RunResult, checkout: Path, repository: MapsRepository | None = None) -> Submitted:
+    return boards.submit(run, require_submittable(run, checkout_of(None)), TOLD, checkout, TODAY, repository)
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_what_may_be_said_of_maps(told: dict[str, Any]) -> None:
     assert not Maps.model_validate({"arrays": {}, "sha256": "1" * 64, "bytes": 5, **place}).inline
 
 
-def test_a_shelf_is_filled_only_once_the_gate_has_passed_what_goes_there(run: RunResult, checkout: Path) -> None:
+def test_maps_are_uploaded_only_once_the_gate_has_passed_them(run: RunResult, checkout: Path) -> None:
     taken: list[tuple[str, str]] = []
 
     def upload(file: Path, path: str) -> str:
@@ -296,7 +296,7 @@ def test_a_shelf_is_filled_only_once_the_gate_has_passed_what_goes_there(run: Ru
         taken.append((path, file_id(file)))
         return "a" * 40
 
-    submitted = submit(run, checkout, Shelf("lab/maps", upload))
+    submitted = submit(run, checkout, MapsRepository("lab/maps", upload))
     assert submitted.report.accepted
     assert submitted.report.as_reported == FROM_THE_METHOD, "it was judged with its maps"
     maps = read_about(submitted.folder).maps
@@ -314,10 +314,10 @@ def test_nothing_is_uploaded_for_what_the_gate_refuses_or_cannot_take(
         raise AssertionError("it must not come to this")
 
     with pytest.raises(UsageError, match=r"--maps maps: repo: String should match pattern"):
-        submit(run, checkout, Shelf("maps", upload))
+        submit(run, checkout, MapsRepository("maps", upload))
     monkeypatch.setattr(boards, "LARGEST_FETCHED", 10)
     with pytest.raises(UsageError, match="more than the 0 MB that the gate fetches; leave --maps out"):
-        submit(run, checkout, Shelf("lab/maps", upload))
+        submit(run, checkout, MapsRepository("lab/maps", upload))
     monkeypatch.undo()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from harness.boards.gate.revision import Revision
+from harness.boards.gate.revision import Change, Revision
 from harness.boards.maps import Fetch, read_maps
 from harness.boards.members import by_unit, unit_key
 from harness.boards.submissions import (
@@ -39,8 +39,13 @@ class Candidate:
 
     def __init__(self, folder: Path, since: Revision | None, fetch: Fetch | None = None) -> None:
         self.folder = folder
-        self.since = since
+        self._since = since
         self._fetch = fetch
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that the checkout changed, where this is asked."""
+        return () if self._since is None else self._since.changes
 
     @cached_property
     def about(self) -> Submission:

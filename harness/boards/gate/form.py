@@ -8,20 +8,19 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
 from harness.boards.gate.candidate import Candidate
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_INLINE
+from harness.boards.reproduce import REPRODUCTION, read_reproduction
 from harness.boards.sources import shared_source
-from harness.boards.submissions import ABOUT, OUTPUTS, SOURCES, submissions_folder
+from harness.boards.submissions import ABOUT, OUTPUTS, SOURCES, SUBMISSIONS, submissions_folder
 from harness.execution.runner import METHOD, SEALED
 from harness.methods.declaration import declared_methods
 from harness.methods.discovery import baseline_names, find_method
-from harness.spec.submission import Reproduction, Submission
-from harness.storage import IntegrityError, bytes_id, read_json
+from harness.spec.submission import Submission
+from harness.storage import bytes_id
 
-README, REPRODUCTION = "README.md", "reproduction.json"
+README = "README.md"
 REQUIRED = (ABOUT, SEALED, OUTPUTS)
 ALLOWED = (ABOUT, METHOD, SEALED, OUTPUTS, MAPS, REPRODUCTION, README)
 
@@ -33,8 +32,7 @@ LARGEST_SUBMISSION = 20_000_000
 
 _TEXTS = (ABOUT, METHOD, README, REPRODUCTION)
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
-SUBMISSIONS = "submissions"
-_PROTECTED = ("submissions", "leaderboards", "datasets")
+_PROTECTED = (SUBMISSIONS, "leaderboards", "datasets")
 _BUILT = re.compile(r"leaderboards/[^/]+/[^/]+/(board\.[a-z]+|curves\.svg|CHANGES\.md)")
 VERBS = {"A": "adds", "D": "removes"}
 
@@ -83,7 +81,7 @@ def sizes(candidate: Candidate) -> Iterator[str]:
 
 def own_changes(candidate: Candidate) -> Iterator[str]:
     """A submission adds one folder, and the boards that are built from it; every other row stays as it is."""
-    for change in candidate.since.changes if candidate.since else ():
+    for change in candidate.changes:
         if _is_own(candidate.folder, change.path) or _BUILT.fullmatch(change.path):
             continue
         if PurePosixPath(change.path).parts[0] in _PROTECTED:
@@ -93,7 +91,7 @@ def own_changes(candidate: Candidate) -> Iterator[str]:
 
 def other_changes(candidate: Candidate) -> Iterator[str]:
     """What a human has to read: code beside the submission, earlier states of it, and a tier that it gives itself."""
-    for change in candidate.since.changes if candidate.since else ():
+    for change in candidate.changes:
         own = _is_own(candidate.folder, change.path)
         if own and change.path.endswith(f"/{REPRODUCTION}"):
             yield f"{REPRODUCTION} comes with this change; it is for maintainers to add."
@@ -108,7 +106,7 @@ def schema(candidate: Candidate) -> Iterator[str]:
     """`submission.toml` and `reproduction.json` say what their schemas ask for and nothing else; README.md is text."""
     about = candidate.about
     if (candidate.folder / REPRODUCTION).exists():
-        again = _reproduction(candidate.folder / REPRODUCTION)
+        again = read_reproduction(candidate.folder)
         if again.run != about.run or again.outputs != about.outputs:
             yield f"{REPRODUCTION} is about another run than {ABOUT}."
     if (candidate.folder / MAPS).exists() != (about.maps is not None and about.maps.inline):
@@ -178,14 +176,6 @@ def _is_baseline(about: Submission, source: bytes) -> bool:
         return False
     kept = submissions_folder(about.benchmark) / SOURCES / f"{about.method.source_sha256}.py"
     return find_method(about.method.name).source == source or kept.is_file()
-
-
-def _reproduction(path: Path) -> Reproduction:
-    try:
-        return Reproduction.model_validate(read_json(path, max_bytes=LARGEST_TEXT))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise IntegrityError(f"{path.name}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from error
 
 
 def _is_text(content: bytes) -> bool:

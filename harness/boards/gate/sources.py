@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from harness.boards.gate.candidate import Candidate
-from harness.boards.gate.form import LARGEST_TEXT, SUBMISSIONS, VERBS, unfit_files
+from harness.boards.gate.form import LARGEST_TEXT, VERBS, unfit_files
 from harness.boards.sources import shared_sources
-from harness.boards.submissions import SOURCES
+from harness.boards.submissions import SOURCES, SUBMISSIONS
 from harness.storage import file_id
 
 
@@ -37,7 +37,7 @@ def named(candidate: Candidate) -> Iterator[str]:
 def unchanged(candidate: Candidate) -> Iterator[str]:
     """Sources are shared by the harness's own methods; every other submission brings its `method.py`."""
     own = (SUBMISSIONS, *candidate.folder.resolve().parts[-2:])
-    for change in candidate.since.changes if candidate.since else ():
+    for change in candidate.changes:
         if PurePosixPath(change.path).parts[:3] == own:
             verb = VERBS.get(change.status, "changes")
             yield f"the change {verb} {change.path}, which is for maintainers; store the source as method.py."

@@ -12,7 +12,7 @@ from harness.boards.gate.report import Finding, Report
 from harness.boards.gate.revision import Revision
 from harness.boards.gate.rules import RULES, RULES_FOR_SOURCES, Rule
 from harness.boards.maps import Fetch
-from harness.boards.submissions import SOURCES
+from harness.boards.submissions import SOURCES, SUBMISSIONS
 from harness.data.catalog import bundled_folder
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
@@ -53,14 +53,14 @@ def validate_changed(checkout: Path, revision: str, fetch: Fetch | None = None) 
     """Every submission or folder of sources that a checkout adds, changes or removes since it parted from a revision."""
     since = Revision(checkout, revision)
     touched = {PurePosixPath(change.path).parts[:3] for change in since.changes}
-    for parts in sorted(each for each in touched if each[0] == "submissions"):
+    for parts in sorted(each for each in touched if each[0] == SUBMISSIONS):
         report = validate(checkout.joinpath(*parts), since=since, fetch=fetch)
         yield Report(folder="/".join(parts), findings=report.findings, as_reported=report.as_reported)
 
 
 def validate_all(fetch: Fetch | None = None) -> Iterator[Report]:
     """Every submission, and every folder of sources, of the checkout that the harness runs from."""
-    for folder in sorted(bundled_folder("submissions").glob("*/*")):
+    for folder in sorted(bundled_folder(SUBMISSIONS).glob("*/*")):
         yield validate(folder, standing=True, fetch=fetch)
 
 
