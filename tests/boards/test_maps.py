@@ -18,7 +18,7 @@ from harness.boards import submit as boards
 from harness.boards.build import build_board
 from harness.boards.gate import validate
 from harness.boards.reproduce import Conditions, reproduce
-from harness.boards.submissions import read_about, write_about
+from harness.boards.submissions import read_about
 from harness.boards.submit import MapsRepository, Submitted, checkout_of, require_submittable
 from harness.data import catalog
 from harness.data.catalog import find_protocol
@@ -29,6 +29,7 @@ from harness.spec.submission import Maps
 from harness.storage import IntegrityError, array_id, content_id, file_id, read_arrays, write_arrays
 from tests.boards.explained import FROM_MAPS, FROM_THE_METHOD, MAPS, write_explained
 from tests.boards.gate.support import change_method, change_run, claim_what_outputs_give, said
+from tests.boards.support import told as told_about
 from tests.boards.workshop import TODAY, TOLD, own_checkout
 
 
@@ -46,12 +47,6 @@ def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     root = own_checkout(template, tmp_path, monkeypatch)
     monkeypatch.setenv("HARNESS_CACHE", str(root / "cache"))
     return root
-
-
-@pytest.fixture
-def run(checkout: Path) -> RunResult:
-    (folder,) = (checkout / "runs").iterdir()
-    return RunResult.open(folder)
 
 
 def submit(run: RunResult, checkout: Path, repository: MapsRepository | None = None) -> Submitted:
@@ -79,11 +74,11 @@ def change_maps(folder: Path, change: Callable[[dict[str, np.ndarray]], object],
 
 def tell(folder: Path, **told: Any) -> None:
     """Say of the file of maps what it is, and what else is wanted."""
-    about = read_about(folder)
-    assert about.maps is not None
+    maps = read_about(folder).maps
+    assert maps is not None
     path = folder / "maps.npz"
     facts = {"sha256": file_id(path), "bytes": path.stat().st_size} if path.exists() else {}
-    write_about(folder, about.model_copy(update={"maps": about.maps.model_copy(update={**facts, **told})}))
+    told_about(folder, maps=maps.model_copy(update={**facts, **told}))
 
 
 def test_small_maps_lie_beside_the_submission_and_prove_all_but_what_asks_the_method(
@@ -127,7 +122,7 @@ def test_larger_maps_leave_their_hashes(run: RunResult, checkout: Path, monkeypa
 
 def test_a_new_submission_of_an_explainer_hashes_its_maps(good: Path) -> None:
     (good / "maps.npz").unlink()
-    write_about(good, read_about(good).model_copy(update={"maps": None}))
+    told_about(good, maps=None)
     assert said(good) == [
         "refused maps: submission.toml lacks the hashes of the maps that its scores are of; make the folder with: "
         "harness submit"
@@ -160,7 +155,7 @@ def test_the_perfect_forger_is_found_by_the_maps(run: RunResult, good: Path) -> 
     write_arrays(good / "outputs.npz", arrays)
     outputs = {name.rpartition("--")[2]: array_id(array) for name, array in arrays.items()}
     whole = content_id({**outputs, "maps": array_id(the_maps(run))})
-    write_about(good, read_about(good).model_copy(update={"outputs": {"outputs.npz": file_id(good / "outputs.npz")}}))
+    told_about(good, outputs={"outputs.npz": file_id(good / "outputs.npz")})
     change_run(good, lambda document: document["units"][0].update(outputs=whole))
     claim_what_outputs_give(good)
     assert said(good) == ["refused samples: sparseness of test · small is not what its maps give"]
@@ -237,7 +232,7 @@ def test_other_kinds_of_methods_have_no_maps(checkout: Path, tmp_path: Path) -> 
         write_template(root)
         folder = root / "submissions" / "toy@1" / "margin"
         assert read_about(folder).maps is None
-        write_about(folder, read_about(folder).model_copy(update={"maps": Maps(arrays={"one--iid--x": "1" * 64})}))
+        told_about(folder, maps=Maps(arrays={"one--iid--x": "1" * 64}))
         assert said(folder) == [
             "refused outputs: submission.toml names maps, but its outputs are all that such a method answers with."
         ]

@@ -12,19 +12,15 @@ import pytest
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
 from harness.boards.sources import share_source
-from harness.boards.submissions import read_about, write_about
+from harness.boards.submissions import read_about
 from harness.data.catalog import Protocol, load_protocol
 from harness.spec.board import Board, Row
 from harness.spec.method import AttributionMethod
-from harness.spec.submission import Cost, Reproduction
+from harness.spec.submission import Cost
 from harness.storage import write_json
 from harness.tracks.attribution.contest import AttributionContest
 from harness.tracks.base import Contest, Entry
-from tests.boards.support import write_submission
-
-
-def told(folder: Path, **changes: object) -> None:
-    write_about(folder, read_about(folder).model_copy(update=changes))
+from tests.boards.support import reproduced, told, write_submission
 
 
 def row(board: Board, name: str) -> Row:
@@ -54,18 +50,7 @@ def test_a_row_says_what_stands_behind_it(protocol: Protocol, good: Path) -> Non
 
 
 def test_a_reproduced_row_says_so(protocol: Protocol, good: Path) -> None:
-    about = read_about(good)
-    again = Reproduction(
-        run=about.run,
-        outputs=about.outputs,
-        same=True,
-        tolerance=0.0,
-        sandbox="worker",
-        harness="0",
-        source_sha256="0" * 64,
-        on=date(2026, 1, 1),
-    )
-    write_json(good / "reproduction.json", again.canonical())
+    write_json(good / "reproduction.json", reproduced(good).canonical())
     assert {each.method: each.tier for each in build_board(protocol).rows} == {
         "good": "reproduced",
         "poor": "recomputed",

@@ -32,7 +32,7 @@ from harness.execution.run_result import RunResult
 from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays, write_text
-from tests.boards.workshop import GAP, TODAY, TOLD, evaluate_clean, files, forged, own_checkout, write_workshop
+from tests.boards.workshop import GAP, TODAY, TOLD, evaluate_clean, files, forged, write_workshop
 
 FACTS = ("--author", "A", "--licence", "MIT", "--training-data", "none", "--citation", "none", "--hardware", "2 cores")
 app = Typer()
@@ -46,17 +46,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_workshop(root)
     assert evaluate_clean(root, GAP).complete
     return root
-
-
-@pytest.fixture
-def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return own_checkout(template, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def run(checkout: Path) -> RunResult:
-    (folder,) = (checkout / "runs").iterdir()
-    return RunResult.open(folder)
 
 
 def submit(run: RunResult, checkout: Path, **facts: Any) -> Submitted:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.boards.gate.support import git, write_template
-from tests.boards.workshop import own_checkout
 
 
 @pytest.fixture(scope="session")
@@ -15,12 +14,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
     write_template(root)
     return root
-
-
-@pytest.fixture
-def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of its own, in which the harness finds its benchmarks and submissions."""
-    return own_checkout(template, tmp_path, monkeypatch)
 
 
 @pytest.fixture

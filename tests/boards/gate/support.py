@@ -17,9 +17,8 @@ from harness.boards.gate.revision import Revision
 from harness.boards.sources import share_source
 from harness.boards.submissions import read_about
 from harness.spec.result import RunDocument
-from harness.spec.submission import Reproduction
 from harness.storage import bytes_id, content_id, file_id, read_arrays, write_arrays, write_json
-from tests.boards.workshop import TODAY, store, write_workshop
+from tests.boards.workshop import store, write_workshop
 from tests.cli.support import MARGIN
 
 COPY = MARGIN.replace("def margin", "def copied")
@@ -119,21 +118,6 @@ def claim(folder: Path, source: str, **fields: object) -> None:
     forged = {"source_sha256": bytes_id(source.encode()), **fields}
     change_method(folder, **forged)
     change_run(folder, lambda document: document["spec"]["method"].update(forged), new_id=True)
-
-
-def reproduced(folder: Path) -> dict[str, Any]:
-    """What `reproduction.json` says of a submission that came out again."""
-    about = read_about(folder)
-    return Reproduction(
-        run=about.run,
-        outputs=about.outputs,
-        same=True,
-        tolerance=0.0,
-        sandbox="worker",
-        harness="0.1.0",
-        source_sha256="0" * 64,
-        on=TODAY,
-    ).model_dump(mode="json")
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 from harness.boards.gate import Revision, validate, validate_all, validate_changed
 from harness.spec.errors import UsageError
 from harness.storage import write_json
-from tests.boards.gate.support import changed, git, lines, place, reproduced
+from tests.boards.gate.support import changed, git, lines, place
+from tests.boards.support import reproduced
 
 
 def test_nothing_changed(repository: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_new_version_of_ones_own_is_for_a_human(repository: Path) -> None:
 
 def test_nobody_gives_himself_a_tier(repository: Path) -> None:
     folder = place(repository)
-    write_json(folder / "reproduction.json", reproduced(folder))
+    write_json(folder / "reproduction.json", reproduced(folder).canonical())
     assert lines(changed(repository)) == [
         "margin: flagged other-changes: reproduction.json comes with this change; it is for maintainers to add."
     ]

@@ -11,7 +11,8 @@ import pytest
 
 from harness.boards.gate import validate
 from harness.storage import write_json
-from tests.boards.gate.support import COPY, change_about, change_method, claim, reproduced, said
+from tests.boards.gate.support import COPY, change_about, change_method, claim, said
+from tests.boards.support import reproduced
 from tests.cli.support import MARGIN
 
 ALLOWED = "submission.toml, method.py, run.json, outputs.npz, maps.npz, reproduction.json, README.md"
@@ -147,7 +148,7 @@ def test_a_benchmark_is_never_a_path(good: Path) -> None:
 
 
 def test_a_reproduction_is_about_this_run(good: Path) -> None:
-    again = reproduced(good) | {"run": "1" * 64}
+    again = reproduced(good).canonical() | {"run": "1" * 64}
     write_json(good / "reproduction.json", again)
     assert said(good) == ["refused schema: reproduction.json is about another run than submission.toml."]
     write_json(good / "reproduction.json", again | {"same": "perhaps"})
