@@ -105,7 +105,7 @@ def test_a_changed_metric(world: Path, tmp_path: Path) -> None:
         change_run(clone / OWN, improve)
 
     said = refused(judge(world, tmp_path, change))
-    claimed = re.search(r"metrics: augrc of iid · one is claimed as (\S+) \(n = 200\), its outputs give (\S+) ", said)
+    claimed = re.search(r"metrics: augrc of iid · one is claimed as (\S+) \(n = 300\), its outputs give (\S+) ", said)
     assert claimed is not None, said
     assert float(claimed[1]) == pytest.approx(0.9 * float(claimed[2]))
 
