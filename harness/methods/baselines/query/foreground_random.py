@@ -1,4 +1,4 @@
-"""Random patches, of which a third lie on foreground."""
+"""Random patches, of which a share lies on foreground: what strategies in volumes are measured against."""
 
 from __future__ import annotations
 
@@ -25,3 +25,18 @@ class ForegroundRandom33:
 
     def query(self, pool: SegmentationPool, budget: int, rng: np.random.Generator) -> Picks:
         return pool.random(budget, rng, foreground=1 / 3)
+
+
+@query_strategy(
+    version="1.0",
+    name="foreground-random-66",
+    tasks=("segmentation",),
+    oracle=True,
+    reference=True,
+    citation="Traub et al. 2025, nnActive",
+)
+class ForegroundRandom66:
+    """Random patches, two thirds of them centred on a class or its border, known from the labels."""
+
+    def query(self, pool: SegmentationPool, budget: int, rng: np.random.Generator) -> Picks:
+        return pool.random(budget, rng, foreground=2 / 3)
