@@ -116,7 +116,7 @@ def read_reproduction(folder: Path) -> Reproduction:
     try:
         return Reproduction.model_validate(read_json(folder / REPRODUCTION, max_bytes=_LARGEST))
     except ValidationError as error:
-        raise IntegrityError(f"{REPRODUCTION}: {first_problem(error)}.") from error
+        raise IntegrityError(f"{REPRODUCTION}: {first_problem(error)}") from error
 
 
 def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:

@@ -162,7 +162,7 @@ def _with_maps(about: Submission, place: dict[str, object]) -> Submission:
     try:
         maps = Maps.model_validate({"arrays": about.maps.arrays, **place})
     except ValidationError as error:
-        raise UsageError(f"--maps {place['repo']}: {first_problem(error)}.") from error
+        raise UsageError(f"--maps {place['repo']}: {first_problem(error)}") from error
     return about.model_copy(update={"maps": maps})
 
 
