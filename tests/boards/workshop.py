@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from harness.boards.disclosure import Disclosure
-from harness.boards.place import units_of
 from harness.boards.submissions import write_submission
 from harness.data import catalog
 from harness.data.catalog import load_protocol
@@ -66,7 +65,7 @@ def store(root: Path, source: str, name: str = "gap") -> Path:
     """The submission of a real run."""
     result = evaluate_clean(root, source, name)
     assert result.complete, result.failed
-    units, track = units_of(result, load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
+    units, track = result.units(load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
     folder = root / "submissions" / "toy@1" / name
     write_submission(result, track, units, folder, TOLD, TODAY)
     return folder

@@ -93,15 +93,14 @@ class Candidate:
         return tuple(unit for unit, result in self.results() if result.status == "not-applicable")
 
     @cached_property
-    def problems(self) -> dict[Unit, tuple[str, ...]]:
-        """What no honest run answers, in sentences."""
-        return {unit: tuple(self.track.problems(unit, outputs)) for unit, outputs in self.answers.items()}
+    def measured(self) -> dict[Unit, Measurement]:
+        """What the answers are worth."""
+        return {unit: self.track.measure(unit, outputs) for unit, outputs in self.answers.items()}
 
     @cached_property
-    def measured(self) -> dict[Unit, Measurement]:
-        """What the answers are worth; those without problems."""
-        sound = (unit for unit, problems in self.problems.items() if not problems)
-        return {unit: self.track.measure(unit, self.answers[unit]) for unit in sound}
+    def problems(self) -> dict[Unit, tuple[str, ...]]:
+        """What no honest run answers, in sentences; of answers that can be measured."""
+        return {unit: tuple(self.track.problems(unit, self.answers[unit])) for unit in self.measured}
 
     @cached_property
     def others(self) -> tuple[StoredSubmission, ...]:

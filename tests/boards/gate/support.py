@@ -18,6 +18,7 @@ from harness.boards.sources import share_source
 from harness.boards.submissions import read_about
 from harness.spec.result import RunDocument
 from harness.storage import bytes_id, content_id, file_id, read_arrays, write_arrays, write_json
+from harness.tracks.summary import records, summarize
 from tests.boards.workshop import store, write_workshop
 from tests.cli.support import MARGIN
 
@@ -100,13 +101,13 @@ def claim_what_outputs_give(folder: Path) -> None:
     from harness.boards.gate.candidate import Candidate
 
     candidate = Candidate(folder, None)
-    audits = {unit.label: audit for unit, audit in candidate.audits.items()}
-    summary = candidate.track.summarize(candidate.answers)
+    found = {unit.label: records(each) for unit, each in candidate.measured.items()}
+    summary = summarize(candidate.track, candidate.measured)
 
     def change(document: dict[str, Any]) -> None:
         for unit in document["units"]:
-            records = audits[f"{unit['study']} · {unit['model']}"].records
-            unit["records"] = [record.model_dump(mode="json") for record in records]
+            of_unit = found[f"{unit['study']} · {unit['model']}"]
+            unit["records"] = [record.model_dump(mode="json") for record in of_unit]
         document["summary"] = [row.model_dump(mode="json") for row in summary]
 
     change_run(folder, change)

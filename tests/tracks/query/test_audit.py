@@ -8,6 +8,8 @@ from harness.methods.discovery import find_method
 from harness.spec.run import RunSpec
 from harness.tracks.query.learners import open_learner
 from harness.tracks.query.track import QueryTrack
+from harness.tracks.summary import records
+from tests.tracks.support import audited
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +50,13 @@ def outputs(track, unit):
 
 
 def problems(track, unit, outputs):
-    return track.audit(unit, outputs).problems
+    return audited(track, unit, outputs).problems
 
 
 def test_an_honest_campaign_has_no_problems(track, unit, outputs):
-    audit = track.audit(unit, outputs)
+    audit = audited(track, unit, track.submitted(outputs))
     assert audit.problems == ()
-    assert audit.records == track.score(unit, outputs)
+    assert audit.records == records(track.measure(unit, outputs))
     assert set(audit.as_reported) == {record.metric for record in audit.records} - {"annotated_images"}
 
 

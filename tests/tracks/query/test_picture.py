@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from harness.reports import budget_curves as page
-from harness.reports.budget_curves import budget_curves, curves_png, curves_svg
+from harness.tracks.query import picture as page
+from harness.tracks.query.picture import budget_curves, curves_png, curves_svg
 from tests.tracks.query.outcomes import (
     LOOPS,
     QUERY,
@@ -16,7 +14,6 @@ from tests.tracks.query.outcomes import (
     benchmark,
     entries,
     images,
-    protocol_of,
     random_counts,
     study,
     track_of,
@@ -41,13 +38,9 @@ def segmentation():
     return spec, outputs
 
 
-def run_of(spec, outputs, monkeypatch, targets=None, rivals=()):
-    """A finished run, as far as a picture looks at it."""
-    units = {f"{s}-{seed}": unit(s, seed) for s, seed in outputs}
-    track = track_of(spec, targets)
-    monkeypatch.setattr(page, "units_of", lambda run, protocol: (units, track))
-    monkeypatch.setattr(page, "_rivals", lambda run, protocol: list(rivals))
-    return SimpleNamespace(outputs=lambda: {f"{s}-{seed}": each for (s, seed), each in outputs.items()})
+def answers(outputs):
+    """Outputs by unit, of outputs by study and seed."""
+    return {unit(*where): each for where, each in outputs.items()}
 
 
 def drawn(monkeypatch):
@@ -64,7 +57,7 @@ def test_a_run_of_images_has_a_panel_a_study_and_a_line_a_seed(monkeypatch):
         (s.id, seed): images(rng.integers(3, size=(LOOPS, len(TARGETS)))) for s in spec.studies for seed in spec.seeds
     }
     kept = drawn(monkeypatch)
-    figure = budget_curves(run_of(spec, outputs, monkeypatch, TARGETS), protocol_of(spec))
+    figure = budget_curves(track_of(spec, TARGETS), answers(outputs), [])
     assert figure.svg == "<svg>"
     assert "Images annotated" in figure.text
     assert "Grey" not in figure.text
@@ -84,7 +77,7 @@ def test_a_run_of_volumes_is_drawn_over_foreground_too_and_before_its_rivals(mon
     spec, outputs = segmentation()
     _, rivals = entries(spec, {name: outputs[name] for name in ("random-sampling", "other")})
     kept = drawn(monkeypatch)
-    figure = budget_curves(run_of(spec, outputs["mine"], monkeypatch, rivals=rivals), protocol_of(spec))
+    figure = budget_curves(track_of(spec), answers(outputs["mine"]), rivals)
     assert "Grey lines are methods of the board" in figure.text
     assert [panel.get_xlabel() for panel in kept[0].axes] == [
         "annotated patches",
@@ -96,9 +89,9 @@ def test_a_run_of_volumes_is_drawn_over_foreground_too_and_before_its_rivals(mon
     assert over_share[-1].get_xdata() == pytest.approx(np.linspace(0.01, 0.2, LOOPS), abs=1e-5)
 
 
-def test_a_run_without_scores_has_no_picture(monkeypatch):
+def test_a_run_without_scores_has_no_picture():
     spec, _ = segmentation()
-    assert budget_curves(run_of(spec, {}, monkeypatch), protocol_of(spec)).svg == ""
+    assert budget_curves(track_of(spec), {}, []).svg == ""
 
 
 def test_a_board_is_the_same_picture_whatever_the_order():

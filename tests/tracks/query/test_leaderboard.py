@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from harness.tracks.query.contest import QueryContest, curve_table, penalties
+from harness.tracks.query.leaderboard import QueryLeaderboard, curve_table, penalties
 from tests.tracks.query.outcomes import (
     LOOPS,
     benchmark,
@@ -20,6 +20,7 @@ from tests.tracks.query.outcomes import (
     unit,
     volumes,
 )
+from tests.tracks.support import cells_of, tied_with
 
 TARGETS = np.random.default_rng(8).integers(3, size=300)
 QUALITY = {"poor": 0.4, "fair": 0.6, "good": 0.8}
@@ -51,10 +52,10 @@ def outputs_of(spec, qualities):
 
 def test_ranks_follow_quality():
     spec = two_studies()
-    contest, found = entries(spec, outputs_of(spec, QUALITY), TARGETS)
-    assert contest.columns == ("low", "high", "mean")
-    cells = contest.cells(found)
-    for column in contest.columns:
+    board, found = entries(spec, outputs_of(spec, QUALITY), TARGETS)
+    assert board.columns == ("low", "high", "mean")
+    cells = cells_of(board, found)
+    for column in board.columns:
         assert {name: cell.rank for name, cell in cells[column].items()} == {"good": 1, "fair": 2, "poor": 3}
         for cell in cells[column].values():
             assert cell.low < cell.value < cell.high
@@ -65,21 +66,21 @@ def test_ranks_follow_quality():
 def test_scores_are_areas_of_the_stored_predictions():
     spec = two_studies()
     outputs = outputs_of(spec, QUALITY)
-    contest, found = entries(spec, outputs, TARGETS)
+    board, found = entries(spec, outputs, TARGETS)
     for name in QUALITY:
         areas = []
         for seed in spec.seeds:
             curve = (outputs[name]["low", seed]["evaluation.predictions"] == TARGETS).mean(axis=1)
             areas.append(np.mean([(a + b) / 2 for a, b in itertools.pairwise(curve)]))
-        assert contest.cells(found)["low"][name].value == pytest.approx(np.mean(areas), abs=1e-11)
+        assert cells_of(board, found)["low"][name].value == pytest.approx(np.mean(areas), abs=1e-11)
 
 
 def test_a_new_method_changes_no_other_score():
     spec = two_studies()
     outputs = outputs_of(spec, {**QUALITY, "newcomer": 0.7})
-    contest, found = entries(spec, outputs, TARGETS)
-    before, after = contest.cells(found[:3]), contest.cells(found)
-    for column, name in itertools.product(contest.columns, QUALITY):
+    board, found = entries(spec, outputs, TARGETS)
+    before, after = cells_of(board, found[:3]), cells_of(board, found)
+    for column, name in itertools.product(board.columns, QUALITY):
         old, new = before[column][name], after[column][name]
         assert (old.value, old.low, old.high) == (new.value, new.low, new.high)
         assert new.rank == old.rank + (after[column]["newcomer"].value > old.value)
@@ -88,46 +89,46 @@ def test_a_new_method_changes_no_other_score():
 def test_the_order_of_entries_and_units_changes_nothing():
     spec = two_studies()
     outputs = outputs_of(spec, QUALITY)
-    contest, found = entries(spec, outputs, TARGETS)
+    board, found = entries(spec, outputs, TARGETS)
     _, backwards = entries(spec, {name: dict(reversed(of.items())) for name, of in reversed(outputs.items())}, TARGETS)
-    assert contest.cells(found) == {
-        column: {name: cells[name] for name in QUALITY} for column, cells in contest.cells(backwards).items()
+    assert cells_of(board, found) == {
+        column: {name: cells[name] for name in QUALITY} for column, cells in cells_of(board, backwards).items()
     }
-    assert contest.appendix(found) == contest.appendix(backwards)
+    assert board.tables(found) == board.tables(backwards)
 
 
 def test_references_are_shown_and_not_ranked():
     spec = two_studies()
-    contest, found = entries(spec, outputs_of(spec, {**QUALITY, "bound": 0.95}), TARGETS, references={"bound"})
-    without = contest.cells([each for each in found if not each.method.reference])
-    for column, cells in contest.cells(found).items():
+    board, found = entries(spec, outputs_of(spec, {**QUALITY, "bound": 0.95}), TARGETS, references={"bound"})
+    without = cells_of(board, [each for each in found if not each.method.reference])
+    for column, cells in cells_of(board, found).items():
         assert cells["bound"].rank is cells["bound"].group is None
         assert {name: cells[name] for name in QUALITY} == without[column]
-    assert "bound" not in contest.tied(found, "good")["mean"]
-    assert contest.appendix(found)[0].rows[0].method == "bound", "tables hold references too, best first"
+    assert "bound" not in tied_with(board, found, "good")["mean"]
+    assert board.tables(found)[0].rows[0].method == "bound", "tables hold references too, best first"
 
 
 def test_equal_methods_are_tied():
     spec = two_studies()
     outputs = outputs_of(spec, {"one": 0.6, "worse": 0.35})
     outputs["other"] = outputs["one"]
-    contest, found = entries(spec, outputs, TARGETS)
-    assert contest.tied(found, "one")["mean"] == ("other",)
-    cells = contest.cells(found)["mean"]
-    assert cells["one"].rank == cells["other"].rank == 1
-    assert cells["worse"].rank == 3
+    board, found = entries(spec, outputs, TARGETS)
+    assert tied_with(board, found, "one")["mean"] == ("other",)
+    mean = cells_of(board, found)["mean"]
+    assert mean["one"].rank == mean["other"].rank == 1
+    assert mean["worse"].rank == 3
 
 
 def test_a_column_needs_all_its_units():
     spec = two_studies()
     outputs = outputs_of(spec, QUALITY)
     del outputs["good"]["high", 2]
-    contest, found = entries(spec, outputs, TARGETS)
-    cells = contest.cells(found)
+    board, found = entries(spec, outputs, TARGETS)
+    cells = cells_of(board, found)
     assert "good" not in cells["high"]
     assert "good" not in cells["mean"]
     assert cells["low"]["good"].rank == 1
-    assert {row.method for row in contest.appendix(found)[0].rows} == {"poor", "fair"}
+    assert {row.method for row in board.tables(found)[0].rows} == {"poor", "fair"}
 
 
 def test_penalties_equal_t_tests_one_by_one():
@@ -154,8 +155,8 @@ def test_penalties_equal_t_tests_one_by_one():
 
 def test_the_appendix_says_who_loses():
     spec = two_studies(seeds=(1, 2, 3, 4))
-    contest, found = entries(spec, outputs_of(spec, QUALITY), TARGETS)
-    [table] = contest.appendix(found)
+    board, found = entries(spec, outputs_of(spec, QUALITY), TARGETS)
+    [table] = board.tables(found)
     assert [row.method for row in table.rows] == ["good", "fair", "poor"]
     assert table.columns == ("1", "2", "3", "lost", "lost (Holm)")
     for i, row in enumerate(table.rows):
@@ -167,9 +168,9 @@ def test_the_appendix_says_who_loses():
 
 def test_one_seed_has_no_significance():
     spec = two_studies(seeds=(1,))
-    contest, found = entries(spec, outputs_of(spec, QUALITY), TARGETS)
-    assert contest.appendix(found) == ()
-    assert contest.cells(found)["mean"]["good"].rank == 1
+    board, found = entries(spec, outputs_of(spec, QUALITY), TARGETS)
+    assert board.tables(found) == ()
+    assert cells_of(board, found)["mean"]["good"].rank == 1
 
 
 def segmented(spec, qualities):
@@ -184,9 +185,9 @@ def segmented(spec, qualities):
 
 def test_segmentation_shows_what_annotation_was_spent():
     spec = benchmark([study("low", "all", full_performance=0.99), study("high", "all")])
-    contest, found = entries(spec, segmented(spec, {"a": 0.3, "b": 0.4}))
-    assert contest.columns == ("all",), "a mean over one column would say it twice"
-    penalty, efficiency, foreground = contest.appendix(found)
+    board, found = entries(spec, segmented(spec, {"a": 0.3, "b": 0.4}))
+    assert board.columns == ("all",), "a mean over one column would say it twice"
+    penalty, efficiency, foreground = board.tables(found)
     assert (penalty.title, efficiency.columns, foreground.columns) == ("Who beats whom", ("low",), ("low", "high"))
     assert [row.method for row in foreground.rows] == ["b", "a"]
     assert [row.values for row in foreground.rows] == [(pytest.approx(18.0),) * 2, (pytest.approx(16.0),) * 2]
@@ -206,8 +207,8 @@ def test_curves_are_one_long_table():
 
 def test_exempt_is_all_or_nothing():
     spec = two_studies()
-    contest = QueryContest(protocol_of(spec))
+    board = QueryLeaderboard(protocol_of(spec))
     every = [unit(s.id, seed) for s in spec.studies for seed in spec.seeds]
-    assert contest.exempt(every) == every
-    assert contest.exempt(every[:-1]) == ()
-    assert contest.exempt([]) == ()
+    assert board.exempt(every) == every
+    assert board.exempt(every[:-1]) == ()
+    assert board.exempt([]) == ()
