@@ -15,6 +15,7 @@ import numpy as np
 from harness.execution.evaluate import Request, prepare, run
 from harness.storage import write_arrays
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 CLASSES, ROWS = 5, 600
 HONEST = "return outputs.probabilities.amax(dim=1)"
 SMALLEST = 60
@@ -27,6 +28,9 @@ import sys
 from pathlib import Path
 from harness.execution.evaluate import Request, prepare, run
 prepared = prepare(Request(sys.argv[1], sys.argv[2], out=Path(sys.argv[3]), workers=int(sys.argv[4])))
+if sys.argv[5:]:
+    from tests.execution.kill_point import watch_run
+    watch_run(sys.argv[5], sys.argv[6], int(sys.argv[7]))
 print("prepared", flush=True)
 run(prepared)
 """
@@ -118,14 +122,18 @@ def stored(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "outputs").iterdir())}
 
 
-def start_evaluation(asked, temporary):
-    """A process that evaluates, returned when it has planned and is about to run."""
+def start_evaluation(asked, temporary, kill_before=()):
+    """A process that evaluates, returned when it has planned and is about to run.
+
+    kill_before: the audit event, part of a path and number before which it is killed, see `kill_point`.
+    """
     temporary.mkdir(exist_ok=True)
-    arguments = [asked.method, asked.benchmark, str(asked.out), str(asked.workers)]
+    arguments = [asked.method, asked.benchmark, str(asked.out), str(asked.workers), *map(str, kill_before)]
     process = subprocess.Popen(
         [sys.executable, "-c", _EVALUATE, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        cwd=CHECKOUT,
         env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout.readline() == b"prepared\n", process.stderr.read()
