@@ -35,7 +35,8 @@ format: .venv/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev  ## measure the attribution metrics against Quantus (some minutes; close everything else)
+bench: .venv/.dev  ## measure speed: what may take how long, attribution metrics against Quantus (some minutes; close everything else)
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/limits.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/performance/attribution_speed.py
 
 bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to build

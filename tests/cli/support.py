@@ -53,7 +53,7 @@ def harness(*arguments: str | Path, folder: Path, **environment: str) -> subproc
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "HARNESS_CACHE": str(folder / "cache"), **environment},
     )
 

@@ -3,9 +3,7 @@
 import signal
 import time
 
-from .support import alive, descendants, soon, start_evaluation, stored, untimed
-
-PATIENCE = 240.0  # seconds until a run counts as hanging, on however busy a machine
+from .support import PATIENCE, alive, descendants, soon, start_evaluation, stored, untimed
 
 
 def finish(asked, temporary):

@@ -17,6 +17,7 @@ from harness.storage import write_arrays
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CLASSES, ROWS = 5, 600
+PATIENCE = 120.0  # seconds until something counts as hanging, on however busy a machine
 HONEST = "return outputs.probabilities.amax(dim=1)"
 SMALLEST = 60
 IMPORTS = "import os, sys, time, ctypes, signal, socket, subprocess\nimport numpy as np\nimport torch\nimport harness"
@@ -85,13 +86,18 @@ def request_one(folder, body, models=1, **wishes):
 
 def _request(folder, method, studies, models, **wishes):
     benchmark = write_benchmark(folder / "benchmark", studies, models)
-    wishes = {"workers": 1, "timeout": 20.0, "memory": 2.0, **wishes}
+    wishes = {"workers": 1, "timeout": PATIENCE, "memory": 2.0, **wishes}
     return Request(str(method), str(benchmark), out=folder / "runs", device="cpu", **wishes)
 
 
 def run_each(folder, behaviours, observer=None, **wishes):
     """Run every behaviour in a study of its own, without the check that would refuse most of them."""
     return run(prepare(request(folder, behaviours, **wishes)), observer)
+
+
+def waiting_for(path, body=HONEST):
+    """A behaviour that waits until there is such a file; the check, which has fewer samples, does not wait."""
+    return f"while len(outputs) > 30 and not os.path.exists({str(path)!r}): time.sleep(0.02)\n{body}"
 
 
 def ends(result):
@@ -182,7 +188,7 @@ def alive(processes):
     return found
 
 
-def soon(condition, seconds=15.0):
+def soon(condition, seconds=PATIENCE):
     """Whether something comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
