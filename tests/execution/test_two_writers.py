@@ -35,6 +35,7 @@ def test_the_second_writer_disturbs_nothing_and_gets_a_sentence_with_exit_code_2
     asked = request_one(tmp_path, waiting_for(tmp_path / "go"), models=5)
     winner = start_evaluation(asked, tmp_path / "temporary")
     folder = prepare(asked).plan.folder
+    assert soon(lambda: (folder / "run.lock").exists())
     with pytest.raises(RunLockedError, match=rf"Process {winner.pid} on .* is writing to "):
         run(prepare(asked))
     with pytest.raises(RunLockedError):

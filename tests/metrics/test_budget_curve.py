@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from harness.metrics._paired_tests import holm
@@ -82,6 +82,7 @@ def test_fit_recovers_planted_parameters(b1, b2, gap):
 
 
 @given(st.lists(st.floats(0.3, 0.9), min_size=8, max_size=8), st.floats(0.01, 0.2))
+@example([0.5, 0.875, 0.75, 0.5, 0.5, 0.875, 0.75, 0.75], 0.125)
 @settings(max_examples=50)
 def test_fit_is_the_least_squares_optimum(values, step):
     x = np.tile(0.02 + step * np.arange(4), (2, 1))
@@ -97,7 +98,7 @@ def test_fit_is_the_least_squares_optimum(values, step):
         )
     best = grid[np.argmin(losses)]
     own = np.sum((FULL - 0.5 * np.exp(-b * (x - 0.02)) - y) ** 2)
-    assert own <= losses.min() + 1e-9
+    assert own <= losses.min() * (1 + 1e-7)  # what the search for b leaves
     assert b == pytest.approx(best, rel=1e-2, abs=2e-2) or own == pytest.approx(losses.min(), abs=1e-6)
 
 
