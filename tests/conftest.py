@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,3 +41,14 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Made:
         return path
 
     return folder
+
+
+@pytest.fixture(scope="module")
+def in_this_process() -> Iterator[None]:
+    """Runs and checks of methods start no processes, see `tests.in_process`."""
+    from tests.in_process import HereExecutor, MethodHere
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("harness.execution.evaluate.LocalExecutor", HereExecutor)
+        monkeypatch.setattr("harness.execution.evaluate.MethodProcess", MethodHere)
+        yield

@@ -14,6 +14,8 @@ from harness.metrics import augrc
 from harness.tracks.confidence.contest import MEAN
 from tests.boards.support import MODELS, write_submission, wrong
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.mark.usefixtures("protocol")
 def test_a_run_takes_its_place(protocol: Protocol, tmp_path: Path) -> None:

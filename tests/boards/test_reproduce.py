@@ -31,6 +31,8 @@ from harness.storage import IntegrityError, bytes_id, file_id, read_arrays, read
 from harness.tracks.base import Track
 from tests.boards.workshop import GAP, TOLD, evaluate, forged, write_workshop
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 TODAY = date(2026, 2, 3)
 UNITS = ("iid · one", "shift · one", "iid · two", "shift · two")
 CHANCE = GAP.replace(

@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.support import harness, write_toy
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 HEADER = "from harness import confidence_score\n\n"
 MISTAKES = {
     "unknown metric": ("evaluate", "msr", "--benchmark", "metric.toml"),

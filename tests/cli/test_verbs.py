@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.support import harness, write_toy
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 VERBS = (
     ["evaluate"],
     ["check"],

@@ -15,6 +15,8 @@ from harness.storage import IntegrityError
 from harness.tracks.confidence.outcomes import predictions
 from harness.tracks.confidence.sources import SampleSet
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 METRICS = ("augrc", "aurc", "failure_auroc")
 
 
