@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 
+from harness.boards.sources import source_page
 from harness.spec.attribution import AttributionBenchmark
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row, Table, Unranked
@@ -198,7 +199,7 @@ def _markdown_row(row: Row, board: Board) -> str:
     if row.exempt:
         name += f" ({row.units.split('/')[0]} units)"
     if row.folder:
-        name += f" [code]({_UP}/{row.folder}/method.py)"
+        name += f" [code]({_UP}/{source_page(row.folder)})"
     if row.maps:
         name += f" [maps]({row.maps})"
     last = row.cells.get(board.columns[-1])

@@ -1,6 +1,6 @@
 """The first of the three seams: what a kind of method says, and all that the harness makes of it.
 
-A kind writes four things: what its units rest on (`cells`), how a method is asked (`ask`), what stored answers are worth
+A kind writes four things: what its units rest on (`planned`), how a method is asked (`ask`), what stored answers are worth
 (`measure`), and which metrics it has (`metric_versions`). Everything else of `Track` has a default. Records, summaries,
 board columns, comparisons and exports are computed from measurements by `harness.tracks.summary` and
 `harness.tracks.leaderboard`, the same way for all kinds.
@@ -62,7 +62,7 @@ class Workspace:
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedUnit:
     """What a unit is about: a study, a trained model (or training) with its seed, and all files its numbers rest on."""
 
     study: str
@@ -159,7 +159,7 @@ class Track(ABC):
         or cannot be used."""
 
     @abstractmethod
-    def cells(self) -> Iterable[Cell]:
+    def planned(self) -> Iterable[PlannedUnit]:
         """What all units of a complete run are about, in the order in which results list them."""
 
     @abstractmethod
@@ -175,10 +175,10 @@ class Track(ABC):
 
     def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:
         """Rows of a run's table: every study, each after the first mention of its group."""
-        metrics, planned = tuple(self.metric_versions()), Counter(cell.study for cell in self.cells())
+        metrics, sizes = tuple(self.metric_versions()), Counter(unit.study for unit in self.planned())
         for name, studies in self.groups().items():
             units = tuple(unit for unit in measured if unit.study in studies)
-            yield Scope(name, metrics, units, sum(planned[study] for study in studies), self.part_of(name))
+            yield Scope(name, metrics, units, sum(sizes[study] for study in studies), self.part_of(name))
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Group or study -> its studies, each study after the first mention of its group."""
@@ -240,16 +240,16 @@ class Track(ABC):
                 task=spec.task,
                 benchmark_hash=spec.benchmark_hash,
                 method_hash=method,
-                model=cell.model,
-                model_seed=cell.seed,
-                artefacts_hash=content_id(cell.artefacts),
-                study=cell.study,
+                model=unit.model,
+                model_seed=unit.seed,
+                artefacts_hash=content_id(unit.artefacts),
+                study=unit.study,
                 seed=spec.seed,
                 device=spec.device,
                 limit=spec.limit,
                 metrics_hash=metrics,
             )
-            for cell in self.cells()
+            for unit in self.planned()
         )
 
     def submitted(self, outputs: Outputs) -> Outputs:

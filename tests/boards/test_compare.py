@@ -14,8 +14,8 @@ from harness.boards.entries import leaderboard_of, submission_entry
 from harness.boards.submissions import read_submission
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.errors import UsageError
-from tests.boards.support import write_submission
-from tests.boards.test_rows import _maps, _scores, told
+from tests.boards.support import told, write_submission
+from tests.boards.test_rows import _maps, _scores
 from tests.boards.workshop import GAP, evaluate, write_workshop
 
 

@@ -11,20 +11,17 @@ import pytest
 
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
-from harness.boards.submissions import read_about, write_about
+from harness.boards.sources import share_source
+from harness.boards.submissions import read_about
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.board import Board, Row
 from harness.spec.method import AttributionMethod
-from harness.spec.submission import Cost, Reproduction
+from harness.spec.submission import Cost
 from harness.storage import write_json
 from harness.tracks.attribution.leaderboard import AttributionLeaderboard
 from harness.tracks.leaderboard import Entry, Leaderboard
-from tests.boards.support import write_submission
+from tests.boards.support import reproduced, told, write_submission
 from tests.tracks.support import cells_of
-
-
-def told(folder: Path, **changes: object) -> None:
-    write_about(folder, read_about(folder).model_copy(update=changes))
 
 
 def row(board: Board, name: str) -> Row:
@@ -47,21 +44,14 @@ def test_a_row_says_what_stands_behind_it(protocol: LoadedBenchmark, good: Path)
     assert "| 4/4 | recomputed | 1,234 s, 6 trainings | 2026-03-04 |" in page
     assert "[good](../../../submissions/toy@1/good) [code](../../../submissions/toy@1/good/method.py)" in page
     assert "| 4/4 | recomputed | – | – |" in page, "of the one that says nothing"
+    (good / "method.py").write_text("")
+    share_source(good)
+    source = read_about(good).method.source_sha256
+    assert f"[code](../../../submissions/toy@1/sources/{source}.py)" in board_markdown(board, protocol.benchmark)
 
 
 def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None:
-    about = read_about(good)
-    again = Reproduction(
-        run=about.run,
-        outputs=about.outputs,
-        same=True,
-        tolerance=0.0,
-        sandbox="worker",
-        harness="0",
-        source_sha256="0" * 64,
-        on=date(2026, 1, 1),
-    )
-    write_json(good / "reproduction.json", again.canonical())
+    write_json(good / "reproduction.json", reproduced(good).canonical())
     assert {each.method: each.tier for each in build_board(protocol).rows} == {
         "good": "reproduced",
         "poor": "recomputed",

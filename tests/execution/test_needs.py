@@ -9,8 +9,9 @@ import pytest
 
 from harness.data import catalog
 from harness.data.catalog import benchmark_files, find_protocol, load_protocol
-from harness.data.fetch import Manner, fetch
+from harness.data.fetch import FetchOptions, fetch
 from harness.data.manifests import load_manifest
+from harness.data.toml import read_toml
 from harness.execution.evaluate import Request, prepare
 from harness.execution.needs import needs_of
 from harness.spec.errors import UsageError
@@ -110,7 +111,7 @@ def test_files_that_are_here_are_not_asked_for_again(mine, tmp_path):
     manifest = load_manifest(catalog.bundled_folder("datasets") / "images" / "source.toml")
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "train.npz").write_bytes(b"x" * 30)
-    fetch(manifest, Manner(pattern="train.npz", source=tmp_path / "own"))
+    fetch(manifest, FetchOptions(pattern="train.npz", source=tmp_path / "own"))
     (need,) = needs_of(mine).data
     assert (need.files_here, need.bytes_missing) == (1, 20)
     assert need.fetch == tuple(f"harness data fetch images --file '{name}'" for name in ("test.npz", "notes.txt"))
@@ -167,7 +168,7 @@ def test_members_of_dropout_cost_as_many_passes(tmp_path, monkeypatch):
 def test_trainings_are_counted_in_steps_and_networks(mine, tmp_path):
     """A campaign of two loops trains twice, on 20 and on 30 images for 10 epochs, three times a forward pass each."""
     path = tmp_path / "mine.toml"
-    costs = catalog.read_toml(COSTS)
+    costs = read_toml(COSTS)
     once = costs["forward"]["resnet-18"][0]["multiply_adds"] * costs["training_factor"]
     expected = 2 * 25 * 10 * once / costs["multiply_adds_per_second"] / 3600
     assert hours(str(path), "random-sampling") == pytest.approx(expected)

@@ -16,10 +16,9 @@ from harness.spec.meta import MetaBenchmark, MetaStudy, StoredMaps
 from harness.spec.method import DeclaredMethod, MetricMethod
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, array_id, content_id
-from harness.tracks.attribution.models import check_fit
-from harness.tracks.attribution.sources import SampleSet, built
+from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.base import Cell, Measurement, Outputs, Score, Tolerance, Workspace, check_unchanged, spread
+from harness.tracks.base import Measurement, Outputs, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
 from harness.tracks.meta.conversation import Conversation, check_maps
 from harness.tracks.meta.maps import MapFile, read_maps
 
@@ -64,10 +63,10 @@ class MetaTrack(NetworksTrack):
             name: version for name, version in VERSIONS.items() if name != "tau"
         }
 
-    def cells(self) -> Iterator[Cell]:
+    def planned(self) -> Iterator[PlannedUnit]:
         for study in self.benchmark.studies:
             for model in map(self.model, study.models):
-                yield Cell(study.id, model.id, model.seed, self._artefacts(model, study))
+                yield PlannedUnit(study.id, model.id, model.seed, self._artefacts(model, study))
 
     def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
         model, study = self.model(unit.model), self.study(unit.study)

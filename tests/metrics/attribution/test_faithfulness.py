@@ -12,7 +12,6 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from harness.metrics.attribution import METRICS
-from harness.metrics.attribution.base import Samples
 from harness.metrics.attribution.faithfulness import (
     IROF,
     ROAD,
@@ -27,6 +26,7 @@ from harness.metrics.attribution.faithfulness import (
     Sufficiency,
 )
 from harness.metrics.attribution.forwards import Forwards
+from harness.metrics.attribution.map_batch import MapBatch
 
 from . import _by_hand
 from ._worlds import World, linear, world
@@ -64,7 +64,7 @@ def seeded():
 @pytest.mark.parametrize("metric", SINGLE, ids=name)
 def test_definition(metric, modality):
     given_ = world(modality, samples=3)
-    samples = Samples(given_.inputs, given_.targets, given_.maps, 7)
+    samples = MapBatch(given_.inputs, given_.targets, given_.maps, 7)
     expected = [getattr(_by_hand, metric.id)(_by_hand.Hand(given_, samples, row), metric) for row in range(3)]
     scores = given_.score(metric)
     np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5, atol=1e-7)
@@ -106,7 +106,7 @@ def test_a_map_of_one_channel_counts_for_all(metric):
 
 
 @pytest.mark.parametrize("metric", [m for m in [*SINGLE, *SUFFICIENCY] if name(m) != "infidelity-latec"], ids=name)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(factor=st.floats(1e-6, 1e6))
 def test_the_scale_of_a_map_does_not_matter(metric, factor):
     given_ = world("cloud", samples=3)
@@ -225,7 +225,7 @@ def blurred(inputs, sigma, kernel):
     return nn.functional.conv2d(padded, square.expand(channels, 1, kernel, kernel), groups=channels)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_no_order_beats_the_exact_effects(seed):
     given_ = linear_world(samples=2)
@@ -331,7 +331,7 @@ def test_deletion_ends_at_its_baseline(baseline):
     scores = given_.score(Deletion(step=64, baseline=baseline))
     inputs = given_.inputs
     low, high = inputs.amin(dim=(1, 2, 3)), inputs.amax(dim=(1, 2, 3))
-    drawn = [rng.random() for rng in Samples(inputs, given_.targets, given_.maps, 7).generators("baseline")]
+    drawn = [rng.random() for rng in MapBatch(inputs, given_.targets, given_.maps, 7).generators("baseline")]
     end = {
         "black": low.view(-1, 1, 1, 1),
         "zero": torch.zeros(3, 1, 1, 1),

@@ -10,7 +10,8 @@ import pytest
 import tomli_w
 import torch
 
-from harness.data.catalog import bundled_folder, find_protocol, load_protocol, read_toml
+from harness.data.catalog import bundled_folder, find_protocol, load_protocol
+from harness.data.toml import read_extended
 from harness.execution.evaluate import Request, prepare
 from harness.methods.discovery import find_method
 from harness.metrics.attribution.registry import METRICS, ORDERS, make_metric
@@ -213,7 +214,7 @@ MINIATURES = {  # shapes that the same networks also take
 def miniature(folder, version, model):
     """The protocol's own text with one of its networks, untrained, and two of its samples, smaller."""
     name = model.split("-")[0]
-    fields = read_toml(bundled_folder("leaderboards") / "attribution-latec" / str(version) / "benchmark.toml")
+    fields = read_extended(bundled_folder("leaderboards") / "attribution-latec" / str(version) / "benchmark.toml")
     fields["source"]["sets"] = [{**each, "count": 2} for each in fields["source"]["sets"] if each["id"] == name]
     fields["source"]["models"] = [each for each in fields["source"]["models"] if each["id"] == model]
     fields["studies"] = [{**each, "models": [model]} for each in fields["studies"] if each["id"] == name]

@@ -141,7 +141,7 @@ def test_a_stochastic_method_that_says_so_is_scored(tmp_path):
         (('id = "sparseness"', 'id = "sparsness"'), "sparsness"),
         (('[[metrics]]\nid = "sparseness"', '[[metrics]]\nid = "sparseness"\nconstants = { size = 3 }'), "size"),
         (("def build", "def make"), "build"),
-        (("scale = 255.0", "scale = 255.0\nmean = [0.1, 0.2]"), "one number, or one for each of 1 channels"),
+        (("scale = 255.0", "scale = 255.0\nmean = [0.1, 0.2]"), "2 numbers in `mean` for 1 channels"),
         (('models = ["small"]', 'models = ["smal"]'), "smal"),
         (
             ('factory = { path = "factory.py" }', 'factory = { path = "factory.py" }\narguments = { classes = 2 }'),
@@ -226,7 +226,7 @@ def test_weights_that_do_not_fit_or_are_no_safetensors(tmp_path):
     with pytest.raises((UsageError, MethodError), match="weights do not fit"):
         answer(tmp_path, GRADIENT, benchmark)
     (tmp_path / "weights.safetensors").write_bytes(b"<html>not found</html>")
-    with pytest.raises(IntegrityError, match="is not a safetensors file"):
+    with pytest.raises(IntegrityError, match="is not a valid file of tensors"):
         answer(tmp_path, GRADIENT, benchmark)
 
 

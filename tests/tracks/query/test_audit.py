@@ -6,6 +6,7 @@ import pytest
 from harness.data.catalog import find_protocol
 from harness.methods.discovery import find_method
 from harness.spec.run import RunSpec
+from harness.tracks.query.learners import open_learner
 from harness.tracks.query.track import QueryTrack
 from harness.tracks.summary import records
 from tests.tracks.support import audited
@@ -33,7 +34,7 @@ def unit(track):
 def outputs(track, unit):
     """A campaign of random queries, with predictions that are right three times in four."""
     setting = track.settings[unit.study]
-    learner, rng = setting.learner(unit.model_seed, (), "cpu"), np.random.default_rng(0)
+    learner, rng = open_learner(setting, unit.model_seed), np.random.default_rng(0)
     picks = [learner.start()]
     while len(picks) < setting.study.loops:
         free = np.setdiff1d(np.arange(3000), np.concatenate(picks))
