@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import friedmanchisquare, kendalltau, rankdata
 
+from harness.statistics import shared_weights
 from harness.statistics.significance import pairwise_tests
 from harness.tracks.meta import judging
 from harness.tracks.meta.judging import Reference
@@ -32,7 +33,7 @@ def tau_of(scores: np.ndarray, others: list[Reference]) -> np.ndarray:
 
 
 def weights(samples: int = SAMPLES) -> np.ndarray:
-    return judging.draws_of(samples, REPLICATES, 0)
+    return shared_weights(samples, REPLICATES, 0)
 
 
 def test_a_metric_that_is_the_consensus_agrees_with_it():
