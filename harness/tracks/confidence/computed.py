@@ -12,7 +12,7 @@ from harness.spec.grids import Model
 from harness.spec.sources import ImageSource
 from harness.storage import content_id, read_tensors
 from harness.tracks.cache import cached_arrays, numeric_libraries
-from harness.tracks.confidence.model_outputs import LabelledOutputs, SourceDefaults
+from harness.tracks.confidence.model_outputs import ModelOutputs, SourceDefaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,10 +48,10 @@ class ComputedOutputs(SourceDefaults):
     def absent(self) -> Mapping[str, str]:
         return {}
 
-    def samples(self, model: Model, name: str) -> LabelledOutputs:
+    def samples(self, model: Model, name: str) -> ModelOutputs:
         arrays = cached_arrays(self._cached(model, name), lambda: self._compute(model, name))
         labels = arrays.pop("labels")
-        return LabelledOutputs(arrays, labels)
+        return ModelOutputs(arrays, labels)
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         _, weights = self.network(model)

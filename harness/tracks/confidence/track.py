@@ -18,7 +18,7 @@ from harness.spec.result import Record, Summary
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, content_id
 from harness.tracks.base import Audit, Desk, Outputs, Tolerance
-from harness.tracks.confidence.model_outputs import LabelledOutputs, OutputSource
+from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.sources import open_source
 
@@ -238,7 +238,7 @@ class ConfidenceTrack:
         self._agree(model, name, samples)
         if name == self.study(unit.study).samples:
             _check_labels(samples, f"{model.id}, set {name}")
-        given = LabelledOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
+        given = ModelOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
         return given.take(_chosen(len(samples.labels), unit.limit)).arrays
 
     def _inputs(self, name: str) -> dict[str, np.ndarray]:
@@ -247,7 +247,7 @@ class ConfidenceTrack:
         inputs = self.source.inputs(name)
         return {} if inputs is None else {"inputs": inputs}
 
-    def _agree(self, model: Model, name: str, samples: LabelledOutputs) -> None:
+    def _agree(self, model: Model, name: str, samples: ModelOutputs) -> None:
         """Pinned predictions must be those of the outputs at hand, up to rounding on other processors."""
         predicted = self.outcomes.predicted(model, name)
         agreement = float((predictions(samples, self.method.classifier) == predicted).mean())
@@ -288,7 +288,7 @@ def _chosen(count: int, limit: int | None) -> np.ndarray:
     return (np.arange(limit) * count) // limit
 
 
-def _check_labels(samples: LabelledOutputs, where: str) -> None:
+def _check_labels(samples: ModelOutputs, where: str) -> None:
     """Samples that are scored by their class must be of a class that the model knows."""
     classes = (samples.arrays["logits"] if "logits" in samples.arrays else samples.arrays["probabilities"]).shape[1]
     low, high = int(samples.labels.min()), int(samples.labels.max())
