@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.boards.render import group_letter, published_methods, published_text, rank_text, scaled_title, spread_text
+from harness.boards.render import group_letter, published_table, rank_text, scaled_title, spread_text
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
@@ -138,10 +138,10 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
 
 def _print_published(console: Console, wide: int, board: Board) -> None:
     console.print("\nAs published, not ranked together", style="bold")
-    cells = {(each.column, each.method): published_text(each) for each in board.published}
-    studies = list(dict.fromkeys(each.column for each in board.published))
-    found = {name: [cells.get((study, name), "–") for study in studies] for name in published_methods(board)}
-    _print_columns(console, wide, ("study", studies), found)
+    table = published_table(board)
+    methods = dict.fromkeys(each.method for each in board.published)
+    found = {name: [texts[name] for texts in table.values()] for name in methods}
+    _print_columns(console, wide, ("study", list(table)), found)
     for source in dict.fromkeys(each.source for each in board.published):
         console.print(f"source: {source}", style="dim", markup=False, soft_wrap=True)
 
