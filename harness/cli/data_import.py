@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,10 +17,10 @@ _ROWS = 1 << 16
 def import_results(
     kind: Annotated[str, typer.Argument(help="latec-scores, latec-maps, fd-shifts, nnactive, openood or realistic-al")],
     path: Annotated[Path, typer.Argument(help="file or folder, as it was released")],
-    out: Annotated[Optional[Path], typer.Option(help="file.parquet or file.csv to write")] = None,  # noqa: UP045
-    order: Annotated[Optional[str], typer.Option(help="latec-scores: published or config")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="file.parquet or file.csv to write")] = None,
+    order: Annotated[str | None, typer.Option(help="latec-scores: published or config")] = None,
     dataset: Annotated[str | None, typer.Option(help="latec: data set, where the file's name does not say it")] = None,
-    raw: Annotated[Optional[Path], typer.Option(help="nnactive: folder of raw data with loop files")] = None,  # noqa: UP045
+    raw: Annotated[Path | None, typer.Option(help="nnactive: folder of raw data with loop files")] = None,
     logits: Annotated[bool, typer.Option("--logits", help="fd-shifts: a column for each class, too")] = False,
 ) -> None:
     """Read results that others have released into a long table, with ids, units and sane values or none.

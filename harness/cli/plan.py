@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ _MOST_FILES = 8
 
 
 def plan(
-    method: Annotated[Optional[str], typer.Argument(help="as for evaluate; default: a simple baseline")] = None,  # noqa: UP045
+    method: Annotated[str | None, typer.Argument(help="as for evaluate; default: a simple baseline")] = None,
     benchmark: options.Benchmark = None,
     limit: options.Limit = None,
     device: options.Device = "auto",

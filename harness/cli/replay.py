@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,11 @@ def replay(
         typer.Argument(help="a run of the harness, or a folder of nnActive's results; with --loops or a submission"),
     ],
     raw: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="nnActive's folder of raw data, whose loop files count the patches"),
     ] = None,
     loops: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             help="write the queries of a run or submission there, as loop files with summaries; score nothing"
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def validate(
     paths: Annotated[
-        Optional[list[Path]],  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
+        list[Path] | None,
         typer.Argument(help="folders submissions/<benchmark>@<version>/<method>"),
     ] = None,
     changed_since: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="REV", help="all submissions that this checkout changed since a revision"),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="all submissions that are there")] = False,
