@@ -99,8 +99,8 @@ def _place(row: Row, board: Board) -> str:
     return "" if last is None or last.rank is None else str(last.rank)
 
 
-def _latex_cell(cell: Cell | None) -> str:
-    if cell is None:
+def _latex_cell(cell: object) -> str:
+    if not isinstance(cell, Cell):
         return "--"
     value = f"{cell.value:.1f}" + ("" if cell.spread is None else rf" $\pm$ {cell.spread:.1f}")
     best = rf"\textbf{{{value}}}" if cell.group == 1 else value

@@ -66,14 +66,13 @@ def _write(imported: Imported, out: Path) -> None:
 
 
 def _show(imported: Imported) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(title=imported.title, box=SIMPLE, padding=(0, 1, 0, 0))
-    for column in imported.columns:
-        table.add_column(column.name, justify="left" if column.type == "text" else "right")
+    from harness.cli.output import plain_table
+
+    texts = {column.name for column in imported.columns if column.type == "text"}
+    table = plain_table([column.name for column in imported.columns], texts, imported.title)
     for row in imported.frame.head(_SHOWN).itertuples(index=False):
         table.add_row(*(_text(value, column.type) for value, column in zip(row, imported.columns, strict=True)))
     console = Console(highlight=False)

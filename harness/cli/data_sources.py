@@ -40,19 +40,14 @@ def list_datasets(json: options.AsJson = False) -> None:
 
     Example: harness data list
     """
-    from json import dumps
-
+    from harness.cli.output import print_json
     from harness.data.manifests import read_datasets
 
     found, problems = read_datasets()
     rows = [_row(manifest) for manifest in found.values()]
     if json:
         named = {row["id"]: row for row in rows}
-        print(
-            dumps(
-                [*(named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems})], indent=2
-            )
-        )
+        print_json([named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems}])
     else:
         _show(rows)
         for name, problem in problems.items():

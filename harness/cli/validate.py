@@ -36,8 +36,7 @@ def validate(
 
     Example: harness validate submissions/confidence-mnist@1/my-score
     """
-    from json import dumps
-
+    from harness.cli.output import print_json
     from harness.spec.errors import UsageError
 
     if bool(paths) + (changed_since is not None) + everything != 1:
@@ -48,7 +47,7 @@ def validate(
         if not json:
             _print(report)
     if json:
-        typer.echo(dumps([{**each.canonical(), "accepted": each.accepted} for each in reports], indent=2))
+        print_json([{**each.canonical(), "accepted": each.accepted} for each in reports])
     elif not reports:
         typer.echo("no submissions to validate")
     raise typer.Exit(0 if all(report.accepted for report in reports) else 1)
