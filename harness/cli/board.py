@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="id@version")]
-NameOrNone = Annotated[Optional[str], typer.Argument(help="id@version")]  # noqa: UP045
+NameOrNone = Annotated[str | None, typer.Argument(help="id@version")]
 All = Annotated[
     bool, typer.Option("--all", help="every bundled benchmark that has a board, or something to put on one")
 ]
@@ -104,7 +104,7 @@ def lock(benchmark: Name) -> None:
 def export(
     benchmark: Name,
     format: Annotated[str, typer.Option(help="json, csv, markdown, latex, parquet or bibtex")] = "csv",
-    out: Annotated[Optional[Path], typer.Option(help="file to write; default: print it")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="file to write; default: print it")] = None,
 ) -> None:
     """Give the board as it was last built to a paper or another program.
 
