@@ -12,12 +12,12 @@ from harness.tracks.figure import PALETTE, Figure, as_svg, panels
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.tracks.meta.track import MetaTrack
+    from harness.tracks.attribution_metric.track import AttributionMetricTrack
 
     Order = tuple[str, float, tuple[str, ...], np.ndarray, np.ndarray]
 
 
-def rank_agreement(track: MetaTrack, answers: Mapping[Unit, Outputs]) -> Figure:
+def rank_agreement(track: AttributionMetricTrack, answers: Mapping[Unit, Outputs]) -> Figure:
     """A panel per network: the metric's rank of each XAI method by the mean rank in the consensus."""
     criterion, orders = track.method.criterion, []
     for unit, outputs in answers.items():
