@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="id@version")]
-NameOrNone = Annotated[Optional[str], typer.Argument(help="id@version")]  # noqa: UP045
+NameOrNone = Annotated[str | None, typer.Argument(help="id@version")]
 All = Annotated[
     bool, typer.Option("--all", help="every bundled benchmark that has a board, or something to put on one")
 ]
@@ -104,7 +104,7 @@ def lock(benchmark: Name) -> None:
 def export(
     benchmark: Name,
     format: Annotated[str, typer.Option(help="json, csv, markdown, latex, parquet or bibtex")] = "csv",
-    out: Annotated[Optional[Path], typer.Option(help="file to write; default: print it")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="file to write; default: print it")] = None,
 ) -> None:
     """Give the board as it was last built to a paper or another program.
 
@@ -165,13 +165,16 @@ def publish(
     """
     from harness.cli.data_publish import show_published
     from harness.publish.boards import write_boards
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of
+    from harness.publish.hub import publish as publish_files
 
     protocols = _chosen(benchmark, all)
     with TemporaryDirectory(prefix="harness-boards-") as folder:
         write_boards(protocols, Path(folder))
         names = ", ".join(protocol.benchmark.name for protocol in protocols)
-        made = publish_folder(Path(folder), repo, message=f"Boards of {names}", create_pr=create_pr, owned=("data/",))
+        made = publish_files(
+            files_of(Path(folder)), repo, message=f"Boards of {names}", create_pr=create_pr, owned=("data/",)
+        )
     show_published(made)
 
 

@@ -24,14 +24,14 @@ def compare(
     Example: harness compare runs/<run> confidence-mnist@1/msr
     """
     from dataclasses import asdict
-    from json import dumps
 
     from harness.boards.compare import BoardComparison
     from harness.boards.compare import compare as compared
+    from harness.cli.output import print_json
 
     found = compared(a, b)
     if json:
-        typer.echo(dumps(asdict(found), indent=2))
+        print_json(asdict(found))
     elif isinstance(found, BoardComparison):
         _print_boards(found)
     else:
@@ -45,18 +45,16 @@ def _print_boards(found: BoardComparison) -> None:
 
 
 def _print_methods(found: Comparison) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Table
+
+    from harness.cli.output import plain_table
 
     shows = found.shows
     scale = "" if shows.scale == 1.0 else f" × {shows.scale:g}"
     title = (
         f"A: {found.a}, B: {found.b} ({found.benchmark}): {shows.title}{scale} {'↓' if shows.lower_is_better else '↑'}"
     )
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    for name in ("", "A", "B", "A - B", "95 % interval", "better"):
-        table.add_column(name, justify="left" if name in ("", "better") else "right")
+    table = plain_table(("", "A", "B", "A - B", "95 % interval", "better"), ("", "better"), title)
     for each in found.differences:
         numbers = [f"{number:.2f}" for number in (each.a, each.b, each.difference)]
         table.add_row(each.column, *numbers, f"{each.low:.2f} to {each.high:.2f}", each.better or "not told apart")

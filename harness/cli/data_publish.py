@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,25 +25,25 @@ publish_app = typer.Typer(
 Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
 CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
 Private = Annotated[bool, typer.Option("--private", help="a repository that is made is private")]
-Message = Annotated[Optional[str], typer.Option("--message", help="of the commit")]  # noqa: UP045
+Message = Annotated[str | None, typer.Option("--message", help="of the commit")]
 
 
 @build_app.command(META)
 def build_meta_evaluation(
     runs: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option("--from", help="a sealed run of an attribution benchmark; may be given several times"),
     ] = None,
-    more: Annotated[Optional[list[Path]], typer.Argument(help="further runs")] = None,  # noqa: UP045
+    more: Annotated[list[Path] | None, typer.Argument(help="further runs")] = None,
     benchmark: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option(help="file of a benchmark of your own that runs are of; may be given several times"),
     ] = None,
     latec: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--from-latec", help="a folder of LATEC's released maps and scores (.npz)"),
     ] = None,
-    order: Annotated[Optional[str], typer.Option(help="with --from-latec: metrics' order, published or config")] = None,  # noqa: UP045
+    order: Annotated[str | None, typer.Option(help="with --from-latec: metrics' order, published or config")] = None,
     out: Annotated[Path, typer.Option("--out", help="folder to build in")] = Path(META),
     licence: Annotated[str, typer.Option("--licence", help="as the Hub names it, such as cc-by-4.0")] = "other",
     file_megabytes: Annotated[int, typer.Option(min=1, help="size of a file before compression")] = 256,
@@ -80,13 +80,15 @@ def publish_meta_evaluation(
 
     Example: harness data publish meta-evaluation --repo ORG/NAME --create-pr
     """
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of, publish
     from harness.publish.meta_evaluation import address, open_built
 
     open_built(folder)
     address(folder, repo)
     said = message or "Maps and scores, built from sealed runs"
-    show_published(publish_folder(folder, repo, message=said, create_pr=create_pr, private=private, owned=("data/",)))
+    show_published(
+        publish(files_of(folder), repo, message=said, create_pr=create_pr, private=private, owned=("data/",))
+    )
 
 
 @publish_app.command("pack")
@@ -102,13 +104,13 @@ def publish_pack(
     Example: harness data publish pack confidence-mnist-pack --repo ORG/NAME
     """
     from harness.data.packs import MANIFEST
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of, publish
     from harness.spec.errors import UsageError
 
     if not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} holds no pack ({MANIFEST} is missing); make one with: harness data pack")
     said = message or f"Inference pack {folder.resolve().name}"
-    show_published(publish_folder(folder, repo, message=said, create_pr=create_pr, private=private))
+    show_published(publish(files_of(folder), repo, message=said, create_pr=create_pr, private=private))
 
 
 def _show_built(built: Built) -> None:

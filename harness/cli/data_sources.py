@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from harness.data.manifests import Manifest
 
 Name = Annotated[str, typer.Argument(help="id of a data set, or the path of a source.toml of your own")]
-NameOrNone = Annotated[Optional[str], typer.Argument(help="id of a data set")]  # noqa: UP045
+NameOrNone = Annotated[str | None, typer.Argument(help="id of a data set")]
 Pattern = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'"),
 ]
 Source = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
 ]
 Config = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all"),
 ]
-Repo = Annotated[Optional[str], typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]  # noqa: UP045
-Revision = Annotated[Optional[str], typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]  # noqa: UP045
+Repo = Annotated[str | None, typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]
+Revision = Annotated[str | None, typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]
 META = "meta-evaluation"
 _UNREADABLE, _DAMAGED = 2, 3
 
@@ -40,19 +40,14 @@ def list_datasets(json: options.AsJson = False) -> None:
 
     Example: harness data list
     """
-    from json import dumps
-
+    from harness.cli.output import print_json
     from harness.data.manifests import read_datasets
 
     found, problems = read_datasets()
     rows = [_row(manifest) for manifest in found.values()]
     if json:
         named = {row["id"]: row for row in rows}
-        print(
-            dumps(
-                [*(named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems})], indent=2
-            )
-        )
+        print_json([named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems}])
     else:
         _show(rows)
         for name, problem in problems.items():
@@ -179,7 +174,7 @@ def where(name: Name, file: Pattern = None) -> None:
 def prune(
     name: NameOrNone = None,
     all: Annotated[bool, typer.Option("--all", help="every data set, and what unfinished fetches left")] = False,
-    older: Annotated[Optional[float], typer.Option(help="only what was fetched more than so many days ago")] = None,  # noqa: UP045
+    older: Annotated[float | None, typer.Option(help="only what was fetched more than so many days ago")] = None,
     prepared: Annotated[bool, typer.Option("--prepared", help="also files made by `harness data prepare`")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
 ) -> None:
@@ -205,7 +200,7 @@ def lock(
     name: Name,
     source: Source = None,
     file: Pattern = None,
-    into: Annotated[Optional[Path], typer.Option(help="folder for lock.json; default: beside source.toml")] = None,  # noqa: UP045
+    into: Annotated[Path | None, typer.Option(help="folder for lock.json; default: beside source.toml")] = None,
 ) -> None:
     """Fetch a data set and record what its files are in lock.json, for everybody after you. For maintainers.
 

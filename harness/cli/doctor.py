@@ -15,13 +15,13 @@ def doctor(json: options.AsJson = False) -> None:
 
     Example: harness doctor
     """
-    from json import dumps
-
     from rich.console import Console
+
+    from harness.cli.output import print_json
 
     facts, problems = _examine()
     if json:
-        print(dumps({"facts": facts, "problems": problems}, indent=2))
+        print_json({"facts": facts, "problems": problems})
     else:
         console = Console(highlight=False)
         width = max(map(len, facts))

@@ -29,14 +29,14 @@ def listing(
 
     Example: harness list methods
     """
-    from json import dumps
-
     from rich.console import Console
     from rich.table import Table
 
+    from harness.cli.output import print_json
+
     rows = {Kind.benchmarks: _benchmarks, Kind.methods: _methods, Kind.metrics: _metrics}[kind]()
     if json:
-        print(dumps(rows, indent=2))
+        print_json(rows)
         return
     console = Console(highlight=False)
     shown = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ _MOST_FILES = 8
 
 
 def plan(
-    method: Annotated[Optional[str], typer.Argument(help="as for evaluate; default: a simple baseline")] = None,  # noqa: UP045
+    method: Annotated[str | None, typer.Argument(help="as for evaluate; default: a simple baseline")] = None,
     benchmark: options.Benchmark = None,
     limit: options.Limit = None,
     device: options.Device = "auto",
@@ -51,16 +51,15 @@ def _any_method(benchmark: str | None) -> str:
 
 def render_plan(prepared: Any, *, as_json: bool) -> None:
     """Print a prepared run."""
-    import json
-
     from rich.console import Console
 
+    from harness.cli.output import print_json
     from harness.execution.needs import needs_of
 
     needs = needs_of(prepared.protocol)
     cost = prepared.track.estimate(list(prepared.plan.units.values()))
     if as_json:
-        print(json.dumps(_described(prepared, needs, cost), indent=2))
+        print_json(_described(prepared, needs, cost))
         return
     console = Console(highlight=False)
     _print_units(console, prepared)
@@ -117,12 +116,10 @@ def _print_units(console: Console, prepared: Any) -> None:
 
 
 def _print_data(console: Console, needs: Needs, benchmark: str) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
+    from harness.cli.output import plain_table
 
-    table = Table(title="Data sets", box=SIMPLE, padding=(0, 1, 0, 0))
-    for heading in ("data set", "size", "here", "access", "licence"):
-        table.add_column(heading, justify="right" if heading == "size" else "left", overflow="fold")
+    headings = ("data set", "size", "here", "access", "licence")
+    table = plain_table(headings, {*headings} - {"size"}, "Data sets", overflow="fold")
     for need in needs.data:
         table.add_row(need.dataset, _size(need), _here(need), need.access, need.licence)
     console.print(table)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.boards.render import group_letter, published_methods, published_text, rank_text, scaled_title, spread_text
+from harness.boards.render import group_letter, published_table, rank_text, scaled_title, spread_text
+from harness.cli.output import plain_table, print_json
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
@@ -73,7 +72,7 @@ def _notes(result: RunResult) -> tuple[str, ...]:
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:
     """The sealed document, its folder and the place, as one JSON object."""
     shown = place if isinstance(place, str) else [asdict(each) for each in place]
-    print(json.dumps({"run": result.document.canonical(), "folder": str(result.folder), "place": shown}, indent=2))
+    print_json({"run": result.document.canonical(), "folder": str(result.folder), "place": shown})
 
 
 def print_units(result: RunResult) -> None:
@@ -83,12 +82,8 @@ def print_units(result: RunResult) -> None:
     facts = metric_facts()
     names = [record.metric for unit in document.units for record in unit.records]
     metric = next((name for name in names if facts[name].lower_is_better is not None), "")
-    table = Table(
-        title=f"{facts[metric].heading if metric else 'status'} of every unit", box=SIMPLE, padding=(0, 1, 0, 0)
-    )
-    table.add_column("study")
-    for model in models:
-        table.add_column(model, justify="right")
+    title = f"{facts[metric].heading if metric else 'status'} of every unit"
+    table = plain_table(("study", *models), ("study",), title)
     cells: dict[str, dict[str, str]] = {}
     for unit in document.units:
         values = [record.value for record in unit.records if record.metric == metric]
@@ -138,10 +133,10 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
 
 def _print_published(console: Console, wide: int, board: Board) -> None:
     console.print("\nAs published, not ranked together", style="bold")
-    cells = {(each.column, each.method): published_text(each) for each in board.published}
-    studies = list(dict.fromkeys(each.column for each in board.published))
-    found = {name: [cells.get((study, name), "–") for study in studies] for name in published_methods(board)}
-    _print_columns(console, wide, ("study", studies), found)
+    table = published_table(board)
+    methods = dict.fromkeys(each.method for each in board.published)
+    found = {name: [texts[name] for texts in table.values()] for name in methods}
+    _print_columns(console, wide, ("study", list(table)), found)
     for source in dict.fromkeys(each.source for each in board.published):
         console.print(f"source: {source}", style="dim", markup=False, soft_wrap=True)
 
@@ -161,10 +156,7 @@ def _print_columns(
         taken = [waiting.pop(0)]
         while waiting and first + sum(width[name] for name in [*taken, waiting[0]]) <= wide - _FRAME:
             taken.append(waiting.pop(0))
-        table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-        table.add_column(label[0], no_wrap=True)
-        for name in taken:
-            table.add_column(name, justify="right", no_wrap=True)
+        table = plain_table((label[0], *taken), (label[0],), no_wrap=True)
         for at, text in enumerate(label[1]):
             style = styles[at] if styles else ""
             table.add_row(escape(text), *(columns[name][at] for name in taken), style=style)
@@ -190,15 +182,9 @@ def _score_table(result: RunResult) -> Table:
     for row in document.summary:
         if row.part_of is None:
             columns.setdefault(row.study, {})[row.metric] = row
-    table = Table(
-        title=f"{document.spec.method.name} {document.spec.method.version} on {document.spec.benchmark}",
-        caption=kind_of(document.spec.task).caption,
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("")
-    for study in columns:
-        table.add_column(study, justify="right")
+    title = f"{document.spec.method.name} {document.spec.method.version} on {document.spec.benchmark}"
+    table = plain_table(("", *columns), ("",), title)
+    table.caption = kind_of(document.spec.task).caption
     extents = [next(iter(cells.values())) for cells in columns.values()]
     table.add_row("samples", *(str(row.n // max(row.seeds, 1)) for row in extents))
     for name in dict.fromkeys(row.metric for row in document.summary):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,11 @@ def replay(
         typer.Argument(help="a run of the harness, or a folder of nnActive's results; with --loops or a submission"),
     ],
     raw: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="nnActive's folder of raw data, whose loop files count the patches"),
     ] = None,
     loops: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             help="write the queries of a run or submission there, as loop files with summaries; score nothing"
         ),
@@ -87,27 +87,24 @@ def _own(folder: Path, *, as_json: bool) -> bool:
 
 
 def _published(folder: Path, raw: Path | None, *, as_json: bool) -> bool:
-    from json import dumps
-
     from rich.console import Console
 
+    from harness.cli.output import print_json
     from harness.tracks.query.published import read_runs, run_scores
 
     scores = run_scores(read_runs(folder, raw))
     if as_json:
-        typer.echo(dumps(scores.to_dict(orient="records"), indent=2, allow_nan=False))
+        print_json(scores.to_dict(orient="records"), allow_nan=False)
     else:
         Console(highlight=False).print(_table(scores))
     return False
 
 
 def _table(scores: pd.DataFrame) -> object:
-    from rich.box import SIMPLE
-    from rich.table import Table
+    from harness.cli.output import plain_table
 
-    table = Table(title="mean Dice × 100", box=SIMPLE, padding=(0, 1, 0, 0))
-    for column in scores.columns:
-        table.add_column(str(column), justify="right" if column in ("seed", "aubc", "final") else "left")
+    columns = [str(column) for column in scores.columns]
+    table = plain_table(columns, set(columns) - {"seed", "aubc", "final"}, "mean Dice × 100")
     for row in scores.itertuples(index=False):
         table.add_row(*(f"{100 * value:.2f}" if isinstance(value, float) else str(value) for value in row))
     return table

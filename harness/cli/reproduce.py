@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def reproduce(
     submission: Annotated[str, typer.Argument(help="folder of a submission, or benchmark@version/method")],
     tolerance: Annotated[
-        Optional[float],  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
+        float | None,
         typer.Option(
             help="largest difference, relative to the largest magnitude of each output; default: what the track allows "
             "it, 1e-4 for confidences and maps, 1e-3 for their scores, ten times as much for stochastic explainers"

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.boards.build import read_board
+from harness.boards.exports import arrow_schema
 from harness.boards.render import COLUMNS, long_table, scaled_title
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import SEALED, RunResult
 from harness.spec.board import Board
-from harness.storage import write_table, write_text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from harness.storage import fill_template, write_table, write_text
 
 Row = dict[str, Any]
 
 BOARDS, SUBMISSIONS, SCORES = "boards", "submissions", "scores"
 TITLE = "Leaderboards of confidence scores, query strategies and XAI methods"
-_INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "n", "seeds")
-_FLOATS = ("scale", "value", "low", "high", "spread", "seconds")
-_FLAGS = ("reference", "lower_is_better")
 _BOARD = (*COLUMNS, "lower_is_better", "benchmark_hash")
 _SUBMISSION = (
     *("benchmark", "benchmark_hash", "method", "version", "tier", "submitted", "authors", "licence", "citation"),
@@ -98,16 +93,8 @@ def _score_rows(stored: StoredSubmission) -> list[Row]:
 def _write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
     import pyarrow as pa
 
-    table = pa.Table.from_pylist(rows, schema=_schema(columns))
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(columns))
     write_table(path, table.schema, table.to_batches())
-
-
-def _schema(columns: Sequence[str]) -> pa.Schema:
-    import pyarrow as pa
-
-    types = {name: pa.int64() for name in _INTEGERS} | {name: pa.float64() for name in _FLOATS}
-    types |= {name: pa.bool_() for name in _FLAGS}
-    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
 
 
 def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[LoadedBenchmark]) -> str:
@@ -118,31 +105,13 @@ def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[L
     ]
     configs[0]["default"] = True
     head = DatasetCardData(pretty_name=TITLE, license="apache-2.0", tags=["leaderboard", "benchmark"], configs=configs)
-    citations = dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation)
-    lines = [
-        f"# {TITLE}",
-        "",
-        "Generated from the submissions of the repository; never edited here. Rows of one benchmark version are comparable, "
-        "rows of different ones are not.",
-        "",
-        "| benchmark | methods | what the board's values are |",
-        "|---|---|---|",
-        *(f"| {each.benchmark} | {len(each.rows)} | {scaled_title(each)}, {_better(each)} |" for each in boards),
-        "",
-        "| configuration | rows | what |",
-        "|---|---|---|",
-        *(f"| `{name}` | {rows:,} | {_MEANING[name]} |" for name, rows in counts.items()),
-        "",
-        "Tiers: *recomputed*, every number that the stored outputs allow was computed from them; *reproduced*, a maintainer "
-        "ran the method again. Reference rows are bounds and sanity checks, and have no rank.",
-        "",
-        "## Citation",
-        "",
-        *(f"- {citation}" for citation in citations),
-        "",
-    ]
-    return f"---\n{str(head.to_yaml()).strip()}\n---\n\n" + "\n".join(lines)
-
-
-def _better(board: Board) -> str:
-    return "lower is better" if board.lower_is_better else "higher is better"
+    return fill_template(
+        Path(__file__).with_name("templates") / "boards.md",
+        head=str(head.to_yaml()).strip(),
+        title=TITLE,
+        boards=boards,
+        scaled_title=scaled_title,
+        counts=counts,
+        meanings=_MEANING,
+        citations=dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation),
+    )

@@ -11,7 +11,7 @@ from typing import Any
 from harness.metrics.attribution.registry import METRICS
 from harness.publish.schema import MAP_COLUMNS, SCORE_COLUMNS, SCORES, features
 from harness.publish.shards import Book
-from harness.storage import content_id, write_text
+from harness.storage import content_id, fill_template, write_text
 
 CARD = "README.md"
 TITLE = "Meta-evaluation of explanations: attribution maps and their scores"
@@ -74,7 +74,19 @@ class About:
 
 def write_card(folder: Path, about: About) -> None:
     """Write `README.md`, whose head is what the Hub and `datasets` read."""
-    write_text(folder / CARD, f"---\n{_head(about)}\n---\n\n{_text(about)}")
+    maps = [name for name in about.rows if name != SCORES]
+    text = fill_template(
+        Path(__file__).with_name("templates") / "meta_evaluation.md",
+        head=_head(about),
+        title=TITLE,
+        summary=SUMMARY,
+        about=about,
+        scores=SCORES,
+        maps=maps,
+        tables={"`scores`": SCORE_COLUMNS, "`maps-*`": MAP_COLUMNS},
+        metrics=METRICS,
+    )
+    write_text(folder / CARD, text)
 
 
 def _head(about: About) -> str:
@@ -109,93 +121,3 @@ def _head(about: About) -> str:
         **more,
     )
     return str(head.to_yaml()).strip()
-
-
-def _text(about: About) -> str:
-    return "\n".join(
-        [
-            f"# {TITLE}",
-            "",
-            SUMMARY,
-            "",
-            "## Contents",
-            "",
-            "| configuration | rows | bytes |",
-            "|---|---|---|",
-            *(f"| `{name}` | {rows:,} | {about.bytes[name]:,} |" for name, rows in about.rows.items()),
-            "",
-            *_reading(about),
-            "## Columns",
-            "",
-            *_columns("`scores`", SCORE_COLUMNS),
-            *_columns("`maps-*`", MAP_COLUMNS),
-            *_metrics(),
-            *_origin(about),
-        ]
-    )
-
-
-def _reading(about: About) -> list[str]:
-    maps = next((name for name in about.rows if name != SCORES), None)
-    repo = about.repo or "ORG/NAME"
-    lines = ["## Reading", "", "```python", "import datasets", "import numpy as np", ""]
-    lines += [f'scores = datasets.load_dataset("{repo}", "scores", split="train")'] if SCORES in about.rows else []
-    if maps is not None:
-        lines += [
-            f'maps = datasets.load_dataset("{repo}", "{maps}", split="train")',
-            "row = maps[0]",
-            'values = np.frombuffer(row["map"], dtype="<f2").reshape(row["shape"]) * row["scale"]',
-        ]
-    return [
-        *lines,
-        "```",
-        "",
-        "A map and its scores are joined by protocol, dataset, model, method and observation. Maps are kept in half "
-        "precision with a power of two beside them, so that a value loses at most 2^-11 of itself however small the map "
-        "as a whole is; values below 2^-28 of a map's largest lose at most 2^-39 of that largest.",
-        "",
-    ]
-
-
-def _columns(title: str, columns: Mapping[str, tuple[str, str]]) -> list[str]:
-    named = {"list": "list of int32"}
-    rows = [f"| `{name}` | {named.get(kind, kind)} | {what} |" for name, (kind, what) in columns.items()]
-    return [f"{title}:", "", "| column | type | what |", "|---|---|---|", *rows, ""]
-
-
-def _metrics() -> list[str]:
-    rows = [
-        f"| `{name}` | {metric.version} | {metric.criterion} | {metric.direction} | {metric.citation} |"
-        for name, metric in METRICS.items()
-    ]
-    return ["## Metrics", "", "| id | version | criterion | better | source |", "|---|---|---|---|---|", *rows, ""]
-
-
-def _origin(about: About) -> list[str]:
-    made = [f"| {_made_from(facts)} |" for facts in about.sources]
-    absent = [f"- {facts['method']}: {each}" for facts in about.sources for each in facts.get("missing", [])]
-    return [
-        "## Where it comes from",
-        "",
-        "`provenance.json` names every source with its hashes, and every file.",
-        "",
-        "| protocol | method | version | made from |",
-        "|---|---|---|---|",
-        *made,
-        "",
-        *(["Not there, because the method has no usable answer:", "", *absent, ""] if absent else []),
-        "## Licence",
-        "",
-        *(f"- {protocol}: {terms}" for protocol, terms in about.licences),
-        "",
-        "## Citation",
-        "",
-        *(f"- {citation}" for citation in about.citations),
-        "",
-    ]
-
-
-def _made_from(facts: Mapping[str, Any]) -> str:
-    origin = f"run {facts['run'][:12]}" if "run" in facts else str(facts.get("kind", ""))
-    cells = (facts.get("protocol", ""), facts.get("method", "all"), facts.get("method_version", ""), origin)
-    return " | ".join(map(str, cells))

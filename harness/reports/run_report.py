@@ -10,7 +10,7 @@ from harness.data.catalog import LoadedBenchmark, benchmark_files
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.kinds import kind_of
-from harness.storage import write_text
+from harness.storage import fill_template, write_text
 from harness.tracks.leaderboard import Entry
 
 REPORT = "report.html"
@@ -18,11 +18,9 @@ REPORT = "report.html"
 
 def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
-    from jinja2 import Environment, PackageLoader
-
-    pages = Environment(loader=PackageLoader("harness.reports", "templates"), autoescape=True)
     document, scored = run.document, run.scored(protocol)
-    page = pages.get_template("run.html").render(
+    page = fill_template(
+        Path(__file__).with_name("templates") / "run.html",
         document=document,
         failed=run.failed,
         headings={row.metric: metric_facts()[row.metric].heading for row in document.summary},

@@ -1,4 +1,4 @@
-"""Scores of units as one: means over units that share their resamples, and over seeds, which are resampled too."""
+"""One metric over several units: means of their draws."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.spec.run import Unit
 from harness.statistics import mean_over_drawn
 
 if TYPE_CHECKING:
-    from harness.spec.run import Unit
     from harness.tracks.base import Measurement
 
 Draws = NDArray[np.float64]

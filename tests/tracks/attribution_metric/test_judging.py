@@ -12,8 +12,8 @@ from scipy.stats import friedmanchisquare, kendalltau, rankdata
 
 from harness.statistics import shared_weights
 from harness.statistics.significance import pairwise_tests
-from harness.tracks.meta import judging
-from harness.tracks.meta.judging import Reference
+from harness.tracks.attribution_metric import judging
+from harness.tracks.attribution_metric.judging import Reference
 
 METHODS, SAMPLES, REPLICATES = 8, 21, 200
 
