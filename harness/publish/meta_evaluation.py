@@ -19,7 +19,7 @@ from harness.publish.schema import (
     MapConfig,
     features,
 )
-from harness.publish.shards import PROVENANCE, Book, Limits, Row, Shard, Table, write_shards
+from harness.publish.shards import PROVENANCE, Book, Row, Shard, ShardedTable, ShardLimits, write_shards
 from harness.spec.errors import UsageError
 from harness.storage import RunLock
 
@@ -29,7 +29,7 @@ Progress = Callable[[str, int], None]
 """Told the configuration and how many of its records have been looked at."""
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """Where records come from, in an order that is always the same. `facts` are told in `provenance.json`."""
 
     @property
@@ -73,11 +73,11 @@ def _unseen(config: str, done: int) -> None:
 
 
 def build(
-    sources: Sequence[Source],
+    sources: Sequence[RecordSource],
     out: Path,
     *,
     licence: str = "other",
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: ShardLimits = ShardLimits(),  # noqa: B008 - frozen
     progress: Progress = _unseen,
 ) -> Built:
     """Build the data set in `out`, a folder that is new, empty, or holds an unfinished build of the same.
@@ -129,19 +129,21 @@ def _describe(book: Book, repo: str | None = None) -> None:
     write_croissant(book.folder, about)
 
 
-def _write_maps(book: Book, config: MapConfig, sources: Sequence[Source], limits: Limits, progress: Progress) -> None:
+def _write_maps(
+    book: Book, config: MapConfig, sources: Sequence[RecordSource], limits: ShardLimits, progress: Progress
+) -> None:
     def records() -> Iterator[tuple[str, MapRecord]]:
         for source in sources:
             if config in source.configs():
                 yield from ((source.protocol, record) for record in source.maps(config))
 
-    table = Table(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
+    table = ShardedTable(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
     write_shards(book, table, _watched(records(), config.name, progress), limits)
 
 
-def _write_scores(book: Book, sources: Sequence[Source], limits: Limits, progress: Progress) -> None:
+def _write_scores(book: Book, sources: Sequence[RecordSource], limits: ShardLimits, progress: Progress) -> None:
     records = ((source.protocol, record) for source in sources for record in source.scores())
-    table = Table(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
+    table = ShardedTable(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
     write_shards(book, table, _watched(records, SCORES, progress), limits)
 
 

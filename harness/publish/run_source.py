@@ -16,7 +16,7 @@ from harness.publish.schema import MapConfig
 from harness.spec.attribution import AttributionBenchmark, AttributionStudy
 from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
-from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
+from harness.tracks.attribution.sources import NetworkSource, SampleSet, built, open_source
 from harness.tracks.attribution.track import MAPS
 from harness.tracks.attribution.track import SCORES as SCORE_PREFIX
 
@@ -29,7 +29,7 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class RunSource:
-    """One sealed run; see `harness.publish.meta_evaluation.Source`."""
+    """One sealed run; see `harness.publish.meta_evaluation.NetworkSource`."""
 
     run: RunResult
     decisions: Decisions
@@ -131,10 +131,10 @@ class Decisions:
         self.benchmark = self.protocol.of(AttributionBenchmark)
         self.models = {model.id: model for model in self.benchmark.source.models}
         self._studies = {study.id: study for study in self.benchmark.studies}
-        self._source: Source | None = None
+        self._source: NetworkSource | None = None
 
     @property
-    def source(self) -> Source:
+    def source(self) -> NetworkSource:
         self._source = self._source or open_source(self.protocol)
         return self._source
 

@@ -30,7 +30,7 @@ PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ShardLimits:
     """Bytes, before compression, of a file and of the rows that are held in memory at once."""
 
     file: int = 256 << 20
@@ -108,7 +108,7 @@ class Book:
 
 
 @dataclass(frozen=True)
-class Table(Generic[Kind]):
+class ShardedTable(Generic[Kind]):
     """A configuration: where its files lie, its columns (`bulky` ones hold large binary values), and records as rows."""
 
     config: str
@@ -118,7 +118,7 @@ class Table(Generic[Kind]):
     bulky: tuple[str, ...] = ()
 
 
-def write_shards(book: Book, table: Table[Kind], records: Iterable[Kind], limits: Limits) -> None:
+def write_shards(book: Book, table: ShardedTable[Kind], records: Iterable[Kind], limits: ShardLimits) -> None:
     """Write what is missing of a table, given all its records from the first on."""
     if table.config in book.finished:
         return
@@ -149,7 +149,7 @@ class _Measured:
             yield batch
 
 
-def _batches(rows: Iterator[Row], schema: pa.Schema, limits: Limits) -> Iterator[pa.RecordBatch]:
+def _batches(rows: Iterator[Row], schema: pa.Schema, limits: ShardLimits) -> Iterator[pa.RecordBatch]:
     """Batches until the file is full; takes from `rows` no more than it yields."""
     import pyarrow as pa
 

@@ -31,7 +31,7 @@ def check_maps(maps: MapFile, samples: SampleSet, where: str) -> None:
         )
 
 
-class Conversation:
+class ScoringSession:
     """All that is asked of a metric in one unit. Every call has the same seed: a map's score is that of any batch."""
 
     def __init__(self, unit: Unit, method: MethodClient, samples: SampleSet, at_once: int) -> None:

@@ -15,7 +15,7 @@ from harness.spec.run import Unit
 from harness.statistics.resampling import shared_weights
 from harness.tracks.attribution_metric import judging
 from harness.tracks.attribution_metric.maps import MapFile
-from harness.tracks.base import Measurement, Outputs, Track
+from harness.tracks.base import Answers, Measurement, Track
 from harness.tracks.summary import scope_draws
 
 POWER, SANITY, SANITY_SHARE = "power", "sanity", "sanity_share"
@@ -45,7 +45,7 @@ class Judgement:
 
 
 def judge(
-    benchmark: AttributionMetricBenchmark, method: AttributionMetricMethod, maps: MapFile, outputs: Outputs
+    benchmark: AttributionMetricBenchmark, method: AttributionMetricMethod, maps: MapFile, outputs: Answers
 ) -> Judgement:
     """Everything that one network's maps say about a metric; see `harness.tracks.attribution_metric.judging`."""
     sign = 1.0 if method.higher_is_better else -1.0
@@ -132,11 +132,11 @@ def _common(members: Sequence[Measurement]) -> list[NDArray[np.float64]]:
 
 def _references(
     benchmark: AttributionMetricBenchmark, method: AttributionMetricMethod, maps: MapFile, real: Sequence[int]
-) -> list[judging.Reference]:
+) -> list[judging.ReferenceScores]:
     """Stored scores of the reference metrics, without the one that the method is, or is a version of."""
     own = {method.variant_of, method.name.replace("-", "_")}
     return [
-        judging.Reference(name, criterion, METRICS[name].direction == "higher", maps.reference[name][real])
+        judging.ReferenceScores(name, criterion, METRICS[name].direction == "higher", maps.reference[name][real])
         for criterion, names in benchmark.reference.items()
         for name in names
         if name in maps.reference and name not in own

@@ -18,9 +18,9 @@ from harness.spec.run import Unit
 from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.attribution_metric.conversation import Conversation, check_maps
+from harness.tracks.attribution_metric.conversation import ScoringSession, check_maps
 from harness.tracks.attribution_metric.maps import MapFile, read_maps
-from harness.tracks.base import Measurement, Outputs, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
+from harness.tracks.base import Answers, Measurement, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.tracks.leaderboard import Entry
 
 SCORES, RANDOMISED = "scores", "randomised"
-"""Outputs of a unit: scores (methods, n) float32 of the maps of every XAI method, in the file's order, and of their maps
+"""Answers of a unit: scores (methods, n) float32 of the maps of every XAI method, in the file's order, and of their maps
 of the randomised network, if the file has any. In the metric's own direction; NaN where it is undefined."""
 
 
@@ -68,7 +68,7 @@ class AttributionMetricTrack(NetworksTrack):
             for model in map(self.model, study.models):
                 yield PlannedUnit(study.id, model.id, model.seed, self._artefacts(model, study))
 
-    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         model, study = self.model(unit.model), self.study(unit.study)
         self.check_applies(model)
         check_unchanged(unit, self._artefacts(model, study))
@@ -77,7 +77,7 @@ class AttributionMetricTrack(NetworksTrack):
         network = built(self.source, model, self.device)
         check_fit(network, samples, f"{model.id} on {study.samples}")
         check_maps(maps, samples, unit.label)
-        conversation = Conversation(unit, method, samples, self.benchmark.scored_at_once)
+        conversation = ScoringSession(unit, method, samples, self.benchmark.scored_at_once)
         conversation.begin(f"{model.id}/{study.samples}", self.source.describe(model)[0], network.network)
         scores, randomised = conversation.score(maps)
         outputs = {SCORES: scores} if randomised is None else {SCORES: scores, RANDOMISED: randomised}
@@ -85,7 +85,7 @@ class AttributionMetricTrack(NetworksTrack):
             check_varied(outputs[SCORES])
         return outputs
 
-    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Everything follows from the stored scores."""
         import numpy as np
 
@@ -110,7 +110,7 @@ class AttributionMetricTrack(NetworksTrack):
 
         return mean_over_retrained(self.benchmark, members) if metric == SEEDS else super().pooled(metric, members)
 
-    def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         import numpy as np
 
         self._check_stored(unit, submitted)
@@ -125,12 +125,12 @@ class AttributionMetricTrack(NetworksTrack):
     def files(self, model: ExplainedModel, study: Any) -> tuple[str, ...]:
         return (*super().files(model, study), self._stored(model.id, study.samples).file.path)
 
-    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
         from harness.tracks.attribution_metric.picture import rank_agreement
 
         return rank_agreement(self, answers)
 
-    def judged(self, unit: Unit, outputs: Outputs) -> Judgement:
+    def judged(self, unit: Unit, outputs: Answers) -> Judgement:
         """What the scores of a unit say about the metric. Remembered, because records, summaries and boards ask."""
         from harness.tracks.attribution_metric.scoring import judge
 
@@ -178,7 +178,7 @@ class AttributionMetricTrack(NetworksTrack):
         maps = self.protocol.verified(artefact)[1] if at_hand else artefact.sha256
         return [self.source.artefacts(model, study.samples), maps]
 
-    def _check_stored(self, unit: Unit, stored: Outputs) -> None:
+    def _check_stored(self, unit: Unit, stored: Answers) -> None:
         """Raise IntegrityError unless there is one score for each map of the unit."""
         maps = self.maps(unit)
         n = len(next(iter(maps.maps.values())))
