@@ -105,12 +105,12 @@ def test_sizes_are_bounded_before_anything_is_read(good: Path, sizes: dict[str, 
 
 def test_an_unknown_field(good: Path) -> None:
     change_about(good, rank=1)
-    assert said(good) == ["refused schema: submission.toml: rank: Extra inputs are not permitted"]
+    assert said(good) == ["refused schema: submission.toml: rank: Extra inputs are not permitted."]
 
 
 def test_absurd_numbers(good: Path) -> None:
     change_about(good, cost={"seconds": float("inf")})
-    assert said(good) == ["refused schema: submission.toml: cost.seconds: Input should be a finite number"]
+    assert said(good) == ["refused schema: submission.toml: cost.seconds: Input should be a finite number."]
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ STRICT = replace(HASTY, stall=0.4)
 
 def test_a_stalled_connection_is_made_anew(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, stalled(100_000, 1000))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=STRICT))) == {"a.bin": DATA}
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=STRICT))) == {"a.bin": DATA}
     assert len(server.gets("/a.bin")) > 1
     assert server.gets("/a.bin")[-1].range is not None, "what had come is not fetched again"
 
@@ -244,13 +244,13 @@ def test_a_stalled_connection_is_made_anew(cache: Path, server: FileServer) -> N
 def test_a_trickle_counts_as_stalled(cache: Path, server: FileServer) -> None:
     """Each byte comes in time, so that no single read ever waits too long."""
     url = server.put("/a.bin", DATA, slow(1, 0.05))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=STRICT))) == {"a.bin": DATA}
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=STRICT))) == {"a.bin": DATA}
     assert len(server.gets("/a.bin")) > 1
 
 
 def test_a_slow_connection_is_borne_with(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, slow(16_000, 0.1))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=replace(HASTY, stall=2.0)))) == {
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=replace(HASTY, stall=2.0)))) == {
         "a.bin": DATA
     }
     assert len(server.gets("/a.bin")) == 1
