@@ -14,7 +14,7 @@ from harness.boards.entries import Progress, Scored, leaderboard_of, score_submi
 from harness.boards.published import FILE, read_published
 from harness.boards.render import board_csv, board_json, board_markdown
 from harness.boards.reproduce import tier_of
-from harness.boards.submissions import StoredSubmission, read_submissions, submissions_folder
+from harness.boards.submissions import StoredSubmission, read_submissions, submission_folders, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
 from harness.spec.errors import UsageError
@@ -115,7 +115,7 @@ def boards_to_keep() -> tuple[LoadedBenchmark, ...]:
     return tuple(
         load_protocol(path)
         for name, path in benchmark_files().items()
-        if any((path.parent / file).is_file() for file in (JSON, FILE)) or any(submissions_folder(name).glob("*/"))
+        if any((path.parent / file).is_file() for file in (JSON, FILE)) or submission_folders(submissions_folder(name))
     )
 
 

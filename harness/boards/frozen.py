@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.boards.submissions import submission_folders, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, bundled_folder, load_protocol
 from harness.spec.base import Sha256, Spec
 from harness.spec.errors import UsageError, unknown
@@ -102,7 +103,7 @@ def _changed(protocol: LoadedBenchmark, locked: Locked) -> str | None:
 def _unlocked(protocol: LoadedBenchmark) -> str | None:
     name = protocol.benchmark.name
     board = protocol.path.parent / "board.json"
-    if not board.is_file() and not any((bundled_folder("submissions") / name).glob("*/")):
+    if not board.is_file() and not submission_folders(submissions_folder(name)):
         return None
     return f"{name} is released (it has a board or submissions) and not locked; run: harness board lock {name}"
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+from harness.boards.sources import source_page
 from harness.spec.attribution import AttributionBenchmark
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row, Table
@@ -70,7 +71,7 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         published_rows=[[study, *texts] for study, texts in published_studies(board).items()],
         sources=[f"Source: {source}" for source in published_sources(board)],
         notes=dict.fromkeys(each.note for each in board.published if each.note),
-        code_of=lambda folder: f"{folder}/method.py",
+        code_of=source_page,
         cost_text=cost_text,
         rank_text=rank_text,
         spread_text=spread_text,

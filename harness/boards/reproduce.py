@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 import harness
-from harness.boards.submissions import METHOD, StoredSubmission, read_submission, submissions_folder
+from harness.boards.sources import find_source
+from harness.boards.submissions import StoredSubmission, read_submission, submissions_folder
 from harness.data.catalog import find_protocol
 from harness.execution.environment import harness_source_hash
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
@@ -20,10 +21,10 @@ from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import UnitResult
 from harness.spec.submission import Allowance, Reproduction, Submission, Tier
-from harness.storage import IntegrityError, file_id, read_json, write_json
+from harness.storage import IntegrityError, read_json, write_json
 from harness.tracks.base import Outputs, Tolerance, Track
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 REPRODUCTION = "reproduction.json"
 _RUNS = "reproductions"
+_LARGEST = 1_000_000  # bytes of its file
 _INEXACT = "fc"  # kinds of dtypes
 
 
@@ -103,10 +105,18 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
 def tier_of(folder: Path, about: Submission) -> Tier:
     """reproduced: `reproduction.json` says that these outputs of this run came out again; else recomputed."""
     try:
-        found = Reproduction.model_validate(read_json(folder / REPRODUCTION))
-    except (OSError, IntegrityError, ValidationError):
+        found = read_reproduction(folder)
+    except (OSError, IntegrityError):
         return "recomputed"
     return "reproduced" if found.same and (found.run, found.outputs) == (about.run, about.outputs) else "recomputed"
+
+
+def read_reproduction(folder: Path) -> Reproduction:
+    """What lies beside a submission. Raises OSError where there is nothing, IntegrityError where it cannot be read."""
+    try:
+        return Reproduction.model_validate(read_json(folder / REPRODUCTION, max_bytes=_LARGEST))
+    except ValidationError as error:
+        raise IntegrityError(f"{REPRODUCTION}: {first_problem(error)}") from error
 
 
 def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:
@@ -131,11 +141,9 @@ def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:
 
 
 def _target(submission: StoredSubmission) -> str:
-    """What names the submitted code: a baseline or an installed plug-in of the same source, else the stored file."""
-    method, path = submission.about.method, submission.folder / METHOD
-    if not path.is_file() or file_id(path) != method.source_sha256:
-        raise IntegrityError(f"{path} is not the file that the submission was made with.")
-    if method.origin == "baseline" and find_method(method.name).spec.source_sha256 != method.source_sha256:
+    """What names the submitted code: a baseline of that version, an installed plug-in of that source, or the stored file."""
+    method, path = submission.about.method, find_source(submission.folder, submission.about)
+    if method.origin == "baseline" and find_method(method.name).spec.version != method.version:
         raise UsageError(
             f"the harness's {method.name} is not the submitted one any more; check out the commit of its run."
         )

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.progress import TimeRemainingColumn as TimeLeft
 
-from harness.data.origins.base import Watch
+from harness.data.origins.base import ProgressListener
 from harness.execution.evaluate import Listener
 from harness.execution.executor import UnitEnd, UnitProgress
 from harness.execution.runner import Observer
@@ -99,7 +99,7 @@ def listening(first: str, *, quiet: bool = False) -> Iterator[BarListener]:
         yield BarListener(checked=observer.checked, observer=observer, bar=observer)
 
 
-class BarWatch(Watch):
+class DownloadBar(ProgressListener):
     """Draws how far downloads are on standard error, one at a time."""
 
     def __init__(self, progress: Progress, console: Console) -> None:
@@ -120,7 +120,7 @@ class BarWatch(Watch):
 
 
 @contextmanager
-def downloading() -> Iterator[BarWatch]:
+def downloading() -> Iterator[DownloadBar]:
     """Bytes, rate and time left on standard error while the block runs; only sentences where that is no terminal."""
     console = Console(stderr=True, highlight=False)
     columns = (
@@ -132,7 +132,7 @@ def downloading() -> Iterator[BarWatch]:
         TimeLeft(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield BarWatch(progress, console)
+        yield DownloadBar(progress, console)
 
 
 @contextmanager

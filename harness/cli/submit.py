@@ -56,8 +56,8 @@ def submit(
         "hardware": hardware,
     }
     disclosure = disclose(given, found_facts(method.citation), _ask if _at_terminal() else None)
-    shelf = boards.Shelf(maps, partial(upload_maps, maps)) if maps else None
-    submitted = boards.submit(result, protocol, disclosure, checkout, date.today(), shelf)
+    repository = boards.MapsRepository(maps, partial(upload_maps, maps)) if maps else None
+    submitted = boards.submit(result, protocol, disclosure, checkout, date.today(), repository)
     _print(submitted)
     if not submitted.report.accepted:
         raise typer.Exit(1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OUTPUTS = "outputs"
 _KEPT_BYTES = 1 << 28
-_SCORE, _COUNT, _ARRAY = "score.", "count.", "array."
+_NAMES, _COUNTS, _SCORE, _ARRAY = "names", "counts", "score.", "array."
 
 
 def outputs_path(folder: Path, unit_id: str) -> Path:
@@ -100,14 +100,16 @@ def measured(track: Track, unit: Unit, outputs: Outputs, identity: str | None = 
 def _packed(measurement: Measurement) -> dict[str, np.ndarray]:
     import numpy as np
 
-    scores = {f"{_SCORE}{name}": score.draws for name, score in measurement.scores.items()}
-    counts = {f"{_COUNT}{name}": np.array(score.n) for name, score in measurement.scores.items()}
-    return scores | counts | {f"{_ARRAY}{name}": array for name, array in measurement.arrays.items()}
+    scores = measurement.scores
+    return {
+        _NAMES: np.array(tuple(scores), dtype=np.str_),  # in the order of tables, which a file of arrays does not keep
+        _COUNTS: np.array([score.n for score in scores.values()], dtype=np.int64),
+        **{f"{_SCORE}{name}": score.draws for name, score in scores.items()},
+        **{f"{_ARRAY}{name}": array for name, array in measurement.arrays.items()},
+    }
 
 
 def _unpacked(arrays: Mapping[str, np.ndarray]) -> Measurement:
-    def part(prefix: str) -> dict[str, np.ndarray]:
-        return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-    counts = part(_COUNT)
-    return Measurement({name: Score(draws, int(counts[name])) for name, draws in part(_SCORE).items()}, part(_ARRAY))
+    counts = zip(arrays[_NAMES].tolist(), arrays[_COUNTS].tolist(), strict=True)
+    others = {name.removeprefix(_ARRAY): array for name, array in arrays.items() if name.startswith(_ARRAY)}
+    return Measurement({name: Score(arrays[_SCORE + name], n) for name, n in counts}, others)

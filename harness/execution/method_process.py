@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.data.catalog import private_folders
+from harness.data.private import private_folders
 from harness.data.scratch import offers_scratch
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line

@@ -107,7 +107,7 @@ class RunResult:
     def scored(self, protocol: LoadedBenchmark) -> ScoredRun:
         """What the answers are worth today. Raises UsageError for a run of another state of the benchmark, IntegrityError
         for answers that were changed."""
-        if self._scored is not None:
+        if self._scored is not None and self._scored.track.protocol.hash == protocol.hash:
             return self._scored
         units, track = self.units(protocol)
         if unknown := [each for each in self.document.units if each.unit not in units]:

@@ -15,7 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.published_sets import check_repo, is_transport_error
+from harness.data.origins.hub import is_transport_error
+from harness.data.published_sets import check_repo
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, file_id
 from harness.storage.errors import reason
@@ -146,10 +147,10 @@ def _listed(api: HfApi, repo: str, revision: str) -> dict[str, Any]:
 
 def _files(folder: Path) -> dict[str, Path]:
     """What is published of a folder, by its name there."""
-    from harness.storage import LOCK_NAME
+    from harness.storage import LOCK_NAMES
 
     found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    hidden = {name for name in found if any(part.startswith(".") for part in name.parts) or name.name == LOCK_NAME}
+    hidden = {name for name in found if any(part.startswith(".") for part in name.parts) or name.name in LOCK_NAMES}
     return {name.as_posix(): path for name, path in found.items() if name not in hidden}
 
 

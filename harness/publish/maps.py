@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.boards.maps import LARGEST_FETCHED
 from harness.data.catalog import cache_folder
-from harness.data.published_sets import is_transport_error
+from harness.data.origins.hub import is_transport_error
 from harness.publish.hub import publish_files
 from harness.spec.errors import UsageError
 from harness.spec.submission import Maps

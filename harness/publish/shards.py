@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness.spec.errors import UsageError
 from harness.storage import (
-    LOCK_NAME,
+    LOCK_NAMES,
     IntegrityError,
     content_id,
     file_id,
@@ -64,7 +64,7 @@ class Book:
         """The book in `folder`, or a new one. Raises UsageError if the folder was made from something else."""
         new = cls(folder, sources, settings)
         if not (folder / PROVENANCE).exists():
-            if any(each.name != LOCK_NAME for each in folder.iterdir()):
+            if any(each.name not in LOCK_NAMES for each in folder.iterdir()):
                 raise UsageError(f"{folder} holds other files; name an empty folder or one that does not exist.")
             new.save()
             return new

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.spec.benchmark import Benchmark
-from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of
 
 
 def read_benchmark(fields: Mapping[str, Any]) -> Benchmark:
-    """A benchmark of the kind that its task names. Raises UsageError for another task, and pydantic's ValidationError."""
-    try:
-        kind = kind_of(fields.get("task"))
-    except ValueError as error:
-        raise UsageError(f"task: {error}.") from error
-    return kind.benchmark.model_validate(fields)
+    """A benchmark of the kind that its task names. Raises ValueError for a task that is not installed, and pydantic's
+    ValidationError."""
+    return kind_of(fields.get("task")).benchmark.model_validate(fields)

@@ -26,7 +26,7 @@ from harness.storage.errors import IntegrityError, RunLockedError, StorageError,
 from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
 from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
-from harness.storage.lock import LOCK_NAME, RunLock
+from harness.storage.lock import LOCK_NAMES, RunLock
 from harness.storage.streams import ArrayStream, StoredArray, stored_arrays, write_array_streams
 from harness.storage.tables import TABLE_SUFFIXES, write_table
 from harness.storage.tensors import read_tensors, write_tensors, write_weights
@@ -35,7 +35,7 @@ __all__ = [
     "ArrayStream",
     "IntegrityError",
     "Journal",
-    "LOCK_NAME",
+    "LOCK_NAMES",
     "MAX_ARRAY_BYTES",
     "MAX_JSON_BYTES",
     "MAX_RECORD_BYTES",

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.data.catalog import read_toml
+from harness.data.toml import read_toml
 
 COSTS = Path(__file__).with_name("costs.toml")
 

@@ -10,12 +10,12 @@ import pytest
 
 from harness.boards.build import build_board, write_board
 from harness.boards.compare import BoardComparison, Comparison, compare, compare_entries
-from harness.boards.entries import contest_of, submission_entry
+from harness.boards.entries import leaderboard_of, submission_entry
 from harness.boards.submissions import read_submission
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.errors import UsageError
-from tests.boards.support import write_submission
-from tests.boards.test_rows import _maps, _scores, told
+from tests.boards.support import told, write_submission
+from tests.boards.test_rows import _maps, _scores
 from tests.boards.workshop import GAP, evaluate, write_workshop
 
 
@@ -58,7 +58,7 @@ def test_a_method_is_not_told_apart_from_itself() -> None:
 
 def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: LoadedBenchmark) -> None:
     """Two methods whose replicates differ by a constant: each is uncertain, their difference is not."""
-    columns = contest_of(protocol).columns
+    columns = leaderboard_of(protocol).columns
     a = _scores(columns, "a", 1.0)
     b = _scores(columns, "b", 1.0)
     shifted = {name: a.arrays[name] + 0.001 for name in columns}
@@ -68,7 +68,7 @@ def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: Load
 
 
 def test_replicates_without_a_value_are_left_out(protocol: LoadedBenchmark) -> None:
-    columns = contest_of(protocol).columns
+    columns = leaderboard_of(protocol).columns
     a, b = (_scores(columns, name, quality) for name, quality in (("a", 1.0), ("b", 3.0)))
     holed = {name: np.where(np.arange(61) == 5, np.nan, values) for name, values in a.arrays.items()}
     found = compare_entries(protocol, type(a)(a.method, holed, 1, 1), b)
@@ -89,7 +89,9 @@ def test_a_run_beside_a_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {each.better for each in found.differences} == {"B"}
 
 
-def test_methods_within_a_pool_have_a_verdict_and_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_within_a_pool_are_compared_as_if_both_were_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from harness.boards import compare as module
     from tests.tracks.attribution.support import BENCHMARK, write_benchmark
 
@@ -99,7 +101,9 @@ def test_methods_within_a_pool_have_a_verdict_and_no_interval(tmp_path: Path, mo
     pool = [_maps(name, quality) for name, quality in {"a": 1.0, "b": 2.0, "c": 3.0}.items()]
     monkeypatch.setattr(module, "read_standings", lambda protocol: _Standings(tuple(pool)))
     found = compare_entries(protocol, pool[2], _maps("new", 0.1))
-    assert {(each.a, each.b, each.low, each.better) for each in found.differences} == {(1.0, 4.0, None, "A")}
+    assert {(each.a, each.b, each.better) for each in found.differences} == {(1.0, 4.0, "A")}
+    # Ranks 1 and 4 in every resample, of which half a place is owed to joining.
+    assert {(each.difference, each.low, each.high) for each in found.differences} == {(-2.5, -2.5, -2.5)}
     assert {each.better for each in compare_entries(protocol, pool[1], pool[1]).differences} == {""}
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness.tracks.confidence.contest import MEAN
 
 import harness
 from harness.boards.place import place_of
 from harness.data.catalog import LoadedBenchmark
 from harness.metrics import augrc
+from harness.tracks.leaderboard import MEAN
 from tests.boards.support import MODELS, write_submission, wrong
 
 

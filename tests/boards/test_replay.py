@@ -21,12 +21,13 @@ def run(protocol: LoadedBenchmark, tmp_path: Path) -> RunResult:
 
 
 def test_a_run_is_what_it_was_under_its_own_benchmark_only(run: RunResult, protocol: LoadedBenchmark) -> None:
-    again = replay(run, protocol)
-    assert again.changed == ()
-    assert again.summary == run.document.summary
-    assert again.records == {unit.unit: unit.records for unit in run.document.units}
-    with pytest.raises(UsageError, match="another state of toy@1"):
-        replay(run, replace(protocol, hash="1" * 64))
+    for each in (run, RunResult.open(run.folder)):
+        again = replay(each, protocol)
+        assert again.changed == ()
+        assert again.summary == run.document.summary
+        assert again.records == {unit.unit: unit.records for unit in run.document.units}
+        with pytest.raises(UsageError, match="another state of toy@1"):
+            replay(each, replace(protocol, hash="1" * 64))
 
 
 def test_another_score_is_named(run: RunResult, protocol: LoadedBenchmark) -> None:
@@ -52,4 +53,4 @@ def test_other_files_are_refused(run: RunResult, protocol: LoadedBenchmark) -> N
     arrays["logits"] = arrays["logits"] + 1.0
     np.savez(path, **arrays)
     with pytest.raises(UsageError, match="other files or other versions of the metrics"):
-        replay(run, protocol)
+        replay(RunResult.open(run.folder), protocol)

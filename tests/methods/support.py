@@ -8,6 +8,7 @@ from harness.execution.channel import Message
 from harness.execution.method_process import _reported
 from harness.execution.worker import _answer, _Host
 from harness.methods.discovery import find_method
+from harness.spec.kinds import kind_of
 
 
 def write(folder, source, name="method.py"):
@@ -28,7 +29,8 @@ class InProcess:
         self.spec, self.state = found.spec, None
         self._host = _Host(scratch)
         source = {"source": np.frombuffer(found.source, dtype=np.uint8)}
-        meta = {"module": found.module, "symbol": found.spec.symbol, "task": found.spec.task, "device": "cpu"}
+        host = kind_of(found.spec.task).host
+        meta = {"module": found.module, "symbol": found.spec.symbol, "host": host, "device": "cpu"}
         self.call("load", source, seed=0, meta=meta)
 
     def call(self, what, arrays, *, seed, meta=None):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness.data.importers.latec import Place
+from harness.data.importers.latec import LatecSet
 from harness.data.meta_evaluation import decode_map
 from harness.metrics.attribution.registry import ORDERS
 from harness.publish.latec_source import open_latec
@@ -17,7 +17,7 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from harness.tracks.importers import latec_orders
 
-PLACE = Place("coma", "point-cloud")
+PLACE = LatecSet("coma", "point-cloud")
 OBSERVATIONS = 4
 
 

@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from harness.boards.gate.revision import Revision
+from harness.boards.gate.revision import Change, Revision
 from harness.boards.maps import Fetch, read_maps
 from harness.boards.members import by_unit, unit_key
-from harness.boards.submissions import StoredSubmission, read_about, read_submission, submissions_folder
+from harness.boards.submissions import (
+    StoredSubmission,
+    read_about,
+    read_submission,
+    submission_folders,
+    submissions_folder,
+)
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
@@ -33,8 +39,13 @@ class Candidate:
 
     def __init__(self, folder: Path, since: Revision | None, fetch: Fetch | None = None) -> None:
         self.folder = folder
-        self.since = since
+        self._since = since
         self._fetch = fetch
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that the checkout changed, where this is asked."""
+        return () if self._since is None else self._since.changes
 
     @cached_property
     def about(self) -> Submission:
@@ -82,22 +93,21 @@ class Candidate:
         return tuple(unit for unit, result in self.results() if result.status == "not-applicable")
 
     @cached_property
-    def problems(self) -> dict[Unit, tuple[str, ...]]:
-        """What no honest run answers, in sentences."""
-        return {unit: tuple(self.track.problems(unit, outputs)) for unit, outputs in self.answers.items()}
+    def measured(self) -> dict[Unit, Measurement]:
+        """What the answers are worth."""
+        return {unit: self.track.measure(unit, outputs) for unit, outputs in self.answers.items()}
 
     @cached_property
-    def measured(self) -> dict[Unit, Measurement]:
-        """What the answers are worth; those without problems."""
-        sound = (unit for unit, problems in self.problems.items() if not problems)
-        return {unit: self.track.measure(unit, self.answers[unit]) for unit in sound}
+    def problems(self) -> dict[Unit, tuple[str, ...]]:
+        """What no honest run answers, in sentences; of answers that can be measured."""
+        return {unit: tuple(self.track.problems(unit, self.answers[unit])) for unit in self.measured}
 
     @cached_property
     def others(self) -> tuple[StoredSubmission, ...]:
         """Other methods' submissions to the benchmark: beside this one, and in the checkout of the harness."""
         found: dict[str, StoredSubmission] = {}
         for place in dict.fromkeys((self.folder.resolve().parent, submissions_folder(self.about.benchmark))):
-            for folder in sorted(place.iterdir()) if place.is_dir() else ():
+            for folder in submission_folders(place):
                 try:
                     found.setdefault(folder.name, read_submission(folder))
                 except (UsageError, IntegrityError):  # the gate says so where it is asked about that folder

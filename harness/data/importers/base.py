@@ -105,6 +105,14 @@ def status_of(value: float) -> str:
     return MISSING if math.isnan(value) else INFINITE
 
 
+def status_and_value(value: float, measure: Measured | None, where: str) -> dict[str, Any]:
+    """The columns `value` and `status` of a cell. Raises IntegrityError for a value that this metric cannot have."""
+    status = status_of(value)
+    if status == OK and measure is not None:
+        check_range(value, measure, where)
+    return {"value": value if status == OK else None, "status": status}
+
+
 def check_range(value: float, measure: Measured, where: str) -> None:
     """Raises IntegrityError for a value that this metric cannot have. `where` names file, row and column."""
     low, high = measure.range

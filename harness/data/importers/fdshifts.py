@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.fdshifts import read_fdshifts
 from harness.data.importers.base import (
-    MISSING,
-    OK,
     Column,
     Imported,
     Measure,
     Measured,
-    check_range,
     frame_of,
     integer,
     long_table,
     number,
     read_csv,
     refuse_pickle,
-    status_of,
+    status_and_value,
 )
 from harness.spec.errors import UsageError
 
@@ -191,9 +188,8 @@ def _metric_rows(line: Mapping[str, str], where: str, known: Mapping[str, Measur
         if column not in line:
             continue
         value = number(line[column], f"{where}, column {column}")
-        status = MISSING if column in ("ece", "mce") and value < 0 else status_of(value)
-        if status == OK:
-            check_range(value, measure, f"{where}, column {column}")
+        if column in ("ece", "mce") and value < 0:
+            value = math.nan
         yield {
             **ids,
             **rest,
@@ -202,8 +198,7 @@ def _metric_rows(line: Mapping[str, str], where: str, known: Mapping[str, Measur
             "direction": measure.direction,
             "unit": measure.unit,
             "factor": measure.factor,
-            "value": value if status == OK else None,
-            "status": status,
+            **status_and_value(value, measure, f"{where}, column {column}"),
         }
 
 

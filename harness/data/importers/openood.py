@@ -5,22 +5,13 @@ Zhang et al. 2023, "OpenOOD v1.5: Enhanced Benchmark for Out-of-Distribution Det
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.importers.base import (
-    MISSING,
-    OK,
-    Column,
-    Imported,
-    Measure,
-    check_range,
-    frame_of,
-    long_table,
-    read_csv,
-)
+from harness.data.importers.base import Column, Imported, Measure, frame_of, long_table, read_csv, status_and_value
 from harness.storage import IntegrityError
 
 _NAMES = {
@@ -67,16 +58,13 @@ def _rows(line: Mapping[str, str], metrics: Mapping[str, Measure], path: Path, a
     for name, measure in metrics.items():
         where = f"{path}, line {at}, column {name}"
         value, std = _cell(line[name].strip(), where)
-        if value is not None:
-            check_range(value, measure, where)
         yield {
             "board": path.stem,
             **ids,
             "column": name,
             "direction": measure.direction,
-            "value": value,
             "std": std,
-            "status": MISSING if value is None else OK,
+            **status_and_value(value, measure, where),
         }
 
 
@@ -84,9 +72,9 @@ def _measure(name: str) -> Measure:
     return Measure(name, "lower" if "FPR" in name.upper() else "higher", (0, 100), "%")
 
 
-def _cell(text: str, where: str) -> tuple[float | None, float | None]:
+def _cell(text: str, where: str) -> tuple[float, float | None]:
     if text in _NONE:
-        return None, None
+        return math.nan, None
     match = _CELL.fullmatch(text)
     if match is None:
         raise IntegrityError(f"{where}: {text!r} is no value, such as 88.03 ± 0.25.")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.importers.base import (
-    OK,
     Column,
     Imported,
     Measure,
@@ -24,7 +23,7 @@ from harness.data.importers.base import (
     read_csv,
     refuse_objects,
     refuse_pickle,
-    status_of,
+    status_and_value,
 )
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
@@ -88,7 +87,6 @@ def read_realistic_al(path: Path, measures: Mapping[str, Measured], options: Map
 
 def _area(line: Mapping[str, str], where: str, measure: Measured) -> dict[str, Any]:
     value, std = number(line["aubc_mean"], f"{where}, column aubc_mean"), number(line["aubc_std"], where)
-    check_range(value, measure, f"{where}, column aubc_mean")
     check_range(std, Measure("standard deviation", "lower", (0, 1)), f"{where}, column aubc_std")
     return {
         "dataset": _named(line["dataset"], _DATASETS, f"{where}, column dataset"),
@@ -97,9 +95,8 @@ def _area(line: Mapping[str, str], where: str, measure: Measured) -> dict[str, A
         "method": line["query_method"],
         "metric": measure.id,
         "direction": measure.direction,
-        "value": value if status_of(value) == OK else None,
         "std": std,
-        "status": status_of(value),
+        **status_and_value(value, measure, f"{where}, column aubc_mean"),
     }
 
 
@@ -151,10 +148,8 @@ def _tested(path: Path, header: list[str], lines: list[tuple[int, dict[str, str]
 
 
 def _by_loop(rows: Any, path: Path) -> Imported:
-    checked = []
-    for row in rows:
-        status = status_of(row["value"])
-        if "acc" in row["metric"]:
-            check_range(row["value"], _SHARE, row["where"])
-        checked.append({**row, "value": row["value"] if status == OK else None, "status": status})
+    checked = [
+        {**row, **status_and_value(row["value"], _SHARE if "acc" in row["metric"] else None, row["where"])}
+        for row in rows
+    ]
     return long_table("realistic-al campaign", _LOOPS, ("loop", "metric"), frame_of(checked, _LOOPS), path)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from harness.metrics.attribution.base import AttributionMetric, Explain
+    from harness.metrics.attribution.base import MapMetric
+    from harness.metrics.attribution.map_batch import Explain
     from harness.spec.benchmark import Bootstrap
     from harness.tracks.attribution.models import BuiltNetwork
     from harness.tracks.attribution.sources import SampleSet
@@ -44,7 +45,7 @@ class Explained:
 
 
 def score_maps(
-    benchmark: AttributionBenchmark, metrics: Sequence[AttributionMetric], explained: Explained
+    benchmark: AttributionBenchmark, metrics: Sequence[MapMetric], explained: Explained
 ) -> dict[str, np.ndarray]:
     """Scores (n,) float64 of every metric. What depends on no map is shared by all methods through the cache."""
     import torch

@@ -13,8 +13,8 @@ from harness.spec.errors import UsageError
 from harness.spec.method import AttributionMethod
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, array_id, content_id, seed_of
-from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
-from harness.tracks.attribution.sources import SampleSet, built
+from harness.tracks.attribution.models import BuiltNetwork, weights_of
+from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
 from harness.tracks.base import Measurement, Outputs, PlannedUnit, Tolerance, Workspace, check_unchanged
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from harness.metrics.attribution.base import AttributionMetric
+    from harness.metrics.attribution.base import MapMetric
     from harness.tracks.costs import Estimate
     from harness.tracks.figure import Figure
     from harness.tracks.leaderboard import Entry
@@ -163,7 +163,7 @@ class AttributionTrack(NetworksTrack):
         scores = score_maps(self.benchmark, metrics, explained)
         return {**outputs, **{SCORES + name: values for name, values in scores.items()}}
 
-    def metrics(self, study: AttributionStudy) -> tuple[AttributionMetric, ...]:
+    def metrics(self, study: AttributionStudy) -> tuple[MapMetric, ...]:
         """The metrics of a study with its constants. Raises UsageError for what no metric has."""
         uses = {use.id: use for use in self.benchmark.metrics}
         made = []

@@ -22,14 +22,15 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from harness.data.digits import Samples, Variant, digits
+from harness.data.class_splits import class_splits
+from harness.data.digits import DigitSamples, Variant, digits
 from harness.data.embedded import Labels, mnist_5k
 from harness.tracks.attribution.networks import FAMILIES, build_network
 
 CLASSES = 10
 SEED = 0  # of the samples that are explained and tested; training sees others
 VARIANTS: tuple[Variant, ...] = ("plain", "distractor")
-_PARTS = {"train": 350, "validation": 50, "observations": 6}  # per class; the others are the test
+_PARTS = {"train": 350, "validation": 50, "observations": 6, "test": 94}  # of each digit
 _BACKGROUND = 16
 _EPOCHS = {
     "cnn": 20,
@@ -74,17 +75,9 @@ def train(
 
 
 def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of disjoint parts, drawn per class and listed as 0, 1, ... 9, 0, 1, ...
-
-    train 3,500, validation 500, observations 60 (what is explained) and test 940; and background, the first 16 of
-    train. Any leading part of a list has the classes in equal shares.
-    """
-    rng = np.random.default_rng(seed)
-    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(CLASSES)])
-    parts = np.split(shuffled, np.cumsum(list(_PARTS.values())), axis=1)
-    splits: dict[str, list[int]] = {
-        name: part.T.ravel().tolist() for name, part in zip((*_PARTS, "test"), parts, strict=True)
-    }
+    """Indices of disjoint parts, see `class_splits`: train 3,500, validation 500, observations 60 (what is explained) and
+    test 940; and background, the first 16 of train."""
+    splits = class_splits(labels, CLASSES, _PARTS, seed=seed)
     return splits | {"background": splits["train"][:_BACKGROUND]}
 
 
@@ -148,7 +141,7 @@ def accuracy(network: nn.Module, family: str, variant: Variant, indices: list[in
 
 def _both(family: str, indices: Labels, seed: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets of both variants."""
-    parts: list[Samples] = [digits(FAMILIES[family].modality, variant, indices, seed) for variant in VARIANTS]
+    parts: list[DigitSamples] = [digits(FAMILIES[family].modality, variant, indices, seed) for variant in VARIANTS]
     inputs, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets"))
     return torch.from_numpy(inputs), torch.from_numpy(targets)
 

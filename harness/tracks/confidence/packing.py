@@ -32,8 +32,8 @@ from harness.spec.pack import (
 from harness.spec.sources import PackSource
 from harness.storage import (
     IntegrityError,
-    StorageError,
     file_id,
+    make_folder,
     remove_stale_temporaries,
     write_bytes,
     write_json,
@@ -41,9 +41,10 @@ from harness.storage import (
     write_tensors,
     write_text,
 )
-from harness.tracks.confidence.cache import numeric_libraries
+from harness.tracks.cache import numeric_libraries
+from harness.tracks.confidence.model_outputs import OutputSource
 from harness.tracks.confidence.pack_card import pack_card
-from harness.tracks.confidence.sources import OutputSource, open_source
+from harness.tracks.confidence.sources import open_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +186,7 @@ class _Packing:
 
     def _folder_of(self, relative: str) -> Path:
         path = self.request.out / relative
-        _make(path.parent)
+        make_folder(path.parent)
         return path
 
 
@@ -249,7 +250,7 @@ def _check_folder(request: PackRequest, protocol: LoadedBenchmark, models: Seque
             remove_stale_temporaries(path)
         elif path.is_file() and path.relative_to(out).as_posix() not in own:
             raise UsageError(f"{path} is no part of this pack; name another folder with --out, or remove it.")
-    _make(out)
+    make_folder(out)
 
 
 def _places(request: PackRequest, benchmark: ConfidenceBenchmark, models: Sequence[Model]) -> set[str]:
@@ -260,13 +261,6 @@ def _places(request: PackRequest, benchmark: ConfidenceBenchmark, models: Sequen
         places |= {shared_path(model.id), *(output_path(model.id, name) for name in sets)}
         places |= {network_path(model.id)} if request.inputs else set()
     return places | {input_path(name) for name in sets if request.inputs}
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"the folder {folder} cannot be made: {error.strerror}.") from error
 
 
 def _packed(path: Path) -> PackedFile:

@@ -9,7 +9,7 @@ from harness.methods.client import MethodClient, MethodError
 from harness.spec.errors import UsageError
 from harness.spec.method import MetricMethod
 from harness.spec.run import Unit
-from harness.storage import content_id
+from harness.storage import seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
 from harness.tracks.meta.maps import MapFile
@@ -40,7 +40,7 @@ class Conversation:
         self._method = method
         self._samples = samples
         self._at_once = at_once
-        self._seed = int(content_id([unit.seed, unit.model, unit.study])[:8], 16)
+        self._seed = seed_of([unit.seed, unit.model, unit.study])
 
     def begin(self, state: str, description: Description, network: nn.Module) -> None:
         """Give the metric's process the network, unless it has it already (and again after a restart)."""

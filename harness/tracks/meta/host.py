@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import UnusableAnswerError, as_array
 from harness.methods.context import Context
-from harness.tracks.attribution.host import AttributionHost, usual_torch
+from harness.tracks.attribution.host import AttributionHost
 from harness.tracks.attribution.models import own_copy, unchanged
+from harness.tracks.torch_state import torch_defaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ class MetaHost(AttributionHost):
         original = self._network()
         model = own_copy(original)
         given = [torch.from_numpy(arrays[name].copy()).to(self._device) for name in ("inputs", "targets", "maps")]
-        with usual_torch(), self._meter.counting(model):
+        with torch_defaults(), self._meter.counting(model):
             scores = as_array(_answer(self._method, model, given, self._context(model, meta["seed"])))
         if scores.shape != (len(given[0]),):  # said here, because a message may not hold more than was sent
             raise UnusableAnswerError(f"it returned shape {scores.shape}, expected ({len(given[0])},)")

@@ -22,7 +22,7 @@ from harness.data.catalog import bundled_folder
 from harness.methods.discovery import find_method, load_baseline
 from harness.methods.outputs import NotOfferedError
 from harness.spec.method import AttributionMethod
-from harness.storage import array_id, content_id, read_arrays, write_arrays, write_bytes
+from harness.storage import array_id, read_arrays, seed_of, write_arrays, write_bytes
 from harness.tracks.attribution.host import AttributionHost
 from harness.tracks.attribution.models import weights_of
 from harness.tracks.meta.maps import packed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from harness.data.digits import Samples
+    from harness.data.digits import DigitSamples
 
 METHODS = (
     *("occlusion", "lime", "kernel-shap", "saliency", "input-x-gradient", "guided-backprop", "grad-cam", "score-cam"),
@@ -45,7 +45,7 @@ _SEPARATOR = "--"
 
 
 @dataclass(frozen=True)
-class Explained:
+class ExplainedNetwork:
     """A network, how many digits its maps are kept of, whether of the randomised network, too, and its training."""
 
     id: str
@@ -57,14 +57,14 @@ class Explained:
 
 
 NETWORKS = (
-    Explained("cnn", "cnn", "image", randomised=True),
-    Explained("cnn-1", "cnn", "image", seed=1),
-    Explained("cnn-2", "cnn", "image", seed=2),
-    Explained("vit", "vit", "image", randomised=True),
-    Explained("cnn3d", "cnn3d", "volume", count=16, randomised=True),
-    Explained("pointnet", "pointnet", "point-cloud", randomised=True),
-    Explained("pointnet-1", "pointnet", "point-cloud", seed=1),
-    Explained("pointnet-2", "pointnet", "point-cloud", seed=2),
+    ExplainedNetwork("cnn", "cnn", "image", randomised=True),
+    ExplainedNetwork("cnn-1", "cnn", "image", seed=1),
+    ExplainedNetwork("cnn-2", "cnn", "image", seed=2),
+    ExplainedNetwork("vit", "vit", "image", randomised=True),
+    ExplainedNetwork("cnn3d", "cnn3d", "volume", count=16, randomised=True),
+    ExplainedNetwork("pointnet", "pointnet", "point-cloud", randomised=True),
+    ExplainedNetwork("pointnet-1", "pointnet", "point-cloud", seed=1),
+    ExplainedNetwork("pointnet-2", "pointnet", "point-cloud", seed=2),
 )
 
 app = typer.Typer(add_completion=False)
@@ -96,7 +96,7 @@ def make(
         typer.echo(f"{each.id}: {(out / 'maps' / f'{each.id}.npz').stat().st_size} bytes of maps")
 
 
-def _trained(each: Explained, splits: dict[str, list[int]], source: Path, out: Path) -> nn.Module:
+def _trained(each: ExplainedNetwork, splits: dict[str, list[int]], source: Path, out: Path) -> nn.Module:
     """The network of `attribution-mnist`, or the same family trained with another seed, written to `out`."""
     import numpy as np
     from safetensors.torch import save
@@ -116,7 +116,9 @@ def _trained(each: Explained, splits: dict[str, list[int]], source: Path, out: P
     return load_network(path, each.family)
 
 
-def _write_maps(each: Explained, network: nn.Module, splits: dict[str, list[int]], path: Path, scores: Path) -> None:
+def _write_maps(
+    each: ExplainedNetwork, network: nn.Module, splits: dict[str, list[int]], path: Path, scores: Path
+) -> None:
     import numpy as np
 
     from harness.data.digits import digits
@@ -144,7 +146,11 @@ def _write_maps(each: Explained, network: nn.Module, splits: dict[str, list[int]
 
 
 def _maps(
-    names: list[str] | tuple[str, ...], each: Explained, network: nn.Module, samples: Samples, background: np.ndarray
+    names: list[str] | tuple[str, ...],
+    each: ExplainedNetwork,
+    network: nn.Module,
+    samples: DigitSamples,
+    background: np.ndarray,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Maps (n, 1 or c, *spatial) of every method that applies, with the seeds of a run of `attribution-mnist`."""
     from harness.tracks.attribution.networks import FAMILIES
@@ -153,7 +159,7 @@ def _maps(
     arrays = {f"network/{name}": array for name, array in weights_of(network).items()} | {"background": background}
     given: dict[str, np.ndarray] = {"inputs": samples.inputs, "targets": samples.targets}
     asked = [array_id(array) for array in given.values()]
-    seed = int(content_id([0, each.id, "explain", *asked])[:8], 16)
+    seed = seed_of([0, each.id, "explain", *asked])
     for name in names:
         spec = find_method(name).spec
         assert isinstance(spec, AttributionMethod)
@@ -168,7 +174,7 @@ def _maps(
             continue
 
 
-def _randomised(network: nn.Module, samples: Samples) -> nn.Module:
+def _randomised(network: nn.Module, samples: DigitSamples) -> nn.Module:
     """The network with all of its parameters drawn anew, as the metric of parameter randomisation does it."""
     import torch
 
@@ -178,7 +184,7 @@ def _randomised(network: nn.Module, samples: Samples) -> nn.Module:
     return last
 
 
-def _reference(each: Explained, methods: tuple[str, ...], scores: Path) -> dict[str, np.ndarray]:
+def _reference(each: ExplainedNetwork, methods: tuple[str, ...], scores: Path) -> dict[str, np.ndarray]:
     """Scores (methods, 30) of every metric, from the submissions of the methods; localisation beside a distractor."""
     import numpy as np
 

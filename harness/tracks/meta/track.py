@@ -16,8 +16,7 @@ from harness.spec.meta import MetaBenchmark, MetaStudy, StoredMaps
 from harness.spec.method import DeclaredMethod, MetricMethod
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, array_id, content_id
-from harness.tracks.attribution.models import check_fit
-from harness.tracks.attribution.sources import SampleSet, built
+from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
 from harness.tracks.base import Measurement, Outputs, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
 from harness.tracks.meta.conversation import Conversation, check_maps

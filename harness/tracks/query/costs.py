@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.data.manifests import dataset_manifests, load_manifest
+from harness.data.manifests import read_datasets
 from harness.spec.products import ImagesForm
 from harness.spec.query import ArrayImages, ClassifierTraining, NnUNetTraining
 from harness.spec.run import Unit
@@ -64,8 +64,8 @@ def _training_images(training: ClassifierTraining, start: int, query: int, loops
 def _prepared_sides() -> dict[str, int]:
     """Files that are prepared from data sets -> the side of their images; those that stay as they are have 32 pixels."""
     sides = {}
-    for path in dataset_manifests().values():
-        for product in load_manifest(path).spec.products:
+    for manifest in read_datasets()[0].values():
+        for product in manifest.spec.products:
             if isinstance(product.form, ImagesForm):
                 form = product.form
                 sides[product.path] = form.crop or (max(form.size) if form.size else form.shorter_side) or 32

@@ -27,6 +27,7 @@ from harness.tracks.base import (
     check_unchanged,
 )
 from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Ledger, PoolOffer, run_campaign
+from harness.tracks.query.learners import open_learner, open_ledger
 from harness.tracks.query.scoring import (
     EFFICIENCY,
     FROM_QUERIES,
@@ -67,7 +68,7 @@ class QueryTrack(Track):
         if workspace is None:
             with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
                 return self.ask(unit, method, Workspace(Path(folder)))
-        learner = setting.learner(unit.model_seed, self.method.needs, self.device)
+        learner = open_learner(setting, unit.model_seed, self.method.needs, self.device)
         campaign = Campaign(self._loops(unit), setting.study.query, self.method.oracle)
         conversation = _Conversation(self.method, unit, method, campaign)
         return run_campaign(campaign, learner, conversation.ask, workspace.folder, workspace.report)
@@ -102,7 +103,7 @@ class QueryTrack(Track):
     def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
         """Queries and effort are checked against the data; what the networks predicted only another run can check."""
         setting = self.settings[unit.study]
-        return _problems(setting, setting.ledger(unit.model_seed), submitted)
+        return _problems(setting, open_ledger(setting, unit.model_seed), submitted)
 
     def tolerance(self, name: str) -> Tolerance:
         """None: picks, predictions and counts of voxels are whole numbers, and a query that differs is another query."""

@@ -12,7 +12,6 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from harness.metrics.attribution import METRICS
-from harness.metrics.attribution.base import Samples
 from harness.metrics.attribution.faithfulness import (
     IROF,
     ROAD,
@@ -27,6 +26,7 @@ from harness.metrics.attribution.faithfulness import (
     Sufficiency,
 )
 from harness.metrics.attribution.forwards import Forwards
+from harness.metrics.attribution.map_batch import MapBatch
 
 from . import _by_hand
 from ._worlds import World, linear, world
@@ -64,7 +64,7 @@ def seeded():
 @pytest.mark.parametrize("metric", SINGLE, ids=name)
 def test_definition(metric, modality):
     given_ = world(modality, samples=3)
-    samples = Samples(given_.inputs, given_.targets, given_.maps, 7)
+    samples = MapBatch(given_.inputs, given_.targets, given_.maps, 7)
     expected = [getattr(_by_hand, metric.id)(_by_hand.Hand(given_, samples, row), metric) for row in range(3)]
     scores = given_.score(metric)
     np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5, atol=1e-7)
@@ -331,7 +331,7 @@ def test_deletion_ends_at_its_baseline(baseline):
     scores = given_.score(Deletion(step=64, baseline=baseline))
     inputs = given_.inputs
     low, high = inputs.amin(dim=(1, 2, 3)), inputs.amax(dim=(1, 2, 3))
-    drawn = [rng.random() for rng in Samples(inputs, given_.targets, given_.maps, 7).generators("baseline")]
+    drawn = [rng.random() for rng in MapBatch(inputs, given_.targets, given_.maps, 7).generators("baseline")]
     end = {
         "black": low.view(-1, 1, 1, 1),
         "zero": torch.zeros(3, 1, 1, 1),

@@ -125,4 +125,4 @@ def answer(folder: Path, method: str, benchmark: Path | None = None, limit: int 
     client = InProcess(target, folder)
     track = open_track(protocol, find_method(target).spec, "cpu")
     (unit,) = plan_units(protocol, track, client.spec, PlanRequest(folder, limit=limit)).values()
-    return track, unit, track.run(unit, client)
+    return track, unit, track.ask(unit, client)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness.tracks.attribution.contest import OVERALL
 
 from harness.boards.build import build_board, read_board, read_standings
 from harness.boards.render import board_csv, board_markdown
@@ -17,6 +16,7 @@ from harness.metrics.attribution import METRICS, ORDERS
 from harness.spec.attribution import AttributionBenchmark, BundledNetwork, DigitSource
 from harness.spec.board import Board, Row
 from harness.storage import read_json
+from harness.tracks.attribution.leaderboard import OVERALL
 from harness.tracks.attribution.sources import built, open_source
 
 MODALITIES = ("image", "volume", "point-cloud")

@@ -117,4 +117,4 @@ def opened(folder: Path, source: str = INSIDE, text: str = BENCHMARK, limit: int
 def answers(folder: Path, source: str = INSIDE, text: str = BENCHMARK, limit: int | None = None):
     """Track, and what a metric says in every unit."""
     track, units, client = opened(folder, source, text, limit)
-    return track, {unit: track.run(unit, client) for unit in units}
+    return track, {unit: track.ask(unit, client) for unit in units}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from harness.tracks.meta.contest import OVERALL
 
 from harness.boards.build import build_board, read_board, read_standings
 from harness.boards.render import board_csv, board_markdown
@@ -17,6 +16,7 @@ from harness.spec.attribution import BundledNetwork
 from harness.spec.board import Board, Row
 from harness.spec.meta import MappedDigits, MetaBenchmark
 from harness.tracks.attribution.sources import built, open_source
+from harness.tracks.meta.leaderboard import OVERALL
 from harness.tracks.meta.maps import MapFile, read_maps
 
 DRAWING = {"random-map", "lime", "kernel-shap", "expected-gradients"}

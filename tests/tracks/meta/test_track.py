@@ -16,9 +16,11 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays, write_arrays
 from harness.tracks.meta.maps import read_maps
 from harness.tracks.meta.scoring import over_groups
+from harness.tracks.summary import records
 from tests.methods.support import InProcess
 from tests.tracks.attribution.support import SAMPLES
 from tests.tracks.meta.support import BENCHMARK, INSIDE, REAL, answers, opened, write_meta_benchmark
+from tests.tracks.support import audited, measured, summary
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +38,15 @@ def metric(body: str, declared: str = "") -> str:
     )
 
 
+def scored(track, unit, outputs):
+    """Records of one unit."""
+    return records(track.measure(unit, outputs))
+
+
 def refused(folder, source: str) -> MethodError:
     track, units, client = opened(folder, source)
     with pytest.raises(MethodError) as caught:
-        track.run(units[0], client)
+        track.ask(units[0], client)
     return caught.value
 
 
@@ -60,7 +67,7 @@ def test_scores_are_those_of_the_metric_on_the_stored_maps(tmp_path):
 
 def test_a_good_metric_is_judged_to_be_one(tmp_path):
     track, found = answers(tmp_path)
-    rows = {row.metric: row for row in track.summarize(found)}
+    rows = {row.metric: row for row in summary(track, found)}
     assert rows["tau_faithfulness"].value == pytest.approx(1.0)
     assert rows["tau_complexity"].value == pytest.approx(-1.0)
     assert rows["sanity"].value > 0.5
@@ -70,17 +77,17 @@ def test_a_good_metric_is_judged_to_be_one(tmp_path):
     assert rows["power"].value > 0.2
     assert rows["power"].seeds == 2
     assert all(row.status == "ok" and row.low <= row.high for row in rows.values())
-    records = {record.metric: record for record in track.score(*next(iter(found.items())))}
-    assert records["sanity"].n == SAMPLES
-    assert records["tau_faithfulness"].value == 1.0
-    assert "seed_concordance" not in records
+    of_unit = {record.metric: record for record in scored(track, *next(iter(found.items())))}
+    assert of_unit["sanity"].n == SAMPLES
+    assert of_unit["tau_faithfulness"].value == 1.0
+    assert "seed_concordance" not in of_unit
 
 
 def test_the_declared_direction_turns_everything(tmp_path):
     track, found = answers(tmp_path)
     other, turned = answers(tmp_path, INSIDE.replace("higher_is_better=True", "higher_is_better=False"))
     ours, theirs = (
-        {row.metric: row.value for row in one.summarize(each)} for one, each in ((track, found), (other, turned))
+        {row.metric: row.value for row in summary(one, each)} for one, each in ((track, found), (other, turned))
     )
     for name in ("tau_faithfulness", "tau_complexity", "sanity", "randomisation_effect"):
         assert theirs[name] == pytest.approx(-ours[name])
@@ -90,7 +97,9 @@ def test_the_declared_direction_turns_everything(tmp_path):
 
 def test_networks_without_reference_scores_have_no_agreement(tmp_path):
     track, found = answers(tmp_path)
-    by_model = {unit.model: {record.metric for record in track.score(unit, outputs)} for unit, outputs in found.items()}
+    by_model = {
+        unit.model: {record.metric for record in scored(track, unit, outputs)} for unit, outputs in found.items()
+    }
     assert "tau_faithfulness" in by_model["one"]
     assert not any(name.startswith("tau") for name in by_model["two"])
 
@@ -99,9 +108,9 @@ def test_networks_without_reference_scores_have_no_agreement(tmp_path):
 def test_a_reference_metric_is_not_compared_with_itself(tmp_path, declared):
     text = BENCHMARK.replace('faithfulness = ["deletion", "insertion"]', 'faithfulness = ["deletion"]')
     track, found = answers(tmp_path, INSIDE.replace("higher_is", f"{declared}, higher_is"), text)
-    assert not any(record.metric == "tau_faithfulness" for record in track.score(*next(iter(found.items()))))
+    assert not any(record.metric == "tau_faithfulness" for record in scored(track, *next(iter(found.items()))))
     whole, others = answers(tmp_path, INSIDE, text)
-    assert any(record.metric == "tau_faithfulness" for record in whole.score(*next(iter(others.items()))))
+    assert any(record.metric == "tau_faithfulness" for record in scored(whole, *next(iter(others.items()))))
 
 
 def test_a_limit_takes_samples_and_their_maps(tmp_path):
@@ -109,7 +118,7 @@ def test_a_limit_takes_samples_and_their_maps(tmp_path):
     _, whole = answers(tmp_path)
     for limited, every in zip(found.values(), whole.values(), strict=True):
         np.testing.assert_allclose(limited["scores"], every["scores"][:, [0, 3, 6]], rtol=1e-6)
-    assert {record.n for record in track.score(*next(iter(found.items())))} == {3}
+    assert {record.n for record in scored(track, *next(iter(found.items())))} == {3}
 
 
 def test_who_made_a_map_cannot_be_told_from_the_order(tmp_path):
@@ -123,7 +132,7 @@ def test_scores_relative_to_the_batch_are_refused_unless_declared(tmp_path):
     body = "sums = maps.flatten(1).sum(1)\nreturn sums / sums.max()"
     assert "score each map by itself" in refused(tmp_path, metric(body)).reason
     track, units, client = opened(tmp_path, metric(body, ", stochastic=True"))
-    assert np.isfinite(track.run(units[0], client)["scores"]).all()
+    assert np.isfinite(track.ask(units[0], client)["scores"]).all()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +179,7 @@ def test_undefined_scores_leave_a_sample_out_for_all(tmp_path):
     unit, outputs = next(iter(found.items()))
     holes = np.isnan(outputs["scores"]).any(axis=0)
     assert 0 < holes.sum() < SAMPLES
-    assert {record.n for record in track.score(unit, outputs)} == {SAMPLES - holes.sum()}
+    assert {record.n for record in scored(track, unit, outputs)} == {SAMPLES - holes.sum()}
 
 
 def test_elsewhere_it_is_not_applicable(tmp_path):
@@ -199,8 +208,8 @@ class Mine:
 def test_the_gate_recomputes_everything(tmp_path):
     track, found = answers(tmp_path)
     unit, outputs = next(iter(found.items()))
-    audit = track.audit(unit, track.submitted(outputs))
-    assert audit.records == track.score(unit, outputs)
+    audit = audited(track, unit, track.submitted(outputs))
+    assert audit.records == scored(track, unit, outputs)
     assert audit.as_reported == ()
     assert audit.problems == ()
 
@@ -248,7 +257,7 @@ def test_the_gate_refuses_answers_of_other_maps(tmp_path, forge):
     track, found = answers(tmp_path)
     unit, outputs = next(iter(found.items()))
     with pytest.raises(IntegrityError):
-        track.audit(unit, forge(outputs))
+        audited(track, unit, forge(outputs))
 
 
 def test_the_gate_names_scores_that_no_run_stores(tmp_path):
@@ -256,15 +265,15 @@ def test_the_gate_names_scores_that_no_run_stores(tmp_path):
     unit, outputs = next(iter(found.items()))
     scores = outputs["scores"].copy()
     scores[0, 0] = np.inf
-    assert "infinite" in track.audit(unit, {**outputs, "scores": scores}).problems[0]
+    assert "infinite" in audited(track, unit, {**outputs, "scores": scores}).problems[0]
 
 
 def test_another_unit_missing_is_incomplete(tmp_path):
     track, found = answers(tmp_path)
     one = dict([next(iter(found.items()))])
-    assert {row.status for row in track.summarize(one)} == {"incomplete"}
+    assert {row.status for row in summary(track, one)} == {"incomplete"}
     gone = [unit for unit in found if unit not in one]
-    rows = {row.metric: row for row in track.summarize(one, gone)}
+    rows = {row.metric: row for row in summary(track, one, gone)}
     assert rows["power"].status == "ok"
     assert "seed_concordance" not in rows
 
@@ -275,7 +284,7 @@ def test_changed_maps_stop_the_run(tmp_path):
     arrays = read_arrays(path)
     write_arrays(path, {**arrays, "scale": arrays["scale"] * 2})
     with pytest.raises(IntegrityError, match="changed after the run was planned"):
-        track.run(units[0], client)
+        track.ask(units[0], client)
 
 
 @pytest.mark.parametrize("part", [np.s_[:, 1:], np.s_[:, :, :, 1:]])
@@ -290,20 +299,20 @@ def test_maps_of_other_samples_are_refused(tmp_path, part):
     track = open_track(load_protocol(tmp_path / "benchmark.toml"), find_method("map-norm").spec, "cpu")
     unit = next(iter(plan_units(track.protocol, track, track.method, PlanRequest(tmp_path)).values()))
     with pytest.raises(UsageError, match=r"which does not fit inputs of shape \(9, 1, 8, 8\)"):
-        track.run(unit, InProcess("map-norm", tmp_path))
+        track.ask(unit, InProcess("map-norm", tmp_path))
 
 
 def test_undefined_on_one_network_is_undefined(tmp_path):
     track, units, client = opened(tmp_path)
-    found = {unit: track.run(unit, client) for unit in units}
+    found = {unit: track.ask(unit, client) for unit in units}
     for unit, outputs in found.items():
         if unit.model == "two":
             outputs["scores"] = np.full_like(outputs["scores"], np.nan)
-    judged = {unit: track.judged(unit, outputs) for unit, outputs in found.items()}
-    assert {(record.status, record.n) for record in track.score(*list(found.items())[1])} == {("undefined", 0)}
+    judged = measured(track, found)
+    assert {(record.status, record.n) for record in scored(track, *list(found.items())[1])} == {("undefined", 0)}
     for name in ("power", "sanity", "randomisation_effect", "half_concordance", "seed_concordance"):
-        assert over_groups(track.benchmark, judged, name) is None
-    assert over_groups(track.benchmark, judged, "tau_faithfulness") is not None  # of the other network alone
+        assert over_groups(track, judged, name) is None
+    assert over_groups(track, judged, "tau_faithfulness") is not None  # of the other network alone
 
 
 @pytest.mark.parametrize(
@@ -331,5 +340,5 @@ def test_a_whole_run_in_its_own_process(tmp_path):
         tmp_path / "method.py", str(tmp_path / "benchmark.toml"), out=tmp_path / "runs", workers=1
     )
     assert result.complete
-    assert result.document.summary == track.summarize(found)
+    assert result.document.summary == summary(track, found)
     assert set(result.to_frame()["task"]) == {"attribution-metric"}

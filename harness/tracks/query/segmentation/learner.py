@@ -25,7 +25,7 @@ from harness.tracks.query.sources import Setting
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.tracks.query.segmentation.plans import Plan
+    from harness.tracks.query.segmentation.plans import NetworkPlan
     from harness.tracks.query.segmentation.prediction import Weights
     from harness.tracks.query.segmentation.trainer import PreparedCase
 
@@ -46,7 +46,7 @@ class SegmentationLearner:
         self._training, self._seed, self._needs, self._device = training, seed, frozenset(needs), device
         self.ledger = PatchLedger(setting, seed)
         self._cases, self._rule = self.ledger.cases, self.ledger.rule
-        self._plan: tuple[str, Plan] | None = None
+        self._plan: tuple[str, NetworkPlan] | None = None
         self._prepared: dict[str, tuple[list[Any], PreparedCase]] = {}
         self.trainings = training.trainings
         self.identity = content_id(
@@ -95,7 +95,7 @@ class SegmentationLearner:
         plan, training = self._planned(picks), self._training
         mirroring = training.mirroring and training.mirrored_predictions
         counts = []
-        with deterministic(0):
+        with deterministic(0, self._device):
             window = Window(plan, self._device, training.validation_window_step, mirroring=mirroring)
             for name in self._cases.held_out:
                 probabilities = ensemble_probabilities(window, plan.network_input(self._cases.image(name)), weights)
@@ -115,7 +115,7 @@ class SegmentationLearner:
         plan = self._planned(picks)
         boxes = self.ledger.boxes(picks)
         images = []
-        with deterministic(0):
+        with deterministic(0, self._device):
             window = Window(plan, self._device, self._training.window_step)
             for number, name in enumerate(self._cases.pool):
                 case = plan.network_input(self._cases.image(name))
@@ -138,7 +138,7 @@ class SegmentationLearner:
     def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
         self.ledger.write_summary(folder, picks, loop, evaluation)
 
-    def _planned(self, picks: Sequence[np.ndarray]) -> Plan:
+    def _planned(self, picks: Sequence[np.ndarray]) -> NetworkPlan:
         """The plan of the campaign, which knows the start only and stays as it is."""
         from harness.tracks.query.segmentation.plans import make_plan
 
@@ -150,7 +150,7 @@ class SegmentationLearner:
             self._prepared.clear()
         return self._plan[1]
 
-    def _prepare(self, plan: Plan, name: str, boxes: Sequence[tuple[Corner, Size]]) -> PreparedCase:
+    def _prepare(self, plan: NetworkPlan, name: str, boxes: Sequence[tuple[Corner, Size]]) -> PreparedCase:
         """A case with these boxes annotated, on disk; what was prepared for the same boxes is not prepared again."""
         from harness.tracks.query.segmentation.trainer import prepare_case
 

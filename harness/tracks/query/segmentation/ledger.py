@@ -13,7 +13,8 @@ from harness.spec.errors import UsageError
 from harness.storage import read_json, write_json
 from harness.tracks.base import Outputs
 from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, within
-from harness.tracks.query.segmentation.cases import LabelMaps, open_cases
+from harness.tracks.query.segmentation.cases import LabelMaps
+from harness.tracks.query.segmentation.volumes import open_cases
 from harness.tracks.query.sources import Setting
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class PatchLedger:
 
 
 def _nulls(value: Any) -> Any:
-    """JSON has no nan, which stands for the Dice of a class that nobody saw: null instead."""
+    """The value with None for NaN (the Dice of a class that no case has), because JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _nulls(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 from harness.spec.method import PoolPart
 
 if TYPE_CHECKING:
-    from harness.tracks.query.segmentation.plans import NetworkInput, Plan
+    from harness.tracks.query.segmentation.plans import NetworkInput, NetworkPlan
     from harness.tracks.query.segmentation.prediction import Weights, Window
 
 
 def write_offer(
-    path: Path, window: Window, plan: Plan, case: NetworkInput, networks: Sequence[Weights], needs: Collection[PoolPart]
+    path: Path,
+    window: Window,
+    plan: NetworkPlan,
+    case: NetworkInput,
+    networks: Sequence[Weights],
+    needs: Collection[PoolPart],
 ) -> None:
     """`<path>.probabilities.npy`, and `.features.npy` and `.image.npy` where they are needed; see `PoolOffer`.
 

@@ -18,7 +18,7 @@ needs("nnunetv2", "SimpleITK")
 
 from harness.tracks.query.segmentation import learner as module  # noqa: E402
 from harness.tracks.query.segmentation.learner import SegmentationLearner  # noqa: E402
-from harness.tracks.query.segmentation.plans import Plan  # noqa: E402
+from harness.tracks.query.segmentation.plans import NetworkPlan  # noqa: E402
 
 
 def quiet(what, share):
@@ -338,7 +338,7 @@ def test_volumes_with_a_dark_rim_and_a_coarse_last_axis_come_back_in_place(tmp_p
     learner = SegmentationLearner(setting(benchmark(tmp_path)), 1, (), "cpu")
     picks = [learner.start()]
     plan = learner._planned(picks)
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, NetworkPlan)
     assert plan.manager.transpose_forward == [2, 0, 1]
     case = plan.network_input(learner._cases.image("case_1"))
     assert case.image.shape == (1, 13, 16, 20)
