@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.boards.build import read_board
-from harness.boards.render import COLUMNS, long_table, scaled_title
+from harness.boards.exports import typed_table
+from harness.boards.render import COLUMNS, direction, long_table, scaled_title
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import SEALED, RunResult
+from harness.publish.card import CARD, hub_card
 from harness.spec.board import Board
 from harness.storage import write_table, write_text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Row = dict[str, Any]
 
 BOARDS, SUBMISSIONS, SCORES = "boards", "submissions", "scores"
 TITLE = "Leaderboards of confidence scores, query strategies and XAI methods"
-_INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "n", "seeds")
-_FLOATS = ("scale", "value", "low", "high", "spread", "seconds")
-_FLAGS = ("reference", "lower_is_better")
 _BOARD = (*COLUMNS, "lower_is_better", "benchmark_hash")
 _SUBMISSION = (
     *("benchmark", "benchmark_hash", "method", "version", "tier", "submitted", "authors", "licence", "citation"),
@@ -53,9 +49,20 @@ def write_boards(protocols: Sequence[LoadedBenchmark], folder: Path) -> dict[str
     }
     for name, (columns, rows) in tables.items():
         (folder / "data" / name).mkdir(parents=True, exist_ok=True)
-        _write(folder / "data" / name / "00000.parquet", columns, rows)
+        table = typed_table(columns, rows)
+        write_table(folder / "data" / name / "00000.parquet", table.schema, table.to_batches())
     counts = {name: len(rows) for name, (_, rows) in tables.items()}
-    write_text(folder / "README.md", _card([board for _, board in boards], counts, protocols))
+    card = hub_card(
+        "boards.md",
+        {"pretty_name": TITLE, "license": "apache-2.0", "tags": ["leaderboard", "benchmark"]},
+        {name: f"data/{name}" for name in tables},
+        default=BOARDS,
+        title=TITLE,
+        boards=[(each.benchmark, len(each.rows), f"{scaled_title(each)}, {direction(each)}") for _, each in boards],
+        configurations=[(f"`{name}`", f"{rows:,}", _MEANING[name]) for name, rows in counts.items()],
+        citations=dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation),
+    )
+    write_text(folder / CARD, card)
     return counts
 
 
@@ -93,56 +100,3 @@ def _score_rows(stored: StoredSubmission) -> list[Row]:
     head = {"benchmark": about.benchmark, "method": about.name, "version": about.method.version, "run": about.run}
     summary = RunResult.open(stored.folder).document.summary
     return [{**head, **row.model_dump(include=set(_SCORE))} for row in summary]
-
-
-def _write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
-    import pyarrow as pa
-
-    table = pa.Table.from_pylist(rows, schema=_schema(columns))
-    write_table(path, table.schema, table.to_batches())
-
-
-def _schema(columns: Sequence[str]) -> pa.Schema:
-    import pyarrow as pa
-
-    types = {name: pa.int64() for name in _INTEGERS} | {name: pa.float64() for name in _FLOATS}
-    types |= {name: pa.bool_() for name in _FLAGS}
-    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
-
-
-def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[LoadedBenchmark]) -> str:
-    from huggingface_hub import DatasetCardData
-
-    configs: list[Row] = [
-        {"config_name": name, "data_files": [{"split": "train", "path": f"data/{name}/*.parquet"}]} for name in counts
-    ]
-    configs[0]["default"] = True
-    head = DatasetCardData(pretty_name=TITLE, license="apache-2.0", tags=["leaderboard", "benchmark"], configs=configs)
-    citations = dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation)
-    lines = [
-        f"# {TITLE}",
-        "",
-        "Generated from the submissions of the repository; never edited here. Rows of one benchmark version are comparable, "
-        "rows of different ones are not.",
-        "",
-        "| benchmark | methods | what the board's values are |",
-        "|---|---|---|",
-        *(f"| {each.benchmark} | {len(each.rows)} | {scaled_title(each)}, {_better(each)} |" for each in boards),
-        "",
-        "| configuration | rows | what |",
-        "|---|---|---|",
-        *(f"| `{name}` | {rows:,} | {_MEANING[name]} |" for name, rows in counts.items()),
-        "",
-        "Tiers: *recomputed*, every number that the stored outputs allow was computed from them; *reproduced*, a maintainer "
-        "ran the method again. Reference rows are bounds and sanity checks, and have no rank.",
-        "",
-        "## Citation",
-        "",
-        *(f"- {citation}" for citation in citations),
-        "",
-    ]
-    return f"---\n{str(head.to_yaml()).strip()}\n---\n\n" + "\n".join(lines)
-
-
-def _better(board: Board) -> str:
-    return "lower is better" if board.lower_is_better else "higher is better"

@@ -12,17 +12,17 @@ from harness.metrics.facts import metric_facts
 from harness.spec.kinds import kind_of
 from harness.storage import write_text
 from harness.tracks.leaderboard import Entry
+from harness.tracks.pages import render
 
 REPORT = "report.html"
 
 
 def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
-    from jinja2 import Environment, PackageLoader
-
-    pages = Environment(loader=PackageLoader("harness.reports", "templates"), autoescape=True)
     document, scored = run.document, run.scored(protocol)
-    page = pages.get_template("run.html").render(
+    page = render(
+        "harness.reports",
+        "run.html",
         document=document,
         failed=run.failed,
         headings={row.metric: metric_facts()[row.metric].heading for row in document.summary},
