@@ -143,7 +143,9 @@ def published_studies(board: Board) -> dict[str, list[str]]:
     """Column or study -> what papers say of each of `published_methods`."""
     texts = {(each.column, each.method): published_text(each) for each in board.published}
     methods = published_methods(board)
-    return {study: [texts.get((study, name), "–") for name in methods] for study in dict.fromkeys(at[0] for at in texts)}
+    return {
+        study: [texts.get((study, name), "–") for name in methods] for study in dict.fromkeys(at[0] for at in texts)
+    }
 
 
 def published_sources(board: Board) -> list[str]:

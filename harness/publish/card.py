@@ -82,7 +82,9 @@ def write_card(folder: Path, about: About) -> None:
             shown: [(f"`{name}`", kinds.get(kind, kind), what) for name, (kind, what) in columns_of(shown).items()]
             for shown in (SCORES, "maps-*")
         },
-        metrics=[(f"`{name}`", each.version, each.criterion, each.direction, each.citation) for name, each in METRICS.items()],
+        metrics=[
+            (f"`{name}`", each.version, each.criterion, each.direction, each.citation) for name, each in METRICS.items()
+        ],
         made=[_made_from(facts) for facts in about.sources],
         absent=[f"{facts['method']}: {each}" for facts in about.sources for each in facts.get("missing", [])],
     )

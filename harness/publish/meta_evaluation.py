@@ -10,7 +10,15 @@ from typing import Any, Protocol
 from harness.data.meta_evaluation import MapRecord, ScoreRecord, encode_map
 from harness.publish.card import About, write_card
 from harness.publish.croissant import CROISSANT, write_croissant
-from harness.publish.schema import MAP_COLUMNS, SCHEMA_VERSION, SCORE_COLUMNS, SCORES, SCORES_FOLDER, MapConfig, features
+from harness.publish.schema import (
+    MAP_COLUMNS,
+    SCHEMA_VERSION,
+    SCORE_COLUMNS,
+    SCORES,
+    SCORES_FOLDER,
+    MapConfig,
+    features,
+)
 from harness.publish.shards import PROVENANCE, BuildRecord, Limits, Row, Shard, Size, Table, write_shards
 from harness.spec.errors import UsageError
 from harness.storage import RunLock
@@ -49,6 +57,11 @@ class Built:
     @classmethod
     def of(cls, record: BuildRecord) -> Built:
         return cls(record.folder, tuple(record.shards), record.sizes)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """By configuration."""
+        return {name: size.rows for name, size in self.sizes.items()}
 
 
 def _unreported(config: str, done: int) -> None:
