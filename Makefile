@@ -7,7 +7,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SETTINGS := pyproject.toml requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types tests format bench bench-board models board query clean
+# As many test processes as there are cores; a file's tests stay together, so that what they share is made once.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+
+.PHONY: help demo test test-all lint types tests format bench bench-board models board query pins clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,7 +22,7 @@ demo: .venv/.core  ## set up, then score an example method against the embedded 
 test: lint types tests  ## set up, then lint, check types, run the tests
 
 test-all: lint types .venv/.dev  ## the same with the long campaigns
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 lint: .venv/.dev  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -29,13 +32,14 @@ types: .venv/.dev  ## mypy --strict
 	$(BIN)/mypy
 
 tests: .venv/.dev  ## the tests alone
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 format: .venv/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev  ## measure the attribution metrics against Quantus (some minutes; close everything else)
+bench: .venv/.dev  ## measure speed: what may take how long, attribution metrics against Quantus (some minutes; close everything else)
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/limits.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/performance/attribution_speed.py
 
 bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to build
@@ -55,6 +59,9 @@ board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build meta-mnist@1
 
 query: .venv/.query  ## add nnU-Net (without torchvision) and the template of its embedded benchmark
+
+pins:  ## write requirements/constraints.txt anew (for maintainers)
+	python3.11 requirements/renew.py python3.10 python3.11
 
 clean:  ## remove the environment and everything computed in this folder
 	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module, metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -110,7 +111,13 @@ def _from_baselines(name: str) -> FoundMethod:
 
 def _baselines() -> dict[str, tuple[Path, MethodSpec]]:
     files = sorted(path for path in BASELINES.glob("*/*.py") if not path.stem.startswith("_"))
-    return {spec.name: (path, spec) for path in files for spec in declared_methods(_read(path), path, "baseline")}
+    return {spec.name: (path, spec) for path in files for spec in _declared(path, _read(path))}
+
+
+@cache
+def _declared(path: Path, source: bytes) -> tuple[MethodSpec, ...]:
+    """What a baseline's file declares, read once for each content."""
+    return tuple(declared_methods(source, path, "baseline"))
 
 
 def _plugins() -> dict[str, metadata.EntryPoint]:

@@ -195,7 +195,7 @@ class Track(ABC):
 
         By default the mean over seeds, which each replicate draws anew, and then over studies.
         """
-        from harness.tracks.summary import mean_over_seeds
+        from harness.tracks.pooling import mean_over_seeds
 
         return mean_over_seeds(metric, members, self.benchmark.bootstrap.seed)
 

@@ -5,22 +5,19 @@ The one long table behind them has a row per unit, metric and draw; `long_table`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.spec.result import Record, Summary
 from harness.spec.run import Unit
-from harness.statistics import DIGITS, mean_over_drawn, percentile_interval
+from harness.statistics import DIGITS, percentile_interval
 from harness.tracks.base import Measurement, Scope, Track
+from harness.tracks.pooling import Draws
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Draws = NDArray[np.float64]
-"""(1 + replicates,): a value, then its replicates; see `harness.tracks.base.Score`."""
 
 
 def records(measurement: Measurement) -> tuple[Record, ...]:
@@ -74,30 +71,6 @@ def scope_draws(track: Track, scope: Scope, measured: Mapping[Unit, Measurement]
     """One metric over a scope: what a run's table shows and a board ranks by, to the last digit."""
     draws = track.pooled(metric, {unit: measured[unit] for unit in scope.units})
     return None if draws is None else np.round(draws, DIGITS)
-
-
-def mean_over_seeds(metric: str, members: Mapping[Unit, Measurement], seed: int) -> Draws | None:
-    """Mean over the units of each study, of which each replicate draws as many with replacement; then over studies.
-
-    Units are taken in the order of their seeds, so that all methods, whatever their models, share the draws.
-    """
-    studies: dict[str, list[Draws]] = {}
-    for unit in sorted(members, key=lambda unit: (unit.model_seed, unit.model)):
-        if metric in members[unit].scores:
-            studies.setdefault(unit.study, []).append(members[unit].scores[metric].draws)
-    means = []
-    for of_units in studies.values():
-        stacked = np.stack(of_units)
-        value = stacked[:, :1].mean(axis=0)
-        resampled = mean_over_drawn(stacked[:, 1:], seed) if stacked.shape[1] > 1 else value[:0]
-        means.append(np.concatenate([value, resampled]))
-    return np.mean(means, axis=0) if means else None
-
-
-def mean_over_units(metric: str, members: Iterable[Measurement]) -> Draws | None:
-    """Mean over units whose samples are the same and drawn together: no unit is drawn."""
-    found = [each.scores[metric].draws for each in members if metric in each.scores]
-    return np.mean(found, axis=0) if found else None
 
 
 def long_table(measured: Mapping[Unit, Measurement]) -> pd.DataFrame:

@@ -14,6 +14,8 @@ from harness.metrics import augrc
 from harness.tracks.leaderboard import MEAN
 from tests.boards.support import MODELS, write_submission, wrong
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.mark.usefixtures("protocol")
 def test_a_run_takes_its_place(protocol: LoadedBenchmark, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from harness.tracks.base import Track
 from tests.boards.support import change_outputs, reproduced, told, write_checkout, write_submission
 from tests.boards.workshop import GAP, TODAY, forged, store, write_workshop
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 UNITS = ("iid · one", "shift · one", "iid · two", "shift · two")
 CHANCE = GAP.replace(
     "return top",

@@ -1,13 +1,20 @@
-"""Running the command as a user does, in a fresh process."""
+"""Running the command as a user does."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+
+from harness.cli import main
 
 BENCHMARK = """
 schema_version = 1
@@ -47,15 +54,31 @@ def margin(outputs):
 
 
 def harness(*arguments: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`harness ARGUMENTS` in a folder, on a wide terminal without colours."""
-    return subprocess.run(
-        [sys.executable, "-c", "from harness.cli import main; main()", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "HARNESS_CACHE": str(folder / "cache"), **environment},
-    )
+    """`harness ARGUMENTS` in a folder, on a wide terminal without colours: here, not in a process of its own."""
+    out, errors = io.StringIO(), io.StringIO()
+    before = Path.cwd(), sys.argv
+    known = {"COLUMNS": "200", "NO_COLOR": "1", "HARNESS_CACHE": str(folder / "cache"), **environment}
+    try:
+        os.chdir(folder)
+        sys.argv = ["harness", *map(str, arguments)]
+        with mock.patch.dict(os.environ, known), redirect_stdout(out), redirect_stderr(errors):
+            code = _exit_code(main)
+    finally:
+        os.chdir(before[0])
+        sys.argv = before[1]
+    return subprocess.CompletedProcess(list(map(str, arguments)), code, out.getvalue(), errors.getvalue())
+
+
+def _exit_code(run: Callable[[], None]) -> int:
+    """As the interpreter ends with it."""
+    try:
+        run()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def write_toy(folder: Path) -> Path:

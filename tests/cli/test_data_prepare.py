@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.cli.support import harness as command
 from tests.data.readers.support import pixels, png, write
 
 
 def harness(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HARNESS_CACHE": str(cache), "COLUMNS": "200"}
-    command = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return command(*arguments, folder=cache.parent, HARNESS_CACHE=str(cache))
 
 
 def test_fetch_then_prepare_then_there(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pyarrow import parquet
 from tests.cli.support import harness, write_toy
 from tests.data.importers.latec_files import CONFIG, score_arrays
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.mark.parametrize("verb", ["import", "pack"])
 def test_help_has_an_example(verb: str, tmp_path: Path) -> None:

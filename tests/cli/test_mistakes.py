@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.support import harness, write_toy
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 HEADER = "from harness import confidence_score\n\n"
 MISTAKES = {
     "unknown metric": ("evaluate", "msr", "--benchmark", "metric.toml"),
@@ -102,47 +104,43 @@ def test_failed_units_end_with_exit_code_one(folder: Path) -> None:
     assert "AssertionError: too many (line 5)" in done.stdout
 
 
-def test_changed_outputs_end_with_exit_code_three(folder: Path) -> None:
-    command = ("evaluate", "margin.py", "--benchmark", "toy.toml")
-    assert harness(*command, folder=folder).returncode == 0
-    (outputs,) = folder.glob("runs/*/outputs/*.npz")
+EVALUATE = ("evaluate", "margin.py", "--benchmark", "toy.toml")
+
+
+def test_changed_outputs_end_with_exit_code_three(evaluated: Path) -> None:
+    (outputs,) = evaluated.glob("runs/*/outputs/*.npz")
     with np.load(outputs, allow_pickle=False) as stored:
         better = stored["confidence"] + 1
     np.savez(outputs, confidence=better)
-    done = harness(*command, folder=folder)
+    done = harness(*EVALUATE, folder=evaluated)
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
 
 
-def test_damaged_journal_ends_with_exit_code_three(folder: Path) -> None:
-    command = ("evaluate", "margin.py", "--benchmark", "toy.toml")
-    harness(*command, folder=folder)
-    (journal,) = folder.glob("runs/*/journal.log")
+def test_damaged_journal_ends_with_exit_code_three(evaluated: Path) -> None:
+    (journal,) = evaluated.glob("runs/*/journal.log")
     data = bytearray(journal.read_bytes())
     data[40] ^= 1
     journal.write_bytes(data)
-    done = harness(*command, folder=folder)
+    done = harness(*EVALUATE, folder=evaluated)
     assert done.returncode == 3
     assert "Line 1" in done.stderr
 
 
-def test_running_twice_at_once_is_refused(folder: Path) -> None:
+def test_running_twice_at_once_is_refused(evaluated: Path) -> None:
     from harness.storage import RunLock
 
-    command = ("evaluate", "margin.py", "--benchmark", "toy.toml")
-    harness(*command, folder=folder)
-    (run,) = (folder / "runs").iterdir()
+    (run,) = (evaluated / "runs").iterdir()
     with RunLock(run):
-        done = harness(*command, folder=folder)
+        done = harness(*EVALUATE, folder=evaluated)
     assert done.returncode == 2
     assert "error:" in done.stderr
 
 
-def test_a_changed_summary_is_noticed(folder: Path) -> None:
-    harness("evaluate", "margin.py", "--benchmark", "toy.toml", folder=folder)
-    (sealed,) = folder.glob("runs/*/run.json")
+def test_a_changed_summary_is_noticed(evaluated: Path) -> None:
+    (sealed,) = evaluated.glob("runs/*/run.json")
     sealed.write_text(sealed.read_text().replace('"value": 0.', '"value": 0.0', 1))
-    done = harness("show", sealed.parent, folder=folder)
+    done = harness("show", sealed.parent, folder=evaluated)
     assert done.returncode == 3
     assert "changed after it was sealed" in done.stderr
 
@@ -151,7 +149,7 @@ def test_a_script_that_evaluates_its_own_method_does_not_start_itself_again(fold
     script = (folder / "margin.py").read_text()
     script += "\n\nimport harness\n\nharness.evaluate(margin, benchmark='toy.toml', workers=1)\n"
     (folder / "script.py").write_text(script)
-    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, "the script itself gets a result whose units failed"
     (sealed,) = folder.glob("runs/*/run.json")
     assert "__main__" in sealed.read_text()

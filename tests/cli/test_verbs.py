@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.support import harness, write_toy
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 VERBS = (
     ["evaluate"],
     ["check"],
@@ -65,22 +67,23 @@ def test_evaluate_show_and_report(tmp_path: Path) -> None:
     assert shown["run"] == json.loads((run / "run.json").read_text())
 
 
-def test_a_second_evaluation_does_nothing_twice(tmp_path: Path) -> None:
-    write_toy(tmp_path)
-    command = ("evaluate", "msr", "--benchmark", "toy.toml", "--json", "--workers", "1")
-    first, second = (harness(*command, folder=tmp_path) for _ in range(2))
-    assert "1 of 1 units are done already" not in first.stderr
-    one, two = (json.loads(done.stdout)["run"] for done in (first, second))
-    assert two.pop("timing")["resumed"] == 1
-    assert one.pop("timing")["resumed"] == 0
+EVALUATE = ("evaluate", "margin.py", "--benchmark", "toy.toml", "--workers", "1")
+
+
+def test_a_second_evaluation_does_nothing_twice(evaluated: Path) -> None:
+    (sealed,) = evaluated.glob("runs/*/run.json")
+    one = json.loads(sealed.read_text())
+    done = harness(*EVALUATE, folder=evaluated)
+    assert "1 of 1 units are done already" in done.stderr
+    two = json.loads(sealed.read_text())
+    first, second = one.pop("timing"), two.pop("timing")
+    assert (first["resumed"], second["resumed"]) == (0, 1)
+    assert first["unit_seconds"] == second["unit_seconds"]
     assert one == two
 
 
-def test_fresh_starts_over(tmp_path: Path) -> None:
-    write_toy(tmp_path)
-    command = ("evaluate", "msr", "--benchmark", "toy.toml", "--json", "--workers", "1")
-    harness(*command, folder=tmp_path)
-    again = harness(*command, "--fresh", folder=tmp_path)
+def test_fresh_starts_over(evaluated: Path) -> None:
+    again = harness(*EVALUATE, "--fresh", "--json", folder=evaluated)
     assert json.loads(again.stdout)["run"]["timing"]["resumed"] == 0
 
 

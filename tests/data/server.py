@@ -227,7 +227,7 @@ def _start(handler: Handler, resource: Resource) -> int:
     return int(wanted[1]) if wanted and handler.headers.get("If-Range") in (None, resource.etag) else 0
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 240.0) -> None:
     """Wait for something that another thread or process does; fails if it does not come."""
     end = time.monotonic() + seconds
     while not true():

@@ -11,7 +11,7 @@ from harness.data.manifests import Manifest
 from harness.data.origins.base import ProgressListener, RetryPolicy
 from harness.spec.manifest import DataSet
 
-HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=5.0, connect=2.0, stall=0.4, least_bytes=100)
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=100.0, connect=60.0, stall=60.0, least_bytes=100)
 
 
 class Listener(ProgressListener):
@@ -54,7 +54,7 @@ def url_file(url: str, data: bytes | None = None, **facts: Any) -> dict[str, Any
 
 def hastily(progress: ProgressListener | None = None, **facts: Any) -> FetchOptions:
     """How tests fetch: without long waits."""
-    return FetchOptions(retry=HASTY, progress=progress or ProgressListener(), **facts)
+    return FetchOptions(**{"retry": HASTY, "progress": progress or ProgressListener(), **facts})
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -15,7 +15,9 @@ import numpy as np
 from harness.execution.evaluate import Request, prepare, run
 from harness.storage import write_arrays
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 CLASSES, ROWS = 5, 600
+PATIENCE = 120.0  # seconds until something counts as hanging, on however busy a machine
 HONEST = "return outputs.probabilities.amax(dim=1)"
 SMALLEST = 60
 IMPORTS = "import os, sys, time, ctypes, signal, socket, subprocess\nimport numpy as np\nimport torch\nimport harness"
@@ -27,6 +29,9 @@ import sys
 from pathlib import Path
 from harness.execution.evaluate import Request, prepare, run
 prepared = prepare(Request(sys.argv[1], sys.argv[2], out=Path(sys.argv[3]), workers=int(sys.argv[4])))
+if sys.argv[5:]:
+    from tests.execution.kill_point import watch_run
+    watch_run(sys.argv[5], sys.argv[6], int(sys.argv[7]))
 print("prepared", flush=True)
 run(prepared)
 """
@@ -81,13 +86,18 @@ def request_one(folder, body, models=1, **wishes):
 
 def _request(folder, method, studies, models, **wishes):
     benchmark = write_benchmark(folder / "benchmark", studies, models)
-    wishes = {"workers": 1, "timeout": 20.0, "memory": 2.0, **wishes}
+    wishes = {"workers": 1, "timeout": PATIENCE, "memory": 2.0, **wishes}
     return Request(str(method), str(benchmark), out=folder / "runs", device="cpu", **wishes)
 
 
 def run_each(folder, behaviours, observer=None, **wishes):
     """Run every behaviour in a study of its own, without the check that would refuse most of them."""
     return run(prepare(request(folder, behaviours, **wishes)), observer)
+
+
+def waiting_for(path, body=HONEST):
+    """A behaviour that waits until there is such a file; the check, which has fewer samples, does not wait."""
+    return f"while len(outputs) > 30 and not os.path.exists({str(path)!r}): time.sleep(0.02)\n{body}"
 
 
 def ends(result):
@@ -118,14 +128,18 @@ def stored(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "outputs").iterdir())}
 
 
-def start_evaluation(asked, temporary):
-    """A process that evaluates, returned when it has planned and is about to run."""
+def start_evaluation(asked, temporary, kill_before=()):
+    """A process that evaluates, returned when it has planned and is about to run.
+
+    kill_before: the audit event, part of a path and number before which it is killed, see `kill_point`.
+    """
     temporary.mkdir(exist_ok=True)
-    arguments = [asked.method, asked.benchmark, str(asked.out), str(asked.workers)]
+    arguments = [asked.method, asked.benchmark, str(asked.out), str(asked.workers), *map(str, kill_before)]
     process = subprocess.Popen(
         [sys.executable, "-c", _EVALUATE, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        cwd=CHECKOUT,
         env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout.readline() == b"prepared\n", process.stderr.read()
@@ -174,7 +188,7 @@ def alive(processes):
     return found
 
 
-def soon(condition, seconds=15.0):
+def soon(condition, seconds=PATIENCE):
     """Whether something comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():

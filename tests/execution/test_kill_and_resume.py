@@ -1,13 +1,12 @@
 """SIGKILL at any instant loses at most the units under way: what is resumed ends as if nothing had been.
 
 A sealed run is compared byte by byte without its field `timing` (when it started, seconds, how often it
-was resumed), which is the only one that may differ.
+was resumed), which is the only one that may differ. Kills at named events find every stage of a run; where those at
+random instants fall is chance, and nothing rests on it.
 """
 
 import json
 import random
-import signal
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -15,57 +14,75 @@ import pytest
 from harness.execution.evaluate import prepare
 from harness.storage import Journal
 
-from .support import HONEST, alive, descendants, request, soon, start_evaluation, stored, untimed
+from .kills import assert_same_run, finish, kill_after, kill_before
+from .support import HONEST, request
 
 STUDIES = {"first": HONEST, "second": HONEST, "third": HONEST}
 SLOW = dict.fromkeys(STUDIES, "time.sleep(0.03); " + HONEST)
 MODELS = 3
+UNITS = MODELS * len(STUDIES)
 KILLS_BEFORE_THE_END = 5
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """A kind of run, how often it is killed at least, and at how many stages of it.
-
-    Where kills fall is a matter of the machine's speed, so a campaign goes on until it has seen its stages.
-    """
+    """A kind of run, and how often it is killed at random instants."""
 
     behaviours: dict
     method: str | None
     workers: int
     kills: int
-    stages: int
 
 
+A_FEW = Campaign(STUDIES, "oracle", 2, 3)
 CAMPAIGNS = {
-    "one worker": Campaign(SLOW, None, 1, 10, 2),
-    "two workers": Campaign(SLOW, None, 2, 5, 1),
-    "units only": Campaign(STUDIES, "oracle", 1, 35, 3),  # no user code: most instants fall on storing and sealing
+    "one worker": Campaign(SLOW, None, 1, 10),
+    "two workers": Campaign(SLOW, None, 2, 5),
+    "units only": Campaign(STUDIES, "oracle", 1, 35),  # no user code: most instants fall on storing and sealing
+}
+# In the order in which they come, each with how many units are journaled then; numbers count from the last start.
+EVENTS = {
+    "the method is stored": (("os.rename", "/method.py", 1), 0),
+    "the first answers are stored": (("os.rename", "/outputs/", 1), 0),
+    "the fourth answers are stored": (("os.rename", "/outputs/", 4), 3),
+    "the last answers but one are stored": (("os.rename", "/outputs/", 5), 7),
+    "the run is sealed": (("os.rename", "/run.json", 1), UNITS),
 }
 
 
-@pytest.mark.parametrize("name", CAMPAIGNS)
-def test_a_run_killed_at_random_instants_ends_as_if_uninterrupted(tmp_path, name):
-    campaign = CAMPAIGNS[name]
+@pytest.mark.parametrize("method", [None, "oracle"], ids=["worker", "units only"])
+def test_a_run_killed_at_named_events_ends_as_if_uninterrupted(tmp_path, method):
+    campaign = Campaign(STUDIES, method, 1, len(EVENTS))
+    whole, _ = uninterrupted(tmp_path / "whole", campaign)
+    asked = wanted(tmp_path / "killed", campaign)
+    folder = prepare(asked).plan.folder
+    for name, (moment, journaled) in EVENTS.items():
+        kill_before(asked, tmp_path / "temporary", moment)
+        assert units_of(folder) == journaled, name
+        assert not (folder / "run.json").exists()
+    finish(asked, tmp_path / "temporary")
+    assert_same_run(folder, whole, tmp_path / "temporary")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "campaign",
+    [
+        pytest.param(A_FEW, id="a few"),
+        *(pytest.param(each, id=name, marks=pytest.mark.slow) for name, each in CAMPAIGNS.items()),
+    ],
+)
+def test_a_run_killed_at_random_instants_ends_as_if_uninterrupted(tmp_path, campaign):
     whole, seconds = uninterrupted(tmp_path / "whole", campaign)
-    rng = random.Random(name)
-    kills, attempt, states = 0, 0, set()
-    while kills < campaign.kills or (len(states) < campaign.stages and kills < 3 * campaign.kills):
-        asked = wanted(tmp_path / f"run{attempt}", campaign)
-        folder = prepare(asked).plan.folder
-        for _ in range(KILLS_BEFORE_THE_END):
-            kills += killed(asked, rng.uniform(0, seconds))
-            states.add(state(folder))
-        finish(asked)
-        resumed, reference = untimed(folder, whole)
-        assert resumed == reference
-        assert stored(folder) == stored(whole)
-        assert (folder / "method.py").read_bytes() == (whole / "method.py").read_bytes()
-        assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
-        assert not list((tmp_path / "temporary").iterdir()), "temporary folders are left"
-        attempt += 1
-    assert kills >= campaign.kills
-    assert len(states) >= campaign.stages, "the kills should have found runs at different stages"
+    rng = random.Random(repr(campaign))
+    left, attempts = campaign.kills, 0
+    while left > 0 and attempts < 3 * campaign.kills:
+        asked = wanted(tmp_path / f"run{attempts}", campaign)
+        for _ in range(min(left, KILLS_BEFORE_THE_END)):
+            left -= kill_after(asked, tmp_path / "temporary", rng.uniform(0, seconds))
+            attempts += 1
+        finish(asked, tmp_path / "temporary")
+        assert_same_run(prepare(asked).plan.folder, whole, tmp_path / "temporary")
 
 
 def test_the_campaigns_have_at_least_fifty_kills():
@@ -74,10 +91,10 @@ def test_the_campaigns_have_at_least_fifty_kills():
 
 def test_resuming_is_noted_in_timing_alone(tmp_path):
     asked = wanted(tmp_path / "run", CAMPAIGNS["units only"])
-    finish(asked)
+    finish(asked, tmp_path / "temporary")
     folder = prepare(asked).plan.folder
     first = json.loads((folder / "run.json").read_bytes())
-    finish(asked)
+    finish(asked, tmp_path / "temporary")
     second = json.loads((folder / "run.json").read_bytes())
     assert {key for key in first if first[key] != second[key]} == {"timing"}
     assert first["timing"]["resumed"] == 0
@@ -93,32 +110,10 @@ def wanted(folder, campaign):
 def uninterrupted(folder, campaign):
     """The run's folder, and how long it took from the plan to the seal."""
     asked = wanted(folder, campaign)
-    return prepare(asked).plan.folder, finish(asked)
+    return prepare(asked).plan.folder, finish(asked, folder.parent / "temporary")
 
 
-def finish(asked):
-    process = start_evaluation(asked, asked.out.parent.parent / "temporary")
-    started = time.monotonic()
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors.decode()
-    return time.monotonic() - started
-
-
-def killed(asked, delay):
-    """Start, wait, kill. Whether it was still running; then nothing that it had started lives on."""
-    process = start_evaluation(asked, asked.out.parent.parent / "temporary")
-    time.sleep(delay)
-    below = descendants(process.pid)
-    process.kill()
-    _, errors = process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL), errors.decode()
-    assert soon(lambda: not alive(below), 10), "a process outlived the run"
-    return process.returncode == -signal.SIGKILL
-
-
-def state(folder):
-    """How far a killed run had come: journaled units, and whether it was sealed."""
-    if not (folder / "journal.log").exists():
-        return None
+def units_of(folder):
+    """How many units the journal of a killed run has."""
     with Journal.open(folder / "journal.log") as journal:
-        return sum("unit" in record for record in journal.records), (folder / "run.json").exists()
+        return sum("unit" in record for record in journal.records)

@@ -17,6 +17,7 @@ from harness.storage import StorageError
 
 from .support import (
     HONEST,
+    PATIENCE,
     alive,
     descendants,
     ends,
@@ -26,6 +27,7 @@ from .support import (
     run_each,
     soon,
     start_evaluation,
+    waiting_for,
 )
 
 # Each leaves a sleeping child behind, found by its marker. `env` and setsid try to make it unrecognisable.
@@ -74,15 +76,15 @@ def test_a_killed_run_leaves_no_process_and_its_folder_is_cleared_by_the_next(tm
     temporary = tmp_path / "temporary"
     body = CHILDREN["own-session"].format(marker=marker) + "time.sleep(60)\n" + HONEST
     process = start_evaluation(request_one(tmp_path / "slow", body), temporary)
-    assert soon(lambda: processes_with(marker), 30)
+    assert soon(lambda: processes_with(marker))
     ours = {each for each in descendants(process.pid) if each[0] not in processes_with(marker)}
     assert len(ours) == 2, "a unit process and a worker"
     process.kill()
     process.communicate()
-    assert soon(lambda: not alive(ours), 10)
+    assert soon(lambda: not alive(ours))
     assert len(list(temporary.iterdir())) == 1
     done = start_evaluation(request_one(tmp_path / "next", HONEST), temporary)
-    _, errors = done.communicate(timeout=60)
+    _, errors = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, errors
     assert soon(lambda: not processes_with(marker))
     assert list(temporary.iterdir()) == []
@@ -149,10 +151,10 @@ def test_stopping_while_a_process_is_being_started(tmp_path, temporary, delay, m
     consumer = threading.Thread(target=lambda: next(running, None), daemon=True)
     lane_count = threading.active_count()
     consumer.start()
-    assert started.wait(5)
+    assert started.wait(PATIENCE)
     lane = next(each for each in threading.enumerate() if type(each).__name__ == "_Lane")
     lane.stop()
-    lane.join(10)
+    lane.join(PATIENCE)
     assert not lane.is_alive()
     assert soon(lambda: threading.active_count() <= lane_count + 1)
     assert list(temporary.iterdir()) == []
@@ -189,7 +191,7 @@ def test_a_unit_process_that_dies_takes_only_its_unit_with_it(tmp_path, temporar
 
         def sealing(self): ...
 
-    behaviours = dict.fromkeys(("first", "second", "third"), "time.sleep(0.4); " + HONEST)
+    behaviours = {"first": HONEST, "second": waiting_for(tmp_path / "go"), "third": HONEST}
     asked = request(tmp_path, behaviours)
     found = ends(run(prepare(asked), Killer()))
     assert len(killed) == 1
@@ -197,4 +199,5 @@ def test_a_unit_process_that_dies_takes_only_its_unit_with_it(tmp_path, temporar
     assert found["second"] == ("failed", f"the unit process died (exit code -{int(number)})")
     assert list(temporary.iterdir()) == []
     assert not Path(f"/proc/{killed[0]}").exists()
+    (tmp_path / "go").touch()
     assert set(ends(run(prepare(asked))).values()) == {("ok", "")}, "the next run tries it again"

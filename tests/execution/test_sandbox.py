@@ -123,7 +123,7 @@ def test_how_a_worker_in_a_sandbox_ends_is_told_as_ever(tmp_path):
         "endless": "while True: pass",
         "honest": HONEST,
     }
-    asked = replace(request(tmp_path, behaviours), memory=1.0, timeout=3.0)
+    asked = replace(request(tmp_path, behaviours), memory=1.0, timeout=5.0)
     end = ends(run_inside(asked))
     assert end["crash"][0] == "failed"
     assert "SIGSEGV" in end["crash"][1]
@@ -136,7 +136,7 @@ def test_how_a_worker_in_a_sandbox_ends_is_told_as_ever(tmp_path):
 def test_processes_are_limited_and_none_outlives_the_run(tmp_path):
     nap = f"9{os.getpid()}.25"
     behaviours = {
-        "bomb": f"kept = [subprocess.Popen(['sleep', {nap!r}]) for _ in range(500)]; time.sleep(15)\n" + HONEST,
+        "bomb": f"kept = [subprocess.Popen(['sleep', {nap!r}]) for _ in range(500)]; time.sleep(600)\n" + HONEST,
         "daemon": f"subprocess.Popen(['sleep', {nap!r}], start_new_session=True, env={{}})\n" + HONEST,
     }
     end = ends(run_inside(request(tmp_path, behaviours)))

@@ -11,18 +11,19 @@ from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.storage import RunLockedError
 
-from .support import HONEST, ends, request_one, start_evaluation, stored, untimed
-
-SLOW = "time.sleep(0.5); " + HONEST
+from .support import PATIENCE, ends, request_one, soon, start_evaluation, stored, untimed, waiting_for
 
 
 def test_of_two_that_start_at_once_one_wins(tmp_path):
-    asked = request_one(tmp_path / "raced", SLOW)
+    body = waiting_for(tmp_path / "go")
+    asked = request_one(tmp_path / "raced", body)
     racers = [start_evaluation(asked, tmp_path / "temporary") for _ in range(2)]
-    outcomes = [(racer.communicate(timeout=60)[1].decode(), racer.returncode) for racer in racers]
+    assert soon(lambda: any(racer.poll() is not None for racer in racers))
+    (tmp_path / "go").touch()
+    outcomes = [(racer.communicate(timeout=PATIENCE)[1].decode(), racer.returncode) for racer in racers]
     (lost,) = [errors for errors, code in outcomes if code != 0]
     assert "RunLockedError: Process " in lost
-    alone = request_one(tmp_path / "alone", SLOW)
+    alone = request_one(tmp_path / "alone", body)
     folder, reference = prepare(asked).plan.folder, run(prepare(alone)).folder
     raced, whole = untimed(folder, reference)
     assert raced == whole
@@ -31,9 +32,10 @@ def test_of_two_that_start_at_once_one_wins(tmp_path):
 
 
 def test_the_second_writer_disturbs_nothing_and_gets_a_sentence_with_exit_code_2(tmp_path):
-    asked = request_one(tmp_path, "time.sleep(0.5 if len(outputs) > 30 else 0); " + HONEST, models=5)
+    asked = request_one(tmp_path, waiting_for(tmp_path / "go"), models=5)
     winner = start_evaluation(asked, tmp_path / "temporary")
     folder = prepare(asked).plan.folder
+    assert soon(lambda: (folder / "run.lock").exists())
     with pytest.raises(RunLockedError, match=rf"Process {winner.pid} on .* is writing to "):
         run(prepare(asked))
     with pytest.raises(RunLockedError):
@@ -47,6 +49,7 @@ def test_the_second_writer_disturbs_nothing_and_gets_a_sentence_with_exit_code_2
     )
     assert loser.returncode == 2, loser.stderr
     assert f"error: Process {winner.pid} on " in loser.stderr
-    assert winner.wait(60) == 0
+    (tmp_path / "go").touch()
+    assert winner.wait(PATIENCE) == 0
     assert len(RunResult.open(folder).document.units) == 10
     assert set(ends(RunResult.open(folder)).values()) == {("ok", "")}

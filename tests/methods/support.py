@@ -2,13 +2,8 @@
 
 import textwrap
 
-import numpy as np
-
-from harness.execution.channel import Message
-from harness.execution.method_process import _reported
-from harness.execution.worker import _answer, _Host
 from harness.methods.discovery import find_method
-from harness.spec.kinds import kind_of
+from tests.in_process import MethodHere
 
 
 def write(folder, source, name="method.py"):
@@ -21,20 +16,9 @@ def write(folder, source, name="method.py"):
     return path
 
 
-class InProcess:
-    """A MethodClient that runs the worker's own code in this process: the same answers, without its start."""
+class InProcess(MethodHere):
+    """A method client from what a user would name, loaded at once."""
 
     def __init__(self, target, scratch):
-        found = find_method(str(target))
-        self.spec, self.state = found.spec, None
-        self._host = _Host(scratch)
-        source = {"source": np.frombuffer(found.source, dtype=np.uint8)}
-        host = kind_of(found.spec.task).host
-        meta = {"module": found.module, "symbol": found.spec.symbol, "host": host, "device": "cpu"}
-        self.call("load", source, seed=0, meta=meta)
-
-    def call(self, what, arrays, *, seed, meta=None):
-        reply = _answer(self._host, Message(what, {**(meta or {}), "seed": seed}, dict(arrays)))
-        if reply.what != "answer":
-            raise _reported(reply)
-        return dict(reply.arrays)
+        super().__init__(find_method(str(target)), scratch=scratch)
+        self.load()

@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from harness.metrics._paired_tests import holm
@@ -74,7 +74,6 @@ def planted(rates, *, x0=0.01, step=0.02, loops=5, gap=0.4, seeds=1):
 
 
 @given(st.floats(0, 40), st.floats(0, 200), st.floats(0.05, 0.8))
-@settings(deadline=None)
 def test_fit_recovers_planted_parameters(b1, b2, gap):
     fit = foreground_efficiency_fit(planted({"a": b1, "b": b2}, gap=gap), FULL)
     assert fit.efficiency == pytest.approx({"a": b1, "b": b2}, rel=1e-5, abs=1e-6)
@@ -83,7 +82,8 @@ def test_fit_recovers_planted_parameters(b1, b2, gap):
 
 
 @given(st.lists(st.floats(0.3, 0.9), min_size=8, max_size=8), st.floats(0.01, 0.2))
-@settings(max_examples=50, deadline=None)
+@example([0.5, 0.875, 0.75, 0.5, 0.5, 0.875, 0.75, 0.75], 0.125)
+@settings(max_examples=50)
 def test_fit_is_the_least_squares_optimum(values, step):
     x = np.tile(0.02 + step * np.arange(4), (2, 1))
     y = np.array(values).reshape(2, 4)
@@ -98,7 +98,7 @@ def test_fit_is_the_least_squares_optimum(values, step):
         )
     best = grid[np.argmin(losses)]
     own = np.sum((FULL - 0.5 * np.exp(-b * (x - 0.02)) - y) ** 2)
-    assert own <= losses.min() + 1e-7  # what the optimiser stops at
+    assert own <= losses.min() * (1 + 1e-7)  # what the search for b leaves
     assert b == pytest.approx(best, rel=1e-2, abs=2e-2) or own == pytest.approx(losses.min(), abs=1e-6)
 
 
@@ -292,7 +292,7 @@ THREE = st.tuples(RUNS, RUNS, RUNS).map(lambda runs: dict(zip("abc", runs, stric
 
 
 @given(THREE, st.sampled_from([0.05, 0.2, 0.5]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_penalty_equals_its_definition(values, alpha, correct):
     every = [
         p_of_three([x - y for x, y in zip(p, q, strict=True)])
@@ -307,7 +307,7 @@ def test_penalty_equals_its_definition(values, alpha, correct):
 
 
 @given(THREE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_penalty_reverses_with_the_sign_and_holm_only_removes(values):
     frame = table(values)
     penalty = pairwise_penalty(frame)
@@ -319,7 +319,7 @@ def test_penalty_reverses_with_the_sign_and_holm_only_removes(values):
 
 
 @given(RUNS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_identical_methods_have_no_penalty(runs):
     assert not pairwise_penalty(table({"a": runs, "b": runs})).to_numpy().any()
 

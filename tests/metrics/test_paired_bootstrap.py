@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import rankdata
@@ -73,6 +75,18 @@ def test_chunks_change_no_number(methods, monkeypatch):
     monkeypatch.setattr("harness.metrics.bootstrap._CHUNK", 200 * 3)
     chunked = paired_bootstrap(*methods, augrc, n=25)
     np.testing.assert_array_equal(whole.replicates, chunked.replicates)
+
+
+def test_memory_of_a_board_cell_is_bounded():
+    """13 confidence scores on 10,000 samples: their replicates of weights at once would be more."""
+    rng = np.random.default_rng(0)
+    residual = rng.random(10**4) < 0.1
+    confidences = {f"csf{i}": rng.random(10**4) - 0.3 * residual for i in range(13)}
+    tracemalloc.start()
+    paired_bootstrap(confidences, residual, augrc)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500e6
 
 
 def test_labels_are_resampled_along(methods):

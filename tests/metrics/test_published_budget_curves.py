@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from harness.metrics.budget_curve import aubc, foreground_efficiency, foreground_efficiency_fit, pairwise_penalty
+from tests.oracles import oracle
 
-_ROOT = Path(os.environ.get("HARNESS_SHARED", Path(__file__).parents[3] / "shared"))
-_FILE = _ROOT / "oracles" / "budget_curve_public.json"
-_CASES = json.loads(_FILE.read_text()) if _FILE.exists() else []
-
-pytestmark = pytest.mark.skipif(not _CASES, reason=f"no file of published values at {_FILE}")
+_CASES = oracle("budget_curve")
 each = pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{len(case['rows'])}-{case['full_performance']}")
 
 

@@ -18,7 +18,7 @@ def repeated(confidence: np.ndarray, residual: np.ndarray, counts: np.ndarray) -
     return augrc(np.repeat(confidence, counts), np.repeat(residual, counts))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 4), st.floats(0, 1), st.integers(0, 1000))
 def test_every_resample_is_the_repeated_data(n: int, levels: int, rate: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

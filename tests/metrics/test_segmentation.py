@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.metrics.segmentation import (
@@ -183,7 +183,6 @@ LABELS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, m
 
 
 @given(LABELS)
-@settings(deadline=None)
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
 def test_accuracies_equal_those_of_scikit_learn(pairs):
     from sklearn.metrics import accuracy_score, balanced_accuracy_score

@@ -48,7 +48,6 @@ def test_w_of_full_agreement_and_of_opposites():
     assert kendall_w(rank_table("c", {"k1": up, "k2": down})).loc[0, "w"] == pytest.approx(0)
 
 
-@settings(deadline=None)
 @given(rankings())
 def test_tau_counts_pairs(columns):
     table = metric_tau(rank_table("c", columns))
@@ -75,7 +74,7 @@ def test_tables_with_holes_are_refused():
         kendall_w(pd.concat([ranks, ranks]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(2, 7), st.integers(1, 5))
 def test_many_taus_at_once_are_each_scipys(seed, methods, levels):
     from scipy.stats import kendalltau
@@ -86,7 +85,7 @@ def test_many_taus_at_once_are_each_scipys(seed, methods, levels):
         np.testing.assert_allclose(found, kendalltau(one, other).statistic, atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(3, 6), st.integers(3, 4), st.integers(1, 5))
 def test_many_ws_at_once_are_each_friedmans(seed, methods, raters, levels):
     from scipy.stats import rankdata

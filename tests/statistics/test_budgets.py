@@ -42,7 +42,7 @@ def integer_totals(of, without=None):
 
 
 @given(TABLES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_ranks_by_the_mean_over_seeds(values):
     ranks = setting_ranks(runs(values).sample(frac=1, random_state=0)).set_index(["metric", "method"])
     for setting, of in values.items():
@@ -51,7 +51,7 @@ def test_ranks_by_the_mean_over_seeds(values):
 
 
 @given(TABLES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_ranks_without_each_seed(values):
     table = leave_one_seed_out(runs(values)).set_index(["metric", "left_out", "method"]).sort_index()
     assert len(table) == 18
@@ -61,7 +61,7 @@ def test_ranks_without_each_seed(values):
 
 
 @given(TABLES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_stability_is_the_mean_tau_over_ordered_pairs(values):
     found = seed_stability(leave_one_seed_out(runs(values))).set_index("metric")
     for setting, of in values.items():

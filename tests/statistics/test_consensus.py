@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from itertools import permutations
 
 import numpy as np
@@ -24,7 +23,7 @@ def disagreements(order, columns):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rankings())
 def test_kemeny_is_the_best_of_all_orders(columns):
     table = consensus(rank_table("c", columns))
@@ -79,13 +78,11 @@ def test_local_search_cannot_be_improved_by_moving_one_method(n, seed):
 
 
 def test_large_pools():
-    start = time.process_time()
     for n, exact in ((17, True), (60, False)):
         up = {f"m{i:02}": float(i) for i in range(n)}
         table = consensus(rank_table("c", {"k1": up, "k2": up}))
         assert table["kemeny_exact"].tolist() == [exact] * n
         assert table["place_by_kemeny"].tolist() == list(range(1, n + 1))
-    assert time.process_time() - start < 5
 
 
 def test_no_ranks():

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,7 +32,7 @@ def resampled(frame, weights, column):
     return pd.concat(parts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(score_tables())
 def test_mean_and_spread_agree_with_exact_arithmetic(frame):
     table = by_name(ranked(frame))
@@ -45,7 +43,7 @@ def test_mean_and_spread_agree_with_exact_arithmetic(frame):
         assert table.loc[key, "rank_spread"] == pytest.approx(np.std([float(r) for r in ranks]), abs=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(score_tables(), st.integers(0, 99))
 def test_intervals_agree_with_ranking_every_resample_anew(frame, seed):
     replicates = 7
@@ -85,7 +83,7 @@ def test_the_bound_on_memory_changes_nothing(monkeypatch):
     np.testing.assert_array_equal(percentiles(values, weights, (2.5, 97.5)), whole)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(score_tables(), st.randoms())
 def test_order_of_rows_changes_nothing(frame, random):
     rows = list(frame.index)
@@ -94,7 +92,7 @@ def test_order_of_rows_changes_nothing(frame, random):
     pd.testing.assert_frame_equal(ranked(shuffled), ranked(frame), check_exact=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(score_tables(), st.permutations("abcdefgh"))
 def test_names_of_methods_are_only_names(frame, names):
     renaming = dict(zip("abcdefgh", names, strict=True))
@@ -105,14 +103,14 @@ def test_names_of_methods_are_only_names(frame, names):
     pd.testing.assert_frame_equal(by_name(before)[columns], by_name(after)[columns], check_exact=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(score_tables(), st.sampled_from([0.5, 4.0, 1024.0]), st.integers(-5, 5))
 def test_units_of_a_metric_change_nothing(frame, scale, shift):
     changed = frame.assign(value=frame["value"].where(frame["metric"] != "k1", frame["value"] * scale + shift))
     pd.testing.assert_frame_equal(ranked(changed), ranked(frame))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(score_tables())
 def test_direction_is_a_sign(frame):
     turned = frame.assign(
@@ -121,7 +119,7 @@ def test_direction_is_a_sign(frame):
     pd.testing.assert_frame_equal(ranked(turned), ranked(frame))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(score_tables(min_methods=2), st.data())
 def test_an_incomplete_method_is_last_and_moves_nobody(frame, data):
     before = ranked(frame)
@@ -145,7 +143,7 @@ def test_an_incomplete_method_is_last_and_moves_nobody(frame, data):
             pd.testing.assert_frame_equal(of.iloc[:-1].reset_index(drop=True), old, check_dtype=False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(score_tables(min_methods=3), st.integers(1, 2))
 def test_newcomers_move_nobody(frame, size):
     reference = sorted(frame["method"].unique())[-size:]  # never the one that is exempt
@@ -231,13 +229,11 @@ def test_metric_ranks_lists_scores_in_the_direction_of_the_metric():
     assert ranks["rank"]["a"].to_dict() == {"k1": 2.0, "k2": 1.0, "k3": 1.0}
 
 
-def test_a_full_board_is_fast():
-    """17 methods, 20 metrics, 9 cells, 50 observations, 1,000 replicates: about 1 s of one core."""
+def test_a_full_board():
+    """17 methods, 20 metrics, 9 cells, 50 observations, 1,000 replicates."""
     levels = [list("abcdefghijklmnopq"), range(9), range(20), range(50)]
     frame = pd.MultiIndex.from_product(levels, names=["method", "cell", "metric", "observation"]).to_frame(index=False)
     frame["value"] = np.random.default_rng(0).normal(size=len(frame))
     frame = frame.assign(status="ok", direction="lower", criterion=frame["metric"].map(lambda k: f"c{k // 7}"))
-    start = time.process_time()
     table = criterion_ranks(frame, cell="cell")
-    assert time.process_time() - start < 5
     assert len(table) == 3 * 17

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from harness.statistics import criterion_ranks, metric_ranks
+from tests.oracles import oracle
 
-_ROOT = Path(os.environ.get("HARNESS_SHARED", Path(__file__).parents[3] / "shared"))
-_FILE = _ROOT / "oracles" / "criteria_ranks_public.json"
-_PUBLISHED = json.loads(_FILE.read_text()) if _FILE.exists() else {"cases": []}
-
-pytestmark = pytest.mark.skipif(not _PUBLISHED["cases"], reason=f"no file of published values at {_FILE}")
+_PUBLISHED = oracle("criteria_ranks")
 
 
 def long_table(case):

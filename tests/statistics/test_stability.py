@@ -15,7 +15,7 @@ def means(frame, criterion):
     return {m: float(sum(ranks) / len(ranks)) for (c, m), ranks in found.items() if c == criterion}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(score_tables())
 def test_shifts_are_those_of_ranking_the_rest_anew(frame):
     table = stability(frame, cell=CELL)

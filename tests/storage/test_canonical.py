@@ -20,7 +20,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(T
 
 
 @given(VALUES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_canonical_json_is_read_back_exactly(value):
     text = canonical_json(value)
     assert json.loads(text) == value
@@ -29,7 +29,7 @@ def test_canonical_json_is_read_back_exactly(value):
 
 
 @given(st.dictionaries(TEXT, VALUES, min_size=2), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_key_order_does_not_matter(value, random):
     items = list(value.items())
     random.shuffle(items)
@@ -38,7 +38,7 @@ def test_key_order_does_not_matter(value, random):
 
 
 @given(VALUES, st.sampled_from([math.nan, math.inf, -math.inf, np.float64("nan")]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_non_finite_numbers_are_refused_wherever_they_are(value, bad):
     with pytest.raises(ValueError, match=r"value\['runs'\]\[1\] is -?(nan|inf)"):
         canonical_json({"runs": [value, bad]})

@@ -13,6 +13,8 @@ from harness.storage import IntegrityError
 from harness.tracks.confidence.sources import open_source
 from tests.cli.support import harness, write_toy
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 FOLDER = """
 id = "folder"
 version = 1

@@ -15,6 +15,8 @@ from harness.storage import IntegrityError
 from harness.tracks.confidence.model_outputs import LabelledOutputs
 from harness.tracks.confidence.outcomes import predictions
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 METRICS = ("augrc", "aurc", "failure_auroc")
 
 

@@ -66,7 +66,7 @@ class GitHub:
         path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, **variables, "PATH": path}
         return subprocess.run(
-            [sys.executable, str(SCRIPT)], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, str(SCRIPT)], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=240
         )
 
     @property

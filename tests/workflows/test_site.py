@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def build(leaderboards: Path, site: Path) -> None:
     script = str(ROOT / ".github" / "scripts" / "site.py")
-    subprocess.run([sys.executable, script, str(leaderboards), str(site)], check=True, timeout=60)
+    subprocess.run([sys.executable, script, str(leaderboards), str(site)], check=True, timeout=240)
 
 
 class Cells(HTMLParser):

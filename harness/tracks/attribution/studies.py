@@ -10,7 +10,7 @@ from harness.spec.attribution import ExplainedModel
 from harness.spec.run import Unit
 from harness.tracks.attribution.sources import SampleSet, Source, open_source
 from harness.tracks.base import Measurement, Scope, Track, Workload, check_declared, spread
-from harness.tracks.summary import mean_over_units
+from harness.tracks.pooling import mean_over_units
 
 if TYPE_CHECKING:
     import numpy as np

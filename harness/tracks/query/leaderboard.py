@@ -12,16 +12,12 @@ from harness.spec.run import Unit
 from harness.statistics import DIGITS
 from harness.tracks.base import Measurement, Track
 from harness.tracks.leaderboard import BoardMetric, Entry, Leaderboard
+from harness.tracks.query.curves import BUDGETS, CURVES, EFFICIENCY, FOREGROUND, PERFORMANCE
 from harness.tracks.query.scoring import AUBC, study_efficiency
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-CURVES, FOREGROUND, BUDGETS, EFFICIENCY = "_curves.", "_foreground.", "_budgets.", "_efficiency."
-"""Arrays of an entry by study, beside its columns: performance (seeds, loops) and annotated share of the foreground
-(seeds, loops) with seeds in ascending order, annotated patches or images (loops,), and efficiency (1,)."""
-PERFORMANCE = {"dice": "mean Dice", "accuracy": "accuracy", "balanced-accuracy": "balanced accuracy"}
 
 
 class QueryLeaderboard(Leaderboard):

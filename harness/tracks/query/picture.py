@@ -11,8 +11,8 @@ from harness.spec.run import Unit
 from harness.tracks.base import Outputs
 from harness.tracks.figure import PALETTE, STYLE, Figure, as_svg
 from harness.tracks.leaderboard import Entry
+from harness.tracks.query.curves import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
 from harness.tracks.query.judging import judge
-from harness.tracks.query.leaderboard import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from harness.data.origins import http
 from harness.data.origins.base import OriginError
 from harness.storage import IntegrityError
 from tests.data.server import FileServer, cut, endless, other, page, slow, stalled, status, wait_until
-from tests.data.sources import Listener, dataset, hastily, tree, url_file
+from tests.data.sources import HASTY, Listener, dataset, hastily, tree, url_file
 
 DATA = bytes(range(256)) * 2000  # 512 kB
 
@@ -198,19 +198,26 @@ def test_trouble_that_lasts_is_told(cache: Path, server: FileServer) -> None:
     assert len(progress.said) == 2
 
 
-def test_retry_after_in_seconds_is_honoured(cache: Path, server: FileServer) -> None:
-    url = server.put("/a.bin", DATA, status(429, **{"Retry-After": "1"}))
-    started = time.monotonic()
-    fetch(dataset(cache, url_file(url, DATA)), hastily())
-    assert 1.0 <= time.monotonic() - started < 5.0
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were waited, which take no time."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    return waited
 
 
-def test_retry_after_as_a_date_is_honoured(cache: Path, server: FileServer) -> None:
-    then = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=3), usegmt=True)
+def test_retry_after_in_seconds_is_honoured(cache: Path, server: FileServer, waits: list[float]) -> None:
+    url = server.put("/a.bin", DATA, status(429, **{"Retry-After": "7"}))
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
+    assert waits == [7.0]
+
+
+def test_retry_after_as_a_date_is_honoured(cache: Path, server: FileServer, waits: list[float]) -> None:
+    then = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True)
     url = server.put("/a.bin", DATA, status(503, **{"Retry-After": then}))
-    started = time.monotonic()
-    fetch(dataset(cache, url_file(url, DATA)), hastily())
-    assert 1.5 <= time.monotonic() - started < 6.0
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
+    (wait,) = waits
+    assert HASTY.first_wait < wait <= 90
 
 
 def test_a_wait_that_is_too_long_is_left_to_the_user(cache: Path, server: FileServer) -> None:
@@ -224,25 +231,28 @@ def test_a_nonsensical_wait_is_passed_over(cache: Path, server: FileServer) -> N
     assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
 
 
+STRICT = replace(HASTY, stall=0.4)
+
+
 def test_a_stalled_connection_is_made_anew(cache: Path, server: FileServer) -> None:
-    url = server.put("/a.bin", DATA, stalled(100_000, 30))
-    started = time.monotonic()
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
-    assert time.monotonic() - started < 5
-    assert server.gets("/a.bin")[1].range == "bytes=100000-"
+    url = server.put("/a.bin", DATA, stalled(100_000, 1000))
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=STRICT))) == {"a.bin": DATA}
+    assert len(server.gets("/a.bin")) > 1
+    assert server.gets("/a.bin")[-1].range is not None, "what had come is not fetched again"
 
 
 def test_a_trickle_counts_as_stalled(cache: Path, server: FileServer) -> None:
     """Each byte comes in time, so that no single read ever waits too long."""
     url = server.put("/a.bin", DATA, slow(1, 0.05))
-    started = time.monotonic()
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
-    assert time.monotonic() - started < 5
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=STRICT))) == {"a.bin": DATA}
+    assert len(server.gets("/a.bin")) > 1
 
 
 def test_a_slow_connection_is_borne_with(cache: Path, server: FileServer) -> None:
-    url = server.put("/a.bin", DATA, slow(64_000, 0.1))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily())) == {"a.bin": DATA}
+    url = server.put("/a.bin", DATA, slow(16_000, 0.1))
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=replace(HASTY, stall=2.0)))) == {
+        "a.bin": DATA
+    }
     assert len(server.gets("/a.bin")) == 1
 
 
@@ -348,7 +358,7 @@ def child(cache: Path, url: str, sha: str = "") -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_process_leaves_what_the_next_one_goes_on_from(cache: Path, server: FileServer) -> None:
-    url = server.put("/a.bin", DATA, slow(32_000, 0.1))
+    url = server.put("/a.bin", DATA, stalled(150_000, 1000))
     killed = child(cache, url)
     wait_until(lambda: any(part.stat().st_size > 100_000 for part in parts(cache)))
     killed.send_signal(signal.SIGKILL)
@@ -367,7 +377,7 @@ def test_two_processes_fetch_a_file_once(cache: Path, server: FileServer) -> Non
     url = server.put("/a.bin", DATA, slow(64_000, 0.1))
     both = [child(cache, url), child(cache, url)]
     for each in both:
-        _, said = each.communicate(timeout=60)
+        _, said = each.communicate(timeout=240)
         assert each.returncode == 0, said.decode()
     assert len(server.gets("/a.bin")) == 1
     assert tree(fetch(dataset(cache, url_file(url)), hastily())) == {"a.bin": DATA}

@@ -27,7 +27,7 @@ def farthest(points, count, start):
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1e4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_core_set_is_greedy_k_center_around_the_labelled(seed, offset):
     rng = np.random.default_rng(seed)
     pool, labelled = rng.normal(size=(25, 4)) + offset, rng.normal(size=(6, 4)) + offset

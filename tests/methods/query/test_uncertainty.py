@@ -32,13 +32,13 @@ def committees(draw):
 
 @pytest.mark.parametrize("name", SCORES)
 @given(probabilities=committees())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_position_as_defined(name, probabilities):
     assert scored(name, probabilities) == pytest.approx(by_position(RULES[name], probabilities), abs=1e-12)
 
 
 @given(committees())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_total_is_at_least_expected_entropy_and_their_difference_the_information(probabilities):
     total, expected, information = (
         scored(name, probabilities) for name in ("predictive_entropy", "expected_entropy", "mutual_information")
@@ -51,7 +51,7 @@ def test_total_is_at_least_expected_entropy_and_their_difference_the_information
 
 @pytest.mark.parametrize("name", SCORES)
 @given(probabilities=committees(), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_members_have_no_order(name, probabilities, seed):
     shuffled = probabilities[np.random.default_rng(seed).permutation(len(probabilities))]
     assert scored(name, shuffled) == pytest.approx(scored(name, probabilities), abs=1e-12)

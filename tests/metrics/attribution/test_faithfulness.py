@@ -106,7 +106,7 @@ def test_a_map_of_one_channel_counts_for_all(metric):
 
 
 @pytest.mark.parametrize("metric", [m for m in [*SINGLE, *SUFFICIENCY] if name(m) != "infidelity-latec"], ids=name)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(factor=st.floats(1e-6, 1e6))
 def test_the_scale_of_a_map_does_not_matter(metric, factor):
     given_ = world("cloud", samples=3)
@@ -225,7 +225,7 @@ def blurred(inputs, sigma, kernel):
     return nn.functional.conv2d(padded, square.expand(channels, 1, kernel, kernel), groups=channels)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_no_order_beats_the_exact_effects(seed):
     given_ = linear_world(samples=2)

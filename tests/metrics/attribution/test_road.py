@@ -46,7 +46,7 @@ def test_equal_to_the_direct_solution(shape, kind):
         np.testing.assert_allclose(one.numpy(), imputed_directly(x, positions), rtol=0, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.one_of(st.tuples(*[st.integers(1, 9)] * 2), st.tuples(*[st.integers(1, 5)] * 3)),
     seed=st.integers(0, 10**6),

@@ -19,6 +19,8 @@ from harness.spec.attribution import AttributionBenchmark
 from harness.tracks.attribution import zoo
 from harness.tracks.attribution.sources import built, open_source
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 SET, NETWORK = "modelnet40", "modelnet40-pointnet"
 METRICS = ("deletion", "sparseness", "max_sensitivity")
 

@@ -12,6 +12,8 @@ from harness.spec.errors import UsageError
 from harness.tracks.confidence.packing import PackRequest, write_pack
 from tests.tracks.test_user_sources import FORMULAS, Network
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 GRID = '{ family = "confidnet", head = "confidnet", dropout = [true], rewards = [10.0], runs = [1, 2] }'
 BENCHMARK = f"""
 id = "two-trainings"

@@ -24,6 +24,8 @@ from harness.tracks.confidence.sources import open_source
 from tests.methods.support import write
 from tests.tracks.confidence import packed
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 NEEDY = """
 @confidence_score(version="1", needs=("inputs", "model"))
 def needy(outputs):

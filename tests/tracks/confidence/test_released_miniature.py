@@ -19,6 +19,8 @@ from harness.tracks.confidence import released_inference
 from harness.tracks.confidence.sources import open_source
 from tests.tracks.confidence import miniature
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 METHOD = """
 import harness
 

@@ -104,7 +104,7 @@ def test_nothing_to_compare_with_is_left_out():
     assert judging.agreement(np.full((METHODS, SAMPLES), np.nan), references(quality(1.0)), REPLICATES, 0) == {}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from([np.exp, np.cbrt, np.arctan, lambda x: 3 * x - 7]))
 def test_only_the_order_of_scores_counts(seed, transform):
     scores = np.random.default_rng(seed).normal(size=(METHODS, 12))

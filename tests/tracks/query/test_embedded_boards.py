@@ -12,7 +12,7 @@ from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.board import Board
 from harness.spec.query import QueryBenchmark
-from harness.tracks.query.leaderboard import CURVES
+from harness.tracks.query.curves import CURVES
 from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.sources import Setting
 

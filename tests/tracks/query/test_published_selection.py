@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from harness.tracks.query import PatchGrid, select_patches
 from harness.tracks.query.selection import candidates
+from tests.oracles import oracle
 
-_ROOT = Path(os.environ.get("HARNESS_SHARED", Path(__file__).parents[4] / "shared"))
-_FILE = _ROOT / "oracles" / "patch_selection_public.json"
-_PUBLISHED = json.loads(_FILE.read_text()) if _FILE.exists() else {"cases": []}
-
-pytestmark = pytest.mark.skipif(not _PUBLISHED["cases"], reason=f"no file of published values at {_FILE}")
+_PUBLISHED = oracle("patch_selection")
 
 
 @pytest.mark.parametrize("rng", [None, 0])

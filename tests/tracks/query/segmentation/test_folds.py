@@ -32,7 +32,7 @@ images = st.dictionaries(
 
 
 @given(images, st.integers(2, 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_division_is_found_exactly_if_there_is_one(classes, folds):
     if not exists(classes, folds):
         with pytest.raises(UsageError):

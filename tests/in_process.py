@@ -1,0 +1,108 @@
+"""Runs without processes of their own, for tests of what a run gives and not of how it is kept apart.
+
+The code is that of the unit process and of the worker, called here; what is not here is what a process brings: time and
+memory limits, a fence, a clean environment. Starting the two takes seconds, since both import torch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from harness.execution.channel import Message
+from harness.execution.executor import _RUN_STOPPERS, Job, UnitEnd, _Queue
+from harness.execution.method_process import _counted, _reported, _sum
+from harness.execution.unit_process import _reply, _UnitServer
+from harness.execution.worker import _answer, _Host
+from harness.methods.client import MethodError
+from harness.spec.kinds import kind_of
+from harness.spec.result import Passes, UnitResult
+from harness.spec.run import Unit
+
+
+class MethodHere:
+    """As `MethodProcess`, without the process."""
+
+    def __init__(self, method, limits=None, run_folder=None, scratch=None):
+        self.state, self._method, self._passes, self._host = None, method, None, None
+        self._own = None if scratch else tempfile.TemporaryDirectory()
+        self._scratch = Path(scratch or self._own.name)
+
+    @property
+    def spec(self):
+        return self._method.spec
+
+    def start(self): ...
+    def hide(self, folders): ...
+    def keep_printed(self): ...
+
+    def call(self, what, arrays, *, seed, meta=None):
+        if self._host is None:
+            self.load()
+        return self._asked(Message(what, {**(meta or {}), "seed": seed}, dict(arrays)))
+
+    def take_passes(self):
+        taken, self._passes = self._passes, None
+        return taken
+
+    def close(self):
+        self._host = self.state = None
+        if self._own is not None:
+            self._own.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def load(self):
+        self._host = _Host(self._scratch)
+        facts = {
+            "module": self._method.module,
+            "symbol": self.spec.symbol,
+            "host": kind_of(self.spec.task).host,
+            "seed": 0,
+        }
+        source = {"source": np.frombuffer(self._method.source, dtype=np.uint8)}
+        try:
+            self._asked(Message("load", {**facts, "device": "cpu"}, source))
+        except MethodError:
+            self._host = None
+            raise
+
+    def _asked(self, message):
+        reply = _answer(self._host, message)
+        if reply.what != "answer":
+            self.state = None
+            raise _reported(reply)
+        self._passes = _sum(self._passes, _counted(reply))
+        return dict(reply.arrays)
+
+
+class HereExecutor:
+    """As `LocalExecutor` with one worker: each unit as the unit process runs it."""
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self._job = job
+
+    def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
+        todo, model = _Queue(units), None
+        facts = {"folder": str(self._job.folder), "benchmark": str(self._job.benchmark)}
+        with MethodHere(self._job.method) as method:
+            bench = _UnitServer(Message("run", {**facts, "limits": asdict(self._job.limits)}), method)
+            while taken := todo.take(model):
+                model = taken[1].model
+                reply = _reply(bench, taken[1], lambda what, share: None)
+                if reply.what == "stop":
+                    raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
+                passes = reply.meta["passes"]
+                yield UnitEnd(
+                    UnitResult.model_validate(reply.meta["result"]),
+                    reply.meta["seconds"],
+                    None if passes is None else Passes.model_validate(passes),
+                )
