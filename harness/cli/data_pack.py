@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +18,8 @@ def pack(
     target: Annotated[
         str, typer.Argument(help="id@version, path.toml of your own, or the folder of a run; with --check, of a pack")
     ],
-    out: Annotated[Optional[Path], typer.Option(help="folder of the pack; default: packs/<id>-<version>")] = None,  # noqa: UP045
-    models: Annotated[Optional[list[str]], typer.Option("--model", help="only this model; may be repeated")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="folder of the pack; default: packs/<id>-<version>")] = None,
+    models: Annotated[list[str] | None, typer.Option("--model", help="only this model; may be repeated")] = None,
     inputs: Annotated[bool, typer.Option("--inputs", help="the images and the networks' weights, too")] = False,
     device: options.Device = "cpu",
     check: Annotated[bool, typer.Option("--check", help="read every file of the pack TARGET instead")] = False,

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli import options
+from harness.cli.output import print_table, say_json
 from harness.spec.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.data.manifests import Manifest
 
 Name = Annotated[str, typer.Argument(help="id of a data set, or the path of a source.toml of your own")]
-NameOrNone = Annotated[Optional[str], typer.Argument(help="id of a data set")]  # noqa: UP045
+NameOrNone = Annotated[str | None, typer.Argument(help="id of a data set")]
 Pattern = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'"),
+    str | None, typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'")
 ]
 Source = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
 ]
 Config = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all"),
+    list[str] | None, typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all")
 ]
-Repo = Annotated[Optional[str], typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]  # noqa: UP045
-Revision = Annotated[Optional[str], typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]  # noqa: UP045
+Repo = Annotated[str | None, typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]
+Revision = Annotated[str | None, typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]
 META = "meta-evaluation"
 _UNREADABLE, _DAMAGED = 2, 3
 
@@ -40,19 +39,13 @@ def list_datasets(json: options.AsJson = False) -> None:
 
     Example: harness data list
     """
-    from json import dumps
-
     from harness.data.manifests import read_datasets
 
     found, problems = read_datasets()
     rows = [_row(manifest) for manifest in found.values()]
     if json:
         named = {row["id"]: row for row in rows}
-        print(
-            dumps(
-                [*(named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems})], indent=2
-            )
-        )
+        say_json([named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems}])
     else:
         _show(rows)
         for name, problem in problems.items():
@@ -66,20 +59,13 @@ def _error(problems: dict[str, str], name: str) -> dict[str, str]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Table
 
     lines, headings = [_line(row) for row in rows], ("id", "title", "size", "locked", "access", "here")
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
-    console = Console(highlight=False)
-    widths[1] = max(16, console.width - sum(widths) + widths[1] - 2 * len(widths) - 1)  # titles give way
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    for heading, width in zip(headings, widths, strict=True):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=width)
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
+    widths[1] = max(16, Console().width - sum(widths) + widths[1] - 2 * len(widths) - 1)  # titles give way
+    columns = {heading: {"no_wrap": True, "max_width": width} for heading, width in zip(headings, widths, strict=True)}
+    print_table(columns, lines)
 
 
 def fetch(
@@ -102,13 +88,13 @@ def fetch(
         return
     if config or repo or revision:
         raise UsageError(f"--config, --repo and --revision are for {META}; {name} takes --file.")
-    from harness.cli.progress import downloading
+    from harness.cli.progress import download_bar
     from harness.data.fetch import FetchOptions
     from harness.data.fetch import fetch as fetch_files
     from harness.data.manifests import find_dataset
 
     manifest = find_dataset(name)
-    with downloading() as progress:
+    with download_bar() as progress:
         folder = fetch_files(manifest, FetchOptions(pattern=file, source=source, copy=copy, progress=progress))
     typer.echo(folder)
 
@@ -131,7 +117,7 @@ def verify(
 
     Example: harness data verify --all
     """
-    from harness.cli.progress import downloading
+    from harness.cli.progress import download_bar
     from harness.data.manifests import find_dataset, read_datasets
     from harness.data.store import read_index, reference
     from harness.data.upkeep import verify as verify_files
@@ -147,7 +133,7 @@ def verify(
     for each, problem in unreadable.items():
         typer.echo(f"{each}: {problem}")
     damaged = []
-    with downloading() as progress:
+    with download_bar() as progress:
         for manifest in chosen:
             problems = verify_files(manifest, progress)
             for problem in problems:
@@ -179,7 +165,7 @@ def where(name: Name, file: Pattern = None) -> None:
 def prune(
     name: NameOrNone = None,
     all: Annotated[bool, typer.Option("--all", help="every data set, and what unfinished fetches left")] = False,
-    older: Annotated[Optional[float], typer.Option(help="only what was fetched more than so many days ago")] = None,  # noqa: UP045
+    older: Annotated[float | None, typer.Option(help="only what was fetched more than so many days ago")] = None,
     prepared: Annotated[bool, typer.Option("--prepared", help="also files made by `harness data prepare`")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
 ) -> None:
@@ -205,18 +191,18 @@ def lock(
     name: Name,
     source: Source = None,
     file: Pattern = None,
-    into: Annotated[Optional[Path], typer.Option(help="folder for lock.json; default: beside source.toml")] = None,  # noqa: UP045
+    into: Annotated[Path | None, typer.Option(help="folder for lock.json; default: beside source.toml")] = None,
 ) -> None:
     """Fetch a data set and record what its files are in lock.json, for everybody after you. For maintainers.
 
     Example: harness data lock cifar-10
     """
-    from harness.cli.progress import downloading
+    from harness.cli.progress import download_bar
     from harness.data.fetch import FetchOptions
     from harness.data.locking import lock_dataset
     from harness.data.manifests import find_dataset
 
-    with downloading() as progress:
+    with download_bar() as progress:
         path = lock_dataset(find_dataset(name), FetchOptions(pattern=file, source=source, progress=progress), into)
     typer.echo(path)
 
