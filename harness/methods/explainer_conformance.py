@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.methods.answers import check_spread, checked_maps
 from harness.methods.client import MethodClient
 from harness.methods.conformance import Check
-from harness.methods.network_conformance import SAMPLES, SEED, NetworkTask, check_on_networks, first_problem
+from harness.methods.network_conformance import SAMPLES, SEED, NetworkTask, check_on_networks, on_each
 from harness.spec.method import AttributionMethod
 
 if TYPE_CHECKING:
@@ -27,18 +27,11 @@ def check_explainer(method: MethodClient) -> Iterator[Check]:
     """
     spec = method.spec
     assert isinstance(spec, AttributionMethod)
-
-    def over_all(tasks: Sequence[_Explaining]) -> dict[str, Callable[[], str]]:
-        same = {"gives the same maps twice under one seed": lambda: first_problem(task.repeats() for task in tasks)}
-        if spec.stochastic:
-            return same
-        return same | {
-            "gives the same maps under another seed": lambda: first_problem(task.ignores_seeds() for task in tasks),
-            "gives the same maps one by one and in another order": lambda: first_problem(
-                task.ignores_batches() for task in tasks
-            ),
-        }
-
+    over_all: dict[str, Callable[[Sequence[_Explaining]], str]] = {}
+    over_all["gives the same maps twice under one seed"] = on_each(_Explaining.repeats)
+    if not spec.stochastic:
+        over_all["gives the same maps under another seed"] = on_each(_Explaining.ignores_seeds)
+        over_all["gives the same maps one by one and in another order"] = on_each(_Explaining.ignores_batches)
     return check_on_networks(method, _Explaining, "explains {name}: finite maps, the model left as it was", over_all)
 
 

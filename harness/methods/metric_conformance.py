@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.methods.answers import check_varied, checked_scores
 from harness.methods.client import MethodClient, MethodError
 from harness.methods.conformance import Check
-from harness.methods.network_conformance import SAMPLES, SEED, SHAPES, NetworkTask, check_on_networks, first_problem
+from harness.methods.network_conformance import SAMPLES, SEED, SHAPES, NetworkTask, check_on_networks, on_each
 from harness.spec.method import Architecture, MetricMethod, Modality
 
 if TYPE_CHECKING:
@@ -27,16 +27,12 @@ def check_attribution_metric(method: MethodClient) -> Iterator[Check]:
     """
     spec = method.spec
     assert isinstance(spec, MetricMethod)
-
-    def over_all(tasks: Sequence[_Scoring]) -> dict[str, Callable[[], str]]:
-        asked: dict[str, Callable[[], str]] = {} if spec.reference else {"tells maps apart": lambda: _all_alike(tasks)}
-        asked["gives the same scores twice under one seed"] = lambda: first_problem(task.repeats() for task in tasks)
-        if not spec.stochastic:
-            asked["gives the same scores one by one and in another order"] = lambda: first_problem(
-                task.ignores_batches() for task in tasks
-            )
-        return asked
-
+    over_all: dict[str, Callable[[Sequence[_Scoring]], str]] = {}
+    if not spec.reference:
+        over_all["tells maps apart"] = _all_alike
+    over_all["gives the same scores twice under one seed"] = on_each(_Scoring.repeats)
+    if not spec.stochastic:
+        over_all["gives the same scores one by one and in another order"] = on_each(_Scoring.ignores_batches)
     return check_on_networks(method, _Scoring, "scores maps of {name}: (n,), the model left as it was", over_all)
 
 

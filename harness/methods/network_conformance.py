@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.methods.client import MethodClient, MethodError
@@ -94,12 +95,12 @@ def check_on_networks(
     method: MethodClient,
     make: Callable[[MethodClient, Modality, Architecture], Task],
     title: str,
-    over_all: Callable[[Sequence[Task]], Mapping[str, Callable[[], str]]],
+    over_all: Mapping[str, Callable[[Sequence[Task]], str]],
 ) -> Iterator[Check]:
     """Check a method on every modality and architecture that it declares, then on all of them together.
 
-    title: of the check on one network, with {name} for what the network is. over_all: what is asked of all networks to
-    which the method applies. The first failed check is the last.
+    title: of the check on one network, with {name} for what the network is. over_all: what is asked of all networks
+    together to which the method applies; each returns its problem, or nothing. The first failed check is the last.
     """
     spec = method.spec
     assert isinstance(spec, AttributionMethod | MetricMethod)
@@ -115,12 +116,12 @@ def check_on_networks(
             if not check.passed:
                 return
             tasks.append(task)
-    if tasks:
-        yield from until_failure(over_all(tasks))
-    else:
-        nothing = {"applies to a network that it is declared for": lambda: "none of them offers what it asks for"}
-        yield from until_failure(nothing)
+    if not tasks:
+        yield Check("applies to a network that it is declared for", "none of them offers what it asks for", "invalid")
+        return
+    yield from until_failure({name: partial(ask, tasks) for name, ask in over_all.items()})
 
 
-def first_problem(problems: Iterable[str]) -> str:
-    return next((problem for problem in problems if problem), "")
+def on_each(ask: Callable[[Task], str]) -> Callable[[Sequence[Task]], str]:
+    """Ask each network in turn; the first problem counts."""
+    return lambda tasks: next(filter(None, map(ask, tasks)), "")

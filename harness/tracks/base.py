@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data.catalog import LoadedBenchmark
 from harness.methods.client import MethodError
-from harness.spec.errors import UsageError
 from harness.spec.method import DeclaredMethod
 from harness.spec.run import RunSpec, Unit
 from harness.storage import IntegrityError, content_id
@@ -279,10 +278,3 @@ def spread(count: int, limit: int | None) -> np.ndarray:
     if limit is None or limit >= count:
         return np.arange(count)
     return (np.arange(limit) * count) // limit
-
-
-def require_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raises UsageError for the first name that is not known."""
-    for name in names:
-        if name not in known:
-            raise UsageError(f"{what} {name!r} is not known; there are: {', '.join(sorted(known))}.")

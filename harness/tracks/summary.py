@@ -40,15 +40,16 @@ def summarize(
     for scope in track.scopes(measured, inapplicable):
         complete = len(scope.units) >= scope.planned
         for metric in scope.metrics if scope.units or scope.planned > 0 else ():
-            having = [unit for unit in scope.units if metric in measured[unit].scores]
             draws = scope_draws(track, scope, measured, metric) if complete else None
             if complete and draws is None:
                 continue
+            # A metric that only several units together tell rests on all of them.
+            having = [unit for unit in scope.units if metric in measured[unit].scores] or scope.units
             row = Summary(
                 study=scope.name,
                 metric=metric,
                 value=None,
-                n=sum(measured[unit].scores[metric].n for unit in having),
+                n=sum(_samples(measured[unit], metric) for unit in having),
                 seeds=len({track.repeat(unit) for unit in having}),
                 part_of=scope.part_of,
                 status="incomplete" if draws is None else "undefined",
@@ -86,6 +87,12 @@ def _long_rows(measured: Mapping[Unit, Measurement]) -> Iterator[tuple[object, .
             for draw, value in enumerate(score.draws):
                 status = "ok" if np.isfinite(value) else "undefined"
                 yield unit.study, unit.model, unit.model_seed, metric, draw, float(value), status
+
+
+def _samples(measurement: Measurement, metric: str) -> int:
+    """Samples that a metric rests on in one unit; of one that only several units together tell, those of the unit."""
+    scores = measurement.scores
+    return scores[metric].n if metric in scores else max((each.n for each in scores.values()), default=0)
 
 
 def _with_value(row: Summary, draws: Draws) -> Summary:

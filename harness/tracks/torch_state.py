@@ -42,6 +42,14 @@ def reproducible_torch(seed: int, device: str = "cpu") -> Iterator[None]:
         yield
 
 
+def compute_same_bytes() -> None:
+    """For the rest of this process: the same weights to the last bit each time on the same machine and torch version."""
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)  # sums in another order would give other bytes
+
+
 def _set_defaults() -> None:
     import torch
 

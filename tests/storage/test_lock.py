@@ -100,7 +100,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, reaped):
     process.communicate()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid(), 1 << 21])
+@pytest.mark.parametrize("pid", [os.getpid(), os.getppid(), 1 << 21], ids=["own", "parent", "free"])
 def test_a_process_of_this_host_that_does_not_hold_the_lock_has_ended(tmp_path, pid):
     """Whoever has its number today: the kernel knows who holds it."""
     write_lock(tmp_path, pid=pid)

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.metrics.attribution.base import MapMetric, require
-from harness.metrics.attribution.map_batch import Reading
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.attribution.forwards import Forwards
-    from harness.metrics.attribution.map_batch import MapBatch
 
 _FLOOR = 1e-9
 """What LATEC adds to each |attribution| before it takes the Gini index."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from harness.metrics.attribution.base import MapMetric, require
-from harness.metrics.attribution.map_batch import Reading
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.attribution.forwards import Forwards
-    from harness.metrics.attribution.map_batch import MapBatch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.metrics.attribution.base import Baseline, MapMetric, require
-from harness.metrics.attribution.map_batch import Reading
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.attribution.forwards import Forwards
-    from harness.metrics.attribution.map_batch import MapBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,26 +152,18 @@ class MonotonicityCorrelation(MapMetric):
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
+        from harness.metrics.attribution import _ordering as along
         from harness.metrics.attribution._correlation import spearman
-        from harness.metrics.attribution._ordering import (
-            between,
-            colours,
-            places,
-            step_edges,
-            step_means,
-            step_of,
-            ties,
-        )
 
         inputs, scores = samples.inputs, samples.scores(self.reading).abs()
-        order = places(scores, ties(samples, self.reading), ascending=True)
-        edges = step_edges(scores.shape[1], self.step, self.reading)
+        order = along.places(scores, along.ties(samples, self.reading), ascending=True)
+        edges = along.step_edges(scores.shape[1], self.step, self.reading)
         count = len(edges) - 1
-        drawn = colours(samples, self.id, (count, self.draws), self.reading).to(inputs.dtype)
+        drawn = along.colours(samples, self.id, (count, self.draws), self.reading).to(inputs.dtype)
 
         def perturb(rows: Tensor, pairs: Tensor) -> Tensor:
             step = pairs // self.draws
-            mask = between(order.index_select(0, rows), edges[step], edges[step + 1], inputs.shape[2:])
+            mask = along.between(order.index_select(0, rows), edges[step], edges[step + 1], inputs.shape[2:])
             colour = drawn[rows, step, pairs % self.draws].view(-1, *[1] * (inputs.ndim - 1))
             return torch.where(mask, colour, inputs.index_select(0, rows))
 
@@ -181,4 +172,4 @@ class MonotonicityCorrelation(MapMetric):
         if self.reading == "corrected":
             change = change.round(decimals=6)
         reaction = change.view(len(samples), count, self.draws).square().mean(dim=2)
-        return spearman(step_means(scores, step_of(order, edges), count, self.reading), reaction)
+        return spearman(along.step_means(scores, along.step_of(order, edges), count, self.reading), reaction)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.metrics.attribution.base import Baseline, MapMetric, require
-from harness.metrics.attribution.map_batch import Reading
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from harness.metrics.attribution.forwards import Forwards
-    from harness.metrics.attribution.map_batch import MapBatch
 
 _PETSIUK = "Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models"
 

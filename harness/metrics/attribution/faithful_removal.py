@@ -7,13 +7,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.metrics.attribution.base import Baseline, MapMetric, require
-from harness.metrics.attribution.map_batch import Reading
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.attribution.forwards import Forwards, Perturb
-    from harness.metrics.attribution.map_batch import MapBatch
 
 _ODD = tuple(range(1, 100, 2))
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Reading = Literal["corrected", "latec"]
+"""corrected: positions (pixels, voxels, points) are ranked and removed, their channels together; equal attributions are
+ordered at random, the same for all methods. latec: each number by itself, equal ones in the order of memory."""
 
 
 class Explain(Protocol):

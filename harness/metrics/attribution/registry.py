@@ -10,19 +10,14 @@ from typing import Any, get_type_hints
 
 from harness.metrics.attribution.base import MapMetric
 from harness.metrics.attribution.complexity import Complexity, EffectiveComplexity, Sparseness
-from harness.metrics.attribution.faithfulness import (
-    IROF,
-    ROAD,
-    Deletion,
+from harness.metrics.attribution.faithful_agreement import Infidelity, Sufficiency
+from harness.metrics.attribution.faithful_correlation import (
     FaithfulnessCorrelation,
     FaithfulnessEstimate,
-    Infidelity,
-    Insertion,
     MonotonicityCorrelation,
-    PixelFlipping,
-    RegionPerturbation,
-    Sufficiency,
 )
+from harness.metrics.attribution.faithful_insertion import Deletion, Insertion
+from harness.metrics.attribution.faithful_removal import IROF, ROAD, PixelFlipping, RegionPerturbation
 from harness.metrics.attribution.localisation import PointingGame, RelevanceMass, RelevanceRank
 from harness.metrics.attribution.randomisation import ParameterRandomisation
 from harness.metrics.attribution.relative_stability import (

@@ -12,14 +12,13 @@ import numpy as np
 
 from harness.metrics.attribution._neighbours import asked, measured, noisy, norm
 from harness.metrics.attribution.base import MapMetric, require
-from harness.metrics.attribution.map_batch import Reading
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.attribution._neighbours import Near
     from harness.metrics.attribution.forwards import Forwards
-    from harness.metrics.attribution.map_batch import MapBatch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.metrics.attribution._neighbours import asked, measured, noisy, norm, patch_sums, shifted, translated
 from harness.metrics.attribution.base import MapMetric, require
-from harness.metrics.attribution.map_batch import Reading
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from harness.metrics.attribution._neighbours import Near
     from harness.metrics.attribution.forwards import Forwards
-    from harness.metrics.attribution.map_batch import MapBatch
 
 _TINY = 1e-10
 

@@ -25,7 +25,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from harness.data.class_splits import class_splits
 from harness.data.digits import DigitSamples, Variant, digits
 from harness.data.embedded import Labels, mnist_5k
+from harness.storage import write_bytes
 from harness.tracks.attribution.networks import FAMILIES, build_network
+from harness.tracks.torch_state import compute_same_bytes
 
 CLASSES = 10
 SEED = 0  # of the samples that are explained and tested; training sees others
@@ -60,18 +62,22 @@ def train(
     family: Annotated[list[str] | None, typer.Option(help="Train only these families.")] = None,
 ) -> None:
     """Write the splits and train the networks, deterministically."""
-    from safetensors.torch import save
-
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # sums in another order would give other bytes
+    compute_same_bytes()
     splits = make_splits(mnist_5k()[1])
     (out / "models").mkdir(parents=True, exist_ok=True)
     (out / "splits.json").write_text(json.dumps(splits) + "\n")
     for name in family or FAMILIES:
-        network = train_network(name, np.array(splits["train"]))
-        (out / "models" / f"{name}.safetensors").write_bytes(save(network.state_dict()))
-        reached = [f"{variant} {accuracy(network, name, variant, splits['test']):.4f}" for variant in VARIANTS]
-        typer.echo(f"{name}: accuracy on the test {', '.join(reached)}")
+        write_network(name, splits, out / "models" / f"{name}.safetensors")
+
+
+def write_network(family: str, splits: dict[str, list[int]], path: Path, seed: int = SEED) -> None:
+    """Train a network, write its weights, and print how many test samples it gets right. See `train_network`."""
+    from safetensors.torch import save
+
+    network = train_network(family, np.array(splits["train"]), seed=seed)
+    write_bytes(path, save(network.state_dict()))
+    reached = [f"{variant} {accuracy(network, family, variant, splits['test']):.4f}" for variant in VARIANTS]
+    typer.echo(f"{path.stem}: accuracy on the test {', '.join(reached)}")
 
 
 def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:

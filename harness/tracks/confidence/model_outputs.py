@@ -18,18 +18,18 @@ ABSENT = "absent"
 
 
 @dataclass(frozen=True)
-class LabelledOutputs:
+class ModelOutputs:
     """What a model said about n samples (label-free arrays), and their labels (n,)."""
 
     arrays: dict[str, np.ndarray]
     labels: np.ndarray
 
-    def take(self, rows: np.ndarray) -> LabelledOutputs:
+    def take(self, rows: np.ndarray) -> ModelOutputs:
         """Some of the samples. In arrays of MC members the samples are the second axis."""
         arrays = {
             name: array[:, rows] if name.startswith("mc_") else array[rows] for name, array in self.arrays.items()
         }
-        return LabelledOutputs(arrays, self.labels[rows])
+        return ModelOutputs(arrays, self.labels[rows])
 
 
 class OutputSource(Protocol):
@@ -39,7 +39,7 @@ class OutputSource(Protocol):
         """Name -> sha256 of every file that this model's numbers rest on."""
         ...
 
-    def samples(self, model: Model, name: str) -> LabelledOutputs: ...
+    def samples(self, model: Model, name: str) -> ModelOutputs: ...
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         """`weight` and `bias` of the last layer, where they are known."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from harness.data.catalog import LoadedBenchmark
     from harness.spec.method import Classifier
-    from harness.tracks.confidence.model_outputs import LabelledOutputs, OutputSource
+    from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 
 PINNED = "{model}--{set}--{classifier}"
 LABELS = "{set}--labels"
@@ -73,7 +73,7 @@ class Outcomes:
         return None if artefact is None else dict(read_arrays(self._protocol.verified(artefact)[0]))
 
 
-def predictions(samples: LabelledOutputs, classifier: Classifier) -> np.ndarray:
+def predictions(samples: ModelOutputs, classifier: Classifier) -> np.ndarray:
     """Class (n,) with the highest probability: of the network, or of the mean over its MC members.
 
     Without stored members the network's own prediction stands in for their mean.

@@ -15,7 +15,7 @@ from harness.spec.errors import unknown
 from harness.spec.grids import Model
 from harness.spec.sources import PackSource
 from harness.storage import IntegrityError, file_id
-from harness.tracks.confidence.model_outputs import LabelledOutputs, SourceDefaults
+from harness.tracks.confidence.model_outputs import ModelOutputs, SourceDefaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +31,8 @@ class PackedOutputs(SourceDefaults):
     def artefacts(self, model: Model) -> dict[str, str]:
         return self._pack.hashes(model.id)
 
-    def samples(self, model: Model, name: str) -> LabelledOutputs:
-        return LabelledOutputs(*self._pack.outputs(model.id, name))
+    def samples(self, model: Model, name: str) -> ModelOutputs:
+        return ModelOutputs(*self._pack.outputs(model.id, name))
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return self._pack.shared(model.id)

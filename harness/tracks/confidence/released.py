@@ -18,7 +18,7 @@ from harness.spec.grids import Model
 from harness.spec.released import ReleasedModel, ReleasedSet, ReleasedSource
 from harness.storage import IntegrityError, content_id, file_id
 from harness.tracks.cache import cached_arrays, numeric_libraries
-from harness.tracks.confidence.model_outputs import ABSENT, LabelledOutputs, SourceDefaults, rows_of_severity
+from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,12 +71,12 @@ class ReleasedOutputs(SourceDefaults):
         wanted = ("plain", "members") if self._offers_members(model) else ("plain",)
         return all(self._cached(model, name, kind).is_file() for kind in wanted)
 
-    def samples(self, model: Model, name: str) -> LabelledOutputs:
+    def samples(self, model: Model, name: str) -> ModelOutputs:
         arrays = self._kept(model, name, "plain")
         labels = arrays.pop("labels")
         if self._offers_members(model):
             arrays |= self._kept(model, name, "members")
-        return LabelledOutputs(arrays, labels)
+        return ModelOutputs(arrays, labels)
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         layer = self._network(model.id).last_layer

@@ -15,7 +15,7 @@ from harness.spec.errors import UsageError
 from harness.spec.grids import Model
 from harness.spec.sources import FDShiftsSource, FDShiftsStudy, GridFolder, TableSource
 from harness.storage import IntegrityError, file_id
-from harness.tracks.confidence.model_outputs import ABSENT, LabelledOutputs, SourceDefaults, rows_of_severity
+from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ class FolderOutputs(SourceDefaults):
         """A study of many folders can be planned before they are there."""
         return isinstance(self._source, FDShiftsStudy) and not self._paths[model.id].is_dir()
 
-    def samples(self, model: Model, name: str) -> LabelledOutputs:
+    def samples(self, model: Model, name: str) -> ModelOutputs:
         folder = self._read(model.id)
         if isinstance(self._source, FDShiftsSource) and name == self._source.train:
             return self._train(folder, model)
@@ -57,7 +57,7 @@ class FolderOutputs(SourceDefaults):
             raise IntegrityError(
                 f"{self._paths[model.id]}: set {name} is dataset_idx {index}, but only {present} exist"
             )
-        samples = LabelledOutputs(folder.sets[index], folder.labels[index])
+        samples = ModelOutputs(folder.sets[index], folder.labels[index])
         if chosen.severity is None:
             return samples
         return samples.take(rows_of_severity(len(samples.labels), chosen.severity, name))
@@ -65,14 +65,14 @@ class FolderOutputs(SourceDefaults):
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return dict(self._read(model.id).last_layer)
 
-    def _train(self, folder: FDShiftsFolder, model: Model) -> LabelledOutputs:
+    def _train(self, folder: FDShiftsFolder, model: Model) -> ModelOutputs:
         """Training rows have features and labels; logits follow from the last layer where it is stored."""
         if folder.train is None:
             raise IntegrityError(f"{self._paths[model.id]} has no train_features.npz, which the benchmark asks for")
         arrays = {"features": folder.train["features"]}
         if folder.last_layer:
             arrays["logits"] = arrays["features"] @ folder.last_layer["weight"].T + folder.last_layer["bias"]
-        return LabelledOutputs(arrays, folder.train["labels"])
+        return ModelOutputs(arrays, folder.train["labels"])
 
 
 class TableOutputs(SourceDefaults):
@@ -88,10 +88,10 @@ class TableOutputs(SourceDefaults):
         path, found = self._protocol.verified(self._artefacts[model.id])
         return {path.name: found}
 
-    def samples(self, model: Model, name: str) -> LabelledOutputs:
+    def samples(self, model: Model, name: str) -> ModelOutputs:
         table = self._read(model.id)
         rows = rows_of(table, self._source.sets[name], self._protocol.locate(self._artefacts[model.id].path))
-        return LabelledOutputs({self._source.holds: table.values[rows]}, table.labels[rows])
+        return ModelOutputs({self._source.holds: table.values[rows]}, table.labels[rows])
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return {}

@@ -29,7 +29,7 @@ from harness.tracks.base import (
     spread,
 )
 from harness.tracks.confidence.choice import chosen_models, configurations
-from harness.tracks.confidence.model_outputs import LabelledOutputs, OutputSource
+from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.scoring import FAILURE_RATE, JudgedConfidence, confidence_scores
 from harness.tracks.confidence.sources import open_source
@@ -206,7 +206,7 @@ class ConfidenceTrack(Track):
         self._agree(model, name, samples)
         if name == self.study(unit.study).samples:
             _check_labels(samples, f"{model.id}, set {name}")
-        given = LabelledOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
+        given = ModelOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
         return given.take(spread(len(samples.labels), unit.limit)).arrays
 
     def _inputs(self, name: str) -> dict[str, np.ndarray]:
@@ -215,7 +215,7 @@ class ConfidenceTrack(Track):
         inputs = self.source.inputs(name)
         return {} if inputs is None else {"inputs": inputs}
 
-    def _agree(self, model: Model, name: str, samples: LabelledOutputs) -> None:
+    def _agree(self, model: Model, name: str, samples: ModelOutputs) -> None:
         """Pinned predictions must be those of the outputs at hand, up to rounding on other processors."""
         predicted = self.outcomes.predicted(model, name)
         agreement = float((predictions(samples, self.method.classifier) == predicted).mean())
@@ -247,7 +247,7 @@ def _check_metric(name: str, protocol: LoadedBenchmark) -> None:
         )
 
 
-def _check_labels(samples: LabelledOutputs, where: str) -> None:
+def _check_labels(samples: ModelOutputs, where: str) -> None:
     """Samples that are scored by their class must be of a class that the model knows."""
     classes = (samples.arrays["logits"] if "logits" in samples.arrays else samples.arrays["probabilities"]).shape[1]
     low, high = int(samples.labels.min()), int(samples.labels.max())

@@ -22,10 +22,11 @@ from harness.data.catalog import bundled_folder
 from harness.methods.discovery import find_method, load_baseline
 from harness.methods.outputs import NotOfferedError
 from harness.spec.method import AttributionMethod
-from harness.storage import array_id, read_arrays, seed_of, write_arrays, write_bytes
+from harness.storage import array_id, read_arrays, seed_of, write_arrays
 from harness.tracks.attribution.host import AttributionHost
 from harness.tracks.attribution.models import weights_of
 from harness.tracks.meta.maps import packed
+from harness.tracks.torch_state import compute_same_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,10 +83,7 @@ def make(
     only: Annotated[list[str] | None, typer.Option(help="Only these networks.")] = None,
 ) -> None:
     """Train what is missing, explain, and write one file of maps a network."""
-    import torch
-
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # sums in another order would give other bytes
+    compute_same_bytes()
     source = bundled_folder("datasets") / "attribution-mnist"
     splits = json.loads((source / "splits.json").read_text(encoding="utf-8"))
     for each in NETWORKS:
@@ -98,21 +96,15 @@ def make(
 
 def _trained(each: ExplainedNetwork, splits: dict[str, list[int]], source: Path, out: Path) -> nn.Module:
     """The network of `attribution-mnist`, or the same family trained with another seed, written to `out`."""
-    import numpy as np
-    from safetensors.torch import save
-
     from harness.tracks.attribution.networks import load_network
-    from harness.tracks.attribution.training import VARIANTS, accuracy, train_network
+    from harness.tracks.attribution.training import write_network
 
     if each.seed == 0:
         return load_network(source / "models" / f"{each.family}.safetensors", each.family)
     path = out / "models" / f"{each.id}.safetensors"
     if not path.is_file():
-        network = train_network(each.family, np.array(splits["train"]), seed=each.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, save(network.state_dict()))
-        reached = [f"{variant} {accuracy(network, each.family, variant, splits['test']):.4f}" for variant in VARIANTS]
-        typer.echo(f"{each.id}: accuracy on the test {', '.join(reached)}")
+        write_network(each.family, splits, path, each.seed)
     return load_network(path, each.family)
 
 

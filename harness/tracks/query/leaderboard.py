@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from harness.metrics.budget_curve import mean_penalty, pairwise_penalty, share_lost
+from harness.metrics.budget_curve import share_lost
 from harness.spec.board import Table, TableRow
 from harness.spec.query import QueryBenchmark
 from harness.spec.run import Unit
 from harness.statistics import DIGITS
 from harness.tracks.base import Measurement, Track
 from harness.tracks.leaderboard import BoardMetric, Entry, Leaderboard
-from harness.tracks.query.curves import BUDGETS, CURVES, EFFICIENCY, FOREGROUND, PERFORMANCE
+from harness.tracks.query.curves import BUDGETS, CURVES, EFFICIENCY, FOREGROUND, PERFORMANCE, penalties
 from harness.tracks.query.scoring import AUBC, study_efficiency
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
 
 class QueryLeaderboard(Leaderboard):
@@ -135,40 +134,6 @@ class QueryLeaderboard(Leaderboard):
             columns=tuple(studies),
             rows=_by_study(entries, FOREGROUND, studies, scale=100.0),
         )
-
-
-def penalties(entries: Sequence[Entry], correction: Literal["holm"] | None = None) -> pd.DataFrame:
-    """Share of budgets at which the row's method is significantly better than the column's, mean over studies.
-
-    Of the methods that have all curves, references included; see `harness.metrics.budget_curve.pairwise_penalty`.
-    ValueError for less than two seeds and for no curves.
-    """
-    frame = curve_table(entries)
-    return mean_penalty(
-        pairwise_penalty(of, budget="loop", value="performance", correction=correction)
-        for _, of in frame.groupby("study", sort=True)
-    )
-
-
-def curve_table(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Curves of all entries that have the curves of every study, one row per method, study, seed and loop.
-
-    Columns: method, study, seed (counted from 0), loop, performance.
-    """
-    import numpy as np
-    import pandas as pd
-
-    studies = {name for each in entries for name in each.arrays if name.startswith(CURVES)}
-    columns = ["method", "study", "seed", "loop", "performance"]
-    tables = [pd.DataFrame(columns=columns)] if not studies else []
-    for each in entries:
-        for name in sorted(studies) if studies <= set(each.arrays) else []:
-            values = each.arrays[name]
-            seed, loop = np.indices(values.shape)
-            where = {"method": each.method.name, "study": name.removeprefix(CURVES)}
-            rows = {"seed": seed.ravel(), "loop": loop.ravel(), "performance": values.ravel()}
-            tables.append(pd.DataFrame({**where, **rows}, columns=columns))
-    return pd.concat(tables, ignore_index=True)
 
 
 def _by_study(entries: Sequence[Entry], kind: str, studies: Sequence[str], scale: float = 1.0) -> tuple[TableRow, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,14 +64,6 @@ def curves_svg(entries: Sequence[Entry], studies: Sequence[str] = ()) -> str:
     """
     curves = _of_entries(entries)
     return _svg(_board_drawing(curves, studies)) if curves else ""
-
-
-def curves_png(entries: Sequence[Entry], studies: Sequence[str] = ()) -> bytes:
-    """The same picture as PNG."""
-    curves, image = _of_entries(entries), io.BytesIO()
-    if curves:
-        _board_drawing(curves, studies).savefig(image, format="png", dpi=150, metadata={"Software": None})
-    return image.getvalue()
 
 
 def _of_run(track: QueryTrack, answers: Mapping[Unit, Outputs]) -> dict[str, Curves]:

@@ -14,14 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness.metrics.attribution.faithfulness import (
-    IROF,
+from harness.metrics.attribution.faithful_agreement import Sufficiency
+from harness.metrics.attribution.faithful_correlation import (
     FaithfulnessCorrelation,
     FaithfulnessEstimate,
-    PixelFlipping,
-    RegionPerturbation,
-    Sufficiency,
 )
+from harness.metrics.attribution.faithful_removal import IROF, PixelFlipping, RegionPerturbation
 
 from ._worlds import World, world
 

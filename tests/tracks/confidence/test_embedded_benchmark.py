@@ -86,7 +86,7 @@ def test_accuracy_falls_evenly_over_the_severities(accuracy: dict[tuple[str, str
 
 
 def test_each_corruption_has_its_share_of_other_images(protocol: LoadedBenchmark, source: ImageSource) -> None:
-    from harness.tracks.confidence.images import load_images
+    from harness.tracks.confidence.computed import load_images
 
     sets = {each.id: each for each in source.sets}
     splits = protocol.locate(source.splits.path)

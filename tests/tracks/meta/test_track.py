@@ -75,7 +75,17 @@ def test_a_good_metric_is_judged_to_be_one(tmp_path):
     assert rows["seed_concordance"].value > 0.9
     assert rows["half_concordance"].value > 0.9
     assert rows["power"].value > 0.2
-    assert rows["power"].seeds == 2
+    assert {row.metric: (row.n, row.seeds) for row in rows.values()} == {
+        "power": (2 * SAMPLES, 2),
+        "sanity": (2 * SAMPLES, 2),
+        "sanity_share": (2 * SAMPLES, 2),
+        "randomisation_effect": (2 * SAMPLES, 2),
+        "half_concordance": (2 * SAMPLES, 2),
+        "seed_concordance": (2 * SAMPLES, 2),
+        # Of the one network with stored scores of other metrics.
+        "tau_faithfulness": (SAMPLES, 1),
+        "tau_complexity": (SAMPLES, 1),
+    }
     assert all(row.status == "ok" and row.low <= row.high for row in rows.values())
     of_unit = {record.metric: record for record in scored(track, *next(iter(found.items())))}
     assert of_unit["sanity"].n == SAMPLES

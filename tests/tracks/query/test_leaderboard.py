@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from harness.tracks.query.leaderboard import QueryLeaderboard, curve_table, penalties
+from harness.tracks.query.curves import curve_table, penalties
+from harness.tracks.query.leaderboard import QueryLeaderboard
 from tests.tracks.query.outcomes import (
     LOOPS,
     benchmark,

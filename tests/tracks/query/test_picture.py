@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.tracks.query import picture as page
-from harness.tracks.query.picture import budget_curves, curves_png, curves_svg
+from harness.tracks.query.picture import budget_curves, curves_svg
 from tests.tracks.query.outcomes import (
     LOOPS,
     QUERY,
@@ -102,9 +102,7 @@ def test_a_board_is_the_same_picture_whatever_the_order():
     for text in ("low", "high", "mine", "random-sampling", "other"):
         assert f">{text}</text>" in svg
     assert ">high</text>" not in curves_svg(found, ["low"])
-    assert curves_png(found).startswith(b"\x89PNG")
 
 
 def test_an_empty_board_has_no_picture():
     assert curves_svg([]) == ""
-    assert curves_png([]) == b""

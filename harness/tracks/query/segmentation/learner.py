@@ -25,8 +25,8 @@ from harness.tracks.query.sources import Setting
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.tracks.query.segmentation.plans import NetworkPlan
-    from harness.tracks.query.segmentation.prediction import Weights
+    from harness.tracks.query.segmentation.plans import NetworkInput, NetworkPlan
+    from harness.tracks.query.segmentation.prediction import Weights, Window
     from harness.tracks.query.segmentation.trainer import PreparedCase
 
 TRAINING_VERSION = 1
@@ -108,7 +108,6 @@ class SegmentationLearner:
     ) -> PoolOffer:
         import numpy as np
 
-        from harness.tracks.query.segmentation.offering import write_offer
         from harness.tracks.query.segmentation.prediction import Window
         from harness.tracks.query.segmentation.trainer import deterministic
 
@@ -175,6 +174,40 @@ class SegmentationLearner:
 
         labels = self._cases.labels(name)
         return {int(label) for box in boxes for label in np.unique(labels[slices(box)])}
+
+
+def write_offer(
+    path: Path,
+    window: Window,
+    plan: NetworkPlan,
+    case: NetworkInput,
+    networks: Sequence[Weights],
+    needs: Collection[PoolPart],
+) -> None:
+    """`<path>.probabilities.npy`, and `.features.npy` and `.image.npy` where they are needed; see `PoolOffer`.
+
+    One network at a time: no more than the probabilities of one are in memory.
+    """
+    import numpy as np
+
+    probabilities = None
+    features = []
+    for number, weights in enumerate(networks):
+        member = window.probabilities(case, weights)
+        if probabilities is None:
+            shape = (len(networks), *member.shape)
+            probabilities = np.lib.format.open_memmap(
+                f"{path}.probabilities.npy", mode="w+", dtype=np.float32, shape=shape
+            )
+        probabilities[number] = member
+        if "features" in needs:
+            features.append(window.features(case, weights))
+    if probabilities is not None:
+        probabilities.flush()
+    if features:
+        np.save(f"{path}.features.npy", np.concatenate(features), allow_pickle=False)
+    if "inputs" in needs:
+        np.save(f"{path}.image.npy", plan.in_image(case.image, case.properties), allow_pickle=False)
 
 
 def _require_nnunet() -> None:

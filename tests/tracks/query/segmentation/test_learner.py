@@ -161,7 +161,7 @@ def test_an_oracle_sees_all_labels(learner, trained, tmp_path):
 
 
 def test_writing_an_offer_keeps_one_member_in_memory(learner, tmp_path, monkeypatch):
-    from harness.tracks.query.segmentation.offering import write_offer
+    from harness.tracks.query.segmentation.learner import write_offer
 
     size, members = (3, 64, 64, 64), 12
     member = int(np.prod(size)) * 4
