@@ -163,13 +163,16 @@ def publish(
     """
     from harness.cli.data_publish import show_published
     from harness.publish.boards import write_boards
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of
+    from harness.publish.hub import publish as publish_files
 
     protocols = _chosen(benchmark, all)
     with TemporaryDirectory(prefix="harness-boards-") as folder:
         write_boards(protocols, Path(folder))
         names = ", ".join(protocol.benchmark.name for protocol in protocols)
-        made = publish_folder(Path(folder), repo, message=f"Boards of {names}", create_pr=create_pr, owned=("data/",))
+        made = publish_files(
+            files_of(Path(folder)), repo, message=f"Boards of {names}", create_pr=create_pr, owned=("data/",)
+        )
     show_published(made)
 
 

@@ -80,13 +80,15 @@ def publish_meta_evaluation(
 
     Example: harness data publish meta-evaluation --repo ORG/NAME --create-pr
     """
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of, publish
     from harness.publish.meta_evaluation import address, open_built
 
     open_built(folder)
     address(folder, repo)
     said = message or "Maps and scores, built from sealed runs"
-    show_published(publish_folder(folder, repo, message=said, create_pr=create_pr, private=private, owned=("data/",)))
+    show_published(
+        publish(files_of(folder), repo, message=said, create_pr=create_pr, private=private, owned=("data/",))
+    )
 
 
 @publish_app.command("pack")
@@ -102,13 +104,13 @@ def publish_pack(
     Example: harness data publish pack confidence-mnist-pack --repo ORG/NAME
     """
     from harness.data.packs import MANIFEST
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of, publish
     from harness.spec.errors import UsageError
 
     if not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} holds no pack ({MANIFEST} is missing); make one with: harness data pack")
     said = message or f"Inference pack {folder.resolve().name}"
-    show_published(publish_folder(folder, repo, message=said, create_pr=create_pr, private=private))
+    show_published(publish(files_of(folder), repo, message=said, create_pr=create_pr, private=private))
 
 
 def _show_built(built: Built) -> None:

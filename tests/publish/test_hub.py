@@ -149,7 +149,7 @@ def test_large_sets_go_in_several_commits_with_the_card_last(
     build([MadeUp()], tmp_path / "set")
     code = (
         "import sys; from pathlib import Path; from harness.publish import hub; hub.FILES_PER_COMMIT = 2\n"
-        "made = hub.publish_folder(Path('set'), 'lab/maps', message='All', create_pr=sys.argv[1] == 'pr')\n"
+        "made = hub.publish(hub.files_of(Path('set')), 'lab/maps', message='All', create_pr=sys.argv[1] == 'pr')\n"
         "print(made.revision, made.pull_request)"
     )
     revision, _ = run_code(code, environment, tmp_path, "direct").split()
@@ -189,7 +189,7 @@ REFUSALS = """
 import json, os, sys
 from pathlib import Path
 from harness.data.published_sets import fetch_configs
-from harness.publish.hub import publish_folder
+from harness.publish.hub import files_of, publish
 from harness.spec.errors import UsageError
 for token, call in json.loads(sys.argv[1]):
     os.environ.pop("HF_TOKEN", None)
@@ -210,7 +210,7 @@ def refusals(environment: Mapping[str, str], folder: Path, cases: list[tuple[str
         assert line.startswith(sentence)
 
 
-PUSH = "publish_folder(Path('set'), 'lab/maps', message='All')"
+PUSH = "publish(files_of(Path('set')), 'lab/maps', message='All')"
 
 
 def test_who_cannot_publish_is_told_why(hub: HubServer, tmp_path: Path) -> None:
