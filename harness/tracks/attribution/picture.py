@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.spec.run import Unit
 from harness.tracks.base import spread
-from harness.tracks.figure import STYLE, Figure, as_svg
+from harness.tracks.figure import Figure, as_svg, grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +37,8 @@ def draw_gallery(rows: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> 
     """SVG of rows of (label, inputs (m, c, *spatial), maps (m, 1 or c, *spatial), targets (m,)); empty without rows."""
     if not rows:
         return ""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure as Drawing
-
     columns = max(len(inputs) for _, inputs, _, _ in rows)
-    with rc_context(STYLE):
-        drawing = Drawing(figsize=(1.1 * columns + 1.2, 2.3 * len(rows)), layout="constrained")
-        panels = drawing.subplots(2 * len(rows), columns, squeeze=False)
+    with grid(2 * len(rows), columns, 1.1 * columns + 1.2, 2.3 * len(rows)) as (drawing, panels):
         for panel in panels.ravel():
             panel.set_xticks([])
             panel.set_yticks([])

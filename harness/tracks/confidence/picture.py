@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.metrics.risk_coverage import risk_coverage_curve
 from harness.spec.run import Unit
 from harness.tracks.base import Outputs
-from harness.tracks.figure import PALETTE, STYLE, Figure, as_svg
+from harness.tracks.figure import PALETTE, Figure, as_svg, panels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,21 +68,12 @@ def _drawn(curves: dict[str, dict[str, Curve]], studies: list[str]) -> str:
     """All curves as one SVG: a panel per study, a line per model."""
     if not curves:
         return ""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure as Drawing
-
     studies = [study for study in studies if study in curves]
-    columns = min(3, len(studies))
-    lines = -(-len(studies) // columns)
-    with rc_context(STYLE):
-        figure = Drawing(figsize=(3.6 * columns, 2.7 * lines), layout="constrained")
-        panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        for panel, study in zip(panels, studies, strict=False):
+    with panels(len(studies), 3, 3.6, 2.7) as (drawing, axes):
+        for panel, study in zip(axes, studies, strict=True):
             for colour, (model, (coverage, risk)) in zip(PALETTE * 9, curves[study].items(), strict=False):
                 panel.plot(coverage, risk, color=colour, linewidth=1.2, label=model)
             panel.set(title=study, xlabel="coverage", ylabel="generalized risk", xlim=(0, 1))
             panel.set_ylim(bottom=0)
-        for panel in panels[len(studies) :]:
-            panel.set_axis_off()
-        panels[0].legend(frameon=False)
-        return as_svg(figure)
+        axes[0].legend(frameon=False)
+        return as_svg(drawing)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.spec.run import Unit
 from harness.tracks.base import Outputs
-from harness.tracks.figure import PALETTE, STYLE, Figure, as_svg
+from harness.tracks.figure import PALETTE, Figure, as_svg, panels
 from harness.tracks.leaderboard import Entry
 from harness.tracks.query.curves import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
 from harness.tracks.query.judging import judge
@@ -53,7 +54,7 @@ def budget_curves(track: QueryTrack, answers: Mapping[Unit, Outputs], board: Seq
     return Figure(
         "Performance by annotation budget",
         text,
-        _svg(_run_drawing(mine, rivals, PERFORMANCE[track.benchmark.performance])) if mine else "",
+        _run_svg(mine, rivals, PERFORMANCE[track.benchmark.performance]) if mine else "",
     )
 
 
@@ -63,7 +64,7 @@ def curves_svg(entries: Sequence[Entry], studies: Sequence[str] = ()) -> str:
     `studies` are drawn in this order; without any, all by name.
     """
     curves = _of_entries(entries)
-    return _svg(_board_drawing(curves, studies)) if curves else ""
+    return _board_svg(curves, studies) if curves else ""
 
 
 def _of_run(track: QueryTrack, answers: Mapping[Unit, Outputs]) -> dict[str, Curves]:
@@ -92,12 +93,9 @@ def _of_entries(entries: Sequence[Entry]) -> dict[str, dict[str, Curves]]:
     return found
 
 
-def _run_drawing(mine: Mapping[str, Curves], rivals: Mapping[str, Mapping[str, Curves]], ylabel: str) -> Drawing:
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        drawing, panels = _panels(mine)
-        for (study, axis), panel in panels.items():
+def _run_svg(mine: Mapping[str, Curves], rivals: Mapping[str, Mapping[str, Curves]], ylabel: str) -> str:
+    with _axes(mine) as (drawing, found):
+        for (study, axis), panel in found.items():
             for name, of in rivals.items():
                 if study in of and axis in of[study].axes():
                     colour = _GREY if "random" in name else _LIGHT
@@ -106,18 +104,15 @@ def _run_drawing(mine: Mapping[str, Curves], rivals: Mapping[str, Mapping[str, C
                 panel.plot(x, y, color=PALETTE[0], linewidth=0.7, alpha=0.5)
             _draw_mean(panel, mine[study], axis, color=PALETTE[0], linewidth=2.0, marker="o", markersize=4)
             panel.set_ylabel(ylabel)
-        return drawing
+        return as_svg(drawing)
 
 
-def _board_drawing(curves: Mapping[str, Mapping[str, Curves]], studies: Sequence[str]) -> Drawing:
-    from matplotlib import rc_context
-
+def _board_svg(curves: Mapping[str, Mapping[str, Curves]], studies: Sequence[str]) -> str:
     every = {study: own for of in curves.values() for study, own in of.items()}
-    with rc_context(STYLE):
-        drawn = {study: every[study] for study in studies or sorted(every) if study in every}
-        drawing, panels = _panels(drawn, least_height=_LEGEND_LINE * (len(curves) + 1))
-        best_first = sorted(curves, key=lambda name: (-_height(curves[name]), name))
-        for (study, axis), panel in panels.items():
+    drawn = {study: every[study] for study in studies or sorted(every) if study in every}
+    best_first = sorted(curves, key=lambda name: (-_height(curves[name]), name))
+    with _axes(drawn, least_height=_LEGEND_LINE * (len(curves) + 1)) as (drawing, found):
+        for (study, axis), panel in found.items():
             for number, name in enumerate(best_first):
                 if study in curves[name] and axis in curves[name][study].axes():
                     colour, dash = PALETTE[number % len(PALETTE)], _DASHES[number // len(PALETTE) % len(_DASHES)]
@@ -125,10 +120,10 @@ def _board_drawing(curves: Mapping[str, Mapping[str, Curves]], studies: Sequence
                         panel, curves[name][study], axis, color=colour, linestyle=dash, linewidth=1.4, label=name
                     )
             panel.set_ylabel("performance")
-        handles = {label: h for p in panels.values() for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
+        handles = {label: h for p in found.values() for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
         ordered = [name for name in best_first if name in handles]
         drawing.legend([handles[name] for name in ordered], ordered, loc="outside right upper", frameon=False)
-        return drawing
+        return as_svg(drawing)
 
 
 def _height(of: Mapping[str, Curves]) -> float:
@@ -136,29 +131,19 @@ def _height(of: Mapping[str, Curves]) -> float:
     return sum(float(curves.performance.mean()) for curves in of.values()) / len(of)
 
 
-def _panels(studies: Mapping[str, Curves], least_height: float = 0.0) -> tuple[Drawing, dict[tuple[str, str], Axes]]:
+@contextmanager
+def _axes(
+    studies: Mapping[str, Curves], least_height: float = 0.0
+) -> Iterator[tuple[Drawing, dict[tuple[str, str], Axes]]]:
     """A panel per study and axis, three in a line; for segmentation both axes of a study beside each other."""
-    from matplotlib.figure import Figure as Drawing
-
     wanted = [(study, axis) for study, own in studies.items() for axis in own.axes()]
-    columns = min(len(wanted), 2 if any(axis == _SHARE for _, axis in wanted) else 3)
-    lines = -(-len(wanted) // columns)
-    drawing = Drawing(figsize=(3.6 * columns, max(2.7 * lines, least_height)), layout="constrained")
-    found = drawing.subplots(lines, columns, squeeze=False).ravel()
-    for panel, (study, axis) in zip(found, wanted, strict=False):
-        panel.set(title=study, xlabel=axis)
-        if axis != _SHARE:
-            panel.set_xticks(studies[study].budget)
-    for panel in found[len(wanted) :]:
-        panel.set_axis_off()
-    return drawing, dict(zip(wanted, found, strict=False))
-
-
-def _svg(drawing: Drawing) -> str:
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        return as_svg(drawing)
+    most = 2 if any(axis == _SHARE for _, axis in wanted) else 3
+    with panels(len(wanted), most, 3.6, 2.7, least_height) as (drawing, found):
+        for panel, (study, axis) in zip(found, wanted, strict=True):
+            panel.set(title=study, xlabel=axis)
+            if axis != _SHARE:
+                panel.set_xticks(studies[study].budget)
+        yield drawing, dict(zip(wanted, found, strict=True))
 
 
 def _draw_mean(panel: Axes, curves: Curves, axis: str, **style: Any) -> None:

@@ -46,7 +46,7 @@ def answers(outputs):
 def drawn(monkeypatch):
     """The drawings that are made into pages."""
     kept = []
-    monkeypatch.setattr(page, "_svg", lambda drawing: kept.append(drawing) or "<svg>")
+    monkeypatch.setattr(page, "as_svg", lambda drawing: kept.append(drawing) or "<svg>")
     return kept
 
 
