@@ -61,7 +61,7 @@ def board_latex(board: Board, protocol: LoadedBenchmark) -> str:
     )
     rows = [_latex_row(row, board) for row in competitors_first(board)]
     table = pd.DataFrame(rows, columns=["rank", "method", *board.columns]).style.hide(axis="index")
-    text: str = table.format_index(latex, axis="columns").to_latex(
+    text: str = table.format_index(lambda name: latex(str(name)), axis="columns").to_latex(
         hrules=True,
         position_float="centering",
         caption=latex(caption),

@@ -121,8 +121,8 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
         _print_columns(("study", list(studies)), _by_column(published_methods(board), studies.values()))
         for source in published_sources(board):
             say(f"source: {source}", "dim")
-    for each in board.unranked:
-        say(f"not ranked: {each.method}: {each.reason}")
+    for left_out in board.unranked:
+        say(f"not ranked: {left_out.method}: {left_out.reason}")
 
 
 def _print_ranking(board: Board) -> None:

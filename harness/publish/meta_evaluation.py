@@ -129,8 +129,8 @@ def _tables(sources: Sequence[Source]) -> Iterator[tuple[Table[Any], Iterator[An
         table = Table(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
         holders = [source for source in sources if config in source.configs()]
         yield table, ((each.protocol, record) for each in holders for record in each.maps(config))
-    table = Table(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
-    yield table, ((each.protocol, record) for each in sources for record in each.scores())
+    scores = Table(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
+    yield scores, ((each.protocol, record) for each in sources for record in each.scores())
 
 
 def _map_row(made: tuple[str, MapRecord]) -> Row:

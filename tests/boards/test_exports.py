@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.build import build_board
+from harness.boards.build import build_board, read_board, write_board
 from harness.boards.cite import Reference, bibtex, bibtex_key, cite, latex
 from harness.boards.exports import FORMATS, board_latex, export_board
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
+from harness.spec.submission import Cost
 from tests.boards.support import write_submission
 from tests.boards.test_rows import told
 
@@ -83,6 +84,28 @@ def test_latex_bold_is_the_best_group_and_missing_is_a_dash(board: Board, protoc
     text = board_latex(board.model_copy(update={"rows": (second.model_copy(update={"cells": cells}),)}), protocol)
     assert rf" & -- & -- & \textbf{{{second.cells['mean'].value:.1f} $\pm$ 1.2}} " in text
     assert r"after $\pm$ how far the metrics behind a mean rank disagree" in text
+
+
+def test_latex_names_are_no_commands(board: Board, protocol: LoadedBenchmark) -> None:
+    row = board.rows[0].model_copy(update={"method": "a_b & 5 %", "cells": {"50 %_&": board.rows[0].cells["mean"]}})
+    text = board_latex(board.model_copy(update={"columns": ("50 %_&",), "rows": (row,)}), protocol)
+    assert r"rank & method & 50 \%\_\& \\" in text
+    assert r"1 & a\_b \& 5 \% & " in text
+
+
+def test_passes_are_counted_in_parquet(board: Board, protocol: LoadedBenchmark) -> None:
+    from pyarrow import BufferReader, parquet
+
+    cost = Cost(seconds=9.0, forwards=1500, backwards=20)
+    rows = tuple(row.model_copy(update={"cost": cost}) for row in board.rows)
+    data = export_board(board.model_copy(update={"rows": rows}), protocol, "parquet")
+    assert set(parquet.read_table(BufferReader(data)).column("forwards").to_pylist()) == {1500}
+
+
+def test_exported_markdown_is_the_page_of_the_board(board: Board, protocol: LoadedBenchmark) -> None:
+    write_board(board, protocol)
+    page = (protocol.path.parent / "board.md").read_bytes()
+    assert export_board(read_board(protocol), protocol, "markdown") == page
 
 
 @pytest.mark.parametrize(

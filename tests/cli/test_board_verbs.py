@@ -42,15 +42,6 @@ def run(*arguments: str, code: int = 0) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [["board", each] for each in ("build", "check", "diff", "lock", "export", "show")] + [["cite"], ["compare"]],
-    ids=" ".join,
-)
-def test_help_shows_an_example(verb: list[str]) -> None:
-    assert "Example: harness" in run(*verb, "--help")
-
-
 def test_build_check_lock_and_drift(protocol: LoadedBenchmark) -> None:
     assert "board.json is missing; run: harness board build toy@1" in run("board", "check", "toy@1", code=1)
     assert "good" in run("board", "build", "toy@1", "--workers", "1")
