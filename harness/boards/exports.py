@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.boards.cite import bibtex, board_references, latex
 from harness.boards.render import (
     COLUMNS,
+    INTEGERS,
     board_csv,
     board_json,
     board_markdown,
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 Format = Literal["json", "csv", "markdown", "latex", "parquet", "bibtex"]
 FORMATS: tuple[str, ...] = get_args(Format)
-_INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "forwards", "backwards", "n", "seeds")
-_FLOATS = ("scale", "value", "low", "high", "spread", "seconds")
-_FLAGS = ("reference", "lower_is_better")
 
 
 def export_board(board: Board, protocol: LoadedBenchmark, name: str) -> bytes:
@@ -59,45 +57,59 @@ def board_latex(board: Board, protocol: LoadedBenchmark) -> str:
         + ". Bold: in the best group of its column, whose members cannot be told apart from its best. "
         "Italics: reference rows, not ranked."
     )
-    rows = [_latex_row(row, board) for row in competitors_first(board)]
-    table = pd.DataFrame(rows, columns=["rank", "method", *board.columns]).style.hide(axis="index")
-    text: str = table.format_index(lambda name: latex(str(name)), axis="columns").to_latex(
-        hrules=True,
-        position_float="centering",
-        caption=latex(caption),
-        label=f"tab:{board.benchmark}",
-        column_format="rl" + "r" * len(board.columns),
+    rows = competitors_first(board)
+    table = pd.DataFrame(
+        [[_place(row, board), row.method, *(row.cells.get(column) for column in board.columns)] for row in rows],
+        columns=["rank", "method", *board.columns],
+        dtype=object,
     )
-    return text
+    italics = ["textit:--rwrap" if row.reference else "" for row in rows]
+    return str(
+        table.style.hide(axis="index")
+        .format_index(escape="latex", axis="columns")
+        .format(escape="latex", subset=["rank", "method"])
+        .format(_latex_cell, subset=list(board.columns))
+        .apply(lambda _: italics, subset=["method"])
+        .to_latex(
+            column_format="rl" + "r" * len(board.columns),
+            caption=latex(caption),
+            label=f"tab:{board.benchmark}",
+            position_float="centering",
+            hrules=True,
+        )
+    )
 
 
 def board_parquet(board: Board) -> bytes:
     """The long table: one row per method and column, its columns those of `board.csv`."""
+    import pyarrow as pa
     from pyarrow import parquet
 
+    table = pa.Table.from_pylist(long_table(board), schema=arrow_schema(COLUMNS))
     stream = io.BytesIO()
-    parquet.write_table(typed_table(COLUMNS, long_table(board)), stream)
+    parquet.write_table(table, stream)
     return stream.getvalue()
 
 
-def typed_table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Rows as a table whose columns have the types that their names have on boards; what is missing is null."""
+def arrow_schema(columns: Iterable[str]) -> pa.Schema:
+    """Columns of tables about boards and submissions, with the types of their values; text where no other is known."""
     import pyarrow as pa
 
-    types = {name: pa.int64() for name in _INTEGERS} | {name: pa.float64() for name in _FLOATS}
-    types |= {name: pa.bool_() for name in _FLAGS}
-    return pa.Table.from_pylist(rows, schema=pa.schema([(name, types.get(name, pa.string())) for name in columns]))
+    types = {
+        **dict.fromkeys((*INTEGERS, "n", "seeds"), pa.int64()),
+        **dict.fromkeys(("scale", "value", "low", "high", "spread", "seconds"), pa.float64()),
+        **dict.fromkeys(("reference", "lower_is_better"), pa.bool_()),
+    }
+    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
 
 
-def _latex_row(row: Row, board: Board) -> list[str]:
+def _place(row: Row, board: Board) -> str:
     last = row.cells.get(board.columns[-1])
-    name = rf"\textit{{{latex(row.method)}}}" if row.reference else latex(row.method)
-    rank = "" if last is None or last.rank is None else str(last.rank)
-    return [rank, name, *(_latex_cell(row.cells.get(column)) for column in board.columns)]
+    return "" if last is None or last.rank is None else str(last.rank)
 
 
-def _latex_cell(cell: Cell | None) -> str:
-    if cell is None:
+def _latex_cell(cell: object) -> str:
+    if not isinstance(cell, Cell):
         return "--"
     value = f"{cell.value:.1f}" + ("" if cell.spread is None else rf" $\pm$ {cell.spread:.1f}")
     best = rf"\textbf{{{value}}}" if cell.group == 1 else value

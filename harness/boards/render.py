@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+from pathlib import Path
 
 from harness.boards.sources import source_page
-from harness.spec.attribution import AttributionBenchmark
 from harness.spec.benchmark import Benchmark
-from harness.spec.board import Board, Cell, Published, Row, Table
-from harness.tracks.pages import render
+from harness.spec.board import Board, Cell, Published, Row
+from harness.storage import fill_template
 
+_UP = "../../.."  # from a board's folder to the checkout
 COLUMNS = (
     *("benchmark", "method", "version", "reference", "column", "metric", "scale"),
     *("value", "low", "high", "spread", "rank", "rank_low", "rank_high", "group"),
     *("units", "tier", "seconds", "trainings", "forwards", "backwards", "submitted", "folder"),
 )
+INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "forwards", "backwards")
 
 
 def board_json(board: Board) -> str:
@@ -26,13 +26,10 @@ def board_json(board: Board) -> str:
 
 def board_csv(board: Board) -> str:
     """One line per method and column in which it has a score; numbers in six digits, nothing where one is missing."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for record in long_table(board):
-        fields = (record[name] for name in COLUMNS)
-        writer.writerow(["" if f is None else f"{f:g}" if isinstance(f, float) else f for f in fields])
-    return stream.getvalue()
+    import pandas as pd
+
+    table = pd.DataFrame(long_table(board), columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
+    return table.to_csv(index=False, float_format="%g", lineterminator="\n")
 
 
 def long_table(board: Board) -> list[dict[str, object]]:
@@ -53,44 +50,35 @@ def long_table(board: Board) -> list[dict[str, object]]:
 
 def board_markdown(board: Board, benchmark: Benchmark) -> str:
     """A page that a person reads: the ranking, what its columns mean, and who is not ranked."""
-    references = {row.method for row in board.rows if row.reference}
-    costs = [row.cost for row in board.rows if row.cost is not None]
-    return render(
-        "harness.boards",
-        "board.md",
+    return fill_template(
+        Path(__file__).with_name("templates") / "board.md",
         board=board,
         benchmark=benchmark,
         title=scaled_title(board),
         direction=direction(board),
         rows=competitors_first(board),
-        pooled=isinstance(benchmark, AttributionBenchmark) and benchmark.reference,
-        counted=any(cost.forwards is not None for cost in costs),
-        reported=_as_reported(board),
-        tables=[_page_table(table, references) for table in board.tables],
-        published_methods=published_methods(board),
-        published_rows=[[study, *texts] for study, texts in published_studies(board).items()],
-        sources=[f"Source: {source}" for source in published_sources(board)],
-        notes=dict.fromkeys(each.note for each in board.published if each.note),
-        code_of=source_page,
-        cost_text=cost_text,
-        rank_text=rank_text,
-        spread_text=spread_text,
+        reported=_reported(board),
+        published=published_table(board),
+        checkout=_UP,
+        score=_score_text,
+        cost=cost_text,
+        source_page=source_page,
     )
-
-
-def competitors_first(board: Board) -> list[Row]:
-    """Rows as boards are shown: in their order, reference rows at the end."""
-    return sorted(board.rows, key=lambda row: row.reference)
-
-
-def direction(board: Board) -> str:
-    """`lower is better` or `higher is better`."""
-    return f"{'lower' if board.lower_is_better else 'higher'} is better"
 
 
 def scaled_title(board: Board) -> str:
     """What the numbers are, e.g. `AUGRC × 1000`."""
     return board.title if board.scale == 1.0 else f"{board.title} × {board.scale:g}"
+
+
+def direction(board: Board) -> str:
+    """Which values are better, e.g. `lower is better`."""
+    return f"{'lower' if board.lower_is_better else 'higher'} is better"
+
+
+def competitors_first(board: Board) -> list[Row]:
+    """Rows as boards show them: in their order, reference rows at the end."""
+    return sorted(board.rows, key=lambda row: row.reference)
 
 
 def rank_text(cell: Cell) -> str:
@@ -124,33 +112,13 @@ def cost_text(row: Row) -> str:
     return ", ".join(parts)
 
 
-def is_numbered(table: Table) -> bool:
-    """Whether columns are numbers of rows, so that rows must show theirs."""
-    return table.columns[0] == "1"
-
-
-def value_texts(table: Table) -> list[list[str]]:
-    """The numbers of each row as text."""
-    return [["–" if each is None else f"{each:.{table.digits}f}" for each in row.values] for row in table.rows]
-
-
-def published_methods(board: Board) -> list[str]:
-    """Methods with numbers from papers, in the order of the file."""
-    return list(dict.fromkeys(each.method for each in board.published))
-
-
-def published_studies(board: Board) -> dict[str, list[str]]:
-    """Column or study -> what papers say of each of `published_methods`."""
-    texts = {(each.column, each.method): published_text(each) for each in board.published}
-    methods = published_methods(board)
-    return {
-        study: [texts.get((study, name), "–") for name in methods] for study in dict.fromkeys(at[0] for at in texts)
-    }
-
-
-def published_sources(board: Board) -> list[str]:
-    """The papers and releases behind published numbers."""
-    return list(dict.fromkeys(each.source for each in board.published))
+def published_table(board: Board) -> dict[str, dict[str, str]]:
+    """Study -> method -> what papers say, a dash where none does; all in the order of the file."""
+    methods = dict.fromkeys((each.method for each in board.published), "–")
+    table: dict[str, dict[str, str]] = {}
+    for each in board.published:
+        table.setdefault(each.column, dict(methods))[each.method] = published_text(each)
+    return table
 
 
 def published_text(number: Published) -> str:
@@ -163,21 +131,14 @@ def published_text(number: Published) -> str:
     return text
 
 
-def _page_table(table: Table, references: set[str]) -> dict[str, object]:
-    """A table behind the ranking, as the page shows it."""
-    names = [f"*{row.method}*" if row.method in references else row.method for row in table.rows]
-    rows = [[name, *texts] for name, texts in zip(names, value_texts(table), strict=True)]
-    heads, align = ["method", *table.columns], "l" + "r" * len(table.columns)
-    if is_numbered(table):
-        rows = [[str(place), *row] for place, row in enumerate(rows, start=1)]
-        heads, align = ["#", *heads], "r" + align
-    return {"title": table.title, "text": table.text, "heads": heads, "rows": rows, "align": align}
-
-
-def _as_reported(board: Board) -> dict[tuple[str, ...], list[str]]:
-    """Metrics that only another run of a method can check -> the methods of which that holds."""
-    found: dict[tuple[str, ...], list[str]] = {}
+def _reported(board: Board) -> dict[tuple[str, ...], list[str]]:
+    """Metrics that only another run can check -> the methods of which they are as reported."""
+    reported: dict[tuple[str, ...], list[str]] = {}
     for row in board.rows:
         if row.as_reported:
-            found.setdefault(row.as_reported, []).append(row.method)
-    return found
+            reported.setdefault(row.as_reported, []).append(row.method)
+    return reported
+
+
+def _score_text(cell: Cell | None) -> str:
+    return "–" if cell is None else f"**{cell.value:.1f}**{spread_text(cell)} {rank_text(cell)}".rstrip()

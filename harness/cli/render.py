@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +15,10 @@ from rich.text import Text
 from harness.boards.render import (
     competitors_first,
     group_letter,
-    is_numbered,
-    published_methods,
-    published_sources,
-    published_studies,
+    published_table,
     rank_text,
     scaled_title,
     spread_text,
-    value_texts,
 )
 from harness.cli.output import FAILED, LEFT, RIGHT, SKIPPED, print_table, say, say_json, table
 from harness.execution.method_process import PRINTED
@@ -111,15 +107,19 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
         say(f"\n{each.title}", "bold")
         console = Console(highlight=False)
         console.print(each.text, style="dim", markup=False, width=min(console.width, _TEXT_WIDTH))
-        names = [row.method for row in each.rows]
-        if is_numbered(each):
-            names = [f"{place} {name}" for place, name in enumerate(names, start=1)]
-        _print_columns(("method", names), _by_column(each.columns, value_texts(each)))
+        numbered = each.columns[0] == "1"
+        names = [f"{place} {row.method}" if numbered else row.method for place, row in enumerate(each.rows, start=1)]
+        texts = {
+            column: ["–" if row.values[at] is None else f"{row.values[at]:.{each.digits}f}" for row in each.rows]
+            for at, column in enumerate(each.columns)
+        }
+        _print_columns(("method", names), texts)
     if board.published:
         say("\nAs published, not ranked together", "bold")
-        studies = published_studies(board)
-        _print_columns(("study", list(studies)), _by_column(published_methods(board), studies.values()))
-        for source in published_sources(board):
+        studies = published_table(board)
+        methods = dict.fromkeys(each.method for each in board.published)
+        _print_columns(("study", list(studies)), {name: [of[name] for of in studies.values()] for name in methods})
+        for source in dict.fromkeys(each.source for each in board.published):
             say(f"source: {source}", "dim")
     for left_out in board.unranked:
         say(f"not ranked: {left_out.method}: {left_out.reason}")
@@ -141,10 +141,6 @@ def _print_ranking(board: Board) -> None:
         say(f"all rows: {', '.join(shared)}", "dim")
     if any(row.as_reported for row in rows):
         say("† holds numbers as reported until the row is reproduced (see board.md)", "dim")
-
-
-def _by_column(names: Iterable[str], rows: Collection[list[str]]) -> dict[str, list[str]]:
-    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
 
 
 def _print_columns(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.boards.build import read_board
-from harness.boards.exports import typed_table
+from harness.boards.exports import arrow_schema
 from harness.boards.render import COLUMNS, direction, long_table, scaled_title
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
@@ -49,8 +49,7 @@ def write_boards(protocols: Sequence[LoadedBenchmark], folder: Path) -> dict[str
     }
     for name, (columns, rows) in tables.items():
         (folder / "data" / name).mkdir(parents=True, exist_ok=True)
-        table = typed_table(columns, rows)
-        write_table(folder / "data" / name / "00000.parquet", table.schema, table.to_batches())
+        _write(folder / "data" / name / "00000.parquet", columns, rows)
     counts = {name: len(rows) for name, (_, rows) in tables.items()}
     card = hub_card(
         "boards.md",
@@ -58,8 +57,11 @@ def write_boards(protocols: Sequence[LoadedBenchmark], folder: Path) -> dict[str
         {name: f"data/{name}" for name in tables},
         default=BOARDS,
         title=TITLE,
-        boards=[(each.benchmark, len(each.rows), f"{scaled_title(each)}, {direction(each)}") for _, each in boards],
-        configurations=[(f"`{name}`", f"{rows:,}", _MEANING[name]) for name, rows in counts.items()],
+        boards=[board for _, board in boards],
+        scaled_title=scaled_title,
+        direction=direction,
+        counts=counts,
+        meanings=_MEANING,
         citations=dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation),
     )
     write_text(folder / CARD, card)
@@ -100,3 +102,10 @@ def _score_rows(stored: StoredSubmission) -> list[Row]:
     head = {"benchmark": about.benchmark, "method": about.name, "version": about.method.version, "run": about.run}
     summary = RunResult.open(stored.folder).document.summary
     return [{**head, **row.model_dump(include=set(_SCORE))} for row in summary]
+
+
+def _write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(columns))
+    write_table(path, table.schema, table.to_batches())

@@ -10,8 +10,7 @@ from typing import Any
 from harness.metrics.attribution.registry import METRICS
 from harness.publish.schema import SCORES, columns_of, features
 from harness.publish.shards import BuildRecord, Size
-from harness.storage import content_id, write_text
-from harness.tracks.pages import render
+from harness.storage import content_id, fill_template, write_text
 
 CARD = "README.md"
 TITLE = "Meta-evaluation of explanations: attribution maps and their scores"
@@ -62,31 +61,23 @@ def hub_card(template: str, head: Mapping[str, Any], folders: Mapping[str, str],
         config |= {"default": True} if config["config_name"] == default else {}
     ordered = {"tags": head["tags"], "configs": configs, **head}
     text = str(DatasetCardData(**ordered).to_yaml()).strip()
-    return render("harness.publish", template, head=text, **values)
+    return fill_template(Path(__file__).with_name("templates") / template, head=text, **values)
 
 
 def write_card(folder: Path, about: About) -> None:
     """Write `README.md`."""
-    kinds = {"list": "list of int32"}
     page = hub_card(
         "meta_evaluation.md",
         _head(about),
         {name: size.folder for name, size in about.sizes.items()},
         default=SCORES,
-        about=about,
         title=TITLE,
         summary=SUMMARY,
-        repo=about.repo or "ORG/NAME",
-        contents=[(f"`{name}`", f"{size.rows:,}", f"{size.bytes:,}") for name, size in about.sizes.items()],
-        columns={
-            shown: [(f"`{name}`", kinds.get(kind, kind), what) for name, (kind, what) in columns_of(shown).items()]
-            for shown in (SCORES, "maps-*")
-        },
-        metrics=[
-            (f"`{name}`", each.version, each.criterion, each.direction, each.citation) for name, each in METRICS.items()
-        ],
-        made=[_made_from(facts) for facts in about.sources],
-        absent=[f"{facts['method']}: {each}" for facts in about.sources for each in facts.get("missing", [])],
+        about=about,
+        scores=SCORES,
+        maps=[name for name in about.sizes if name != SCORES],
+        tables={f"`{name}`": columns_of(name) for name in (SCORES, "maps-*")},
+        metrics=METRICS,
     )
     write_text(folder / CARD, page)
 
@@ -112,8 +103,3 @@ def _info(config: str, size: Size) -> dict[str, Any]:
         "download_size": size.bytes,
         "dataset_size": size.unpacked,
     }
-
-
-def _made_from(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    origin = f"run {facts['run'][:12]}" if "run" in facts else str(facts.get("kind", ""))
-    return facts.get("protocol", ""), facts.get("method", "all"), facts.get("method_version", ""), origin

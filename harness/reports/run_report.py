@@ -10,19 +10,18 @@ from harness.data.catalog import LoadedBenchmark, benchmark_files
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.kinds import kind_of
-from harness.storage import write_text
+from harness.storage import fill_template, write_text
 from harness.tracks.leaderboard import Entry
-from harness.tracks.pages import render
 
 REPORT = "report.html"
+TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
     document, scored = run.document, run.scored(protocol)
-    page = render(
-        "harness.reports",
-        "run.html",
+    page = fill_template(
+        TEMPLATES / "run.html",
         document=document,
         failed=run.failed,
         headings={row.metric: metric_facts()[row.metric].heading for row in document.summary},

@@ -151,6 +151,10 @@ class AttributionBenchmark(Benchmark):
     reference: tuple[Slug, ...] = ()
     overall: Annotated[tuple[Criterion, ...], Field(min_length=1)] = ("faithfulness", "robustness", "complexity")
 
+    @property
+    def pool(self) -> tuple[str, ...]:
+        return self.reference
+
     @model_validator(mode="after")
     def _names_agree(self) -> AttributionBenchmark:
         sets = {each.id: each.modality for each in self.source.sets}

@@ -75,6 +75,11 @@ class Benchmark(Document):
         return self.studies
 
     @property
+    def pool(self) -> tuple[str, ...]:
+        """The methods that set the scale for all; none where every method's scores stand alone."""
+        return ()
+
+    @property
     def locked(self) -> bool:
         """Whether every file that scores rest on is pinned by its sha256."""
         return bool(self.source.locked)

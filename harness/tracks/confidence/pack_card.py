@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.spec.pack import Pack
-from harness.tracks.pages import render
+from harness.storage import fill_template
 
 
 def pack_card(pack: Pack) -> str:
     """Markdown with the front matter of a Hub's data set card."""
-    return render(
-        "harness.tracks.confidence",
-        "pack.md",
-        pack=pack,
-        packages=[f"{name} {version}" for name, version in pack.made_with.items()],
-        sizes=[(model, len(sets), sum(sets.values())) for model, sets in pack.samples.items()],
-    )
+    return fill_template(Path(__file__).with_name("templates") / "pack.md", pack=pack)
