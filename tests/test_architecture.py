@@ -123,6 +123,16 @@ def test_the_rooms_are_those_that_there_are() -> None:
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
 
 
+def test_no_class_name_stands_twice() -> None:
+    """Names that begin with `_` are a module's own."""
+    places: dict[str, list[str]] = {}
+    for name, tree in trees().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    refuse([f"{each}: {', '.join(where)}" for each, where in places.items() if len(where) > 1])
+
+
 def test_imports_are_absolute() -> None:
     refuse(
         [

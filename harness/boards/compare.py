@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boards.build import read_board, read_standings
-from harness.boards.diff import Change, board_at, board_changes
+from harness.boards.diff import RowChange, board_at, board_changes
 from harness.boards.entries import leaderboard_of, method_entry, submission_entry
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
@@ -56,7 +56,7 @@ class BoardComparison:
 
     a: str
     b: str
-    changes: tuple[Change, ...]
+    changes: tuple[RowChange, ...]
 
 
 def compare(a: str, b: str) -> Comparison | BoardComparison:

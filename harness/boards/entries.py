@@ -21,7 +21,7 @@ from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of, load
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, content_id, file_id
-from harness.tracks.base import Measurement, Outputs, Track
+from harness.tracks.base import Answers, Measurement, Track
 from harness.tracks.leaderboard import Entry, Leaderboard
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _scored(protocol: LoadedBenchmark, submission: StoredSubmission) -> Scored:
     return scored
 
 
-def _as_reported(track: Track, answered: Mapping[Unit, Outputs]) -> tuple[str, ...]:
+def _as_reported(track: Track, answered: Mapping[Unit, Answers]) -> tuple[str, ...]:
     """What the answers cannot prove."""
     return tuple(sorted({name for unit, outputs in answered.items() for name in track.as_reported(unit, outputs)}))
 

@@ -12,7 +12,7 @@ from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError
-from harness.tracks.base import Outputs, Track
+from harness.tracks.base import Answers, Track
 
 
 def write_loops(source: Path, out: Path) -> tuple[Path, ...]:
@@ -48,7 +48,7 @@ def write_loops(source: Path, out: Path) -> tuple[Path, ...]:
     return tuple(folders)
 
 
-def _answers(run: RunResult, protocol: LoadedBenchmark) -> tuple[Track, Mapping[Unit, Outputs]]:
+def _answers(run: RunResult, protocol: LoadedBenchmark) -> tuple[Track, Mapping[Unit, Answers]]:
     """Stored answers, where a run or where a submission keeps them."""
     if (run.folder / ABOUT).is_file():
         units, track = run.units(protocol)

@@ -25,7 +25,7 @@ from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import UnitResult
 from harness.spec.submission import Allowance, Reproduction, Submission, Tier
 from harness.storage import IntegrityError, read_json, write_json
-from harness.tracks.base import Outputs, Tolerance, Track
+from harness.tracks.base import Answers, Tolerance, Track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class Conditions:
     """Under what a method runs again; fields as in `Request`. The seed is that of the submission.
 
     tolerance: largest difference of floating-point outputs, relative to the largest magnitude of an array; None for
-    what the track allows each output (`Track.tolerance`). Outputs of other types (queried samples, predicted classes)
+    what the track allows each output (`Track.tolerance`). Answers of other types (queried samples, predicted classes)
     must be equal.
     """
 
@@ -156,7 +156,7 @@ def _target(submission: StoredSubmission) -> str:
     return method.name if method.origin == "baseline" else f"{path}:{method.symbol}"
 
 
-def _compared(track: Track, outputs: Outputs, stored: Outputs) -> Outputs:
+def _compared(track: Track, outputs: Answers, stored: Answers) -> Answers:
     """What a submission carries of a unit, and of the rest what this one happens to carry: maps, where they are small."""
     return {name: array for name, array in outputs.items() if track.carried(name) or name in stored}
 
@@ -181,7 +181,7 @@ class _Comparison:
             for name, largest in sorted(self._found.items())
         }
 
-    def differences(self, stored: Outputs | None, again: Outputs | None, ended: UnitResult) -> Iterator[str]:
+    def differences(self, stored: Answers | None, again: Answers | None, ended: UnitResult) -> Iterator[str]:
         """A sentence for everything in which a unit came out differently."""
         if again is None and stored is None:
             if ended.status != "not-applicable":
@@ -195,7 +195,7 @@ class _Comparison:
         else:
             yield from self._array_differences(stored, again)
 
-    def _array_differences(self, stored: Outputs, again: Outputs) -> Iterator[str]:
+    def _array_differences(self, stored: Answers, again: Answers) -> Iterator[str]:
         for name in sorted(stored):
             old, new = stored[name], again[name]
             if old.shape != new.shape or old.dtype.kind != new.dtype.kind:

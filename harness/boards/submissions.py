@@ -27,7 +27,7 @@ from harness.spec.errors import UsageError, first_problem
 from harness.spec.run import Unit
 from harness.spec.submission import Cost, Submission
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays, write_bytes, write_text
-from harness.tracks.base import Outputs, Track
+from harness.tracks.base import Answers, Track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,12 +46,12 @@ class StoredSubmission:
     about: Submission
     folder: Path
 
-    def answers(self, units: Mapping[str, Unit]) -> dict[Unit, Outputs]:
+    def answers(self, units: Mapping[str, Unit]) -> dict[Unit, Answers]:
         """Stored answers of those units that the submission has. Raises IntegrityError if the file was changed."""
         stored = self.stored()
         return {unit: stored[unit_key(unit)] for unit in units.values() if unit_key(unit) in stored}
 
-    def stored(self, max_bytes: int = _MOST_BYTES) -> dict[str, Outputs]:
+    def stored(self, max_bytes: int = _MOST_BYTES) -> dict[str, Answers]:
         """All stored answers by `unit_key`, with the maps that lie beside them.
 
         Raises IntegrityError if a file was changed or unpacks to more.

@@ -11,7 +11,7 @@ from harness.cli import options
 from harness.cli.output import LEFT, RIGHT, print_table
 
 if TYPE_CHECKING:
-    from harness.publish.hub import Published
+    from harness.publish.hub import PublishedRevision
     from harness.publish.meta_evaluation import Built
 
 META = "meta-evaluation"
@@ -56,15 +56,15 @@ def build_meta_evaluation(
     """
     from harness.cli.progress import counter
     from harness.publish.latec_source import open_latec
-    from harness.publish.meta_evaluation import Source, build
+    from harness.publish.meta_evaluation import RecordSource, build
     from harness.publish.run_source import open_runs
-    from harness.publish.shards import Limits
+    from harness.publish.shards import ShardLimits
 
-    sources: list[Source] = [*open_runs([*(runs or []), *(more or [])], benchmark or [])]
+    sources: list[RecordSource] = [*open_runs([*(runs or []), *(more or [])], benchmark or [])]
     if latec is not None:
         sources.append(open_latec(latec, order))
     with counter("building") as progress:
-        built = build(sources, out, licence=licence, limits=Limits(file=file_megabytes << 20), progress=progress)
+        built = build(sources, out, licence=licence, limits=ShardLimits(file=file_megabytes << 20), progress=progress)
     _show_built(built)
 
 
@@ -122,7 +122,7 @@ def _show_built(built: Built) -> None:
     )
 
 
-def show_published(published: Published) -> None:
+def show_published(published: PublishedRevision) -> None:
     """Say where something lies now."""
     typer.echo(published.url)
     if not published.changed:

@@ -14,7 +14,7 @@ _WIDE = 120  # columns of a terminal, from which on there is room for ranges and
 _LONG = ("needs", "source", "title", "what")  # texts that may take several lines
 
 
-class Kind(str, Enum):
+class ListTopic(str, Enum):
     """What can be listed."""
 
     benchmarks = "benchmarks"
@@ -23,7 +23,7 @@ class Kind(str, Enum):
 
 
 def listing(
-    kind: Annotated[Kind, typer.Argument(help="what to list")] = Kind.benchmarks,
+    kind: Annotated[ListTopic, typer.Argument(help="what to list")] = ListTopic.benchmarks,
     json: options.AsJson = False,
 ) -> None:
     """List the bundled benchmarks, the methods that come along or are installed, or the metrics.
@@ -32,7 +32,7 @@ def listing(
     """
     from rich.console import Console
 
-    rows = {Kind.benchmarks: _benchmarks, Kind.methods: _methods, Kind.metrics: _metrics}[kind]()
+    rows = {ListTopic.benchmarks: _benchmarks, ListTopic.methods: _methods, ListTopic.metrics: _metrics}[kind]()
     if json:
         say_json(rows)
         return

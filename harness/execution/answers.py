@@ -11,7 +11,7 @@ from harness.execution.environment import code_hash
 from harness.spec.result import UnitResult
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, array_id, content_id, read_arrays
-from harness.tracks.base import Measurement, Outputs, Score, Track
+from harness.tracks.base import Answers, Measurement, Score, Track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,12 +26,12 @@ def outputs_path(folder: Path, unit_id: str) -> Path:
     return folder / OUTPUTS / f"{unit_id[:16]}.npz"
 
 
-def outputs_id(outputs: Outputs) -> str:
+def outputs_id(outputs: Answers) -> str:
     """Content hash of a unit's answers, whatever file they are in."""
     return content_id({name: array_id(array) for name, array in outputs.items()})
 
 
-class StoredAnswers(Mapping[str, Outputs]):
+class StoredAnswers(Mapping[str, Answers]):
     """Answers by unit id, of the units that have scores. Read and checked when first asked for, kept while they are small.
 
     Raises IntegrityError for answers that are not those that were scored.
@@ -40,10 +40,10 @@ class StoredAnswers(Mapping[str, Outputs]):
     def __init__(self, folder: Path, results: Iterable[UnitResult]) -> None:
         self._folder = folder
         self._results = {each.unit: each for each in results if each.status == "ok"}
-        self._kept: dict[str, Outputs] = {}
+        self._kept: dict[str, Answers] = {}
         self._bytes = 0
 
-    def __getitem__(self, unit_id: str) -> Outputs:
+    def __getitem__(self, unit_id: str) -> Answers:
         if unit_id not in self._kept:
             outputs = self._read(self._results[unit_id])
             size = sum(array.nbytes for array in outputs.values())
@@ -59,7 +59,7 @@ class StoredAnswers(Mapping[str, Outputs]):
     def __len__(self) -> int:
         return len(self._results)
 
-    def _read(self, result: UnitResult) -> Outputs:
+    def _read(self, result: UnitResult) -> Answers:
         path = outputs_path(self._folder, result.unit)
         if not path.is_file():
             raise IntegrityError(f"{path}, the stored answers of {result.study} on {result.model}, is missing.")
@@ -69,14 +69,14 @@ class StoredAnswers(Mapping[str, Outputs]):
         return outputs
 
 
-class ByUnit(Mapping[Unit, Outputs]):
+class ByUnit(Mapping[Unit, Answers]):
     """The same by unit."""
 
     def __init__(self, answers: StoredAnswers, units: Mapping[str, Unit]) -> None:
         self._answers = answers
         self._ids = {units[key]: key for key in answers}
 
-    def __getitem__(self, unit: Unit) -> Outputs:
+    def __getitem__(self, unit: Unit) -> Answers:
         return self._answers[self._ids[unit]]
 
     def __iter__(self) -> Iterator[Unit]:
@@ -86,7 +86,7 @@ class ByUnit(Mapping[Unit, Outputs]):
         return len(self._ids)
 
 
-def measured(track: Track, unit: Unit, outputs: Outputs, identity: str | None = None) -> Measurement:
+def measured(track: Track, unit: Unit, outputs: Answers, identity: str | None = None) -> Measurement:
     """`Track.measure`, kept in the cache by the unit, the id of its outputs and the code that measures."""
     key = content_id([unit.canonical(), identity or outputs_id(outputs), code_hash(track)])
     kept = read_cached("measurements", key)

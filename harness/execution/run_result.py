@@ -17,7 +17,7 @@ from harness.spec.errors import UsageError
 from harness.spec.result import RunDocument, UnitResult
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, content_id, read_json
-from harness.tracks.base import Measurement, Outputs, Track
+from harness.tracks.base import Answers, Measurement, Track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ class RunResult:
         object.__setattr__(self, "_scored", ScoredRun(track, units, found, inapplicable))
         return self.scored(protocol)
 
-    def answers_by_unit(self, protocol: LoadedBenchmark) -> Mapping[Unit, Outputs]:
+    def answers_by_unit(self, protocol: LoadedBenchmark) -> Mapping[Unit, Answers]:
         """The same answers by unit."""
         return ByUnit(self.outputs(), self.scored(protocol).units)
 

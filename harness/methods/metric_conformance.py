@@ -9,7 +9,7 @@ from harness.methods.answers import check_varied, checked_scores
 from harness.methods.client import MethodClient, MethodError
 from harness.methods.conformance import Check
 from harness.methods.network_conformance import SAMPLES, SEED, SHAPES, NetworkTask, check_on_networks, on_each
-from harness.spec.method import Architecture, MetricMethod, Modality
+from harness.spec.method import Architecture, AttributionMetricMethod, Modality
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ def check_attribution_metric(method: MethodClient) -> Iterator[Check]:
     maps of a batch change a score.
     """
     spec = method.spec
-    assert isinstance(spec, MetricMethod)
+    assert isinstance(spec, AttributionMetricMethod)
     over_all: dict[str, Callable[[Sequence[_Scoring]], str]] = {}
     if not spec.reference:
         over_all["tells maps apart"] = _all_alike

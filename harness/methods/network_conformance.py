@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.methods.client import MethodClient, MethodError
 from harness.methods.conformance import Check, until_failure
-from harness.spec.method import Architecture, AttributionMethod, MetricMethod, Modality
+from harness.spec.method import Architecture, AttributionMethod, AttributionMetricMethod, Modality
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +103,7 @@ def check_on_networks(
     together to which the method applies; each returns its problem, or nothing. The first failed check is the last.
     """
     spec = method.spec
-    assert isinstance(spec, AttributionMethod | MetricMethod)
+    assert isinstance(spec, AttributionMethod | AttributionMetricMethod)
     tasks: list[Task] = []
     for modality in spec.modalities:
         for architecture in spec.architectures:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.metrics.attribution.registry import METRICS
 from harness.publish.schema import SCORES, columns_of, features
-from harness.publish.shards import BuildRecord, Size
+from harness.publish.shards import BuildRecord, ConfigSize
 from harness.storage import content_id, fill_template, write_text
 
 CARD = "README.md"
@@ -30,7 +30,7 @@ class About:
 
     licence: str
     sources: Sequence[Mapping[str, Any]]
-    sizes: Mapping[str, Size]
+    sizes: Mapping[str, ConfigSize]
     digest: str
     repo: str | None = None
 
@@ -95,7 +95,7 @@ def _head(about: About) -> dict[str, Any]:
     }
 
 
-def _info(config: str, size: Size) -> dict[str, Any]:
+def _info(config: str, size: ConfigSize) -> dict[str, Any]:
     return {
         "config_name": config,
         "features": features(columns_of(config))._to_yaml_list(),

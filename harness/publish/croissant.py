@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.publish.card import SUMMARY, TITLE, About
 from harness.publish.schema import SCHEMA_VERSION, columns_of
-from harness.publish.shards import Size
+from harness.publish.shards import ConfigSize
 from harness.storage import read_json, write_json
 
 CROISSANT = "croissant.json"
@@ -36,7 +36,7 @@ def write_croissant(folder: Path, about: About) -> None:
     )
 
 
-def _files(config: str, size: Size) -> dict[str, Any]:
+def _files(config: str, size: ConfigSize) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
         "@id": f"{config}-files",
@@ -46,7 +46,7 @@ def _files(config: str, size: Size) -> dict[str, Any]:
     }
 
 
-def _records(config: str, size: Size) -> dict[str, Any]:
+def _records(config: str, size: ConfigSize) -> dict[str, Any]:
     fields = [_field(config, name, kind, what) for name, (kind, what) in columns_of(config).items()]
     described = f"{size.rows} rows"
     return {"@type": "cr:RecordSet", "@id": config, "name": config, "description": described, "field": fields}

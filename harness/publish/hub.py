@@ -31,7 +31,7 @@ _CARD = "README.md"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRevision:
     """Where something lies now.
 
     revision: full hash of the newest commit. pull_request: its address, where one was opened. changed: whether anything
@@ -53,7 +53,7 @@ def publish(
     create_pr: bool = False,
     private: bool = False,
     owned: Sequence[str] = (),
-) -> Published:
+) -> PublishedRevision:
     """Make the data set repository `repo` (`ORG/NAME`, made if it is missing) hold files, by their names there.
 
     Files of the repository that are not among them are left alone, but those below a folder in `owned`, such as
@@ -71,9 +71,9 @@ def publish(
         changed = [name for name, path in files.items() if not _same(path, there.get(name))]
         stale = [name for name in there if name not in files and name.startswith(tuple(owned))]
         if not changed and not stale:
-            return Published(repo, _url(api, repo), head, None, False)
+            return PublishedRevision(repo, _url(api, repo), head, None, False)
         head, pull_request = _commit(api, repo, head, _commits(files, changed, stale), message, create_pr)
-    return Published(repo, _url(api, repo), head, pull_request, True)
+    return PublishedRevision(repo, _url(api, repo), head, pull_request, True)
 
 
 def files_of(folder: Path) -> dict[str, Path]:

@@ -19,7 +19,16 @@ from harness.publish.schema import (
     MapConfig,
     features,
 )
-from harness.publish.shards import PROVENANCE, BuildRecord, Limits, Row, Shard, Size, Table, write_shards
+from harness.publish.shards import (
+    PROVENANCE,
+    BuildRecord,
+    ConfigSize,
+    Row,
+    Shard,
+    ShardedTable,
+    ShardLimits,
+    write_shards,
+)
 from harness.spec.errors import UsageError
 from harness.storage import RunLock
 
@@ -29,7 +38,7 @@ Progress = Callable[[str, int], None]
 """Told the configuration and how many of its records have been looked at."""
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """Where records come from, in an order that is always the same. `facts` are told in `provenance.json`."""
 
     @property
@@ -52,7 +61,7 @@ class Built:
 
     folder: Path
     shards: tuple[Shard, ...]
-    sizes: Mapping[str, Size]
+    sizes: Mapping[str, ConfigSize]
 
     @classmethod
     def of(cls, record: BuildRecord) -> Built:
@@ -69,11 +78,11 @@ def _unreported(config: str, done: int) -> None:
 
 
 def build(
-    sources: Sequence[Source],
+    sources: Sequence[RecordSource],
     out: Path,
     *,
     licence: str = "other",
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: ShardLimits = ShardLimits(),  # noqa: B008 - frozen
     progress: Progress = _unreported,
 ) -> Built:
     """Build the data set in `out`, a folder that is new, empty, or holds an unfinished build of the same.
@@ -123,13 +132,13 @@ def _describe(record: BuildRecord, repo: str | None = None) -> None:
     write_croissant(record.folder, about)
 
 
-def _tables(sources: Sequence[Source]) -> Iterator[tuple[Table[Any], Iterator[Any]]]:
+def _tables(sources: Sequence[RecordSource]) -> Iterator[tuple[ShardedTable[Any], Iterator[Any]]]:
     """A table of maps for each data set and one of all scores, each with its records."""
     for config in sorted({config for source in sources for config in source.configs()}):
-        table = Table(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
+        table = ShardedTable(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
         holders = [source for source in sources if config in source.configs()]
         yield table, ((each.protocol, record) for each in holders for record in each.maps(config))
-    scores = Table(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
+    scores = ShardedTable(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
     yield scores, ((each.protocol, record) for each in sources for record in each.scores())
 
 

@@ -17,7 +17,7 @@ from harness.publish.schema import MapConfig
 from harness.spec.attribution import AttributionBenchmark, AttributionStudy
 from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
-from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
+from harness.tracks.attribution.sources import NetworkSource, SampleSet, built, open_source
 from harness.tracks.attribution.track import MAPS
 from harness.tracks.attribution.track import SCORES as SCORE_PREFIX
 
@@ -30,7 +30,7 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class RunSource:
-    """One sealed run; see `harness.publish.meta_evaluation.Source`."""
+    """One sealed run; see `harness.publish.meta_evaluation.NetworkSource`."""
 
     run: RunResult
     decisions: Decisions
@@ -130,7 +130,7 @@ class Decisions:
         self._studies = {study.id: study for study in self.benchmark.studies}
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> NetworkSource:
         return open_source(self.protocol)
 
     def study(self, name: str) -> AttributionStudy:

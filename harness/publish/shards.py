@@ -30,7 +30,7 @@ PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ShardLimits:
     """Bytes, before compression, of a file and of the rows that are held in memory at once."""
 
     file: int = 256 << 20
@@ -50,7 +50,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Size:
+class ConfigSize:
     """The finished files of one configuration, all in `folder`; `unpacked` as in `Shard`."""
 
     folder: str
@@ -98,7 +98,7 @@ class BuildRecord:
         return [shard for shard in self.shards if shard.config == config]
 
     @property
-    def sizes(self) -> dict[str, Size]:
+    def sizes(self) -> dict[str, ConfigSize]:
         """By configuration."""
         return {name: _size(self.of(name)) for name in sorted({shard.config for shard in self.shards})}
 
@@ -124,7 +124,7 @@ class BuildRecord:
 
 
 @dataclass(frozen=True)
-class Table(Generic[Record]):
+class ShardedTable(Generic[Record]):
     """A configuration: where its files lie, its columns (`bulky` ones hold large binary values), and records as rows."""
 
     config: str
@@ -134,13 +134,15 @@ class Table(Generic[Record]):
     bulky: tuple[str, ...] = ()
 
 
-def _size(shards: list[Shard]) -> Size:
+def _size(shards: list[Shard]) -> ConfigSize:
     folder = shards[0].path.rpartition("/")[0]
     rows, size, unpacked = (sum(getattr(shard, of) for shard in shards) for of in ("rows", "bytes", "unpacked"))
-    return Size(folder, len(shards), rows, size, unpacked)
+    return ConfigSize(folder, len(shards), rows, size, unpacked)
 
 
-def write_shards(record: BuildRecord, table: Table[Record], records: Iterable[Record], limits: Limits) -> None:
+def write_shards(
+    record: BuildRecord, table: ShardedTable[Record], records: Iterable[Record], limits: ShardLimits
+) -> None:
     """Write what is missing of a table, given all its records from the first on."""
     if table.config in record.finished:
         return
@@ -171,7 +173,7 @@ class _Measured:
             yield batch
 
 
-def _batches(rows: Iterator[Row], schema: pa.Schema, limits: Limits) -> Iterator[pa.RecordBatch]:
+def _batches(rows: Iterator[Row], schema: pa.Schema, limits: ShardLimits) -> Iterator[pa.RecordBatch]:
     """Batches until the file is full; takes from `rows` no more than it yields."""
     import pyarrow as pa
 

@@ -61,7 +61,7 @@ class AttributionMethod(DeclaredMethod):
     stochastic: bool = Field(default=False, description="maps of one input differ from seed to seed")
 
 
-class MetricMethod(DeclaredMethod):
+class AttributionMetricMethod(DeclaredMethod):
     """A metric of attribution maps. On other modalities and architectures than it is made for it is not applicable.
 
     `criterion` is what it claims to measure. `variant_of` names a metric of the harness that it is a version of: the

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.tracks.figure import Figure
     from harness.tracks.leaderboard import Entry
 
-Outputs = Mapping[str, "np.ndarray"]
+Answers = Mapping[str, "np.ndarray"]
 """What a method answered in one unit, as stored: named arrays."""
 Verb = Callable[[dict[str, Any], dict[str, "np.ndarray"]], dict[str, "np.ndarray"]]
 """What a worker does when it is asked: details and arrays in, arrays out."""
@@ -162,11 +162,11 @@ class Track(ABC):
         """What all units of a complete run are about, in the order in which results list them."""
 
     @abstractmethod
-    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         """Exercise the method. Raises MethodError. Without a workspace, nothing outlives a kill."""
 
     @abstractmethod
-    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """The unit's metrics, or those named, from stored outputs alone; of what a submission carries, all that follow.
 
         Raises IntegrityError for outputs that are not those of this unit.
@@ -210,11 +210,11 @@ class Track(ABC):
         """How far the output of this name may differ when the method, as it declares itself, runs again."""
         return Tolerance(1e-4, "single precision")
 
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+    def as_reported(self, unit: Unit, submitted: Answers) -> tuple[str, ...]:
         """Metrics of the unit that rest on numbers which only another run of the method can check. Reads no data."""
         return ()
 
-    def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         """Sentences about answers that no honest run gives."""
         return iter(())
 
@@ -226,7 +226,7 @@ class Track(ABC):
         """Hours of a graphics card; None for benchmarks that are small enough for a laptop."""
         return None
 
-    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
         """The picture of a run, beside the methods of its board."""
         return None
 
@@ -251,7 +251,7 @@ class Track(ABC):
             for unit in self.planned()
         )
 
-    def submitted(self, outputs: Outputs) -> Outputs:
+    def submitted(self, outputs: Answers) -> Answers:
         """The part of a unit's outputs that a submission carries and boards are computed from."""
         return {name: array for name, array in outputs.items() if self.carried(name)}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.boards.build import build_board, read_board, write_board
-from harness.boards.cite import Reference, bibtex, bibtex_key, cite, latex
+from harness.boards.cite import CitedWork, bibtex, bibtex_key, cite, latex
 from harness.boards.exports import FORMATS, board_latex, export_board
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Board
@@ -150,11 +150,11 @@ def test_bibtex_of_the_board_has_every_method_once(board: Board, protocol: Loade
 def test_one_work_for_two_purposes_is_one_entry_and_nothing_to_cite_is_none() -> None:
     work = "Klein et al. 2024,  Navigating the Maze"
     text = bibtex(
-        [Reference(work, "metric a"), Reference(" ".join(work.split()), "method b"), Reference(work, "metric a")]
+        [CitedWork(work, "metric a"), CitedWork(" ".join(work.split()), "method b"), CitedWork(work, "metric a")]
     )
     assert text.count("@misc") == 1
     assert "note = {for metric a, method b}," in text
-    assert bibtex([Reference("", "method c"), Reference("none: part of the harness", "method d")]) == ""
+    assert bibtex([CitedWork("", "method c"), CitedWork("none: part of the harness", "method d")]) == ""
 
 
 def test_keys_say_name_and_year_and_stay() -> None:

@@ -23,7 +23,7 @@ from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, write_arrays
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.loop_files import read_images, read_loops
 from harness.tracks.query.published import read_runs, run_scores
@@ -36,7 +36,7 @@ app = Typer()
 app.command()(verb.replay)
 
 
-def opened(folder: Path) -> tuple[QueryTrack, Mapping[str, Unit], dict[Unit, Outputs]]:
+def opened(folder: Path) -> tuple[QueryTrack, Mapping[str, Unit], dict[Unit, Answers]]:
     """A submission's track, its units by id, and its answers."""
     submission = read_submission(folder)
     protocol = find_protocol(submission.about.benchmark)
@@ -46,7 +46,7 @@ def opened(folder: Path) -> tuple[QueryTrack, Mapping[str, Unit], dict[Unit, Out
     return track, units, submission.answers(units)
 
 
-def picks_of(outputs: Outputs) -> list[np.ndarray]:
+def picks_of(outputs: Answers) -> list[np.ndarray]:
     return [outputs[f"picks.{loop}"] for loop in range(sum(name.startswith("picks.") for name in outputs))]
 
 

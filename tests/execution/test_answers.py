@@ -12,7 +12,7 @@ from harness.execution.answers import measured
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.methods.discovery import find_method
 from harness.spec.run import Unit
-from harness.tracks.base import Outputs, Track
+from harness.tracks.base import Answers, Track
 from harness.tracks.summary import records
 from tests.boards.support import SAMPLES, write_checkout
 
@@ -24,7 +24,7 @@ def protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedBenchmark
 
 
 @pytest.fixture
-def asked(protocol: LoadedBenchmark) -> tuple[Track, Unit, Outputs]:
+def asked(protocol: LoadedBenchmark) -> tuple[Track, Unit, Answers]:
     method = find_method("msr").spec
     track = open_track(protocol, method, "cpu")
     unit = next(iter(plan_units(protocol, track, method, PlanRequest(Path())).values()))
@@ -32,7 +32,7 @@ def asked(protocol: LoadedBenchmark) -> tuple[Track, Unit, Outputs]:
 
 
 def test_a_measurement_is_the_same_from_the_cache_however_it_is_damaged(
-    asked: tuple[Track, Unit, Outputs], tmp_path: Path
+    asked: tuple[Track, Unit, Answers], tmp_path: Path
 ) -> None:
     """The order of metrics too: tables follow it, and it is not that of the alphabet."""
     track, _, _ = asked
@@ -45,7 +45,7 @@ def test_a_measurement_is_the_same_from_the_cache_however_it_is_damaged(
     assert records(measured(*asked)) == first
 
 
-def test_replicates_and_arrays_come_back_as_they_were(asked: tuple[Track, Unit, Outputs]) -> None:
+def test_replicates_and_arrays_come_back_as_they_were(asked: tuple[Track, Unit, Answers]) -> None:
     fresh, kept = measured(*asked), measured(*asked)
     assert list(kept.scores) == list(fresh.scores)
     for name, score in fresh.scores.items():
@@ -53,7 +53,7 @@ def test_replicates_and_arrays_come_back_as_they_were(asked: tuple[Track, Unit, 
         assert kept.scores[name].n == score.n == SAMPLES
 
 
-def test_other_answers_have_another_measurement(asked: tuple[Track, Unit, Outputs]) -> None:
+def test_other_answers_have_another_measurement(asked: tuple[Track, Unit, Answers]) -> None:
     track, unit, outputs = asked
     turned = {"confidence": -outputs["confidence"]}
     assert records(measured(track, unit, turned)) == records(track.measure(unit, turned))

@@ -10,21 +10,21 @@ import numpy as np
 from harness.spec.board import Cell
 from harness.spec.result import Record, Summary
 from harness.spec.run import Unit
-from harness.tracks.base import Measurement, Outputs, Track
+from harness.tracks.base import Answers, Measurement, Track
 from harness.tracks.leaderboard import Entry, Leaderboard
 from harness.tracks.summary import records, scope_draws, summarize
 
 
-def measured(track: Track, answered: Mapping[Unit, Outputs]) -> dict[Unit, Measurement]:
+def measured(track: Track, answered: Mapping[Unit, Answers]) -> dict[Unit, Measurement]:
     return {unit: track.measure(unit, outputs) for unit, outputs in answered.items()}
 
 
-def summary(track: Track, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
+def summary(track: Track, answered: Mapping[Unit, Answers], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
     """A run's table, of stored answers."""
     return summarize(track, measured(track, answered), inapplicable)
 
 
-def replicates(track: Track, answered: Mapping[Unit, Outputs], study: str, metric: str) -> np.ndarray[Any, Any]:
+def replicates(track: Track, answered: Mapping[Unit, Answers], study: str, metric: str) -> np.ndarray[Any, Any]:
     """Those of one metric over a study or group, (replicates,)."""
     found = measured(track, answered)
     scope = next(each for each in track.scopes(found) if each.name == study)
@@ -51,6 +51,6 @@ class Audit(NamedTuple):
     problems: tuple[str, ...]
 
 
-def audited(track: Track, unit: Unit, submitted: Outputs) -> Audit:
+def audited(track: Track, unit: Unit, submitted: Answers) -> Audit:
     found = records(track.measure(unit, submitted))
     return Audit(found, track.as_reported(unit, submitted), tuple(track.problems(unit, submitted)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from harness.boards.gate.revision import Change, Revision
+from harness.boards.gate.revision import FileChange, Revision
 from harness.boards.maps import Fetch, read_maps
 from harness.boards.members import by_unit, unit_key
 from harness.boards.submissions import (
@@ -24,7 +24,7 @@ from harness.spec.result import RunDocument, UnitResult
 from harness.spec.run import Unit
 from harness.spec.submission import Submission
 from harness.storage import IntegrityError
-from harness.tracks.base import Measurement, Outputs, Track
+from harness.tracks.base import Answers, Measurement, Track
 
 LARGEST_UNPACKED = 200_000_000
 """Bytes of all arrays of a submission in memory."""
@@ -43,7 +43,7 @@ class Candidate:
         self._fetch = fetch
 
     @property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[FileChange, ...]:
         """All that the checkout changed, where this is asked."""
         return () if self._since is None else self._since.changes
 
@@ -74,7 +74,7 @@ class Candidate:
         return plan_units(self.protocol, self.track, self.about.method, self.request)
 
     @cached_property
-    def stored(self) -> dict[str, Outputs]:
+    def stored(self) -> dict[str, Answers]:
         """Stored answers by `unit_key`: with maps, where these lie beside them or may be fetched from the Hub."""
         found = StoredSubmission(self.about, self.folder).stored(LARGEST_UNPACKED)
         maps = self.about.maps
@@ -84,7 +84,7 @@ class Candidate:
         return found
 
     @cached_property
-    def answers(self) -> dict[Unit, Outputs]:
+    def answers(self) -> dict[Unit, Answers]:
         """Stored answers of the units that are scored."""
         return {unit: self.stored[unit_key(unit)] for unit, result in self.results() if result.status == "ok"}
 

@@ -11,7 +11,7 @@ from harness.boards.gate.candidate import LARGEST_UNPACKED, Candidate
 from harness.boards.members import unit_key
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.leaderboard import Entry
 from harness.tracks.summary import records
 
@@ -26,7 +26,7 @@ _ROUNDING = 1e-9
 
 
 def constant(candidate: Candidate) -> Iterator[str]:
-    """Outputs that do not depend on the input. Rows for reference are allowed to do just that."""
+    """Answers that do not depend on the input. Rows for reference are allowed to do just that."""
     if _reference(candidate):
         return
     for unit, outputs in candidate.answers.items():
@@ -90,7 +90,7 @@ def _constant(array: np.ndarray) -> bool:
     return bool(array.size > 1 and (array == array.flat[0]).all())
 
 
-def _equal(one: Outputs, other: Outputs) -> bool:
+def _equal(one: Answers, other: Answers) -> bool:
     """In all that both carry: maps may lie beside the one and not beside the other."""
     shared = one.keys() & other.keys()
     return bool(shared) and all(_equal_arrays(one[name], other[name]) for name in shared)

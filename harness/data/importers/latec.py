@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.data.importers.base import Column, given
+from harness.data.importers.base import TableColumn, given
 from harness.storage import IntegrityError
 
 Modality = Literal["image", "volume", "point-cloud"]
@@ -44,11 +44,11 @@ _CAMS = ("grad-cam", "score-cam", "grad-cam-plus-plus")
 _ATTENTION = ("raw-attention", "attention-rollout-latec", "attention-lrp")
 
 IDS = (
-    Column("modality", "image, volume or point-cloud"),
-    Column("dataset", "id of the data set"),
-    Column("model", "network, as attribution-latec names it"),
-    Column("method", "XAI method, as the harness names it"),
-    Column("observation", "position in the file", "integer"),
+    TableColumn("modality", "image, volume or point-cloud"),
+    TableColumn("dataset", "id of the data set"),
+    TableColumn("model", "network, as attribution-latec names it"),
+    TableColumn("method", "XAI method, as the harness names it"),
+    TableColumn("observation", "position in the file", "integer"),
 )
 NOTES = (
     "Maps and scores are of positive attribution alone: LATEC clamps every map at 0.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.importers.base import OK, Column, Imported, frame_of, long_table, refuse_objects
+from harness.data.importers.base import OK, Imported, TableColumn, frame_of, long_table, refuse_objects
 from harness.data.importers.latec import IDS, NOTES, LatecSet, Modality, check_names, latec_set
 from harness.data.meta_evaluation import MapRecord
 from harness.storage import IntegrityError, StoredArray, stored_arrays
@@ -16,11 +16,11 @@ _DIMENSIONS: dict[Modality, tuple[int, int]] = {"image": (3, 3), "volume": (4, 1
 
 COLUMNS = (
     *IDS,
-    Column("shape", "of the map: channels first"),
-    Column("low", "smallest value", "real"),
-    Column("high", "largest value", "real"),
-    Column("zeros", "share of values that are exactly 0", "real"),
-    Column("status", "ok, or missing where a map holds NaN or infinite values"),
+    TableColumn("shape", "of the map: channels first"),
+    TableColumn("low", "smallest value", "real"),
+    TableColumn("high", "largest value", "real"),
+    TableColumn("zeros", "share of values that are exactly 0", "real"),
+    TableColumn("status", "ok, or missing where a map holds NaN or infinite values"),
 )
 KEY = ("model", "method", "observation")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.importers.base import Column, Imported, Measured, long_table, refuse_objects
+from harness.data.importers.base import Imported, Measured, TableColumn, long_table, refuse_objects
 from harness.data.importers.latec import IDS, NOTES, LatecSet, check_names, latec_set
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 VERSION = "latec"
 COLUMNS = (
     *IDS,
-    Column("metric", "id of the metric"),
-    Column("version", "of the metric: LATEC's own reading, not comparable with the harness's"),
-    Column("direction", "higher or lower is better"),
-    Column("value", "score; empty unless the status is ok", "real"),
-    Column("status", "ok, missing (NaN) or infinite"),
+    TableColumn("metric", "id of the metric"),
+    TableColumn("version", "of the metric: LATEC's own reading, not comparable with the harness's"),
+    TableColumn("direction", "higher or lower is better"),
+    TableColumn("value", "score; empty unless the status is ok", "real"),
+    TableColumn("status", "ok, missing (NaN) or infinite"),
 )
 KEY = ("model", "method", "observation", "metric")
 

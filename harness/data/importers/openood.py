@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.importers.base import Column, Imported, Measure, frame_of, long_table, read_csv, status_and_value
+from harness.data.importers.base import Imported, Measure, TableColumn, frame_of, long_table, read_csv, status_and_value
 from harness.storage import IntegrityError
 
 _NAMES = {
@@ -22,17 +22,17 @@ _NAMES = {
     "Additional_Description": "description",
 }
 COLUMNS = (
-    Column("board", "name of the file, such as cifar10 or imagenet1k_ood"),
-    Column("training", "how the network was trained"),
-    Column("method", "post-processor that gives the score"),
-    Column("outliers", "whether training saw outliers: Yes or No"),
-    Column("network", "architecture"),
-    Column("description", "epochs or checkpoint"),
-    Column("column", "name of the metric in the file"),
-    Column("direction", "higher or lower is better"),
-    Column("value", "in %, mean over trainings; empty unless the status is ok", "real"),
-    Column("std", "in %, over trainings; empty where none is given", "real"),
-    Column("status", "ok or missing"),
+    TableColumn("board", "name of the file, such as cifar10 or imagenet1k_ood"),
+    TableColumn("training", "how the network was trained"),
+    TableColumn("method", "post-processor that gives the score"),
+    TableColumn("outliers", "whether training saw outliers: Yes or No"),
+    TableColumn("network", "architecture"),
+    TableColumn("description", "epochs or checkpoint"),
+    TableColumn("column", "name of the metric in the file"),
+    TableColumn("direction", "higher or lower is better"),
+    TableColumn("value", "in %, mean over trainings; empty unless the status is ok", "real"),
+    TableColumn("std", "in %, over trainings; empty where none is given", "real"),
+    TableColumn("status", "ok or missing"),
 )
 KEY = tuple(column.name for column in COLUMNS[:7])
 NOTES = (

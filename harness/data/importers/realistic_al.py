@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.importers.base import (
-    Column,
     Imported,
     Measure,
     Measured,
+    TableColumn,
     check_range,
     frame_of,
     integer,
@@ -29,22 +29,24 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
 
 _AREAS = (
-    Column("dataset", "data set, as query-realistic-al names it"),
-    Column("regime", "label regime: low, medium or high"),
-    Column("training", "how networks are trained: st (from scratch), self-sl (SimCLR first) or semi-sl (FixMatch)"),
-    Column("method", "query method"),
-    Column("metric", "id of the metric"),
-    Column("direction", "higher or lower is better"),
-    Column("value", "mean over seeds; empty unless the status is ok", "real"),
-    Column("std", "standard deviation over seeds", "real"),
-    Column("status", "ok or missing"),
+    TableColumn("dataset", "data set, as query-realistic-al names it"),
+    TableColumn("regime", "label regime: low, medium or high"),
+    TableColumn(
+        "training", "how networks are trained: st (from scratch), self-sl (SimCLR first) or semi-sl (FixMatch)"
+    ),
+    TableColumn("method", "query method"),
+    TableColumn("metric", "id of the metric"),
+    TableColumn("direction", "higher or lower is better"),
+    TableColumn("value", "mean over seeds; empty unless the status is ok", "real"),
+    TableColumn("std", "standard deviation over seeds", "real"),
+    TableColumn("status", "ok or missing"),
 )
 _LOOPS = (
-    Column("loop", "training, from 0 on the start", "integer"),
-    Column("samples", "labelled by then", "integer"),
-    Column("metric", "name of the metric in the file, such as test_acc"),
-    Column("value", "share; empty unless the status is ok", "real"),
-    Column("status", "ok, missing or infinite"),
+    TableColumn("loop", "training, from 0 on the start", "integer"),
+    TableColumn("samples", "labelled by then", "integer"),
+    TableColumn("metric", "name of the metric in the file, such as test_acc"),
+    TableColumn("value", "share; empty unless the status is ok", "real"),
+    TableColumn("status", "ok, missing or infinite"),
 )
 _HEADER = ("dataset", "label_regime", "training", "query_method", "aubc_mean", "aubc_std")
 _NOTES = ("areas of isic2019 and miotcd are under curves of the mean recall, the others under those of the accuracy",)

@@ -43,7 +43,7 @@ class SampleSet:
         return SampleSet(self.inputs[rows], self.targets[rows], masks, self.background)
 
 
-class Source(Protocol):
+class NetworkSource(Protocol):
     """What the track needs of a kind of source."""
 
     def samples(self, name: str) -> SampleSet:
@@ -59,7 +59,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(protocol: LoadedBenchmark) -> Source:
+def open_source(protocol: LoadedBenchmark) -> NetworkSource:
     """The source that a benchmark names."""
     source = protocol.benchmark.source
     if isinstance(source, DigitSource):
@@ -68,7 +68,7 @@ def open_source(protocol: LoadedBenchmark) -> Source:
     return _Arrays(protocol, source)
 
 
-def built(source: Source, model: ExplainedModel, device: str) -> BuiltNetwork:
+def built(source: NetworkSource, model: ExplainedModel, device: str) -> BuiltNetwork:
     """A network of the benchmark, ready to run."""
     description, weights = source.describe(model)
     return build(description, weights, device)

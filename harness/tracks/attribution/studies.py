@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.spec.attribution import ExplainedModel
 from harness.spec.run import Unit
-from harness.tracks.attribution.sources import SampleSet, Source, open_source
+from harness.tracks.attribution.sources import NetworkSource, SampleSet, open_source
 from harness.tracks.base import Measurement, Scope, Track, Workload, check_declared, spread
 from harness.tracks.pooling import mean_over_units
 
@@ -20,7 +20,7 @@ class NetworksTrack(Track):
     """A unit is a network of a study. All networks of a study see the same samples, so they share the resamples."""
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> NetworkSource:
         return open_source(self.protocol)
 
     def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:

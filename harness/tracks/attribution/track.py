@@ -16,7 +16,7 @@ from harness.storage import IntegrityError, array_id, content_id, seed_of
 from harness.tracks.attribution.models import BuiltNetwork, weights_of
 from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.base import Measurement, Outputs, PlannedUnit, Tolerance, Workspace, check_unchanged
+from harness.tracks.base import Answers, Measurement, PlannedUnit, Tolerance, Workspace, check_unchanged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.tracks.leaderboard import Entry
 
 MAPS, SCORES = "maps", "score."
-"""Outputs of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
+"""Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
 
 _ROUNDING = 1e-4  # of the largest value of the maps: what another order of sums may change
 _SCORES_ROUNDING = 1e-3  # of the largest score, see `AttributionTrack.tolerance`
@@ -52,7 +52,7 @@ class AttributionTrack(NetworksTrack):
             for model in map(self.model, study.models):
                 yield PlannedUnit(study.id, model.id, model.seed, self.source.artefacts(model, study.samples))
 
-    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         from harness.tracks.attribution.scoring import Explained, score_maps
 
         model, study = self.model(unit.model), self.study(unit.study)
@@ -64,7 +64,7 @@ class AttributionTrack(NetworksTrack):
         check_fit(network, samples, f"{model.id} on {study.samples}")
         if samples.masks is None and (needy := [each.id for each in self.metrics(study) if "masks" in each.needs]):
             raise UsageError(f"study {study.id}: {needy[0]} needs masks, which the set {study.samples} does not have.")
-        conversation = _Conversation(self, unit, method, samples, network)
+        conversation = _ExplainSession(self, unit, method, samples, network)
         conversation.begin()
         maps = conversation.explain(samples.inputs, samples.targets)
         if not self.method.reference:
@@ -74,7 +74,7 @@ class AttributionTrack(NetworksTrack):
         scores = score_maps(self.benchmark, self.metrics(study), explained)
         return {MAPS: maps, **{SCORES + name: values for name, values in scores.items()}}
 
-    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Medians of the stored scores of single samples, which are kept beside them."""
         from harness.tracks.attribution.scoring import UNIFORM, median_score, uniform_share
 
@@ -95,7 +95,7 @@ class AttributionTrack(NetworksTrack):
         """The scores of single samples. The maps themselves are too many bytes; `run.json` has their hash."""
         return name.startswith(SCORES)
 
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+    def as_reported(self, unit: Unit, submitted: Answers) -> tuple[str, ...]:
         """Without the maps all metrics; with them those that ask the method for further maps."""
         from harness.tracks.attribution.scoring import UNIFORM
 
@@ -104,7 +104,7 @@ class AttributionTrack(NetworksTrack):
             return (UNIFORM, *(metric.id for metric in metrics))
         return tuple(metric.id for metric in metrics if "explain" in metric.needs)
 
-    def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         """Scores that no map gives, and, where the maps are there, scores that these do not.
 
         Scores that need no further answer of the method are recomputed from maps, and must agree as far as `tolerance`
@@ -138,12 +138,12 @@ class AttributionTrack(NetworksTrack):
 
         return maps_estimate(self.benchmark, units) if self.benchmark.source.kind == "arrays" else None
 
-    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
         from harness.tracks.attribution.picture import map_gallery
 
         return map_gallery(self, {unit: outputs[MAPS] for unit, outputs in answers.items() if MAPS in outputs})
 
-    def values(self, unit: Unit, outputs: Outputs) -> dict[str, np.ndarray]:
+    def values(self, unit: Unit, outputs: Answers) -> dict[str, np.ndarray]:
         """Scores (n,) of each metric of the unit's study. Raises IntegrityError if one is missing."""
         values = {}
         for metric in self.metrics(self.study(unit.study)):
@@ -152,7 +152,7 @@ class AttributionTrack(NetworksTrack):
             values[metric.id] = outputs[SCORES + metric.id]
         return values
 
-    def rescored(self, unit: Unit, outputs: Outputs) -> Outputs:
+    def rescored(self, unit: Unit, outputs: Answers) -> Answers:
         """The same outputs with every score recomputed that needs maps only, and no further answer of the method."""
         from harness.tracks.attribution.scoring import Explained, score_maps
 
@@ -174,7 +174,7 @@ class AttributionTrack(NetworksTrack):
                 raise UsageError(f"{self.protocol.path}: study {study.id}: {error}") from error
         return tuple(made)
 
-    def _check_stored(self, unit: Unit, stored: Outputs) -> None:
+    def _check_stored(self, unit: Unit, stored: Answers) -> None:
         """Raise IntegrityError unless there is one score of each metric for each sample, and maps fit the samples."""
         inputs = self.samples(unit).inputs
         names = {SCORES + metric.id for metric in self.metrics(self.study(unit.study))}
@@ -218,7 +218,7 @@ def _agree(stored: np.ndarray, again: np.ndarray) -> bool:
     return bool(np.allclose(stored, again, rtol=0.0, atol=_SCORES_ROUNDING * largest, equal_nan=True))
 
 
-class _Conversation:
+class _ExplainSession:
     """All that is asked of a method in one unit."""
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.metrics.risk_coverage import risk_coverage_curve
 from harness.spec.run import Unit
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.figure import PALETTE, Figure, as_svg, panels
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _LARGEST_TIE = 0.5  # share of samples with one and the same confidence
 _FEW_VALUES, _MANY_SAMPLES = 20, 100
 
 
-def risk_coverage_figure(track: ConfidenceTrack, answers: Mapping[Unit, Outputs]) -> Figure:
+def risk_coverage_figure(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Figure:
     """A panel per study, a line per model."""
     return Figure(
         "Generalized risk by coverage",
@@ -32,7 +32,7 @@ def risk_coverage_figure(track: ConfidenceTrack, answers: Mapping[Unit, Outputs]
     )
 
 
-def tied_answers(answers: Mapping[str, Outputs]) -> Iterator[str]:
+def tied_answers(answers: Mapping[str, Answers]) -> Iterator[str]:
     """What to know of answers by unit. Samples of equal confidence are not ranked among each other: metrics average over their orders."""
     import numpy as np
 
@@ -51,7 +51,7 @@ def tied_answers(answers: Mapping[str, Outputs]) -> Iterator[str]:
         )
 
 
-def _curves(track: ConfidenceTrack, answers: Mapping[Unit, Outputs]) -> dict[str, dict[str, Curve]]:
+def _curves(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> dict[str, dict[str, Curve]]:
     """study -> model -> (coverage, generalized risk), thinned for display."""
     import numpy as np
 

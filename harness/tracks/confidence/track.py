@@ -18,8 +18,8 @@ from harness.spec.released import ReleasedSource
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, seed_of
 from harness.tracks.base import (
+    Answers,
     Measurement,
-    Outputs,
     PlannedUnit,
     Scope,
     Track,
@@ -89,7 +89,7 @@ class ConfidenceTrack(Track):
             for study in self.benchmark.studies_of(model):
                 yield PlannedUnit(study.id, model.id, model.seed, artefacts)
 
-    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         import numpy as np
 
         model, study = self.model(unit.model), self.study(unit.study)
@@ -105,7 +105,7 @@ class ConfidenceTrack(Track):
         confidence = np.concatenate(parts)
         return {"confidence": checked_confidence({"confidence": confidence}, len(confidence))}
 
-    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Every confidence is stored, and every score follows from them."""
         names = [name for name in (FAILURE_RATE, *self.benchmark.metrics) if metrics is None or name in metrics]
         return Measurement(confidence_scores(names, self.judge(unit, outputs), self.benchmark.bootstrap, unit.study))
@@ -124,7 +124,7 @@ class ConfidenceTrack(Track):
         asked = [model for model in self.models if study in {each.id for each in self.benchmark.studies_of(model)}]
         return max(1, len(chosen or next(iter(configurations(asked).values()), ())))
 
-    def judge(self, unit: Unit, outputs: Outputs) -> JudgedConfidence:
+    def judge(self, unit: Unit, outputs: Answers) -> JudgedConfidence:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
         outcomes, rows = self.outcomes.of(self.model(unit.model), self.study(unit.study)), self._rows(unit)
         try:
@@ -140,7 +140,7 @@ class ConfidenceTrack(Track):
             outcomes.stratum[rows],
         )
 
-    def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         stored = submitted["confidence"].dtype
         if stored != "float32":
             yield f"the confidences of {unit.label} are stored as {stored}; a run stores them as float32"
@@ -155,7 +155,7 @@ class ConfidenceTrack(Track):
         )
         return Workload(uncomputed=uncomputed, absent=self.source.missing(self.models))
 
-    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
         from harness.tracks.confidence.picture import risk_coverage_figure
 
         return risk_coverage_figure(self, answers)

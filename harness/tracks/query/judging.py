@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.metrics.segmentation import accuracy, balanced_accuracy, dice, mean_dice
 from harness.spec.query import QueryBenchmark, QueryStudy
 from harness.storage import IntegrityError
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.campaign import EFFORT, EVALUATION, PICKS
 from harness.tracks.query.sources import Setting
 
@@ -55,7 +55,7 @@ class JudgedCampaign:
             return np.asarray(np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0))
 
 
-def judge(setting: Setting, benchmark: QueryBenchmark, outputs: Outputs, loops: int | None = None) -> JudgedCampaign:
+def judge(setting: Setting, benchmark: QueryBenchmark, outputs: Answers, loops: int | None = None) -> JudgedCampaign:
     """Performance and effort of a campaign, from its stored outputs.
 
     Without `loops`, it may be shorter than the protocol says. Raises IntegrityError for outputs that are no campaign
@@ -109,7 +109,7 @@ def _judged_classes(
     return JudgedCampaign(performance, blocks, len(targets), images)
 
 
-def _foreground(study: QueryStudy, outputs: Outputs, loops: int) -> np.ndarray:
+def _foreground(study: QueryStudy, outputs: Answers, loops: int) -> np.ndarray:
     """Annotated share (loops,) of the pool's foreground voxels."""
     import numpy as np
 
@@ -122,7 +122,7 @@ def _foreground(study: QueryStudy, outputs: Outputs, loops: int) -> np.ndarray:
     return np.asarray(annotated[:, 1:].sum(axis=1) / pool[:, 1:].sum(axis=1))
 
 
-def _check_picks(study: QueryStudy, outputs: Outputs, loops: int) -> None:
+def _check_picks(study: QueryStudy, outputs: Answers, loops: int) -> None:
     """A campaign buys what the protocol says, no more and no less."""
     for loop in range(loops):
         bought, budget = len(_stored(study, outputs, f"{PICKS}{loop}")), study.query if loop else study.start
@@ -130,7 +130,7 @@ def _check_picks(study: QueryStudy, outputs: Outputs, loops: int) -> None:
             raise _damage(study, f"buy {bought} annotations in loop {loop}, where the protocol says {budget}")
 
 
-def _stored(study: QueryStudy, outputs: Outputs, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def _stored(study: QueryStudy, outputs: Answers, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if name not in outputs:
         raise _damage(study, f"lack {name}")
     array = outputs[name]

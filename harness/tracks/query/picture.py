@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.spec.run import Unit
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.figure import PALETTE, Figure, as_svg, panels
 from harness.tracks.leaderboard import Entry
 from harness.tracks.query.curves import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
@@ -43,7 +43,7 @@ class Curves:
         return {_IMAGES: budget} if self.share is None else {_PATCHES: budget, _SHARE: self.share}
 
 
-def budget_curves(track: QueryTrack, answers: Mapping[Unit, Outputs], board: Sequence[Entry]) -> Figure:
+def budget_curves(track: QueryTrack, answers: Mapping[Unit, Answers], board: Sequence[Entry]) -> Figure:
     """A panel per study: the run's seeds, their mean, and behind them the means of the board's methods."""
     rivals = _of_entries(board)
     unit = "Patches" if track.benchmark.performance == "dice" else "Images"
@@ -67,7 +67,7 @@ def curves_svg(entries: Sequence[Entry], studies: Sequence[str] = ()) -> str:
     return _board_svg(curves, studies) if curves else ""
 
 
-def _of_run(track: QueryTrack, answers: Mapping[Unit, Outputs]) -> dict[str, Curves]:
+def _of_run(track: QueryTrack, answers: Mapping[Unit, Answers]) -> dict[str, Curves]:
     """study -> the run's curves, of seeds that have scores."""
     import numpy as np
 

@@ -13,7 +13,7 @@ from harness.spec.query import QueryBenchmark, QueryStudy
 from harness.spec.run import Unit
 from harness.statistics import shared_weights
 from harness.storage import seed_of
-from harness.tracks.base import Measurement, Outputs, Score
+from harness.tracks.base import Answers, Measurement, Score
 from harness.tracks.query.judging import JudgedCampaign, judge
 from harness.tracks.query.sources import Setting
 
@@ -36,7 +36,7 @@ def metric_versions(benchmark: QueryBenchmark) -> dict[str, str]:
 
 
 def campaign_scores(
-    setting: Setting, benchmark: QueryBenchmark, outputs: Outputs, loops: int, metrics: Collection[str] | None = None
+    setting: Setting, benchmark: QueryBenchmark, outputs: Answers, loops: int, metrics: Collection[str] | None = None
 ) -> Measurement:
     """Metrics of one campaign, in the order of `metric_versions`; undefined where they have no meaning.
 

@@ -15,8 +15,8 @@ from harness.spec.query import QueryBenchmark
 from harness.spec.run import Unit
 from harness.storage import seed_of
 from harness.tracks.base import (
+    Answers,
     Measurement,
-    Outputs,
     PlannedUnit,
     Scope,
     Tolerance,
@@ -61,7 +61,7 @@ class QueryTrack(Track):
             for seed in self.benchmark.seeds:
                 yield PlannedUnit(setting.study.id, f"{setting.training.id}-{seed}", seed, artefacts)
 
-    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         setting = self.settings[unit.study]
         check_declared(self.method.tasks, "segmentation" if setting.segments else "classification")
         check_unchanged(unit, setting.artefacts())
@@ -70,10 +70,10 @@ class QueryTrack(Track):
                 return self.ask(unit, method, Workspace(Path(folder)))
         learner = open_learner(setting, unit.model_seed, self.method.needs, self.device)
         campaign = Campaign(self._loops(unit), setting.study.query, self.method.oracle)
-        conversation = _Conversation(self.method, unit, method, campaign)
+        conversation = _QuerySession(self.method, unit, method, campaign)
         return run_campaign(campaign, learner, conversation.ask, workspace.folder, workspace.report)
 
-    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """A campaign that a limit has shortened is scored over the loops it has."""
         setting = self.settings[unit.study]
         return campaign_scores(setting, self.benchmark, outputs, self._loops(unit), metrics)
@@ -96,11 +96,11 @@ class QueryTrack(Track):
     def repeat(self, unit: Unit) -> object:
         return unit.model_seed
 
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+    def as_reported(self, unit: Unit, submitted: Answers) -> tuple[str, ...]:
         """All that follows from what trained networks predicted."""
         return tuple(name for name in self.metric_versions() if name not in FROM_QUERIES)
 
-    def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         """Queries and effort are checked against the data; what the networks predicted only another run can check."""
         setting = self.settings[unit.study]
         return _problems(setting, open_ledger(setting, unit.model_seed), submitted)
@@ -121,7 +121,7 @@ class QueryTrack(Track):
 
         return campaign_estimate(self, units)
 
-    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
         from harness.tracks.query.picture import budget_curves
 
         return budget_curves(self, answers, board)
@@ -137,7 +137,7 @@ class QueryTrack(Track):
         return min(loops, max(2, unit.limit or loops))
 
 
-def _problems(setting: Setting, ledger: Ledger, outputs: Outputs) -> Iterator[str]:
+def _problems(setting: Setting, ledger: Ledger, outputs: Answers) -> Iterator[str]:
     """What is wrong with the queries of a campaign, and with what they are said to have revealed."""
     import numpy as np
 
@@ -158,7 +158,7 @@ def _problems(setting: Setting, ledger: Ledger, outputs: Outputs) -> Iterator[st
             yield f"the queries reveal other amounts of {name} than the submission says"
 
 
-class _Conversation:
+class _QuerySession:
     """All that is asked of a strategy in one campaign."""
 
     def __init__(self, method: QueryMethod, unit: Unit, client: MethodClient, campaign: Campaign) -> None:

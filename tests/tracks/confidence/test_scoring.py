@@ -13,7 +13,7 @@ from harness.execution.plan import PlanRequest, plan_units
 from harness.metrics import METRICS, augrc
 from harness.spec.method import ConfidenceMethod
 from harness.spec.run import Unit
-from harness.tracks.base import Measurement, Outputs
+from harness.tracks.base import Answers, Measurement
 from harness.tracks.confidence.scoring import confidence_scores, metric_value
 from harness.tracks.confidence.track import ConfidenceTrack
 from harness.tracks.summary import records
@@ -39,10 +39,10 @@ def protocol(tmp_path: Path) -> LoadedBenchmark:
     return load_protocol(found.path)
 
 
-def answered(protocol: LoadedBenchmark, quality: float, seed: int = 0) -> tuple[ConfidenceTrack, dict[Unit, Outputs]]:
+def answered(protocol: LoadedBenchmark, quality: float, seed: int = 0) -> tuple[ConfidenceTrack, dict[Unit, Answers]]:
     track = ConfidenceTrack(protocol, METHOD)
     rng = np.random.default_rng(seed)
-    outputs: dict[Unit, Outputs] = {}
+    outputs: dict[Unit, Answers] = {}
     for unit in plan_units(protocol, track, METHOD, PlanRequest(Path())).values():
         truth = wrong(protocol, unit.model, unit.study)
         outputs[unit] = {"confidence": (rng.normal(size=len(truth)) - quality * truth).astype(np.float32)}
@@ -102,7 +102,7 @@ def test_seeds_are_resampled_too(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
     units = [unit for unit in outputs if unit.study == "iid"]
     truth = {unit: wrong(protocol, unit.model, "iid") for unit in units}
-    answers: dict[Unit, Outputs] = {
+    answers: dict[Unit, Answers] = {
         unit: {"confidence": (sign * truth[unit] + 1e-3 * np.arange(300)).astype(np.float32)}
         for unit, sign in zip(units, (-10, 10), strict=True)
     }

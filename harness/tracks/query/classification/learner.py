@@ -11,7 +11,7 @@ from harness.data.catalog import cache_folder
 from harness.spec.errors import UsageError
 from harness.spec.query import ClassifierTraining, QueryBenchmark
 from harness.storage import content_id, write_json
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.cache import cached_arrays
 from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.classification.data import open_images
@@ -80,7 +80,7 @@ class ClassificationLearner:
             _rows(picks), (self._seed, loop, network), encoder, lambda what, share: report(what, (1 + share) / 2)
         )
 
-    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
+    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np
 
         from harness.tracks.query.classification.optimisation import reproducible
@@ -90,7 +90,7 @@ class ClassificationLearner:
             found = predictions(self._trainer.rebuild(weights[0]), self._images.test_inputs, self._device)
         return {"predictions": found.astype(np.min_scalar_type(self._images.classes - 1))}
 
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         """`labels` (classes,) and `images` () that are labelled, of `pool_images` ()."""
         import numpy as np
 
@@ -144,7 +144,7 @@ class ClassificationLearner:
             raise ValueError("it holds images that are not in the pool or were labelled before")
         self.parse(np.searchsorted(unlabelled, picks), before, budget)
 
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         """`loop_000.json` with the rows of the pool that the loop added, `loop_000/summary.json` with accuracies."""
         predicted, targets, classes = evaluation["predictions"], self._images.test_targets, self._images.classes
         summary = {

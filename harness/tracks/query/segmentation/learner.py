@@ -16,7 +16,7 @@ from harness.spec.errors import UsageError
 from harness.spec.method import PoolPart
 from harness.spec.query import NnUNetTraining
 from harness.storage import array_id, content_id
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.geometry import Corner, Size
 from harness.tracks.query.segmentation.ledger import PatchLedger, slices
@@ -69,7 +69,7 @@ class SegmentationLearner:
     def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
         self.ledger.check(picks, before, budget)
 
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         return self.ledger.effort(picks)
 
     def train(self, loop: int, network: int, picks: Sequence[np.ndarray], report: Report) -> Weights:
@@ -85,7 +85,7 @@ class SegmentationLearner:
         seed = int(content_id([self._seed, loop, network])[:15], 16)
         return train_network(plan, self._training, split, seed, self._device, report)
 
-    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
+    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np
 
         from harness.metrics.segmentation import segmentation_counts
@@ -134,7 +134,7 @@ class SegmentationLearner:
         }
         return PoolOffer(meta)
 
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         self.ledger.write_summary(folder, picks, loop, evaluation)
 
     def _planned(self, picks: Sequence[np.ndarray]) -> NetworkPlan:

@@ -12,7 +12,7 @@ from harness.data.scratch import private_scratch
 from harness.spec.errors import UsageError
 from harness.spec.query import RawFolder, TemplateVolumes
 from harness.storage import read_json, write_json
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, within
 from harness.tracks.query.segmentation.cases import Cases, LabelMaps
 from harness.tracks.query.segmentation.raw_folder import RawFolderCases
@@ -77,7 +77,7 @@ class PatchLedger:
         if not (self.parse(picks[:, : 1 + axes], before, budget) == picks).all():
             raise ValueError(f"it holds patches of another size than {self.rule.size}.")
 
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np
 
         classes = len(self.cases.classes)
@@ -99,7 +99,7 @@ class PatchLedger:
             "pool_images": np.array(len(self.cases.pool), dtype=np.int64),
         }
 
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         """Patches in nnActive's format, and nnU-Net's summary of the held-out cases."""
         from harness.metrics.segmentation import segmentation_summary
         from harness.tracks.query.loop_files import write_loop

@@ -15,8 +15,8 @@ from harness.spec.run import Unit
 from harness.statistics import bootstrap_weights, tied_ranks
 from harness.storage import read_arrays, seed_of
 from harness.tracks.base import (
+    Answers,
     Measurement,
-    Outputs,
     PlannedUnit,
     Score,
     Track,
@@ -77,13 +77,13 @@ class RegressionTrack(Track):
             for model in self.benchmark.source.models:
                 yield PlannedUnit(study.id, model.id, model.seed, self.protocol.verified(model.table)[1])
 
-    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         check_unchanged(unit, self.protocol.verified(self._table(unit))[1])
         predictions = self._arrays(unit)["predictions"]
         answer = method.call("score", {"predictions": predictions}, seed=seed_of([unit.seed, unit.model]))
         return {"uncertainty": checked(answer, predictions.shape[1])}
 
-    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         arrays = self._arrays(unit)
         error, uncertainty = np.abs(arrays["predictions"].mean(axis=0) - arrays["targets"]), outputs["uncertainty"]
         settings = self.benchmark.bootstrap
@@ -92,7 +92,7 @@ class RegressionTrack(Track):
         draws = np.array([_correlation(uncertainty[row], error[row]) for row in rows])
         return Measurement({METRIC: Score(draws, len(error))})
 
-    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
         return Figure("Uncertainties", f"of {len(answers)} units", "<svg></svg>")
 
     def _table(self, unit: Unit) -> Any:

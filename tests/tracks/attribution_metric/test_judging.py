@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import friedmanchisquare, kendalltau, rankdata
 
 from harness.statistics.significance import pairwise_tests
-from harness.tracks.meta import judging
-from harness.tracks.meta.judging import Reference
+from harness.tracks.attribution_metric import judging
+from harness.tracks.attribution_metric.judging import ReferenceScores
 
 METHODS, SAMPLES, REPLICATES = 8, 21, 200
 
@@ -23,11 +23,11 @@ def quality(noise: float, seed: int = 0) -> np.ndarray:
     return np.arange(METHODS)[:, None] + noise * rng.normal(size=(METHODS, SAMPLES))
 
 
-def references(*tables: np.ndarray, higher: bool = True) -> list[Reference]:
-    return [Reference(f"m{place}", "faithfulness", higher, table) for place, table in enumerate(tables)]
+def references(*tables: np.ndarray, higher: bool = True) -> list[ReferenceScores]:
+    return [ReferenceScores(f"m{place}", "faithfulness", higher, table) for place, table in enumerate(tables)]
 
 
-def tau_of(scores: np.ndarray, others: list[Reference]) -> np.ndarray:
+def tau_of(scores: np.ndarray, others: list[ReferenceScores]) -> np.ndarray:
     return judging.agreement(scores, others, REPLICATES, 0)["faithfulness"][0]
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from harness.methods.answers import checked_scores
 from harness.methods.client import MethodClient, MethodError
 from harness.spec.errors import UsageError
-from harness.spec.method import MetricMethod
+from harness.spec.method import AttributionMetricMethod
 from harness.spec.run import Unit
 from harness.storage import seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
-from harness.tracks.meta.maps import MapFile
+from harness.tracks.attribution_metric.maps import MapFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,11 +31,11 @@ def check_maps(maps: MapFile, samples: SampleSet, where: str) -> None:
         )
 
 
-class Conversation:
+class ScoringSession:
     """All that is asked of a metric in one unit. Every call has the same seed: a map's score is that of any batch."""
 
     def __init__(self, unit: Unit, method: MethodClient, samples: SampleSet, at_once: int) -> None:
-        assert isinstance(method.spec, MetricMethod)
+        assert isinstance(method.spec, AttributionMetricMethod)
         self._stochastic = method.spec.stochastic
         self._method = method
         self._samples = samples

@@ -1,21 +1,21 @@
 """Metrics of attribution maps: the kind, for the registry."""
 
 from harness.methods.interface import attribution_metric
+from harness.spec.attribution_metric import AttributionMetricBenchmark
 from harness.spec.kinds import Kind
-from harness.spec.meta import MetaBenchmark
-from harness.spec.method import MetricMethod
+from harness.spec.method import AttributionMetricMethod
 
 KIND = Kind(
     task="attribution-metric",
-    method=MetricMethod,
-    benchmark=MetaBenchmark,
+    method=AttributionMetricMethod,
+    benchmark=AttributionMetricBenchmark,
     decorator=attribution_metric,
     verb="score(self, model, inputs, targets, maps, context)",
-    track="harness.tracks.meta.track:MetaTrack",
-    leaderboard="harness.tracks.meta.leaderboard:MetaLeaderboard",
-    host="harness.tracks.meta.host:MetaHost",
+    track="harness.tracks.attribution_metric.track:AttributionMetricTrack",
+    leaderboard="harness.tracks.attribution_metric.leaderboard:AttributionMetricLeaderboard",
+    host="harness.tracks.attribution_metric.host:AttributionMetricHost",
     check="harness.methods.metric_conformance:check_attribution_metric",
-    metrics="harness.tracks.meta.facts:FACTS",
+    metrics="harness.tracks.attribution_metric.facts:FACTS",
     default_benchmark="meta-mnist",
     simple_method="deletion",
     caption="mean over networks; 95 % interval over samples, for halves over halvings\nin %; tau and W × 100",

@@ -14,12 +14,12 @@ from harness.methods.client import MethodError
 from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays, write_arrays
-from harness.tracks.meta.maps import read_maps
-from harness.tracks.meta.scoring import over_groups
+from harness.tracks.attribution_metric.maps import read_maps
+from harness.tracks.attribution_metric.scoring import over_groups
 from harness.tracks.summary import records
 from tests.methods.support import InProcess
 from tests.tracks.attribution.support import SAMPLES
-from tests.tracks.meta.support import BENCHMARK, INSIDE, REAL, answers, opened, write_meta_benchmark
+from tests.tracks.attribution_metric.support import BENCHMARK, INSIDE, REAL, answers, opened, write_meta_benchmark
 from tests.tracks.support import audited, measured, summary
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import LoadedBenchmark
+from harness.spec.attribution_metric import AttributionMetricBenchmark
 from harness.spec.board import Table, TableRow
-from harness.spec.meta import MetaBenchmark
 from harness.spec.run import Unit
 from harness.statistics import DIGITS
 from harness.tracks.attribution.studies import exempt_kinds
@@ -22,10 +22,10 @@ COLUMNS = (AGREEMENT, "power", "sanity", "randomisation", STABILITY, OVERALL)
 _TAU, _SHARE, _HALVES, _SEEDS = "_tau.", "_sanity_share", "_half_concordance", "_seed_concordance"
 
 
-class MetaLeaderboard(Leaderboard):
+class AttributionMetricLeaderboard(Leaderboard):
     """See `harness.tracks.leaderboard.Leaderboard`."""
 
-    benchmark: MetaBenchmark
+    benchmark: AttributionMetricBenchmark
 
     def __init__(self, protocol: LoadedBenchmark) -> None:
         super().__init__(protocol)
@@ -55,7 +55,7 @@ class MetaLeaderboard(Leaderboard):
     def entry(self, track: Track, measured: Mapping[Unit, Measurement]) -> dict[str, np.ndarray]:
         import numpy as np
 
-        from harness.tracks.meta.scoring import (
+        from harness.tracks.attribution_metric.scoring import (
             HALVES,
             POWER,
             RANDOMISATION,

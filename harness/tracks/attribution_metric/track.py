@@ -1,4 +1,4 @@
-"""The meta-evaluation track: a metric's scores of stored maps, and what they say about the metric."""
+"""The attribution-metric track: a metric's scores of stored maps, and what they say about the metric."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from harness.methods.answers import check_varied
 from harness.methods.client import MethodClient
 from harness.metrics.attribution.registry import METRICS
 from harness.spec.attribution import ExplainedModel
+from harness.spec.attribution_metric import AttributionMetricBenchmark, AttributionMetricStudy, StoredMaps
 from harness.spec.errors import UsageError, unknown
-from harness.spec.meta import MetaBenchmark, MetaStudy, StoredMaps
-from harness.spec.method import DeclaredMethod, MetricMethod
+from harness.spec.method import AttributionMetricMethod, DeclaredMethod
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, array_id, content_id
 from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.base import Measurement, Outputs, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
-from harness.tracks.meta.conversation import Conversation, check_maps
-from harness.tracks.meta.maps import MapFile, read_maps
+from harness.tracks.attribution_metric.conversation import ScoringSession, check_maps
+from harness.tracks.attribution_metric.maps import MapFile, read_maps
+from harness.tracks.base import Answers, Measurement, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.tracks.attribution_metric.scoring import Judgement
     from harness.tracks.figure import Figure
     from harness.tracks.leaderboard import Entry
-    from harness.tracks.meta.scoring import Judgement
 
 SCORES, RANDOMISED = "scores", "randomised"
-"""Outputs of a unit: scores (methods, n) float32 of the maps of every XAI method, in the file's order, and of their maps
+"""Answers of a unit: scores (methods, n) float32 of the maps of every XAI method, in the file's order, and of their maps
 of the randomised network, if the file has any. In the metric's own direction; NaN where it is undefined."""
 
 
-class MetaTrack(NetworksTrack):
+class AttributionMetricTrack(NetworksTrack):
     """See `harness.tracks.base.Track`."""
 
-    benchmark: MetaBenchmark
-    method: MetricMethod
+    benchmark: AttributionMetricBenchmark
+    method: AttributionMetricMethod
 
     def __init__(self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu") -> None:
         super().__init__(protocol, method, device)
@@ -46,7 +46,7 @@ class MetaTrack(NetworksTrack):
         self._judged: dict[str, Judgement] = {}
 
     def metric_versions(self) -> dict[str, str]:
-        from harness.tracks.meta.scoring import VERSIONS, tau
+        from harness.tracks.attribution_metric.scoring import VERSIONS, tau
 
         if self.method.variant_of is not None and self.method.variant_of not in METRICS:
             raise unknown("metric that it is a variant of", self.method.variant_of, METRICS)
@@ -68,7 +68,7 @@ class MetaTrack(NetworksTrack):
             for model in map(self.model, study.models):
                 yield PlannedUnit(study.id, model.id, model.seed, self._artefacts(model, study))
 
-    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         model, study = self.model(unit.model), self.study(unit.study)
         self.check_applies(model)
         check_unchanged(unit, self._artefacts(model, study))
@@ -77,7 +77,7 @@ class MetaTrack(NetworksTrack):
         network = built(self.source, model, self.device)
         check_fit(network, samples, f"{model.id} on {study.samples}")
         check_maps(maps, samples, unit.label)
-        conversation = Conversation(unit, method, samples, self.benchmark.scored_at_once)
+        conversation = ScoringSession(unit, method, samples, self.benchmark.scored_at_once)
         conversation.begin(f"{model.id}/{study.samples}", self.source.describe(model)[0], network.network)
         scores, randomised = conversation.score(maps)
         outputs = {SCORES: scores} if randomised is None else {SCORES: scores, RANDOMISED: randomised}
@@ -85,7 +85,7 @@ class MetaTrack(NetworksTrack):
             check_varied(outputs[SCORES])
         return outputs
 
-    def measure(self, unit: Unit, outputs: Outputs, metrics: Collection[str] | None = None) -> Measurement:
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Everything follows from the stored scores."""
         import numpy as np
 
@@ -99,18 +99,18 @@ class MetaTrack(NetworksTrack):
             {"scores": judged.scores, "methods": np.array(judged.methods)},
         )
 
-    def metrics_of(self, studies: Sequence[MetaStudy]) -> tuple[str, ...]:
-        from harness.tracks.meta.scoring import SEEDS, names_of
+    def metrics_of(self, studies: Sequence[AttributionMetricStudy]) -> tuple[str, ...]:
+        from harness.tracks.attribution_metric.scoring import SEEDS, names_of
 
         retrained = any(study.retrained for study in studies)
         return tuple(name for name in names_of(self.benchmark) if retrained or name != SEEDS)
 
     def pooled(self, metric: str, members: Mapping[Unit, Measurement]) -> np.ndarray | None:
-        from harness.tracks.meta.scoring import SEEDS, mean_over_retrained
+        from harness.tracks.attribution_metric.scoring import SEEDS, mean_over_retrained
 
         return mean_over_retrained(self.benchmark, members) if metric == SEEDS else super().pooled(metric, members)
 
-    def problems(self, unit: Unit, submitted: Outputs) -> Iterator[str]:
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         import numpy as np
 
         self._check_stored(unit, submitted)
@@ -125,14 +125,14 @@ class MetaTrack(NetworksTrack):
     def files(self, model: ExplainedModel, study: Any) -> tuple[str, ...]:
         return (*super().files(model, study), self._stored(model.id, study.samples).file.path)
 
-    def figure(self, answers: Mapping[Unit, Outputs], board: Sequence[Entry] = ()) -> Figure | None:
-        from harness.tracks.meta.picture import rank_agreement
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
+        from harness.tracks.attribution_metric.picture import rank_agreement
 
         return rank_agreement(self, answers)
 
-    def judged(self, unit: Unit, outputs: Outputs) -> Judgement:
+    def judged(self, unit: Unit, outputs: Answers) -> Judgement:
         """What the scores of a unit say about the metric. Remembered, because records, summaries and boards ask."""
-        from harness.tracks.meta.scoring import judge
+        from harness.tracks.attribution_metric.scoring import judge
 
         key = content_id([unit.canonical(), {name: array_id(array) for name, array in outputs.items()}])
         if key not in self._judged:
@@ -171,14 +171,14 @@ class MetaTrack(NetworksTrack):
         stored = self.benchmark.source.maps
         return next(each for each in stored if (each.model, each.samples) == (model, samples))
 
-    def _artefacts(self, model: ExplainedModel, study: MetaStudy) -> list[Any]:
+    def _artefacts(self, model: ExplainedModel, study: AttributionMetricStudy) -> list[Any]:
         """All files that scores of the network's maps rest on."""
         artefact = self._stored(model.id, study.samples).file
         at_hand = self.protocol.locate(artefact.path).is_file()
         maps = self.protocol.verified(artefact)[1] if at_hand else artefact.sha256
         return [self.source.artefacts(model, study.samples), maps]
 
-    def _check_stored(self, unit: Unit, stored: Outputs) -> None:
+    def _check_stored(self, unit: Unit, stored: Answers) -> None:
         """Raise IntegrityError unless there is one score for each map of the unit."""
         maps = self.maps(unit)
         n = len(next(iter(maps.maps.values())))

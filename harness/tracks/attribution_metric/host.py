@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class MetaHost(AttributionHost):
+class AttributionMetricHost(AttributionHost):
     """Holds a user's metric and the network whose maps it scores. Verbs: fit (as for XAI methods), score."""
 
     @property

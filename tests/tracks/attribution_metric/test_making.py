@@ -9,8 +9,8 @@ import pytest
 
 from harness.data.catalog import bundled_folder
 from harness.storage import read_arrays
-from harness.tracks.meta import making
-from harness.tracks.meta.maps import read_maps
+from harness.tracks.attribution_metric import making
+from harness.tracks.attribution_metric.maps import read_maps
 
 SCORES = bundled_folder("submissions") / "attribution-mnist@1"
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from harness.spec.run import Unit
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.figure import PALETTE, Figure, as_svg, panels
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.tracks.meta.track import MetaTrack
+    from harness.tracks.attribution_metric.track import AttributionMetricTrack
 
     Order = tuple[str, float, tuple[str, ...], np.ndarray, np.ndarray]
 
 
-def rank_agreement(track: MetaTrack, answers: Mapping[Unit, Outputs]) -> Figure:
+def rank_agreement(track: AttributionMetricTrack, answers: Mapping[Unit, Answers]) -> Figure:
     """A panel per network: the metric's rank of each XAI method by the mean rank in the consensus."""
     criterion, orders = track.method.criterion, []
     for unit, outputs in answers.items():

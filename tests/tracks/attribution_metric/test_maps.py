@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.storage import IntegrityError, write_arrays
-from harness.tracks.meta.maps import packed, read_maps
+from harness.tracks.attribution_metric.maps import packed, read_maps
 
 RNG = np.random.default_rng(0)
 MAPS = {name: scale * RNG.normal(size=(4, 3, 5, 5)) for name, scale in (("a", 1e-7), ("b", 1.0), ("c", 1e9))}

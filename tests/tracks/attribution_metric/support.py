@@ -10,7 +10,7 @@ from harness.data.catalog import load_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.methods.discovery import find_method
 from harness.storage import write_arrays
-from harness.tracks.meta.maps import packed
+from harness.tracks.attribution_metric.maps import packed
 from tests.methods.support import InProcess, write
 from tests.tracks.attribution.support import SAMPLES, SIDE, write_benchmark
 

@@ -1,6 +1,6 @@
 """Make the maps and the further networks of the embedded benchmark `meta-mnist`; not needed to run it.
 
-    python -m harness.tracks.meta.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
+    python -m harness.tracks.attribution_metric.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
 
 It trains the networks that `attribution-mnist` does not have, asks the methods of its reference pool for their maps of
 every network, and keeps beside them what the metrics of `attribution-mnist` say of these maps, as its submissions
@@ -25,7 +25,7 @@ from harness.spec.method import AttributionMethod
 from harness.storage import array_id, read_arrays, seed_of, write_arrays
 from harness.tracks.attribution.host import AttributionHost
 from harness.tracks.attribution.models import weights_of
-from harness.tracks.meta.maps import packed
+from harness.tracks.attribution_metric.maps import packed
 from harness.tracks.torch_state import compute_same_bytes
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.tracks.meta.picture import draw_agreement
+from harness.tracks.attribution_metric.picture import draw_agreement
 
 NAMES = ("saliency", "lime", "lrp")
 

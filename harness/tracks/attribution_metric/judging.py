@@ -31,7 +31,7 @@ _CELL = "network"
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceScores:
     """Scores (methods, n) of one metric in its own direction, which belongs to a criterion."""
 
     metric: str
@@ -49,7 +49,7 @@ def ordered(scores: Floats) -> Floats:
 
 
 def agreement(
-    scores: Floats, references: Sequence[Reference], replicates: int, seed: int
+    scores: Floats, references: Sequence[ReferenceScores], replicates: int, seed: int
 ) -> dict[str, tuple[Draws, Floats, Floats]]:
     """Kendall's tau-b between the order of methods by this metric and the consensus of each criterion.
 
@@ -155,7 +155,7 @@ def _mean(values: Floats, weights: Weights) -> Draws:
     return np.asarray(values @ weights.astype(np.float64) / len(values))
 
 
-def _table(scores: Floats, references: Sequence[Reference]) -> pd.DataFrame | None:
+def _table(scores: Floats, references: Sequence[ReferenceScores]) -> pd.DataFrame | None:
     """All metrics as one long table, this one as a criterion of its own; None if there is nothing to compare."""
     import pandas as pd
 

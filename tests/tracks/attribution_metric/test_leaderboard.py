@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from harness.data.catalog import load_protocol
-from harness.spec.method import MetricMethod
+from harness.spec.method import AttributionMetricMethod
+from harness.tracks.attribution_metric.leaderboard import (
+    AGREEMENT,
+    COLUMNS,
+    OVERALL,
+    STABILITY,
+    AttributionMetricLeaderboard,
+)
 from harness.tracks.leaderboard import Entry
-from harness.tracks.meta.leaderboard import AGREEMENT, COLUMNS, OVERALL, STABILITY, MetaLeaderboard
-from tests.tracks.meta.support import INSIDE, answers, write_meta_benchmark
+from tests.tracks.attribution_metric.support import INSIDE, answers, write_meta_benchmark
 from tests.tracks.support import cells_of, measured, summary, tied_with
 
 
@@ -20,12 +26,12 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def board(tmp_path):
-    return MetaLeaderboard(load_protocol(write_meta_benchmark(tmp_path)))
+    return AttributionMetricLeaderboard(load_protocol(write_meta_benchmark(tmp_path)))
 
 
 def entry(name: str, value: float, reference: bool = False, **changes: np.ndarray) -> Entry:
     """A metric of this worth in every column, with its own scatter."""
-    method = MetricMethod(
+    method = AttributionMetricMethod(
         task="attribution-metric", name=name, version="1", origin="file", target="f.py:f", symbol="f",
         source_sha256="0" * 64, reference=reference, higher_is_better=True, criterion="faithfulness",
     )  # fmt: skip
@@ -36,7 +42,7 @@ def entry(name: str, value: float, reference: bool = False, **changes: np.ndarra
 
 def test_an_entry_holds_what_the_units_say(tmp_path):
     track, found = answers(tmp_path)
-    board = MetaLeaderboard(track.protocol)
+    board = AttributionMetricLeaderboard(track.protocol)
     arrays = board.entry(track, measured(track, found))
     rows = {row.metric: row.value for row in summary(track, found)}
     assert arrays[AGREEMENT][0] == pytest.approx(rows["tau_faithfulness"])
@@ -49,7 +55,7 @@ def test_an_entry_holds_what_the_units_say(tmp_path):
 
 def test_without_agreement_there_is_no_overall(tmp_path):
     track, found = answers(tmp_path, INSIDE.replace('"faithfulness"', '"robustness"'))
-    arrays = MetaLeaderboard(track.protocol).entry(track, measured(track, found))
+    arrays = AttributionMetricLeaderboard(track.protocol).entry(track, measured(track, found))
     assert not {AGREEMENT, OVERALL} & arrays.keys()
     assert {"power", "sanity", STABILITY} <= arrays.keys()
 
@@ -87,7 +93,7 @@ def test_ties_are_paired_differences_with_zero(board):
 
 def test_tables_behind_the_ranking_list_best_first_and_dashes(tmp_path):
     track, found = answers(tmp_path)
-    board = MetaLeaderboard(track.protocol)
+    board = AttributionMetricLeaderboard(track.protocol)
     real = Entry(track.method, board.entry(track, measured(track, found)), 2, 2)
     agreement, parts = board.tables([entry("best", 5.0), real])
     assert agreement.columns == ("faithfulness", "complexity")
@@ -100,6 +106,6 @@ def test_tables_behind_the_ranking_list_best_first_and_dashes(tmp_path):
 
 def test_single_networks_of_a_kind_cannot_be_left_out(tmp_path):
     track, found = answers(tmp_path)
-    board, units = MetaLeaderboard(track.protocol), list(found)
+    board, units = AttributionMetricLeaderboard(track.protocol), list(found)
     assert board.exempt(units[:1]) == []
     assert board.exempt(units) == units

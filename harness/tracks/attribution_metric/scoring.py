@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.attribution.registry import METRICS
-from harness.spec.meta import MetaBenchmark
-from harness.spec.method import MetricMethod
+from harness.spec.attribution_metric import AttributionMetricBenchmark
+from harness.spec.method import AttributionMetricMethod
 from harness.spec.run import Unit
 from harness.statistics.resampling import shared_weights
-from harness.tracks.base import Measurement, Outputs, Track
-from harness.tracks.meta import judging
-from harness.tracks.meta.maps import MapFile
+from harness.tracks.attribution_metric import judging
+from harness.tracks.attribution_metric.maps import MapFile
+from harness.tracks.base import Answers, Measurement, Track
 from harness.tracks.summary import scope_draws
 
 POWER, SANITY, SANITY_SHARE = "power", "sanity", "sanity_share"
@@ -44,8 +44,10 @@ class Judgement:
     order: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
-def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs: Outputs) -> Judgement:
-    """Everything that one network's maps say about a metric; see `harness.tracks.meta.judging`."""
+def judge(
+    benchmark: AttributionMetricBenchmark, method: AttributionMetricMethod, maps: MapFile, outputs: Answers
+) -> Judgement:
+    """Everything that one network's maps say about a metric; see `harness.tracks.attribution_metric.judging`."""
     sign = 1.0 if method.higher_is_better else -1.0
     own = sign * outputs["scores"].astype(np.float64)
     randomised = sign * outputs["randomised"].astype(np.float64) if maps.randomised else np.empty((0, own.shape[1]))
@@ -84,12 +86,14 @@ def judge(benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, outputs
     )
 
 
-def names_of(benchmark: MetaBenchmark) -> tuple[str, ...]:
+def names_of(benchmark: AttributionMetricBenchmark) -> tuple[str, ...]:
     """Every judgement by id, in the order of tables."""
     return (*map(tau, benchmark.reference), *(name for name in VERSIONS if name != "tau"))
 
 
-def mean_over_retrained(benchmark: MetaBenchmark, members: Mapping[Unit, Measurement]) -> NDArray[np.float64] | None:
+def mean_over_retrained(
+    benchmark: AttributionMetricBenchmark, members: Mapping[Unit, Measurement]
+) -> NDArray[np.float64] | None:
     """Concordance of networks that differ in the seed of their training, mean over the studies that have such."""
     found, settings = [], benchmark.bootstrap
     for study in (each for each in benchmark.studies if each.retrained):
@@ -127,12 +131,12 @@ def _common(members: Sequence[Measurement]) -> list[NDArray[np.float64]]:
 
 
 def _references(
-    benchmark: MetaBenchmark, method: MetricMethod, maps: MapFile, real: Sequence[int]
-) -> list[judging.Reference]:
+    benchmark: AttributionMetricBenchmark, method: AttributionMetricMethod, maps: MapFile, real: Sequence[int]
+) -> list[judging.ReferenceScores]:
     """Stored scores of the reference metrics, without the one that the method is, or is a version of."""
     own = {method.variant_of, method.name.replace("-", "_")}
     return [
-        judging.Reference(name, criterion, METRICS[name].direction == "higher", maps.reference[name][real])
+        judging.ReferenceScores(name, criterion, METRICS[name].direction == "higher", maps.reference[name][real])
         for criterion, names in benchmark.reference.items()
         for name in names
         if name in maps.reference and name not in own

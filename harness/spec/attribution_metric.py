@@ -14,7 +14,7 @@ from harness.spec.method import Criterion
 
 
 class StoredMaps(Spec):
-    """Maps of one network's decisions on one set, in a file as `harness.tracks.meta.maps` describes it."""
+    """Maps of one network's decisions on one set, in a file as `harness.tracks.attribution_metric.maps` describes it."""
 
     model: Slug
     samples: Slug
@@ -43,7 +43,7 @@ class MappedArrays(ArraySource):
         return super().locked and all(each.file.sha256 for each in self.maps)
 
 
-class MetaStudy(Spec):
+class AttributionMetricStudy(Spec):
     """Samples and the networks whose maps of them are scored.
 
     retrained: networks of the study that differ in the seed of their training only; a metric should order methods
@@ -57,7 +57,7 @@ class MetaStudy(Spec):
     group: Slug = Field(description="studies of one group are averaged where tables show one column")
 
 
-class MetaBenchmark(Benchmark):
+class AttributionMetricBenchmark(Benchmark):
     """What is a metric of attribution maps worth?
 
     reference: criterion -> metrics whose consensus stands for it; their scores lie beside the maps. sanity: XAI
@@ -67,14 +67,14 @@ class MetaBenchmark(Benchmark):
 
     task: Literal["attribution-metric"]
     source: Annotated[MappedDigits | MappedArrays, Field(discriminator="kind")]
-    studies: Annotated[tuple[MetaStudy, ...], Field(min_length=1)]
+    studies: Annotated[tuple[AttributionMetricStudy, ...], Field(min_length=1)]
     reference: dict[Criterion, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     sanity: Annotated[tuple[Slug, ...], Field(min_length=1)]
     alpha: float = Field(default=0.05, gt=0, lt=1)
     scored_at_once: int = Field(default=32, ge=1, description="maps in one call of the metric")
 
     @model_validator(mode="after")
-    def _names_agree(self) -> MetaBenchmark:
+    def _names_agree(self) -> AttributionMetricBenchmark:
         sets = {each.id: each.modality for each in self.source.sets}
         models = {each.id: each.modality for each in self.source.models}
         stored = {(each.model, each.samples) for each in self.source.maps}

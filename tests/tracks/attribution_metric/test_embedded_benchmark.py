@@ -13,11 +13,11 @@ from harness.methods.discovery import baseline_names
 from harness.metrics.attribution import METRICS
 from harness.metrics.attribution.complexity import Sparseness
 from harness.spec.attribution import BundledNetwork
+from harness.spec.attribution_metric import AttributionMetricBenchmark, MappedDigits
 from harness.spec.board import Board, Row
-from harness.spec.meta import MappedDigits, MetaBenchmark
 from harness.tracks.attribution.sources import built, open_source
-from harness.tracks.meta.leaderboard import OVERALL
-from harness.tracks.meta.maps import MapFile, read_maps
+from harness.tracks.attribution_metric.leaderboard import OVERALL
+from harness.tracks.attribution_metric.maps import MapFile, read_maps
 
 DRAWING = {"random-map", "lime", "kernel-shap", "expected-gradients"}
 
@@ -28,12 +28,12 @@ def protocol() -> LoadedBenchmark:
 
 
 @pytest.fixture(scope="module")
-def benchmark(protocol: LoadedBenchmark) -> MetaBenchmark:
-    return protocol.of(MetaBenchmark)
+def benchmark(protocol: LoadedBenchmark) -> AttributionMetricBenchmark:
+    return protocol.of(AttributionMetricBenchmark)
 
 
 @pytest.fixture(scope="module")
-def files(protocol: LoadedBenchmark, benchmark: MetaBenchmark) -> dict[str, MapFile]:
+def files(protocol: LoadedBenchmark, benchmark: AttributionMetricBenchmark) -> dict[str, MapFile]:
     return {each.model: read_maps(protocol.verified(each.file)[0]) for each in benchmark.source.maps}
 
 
@@ -46,7 +46,9 @@ def row(board: Board, name: str) -> Row:
     return next(each for each in board.rows if each.method == name)
 
 
-def test_every_file_has_its_pinned_hash_and_is_small(protocol: LoadedBenchmark, benchmark: MetaBenchmark) -> None:
+def test_every_file_has_its_pinned_hash_and_is_small(
+    protocol: LoadedBenchmark, benchmark: AttributionMetricBenchmark
+) -> None:
     source = benchmark.source
     assert isinstance(source, MappedDigits)
     assert source.locked
@@ -59,7 +61,9 @@ def test_every_file_has_its_pinned_hash_and_is_small(protocol: LoadedBenchmark, 
         update={"sha256": None})}),)}).locked  # fmt: skip
 
 
-def test_maps_fit_their_samples(protocol: LoadedBenchmark, benchmark: MetaBenchmark, files: dict[str, MapFile]) -> None:
+def test_maps_fit_their_samples(
+    protocol: LoadedBenchmark, benchmark: AttributionMetricBenchmark, files: dict[str, MapFile]
+) -> None:
     source = open_source(protocol)
     for stored in benchmark.source.maps:
         inputs = source.samples(stored.samples).inputs
@@ -90,7 +94,9 @@ def test_seeds_make_other_maps(files: dict[str, MapFile]) -> None:
         assert not np.allclose(files[first].maps["saliency"], files[second].maps["saliency"])
 
 
-def test_saliency_is_the_gradient_of_the_network(protocol: LoadedBenchmark, benchmark: MetaBenchmark, files) -> None:
+def test_saliency_is_the_gradient_of_the_network(
+    protocol: LoadedBenchmark, benchmark: AttributionMetricBenchmark, files
+) -> None:
     """The maps belong to the networks that metrics are given, up to half precision and another processor."""
     source = open_source(protocol)
     for stored in benchmark.source.maps:
@@ -105,7 +111,9 @@ def test_saliency_is_the_gradient_of_the_network(protocol: LoadedBenchmark, benc
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3 * expected.max())
 
 
-def test_reference_scores_are_scores_of_these_maps(benchmark: MetaBenchmark, files: dict[str, MapFile]) -> None:
+def test_reference_scores_are_scores_of_these_maps(
+    benchmark: AttributionMetricBenchmark, files: dict[str, MapFile]
+) -> None:
     for name in ("cnn", "vit", "cnn3d", "pointnet"):
         file = files[name]
         assert set(file.reference) == set(METRICS) == {m for names in benchmark.reference.values() for m in names}
