@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from harness.spec.method import DeclaredMethod
 
 ENTRY_POINTS = "harness.kinds"
+_UNUSABLE: dict[str, str] = {}
+"""Task -> why the kind that is registered for it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,17 @@ class Kind:
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """Every installed kind by its task. Raises UsageError for an entry point that is none, and for a task with two."""
+    """Every installed kind by its task; one that cannot be loaded hides no other. Raises UsageError for a task with two."""
     found: dict[str, Kind] = {}
     for point in dict.fromkeys(metadata.entry_points(group=ENTRY_POINTS)):
-        kind = point.load()
+        try:
+            kind = point.load()
+        except Exception as error:  # whatever the package does when it is imported
+            _UNUSABLE[point.name] = f"its package fails with {type(error).__name__}: {error}"
+            continue
         if not isinstance(kind, Kind) or kind.task != point.name:
-            raise UsageError(f"the entry point {point.name} = {point.value} of {ENTRY_POINTS} is no kind of that name.")
+            _UNUSABLE[point.name] = f"{point.value} is no kind of that name"
+            continue
         if found.setdefault(kind.task, kind) is not kind:
             raise UsageError(f"two installed packages bring the kind {kind.task!r}; uninstall one of them.")
     if not found:
@@ -80,6 +87,8 @@ def kinds() -> Mapping[str, Kind]:
 def kind_of(task: object) -> Kind:
     """The kind of a task. Raises ValueError for one that is not installed."""
     known = kinds()
+    if isinstance(task, str) and task in _UNUSABLE and task not in known:
+        raise ValueError(f"the kind {task!r} cannot be used: {_UNUSABLE[task]}")
     if not isinstance(task, str) or task not in known:
         raise ValueError(f"no kind of method is called {task!r}; there are: {', '.join(sorted(known))}")
     return known[task]
