@@ -250,9 +250,7 @@ def test_a_trickle_counts_as_stalled(cache: Path, server: FileServer) -> None:
 
 def test_a_slow_connection_is_borne_with(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, slow(16_000, 0.1))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=replace(HASTY, stall=2.0)))) == {
-        "a.bin": DATA
-    }
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=replace(HASTY, stall=2.0)))) == {"a.bin": DATA}
     assert len(server.gets("/a.bin")) == 1
 
 
