@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.boards.cite import bibtex, board_references, latex
-from harness.boards.render import COLUMNS, INTEGERS, board_csv, board_json, board_markdown, long_table, scaled_title
+from harness.boards.render import (
+    COLUMNS,
+    INTEGERS,
+    board_csv,
+    board_json,
+    board_markdown,
+    competitors_first,
+    direction,
+    long_table,
+    scaled_title,
+)
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Board, Cell, Row
 from harness.spec.errors import unknown
@@ -39,16 +49,15 @@ def board_latex(board: Board, protocol: LoadedBenchmark) -> str:
     """A table for a paper (needs the package booktabs): value, 95 % interval, and in bold who is in the best group."""
     import pandas as pd
 
-    direction = "lower is better" if board.lower_is_better else "higher is better"
     spread = any(cell.spread is not None for row in board.rows for cell in row.cells.values())
     caption = (
         f"{protocol.benchmark.title} ({board.benchmark}, sha256 {board.benchmark_hash[:12]}): {scaled_title(board)}, "
-        f"{direction}; in brackets the 95 % interval"
+        f"{direction(board)}; in brackets the 95 % interval"
         + (", after ± how far the metrics behind a mean rank disagree" if spread else "")
         + ". Bold: in the best group of its column, whose members cannot be told apart from its best. "
         "Italics: reference rows, not ranked."
     )
-    rows = sorted(board.rows, key=lambda row: row.reference)
+    rows = competitors_first(board)
     table = pd.DataFrame(
         [[_place(row, board), row.method, *(row.cells.get(column) for column in board.columns)] for row in rows],
         columns=["rank", "method", *board.columns],

@@ -55,7 +55,8 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         board=board,
         benchmark=benchmark,
         title=scaled_title(board),
-        rows=sorted(board.rows, key=lambda row: row.reference),
+        direction=direction(board),
+        rows=competitors_first(board),
         reported=_reported(board),
         published=published_table(board),
         checkout=_UP,
@@ -68,6 +69,16 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
 def scaled_title(board: Board) -> str:
     """What the numbers are, e.g. `AUGRC × 1000`."""
     return board.title if board.scale == 1.0 else f"{board.title} × {board.scale:g}"
+
+
+def direction(board: Board) -> str:
+    """Which values are better, e.g. `lower is better`."""
+    return f"{'lower' if board.lower_is_better else 'higher'} is better"
+
+
+def competitors_first(board: Board) -> list[Row]:
+    """Rows as boards show them: in their order, reference rows at the end."""
+    return sorted(board.rows, key=lambda row: row.reference)
 
 
 def rank_text(cell: Cell) -> str:

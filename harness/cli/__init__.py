@@ -65,12 +65,12 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog="Any command takes --debug, which shows tracebacks.",
     )
-    app.callback()(_version)
+    app.callback()(_callback)
     for verb in (
         *(evaluate.evaluate, check.check, plan.plan, show.show, replay.replay, submit.submit, validate.validate),
         *(reproduce.reproduce, compare.compare, cite.cite),
     ):
-        app.command()(verb)
+        app.command(verb.__name__)(verb)
     app.command("list")(listing.listing)
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")
@@ -78,7 +78,7 @@ def application() -> typer.Typer:
     return app
 
 
-def _version() -> None:
+def _callback() -> None:
     """Evaluate a method under a fixed protocol and see its place on the board."""
 
 
@@ -95,11 +95,6 @@ def _exit_code(error: Exception) -> int | None:
 
 def _complain(sentence: str) -> None:
     from rich.console import Console
-
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(sentence)}")
-
-
-def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(sentence)}")

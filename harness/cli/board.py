@@ -150,12 +150,10 @@ def show(benchmark: Name, json: options.AsJson = False) -> None:
 
 @app.command()
 def publish(
-    repo: Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if missing")],
+    repo: options.Repo,
     benchmark: NameOrNone = None,
     all: All = False,
-    create_pr: Annotated[
-        bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")
-    ] = False,
+    create_pr: options.CreatePr = False,
 ) -> None:
     """Publish boards and submissions on the Hugging Face Hub, as tables with a card. Nothing changed, no commit.
 
@@ -189,11 +187,11 @@ def baselines(
     Example: harness board baselines attribution-mnist@1 saliency grad-cam
     """
     from harness.boards.baselines import submit_baselines
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
     from harness.data.catalog import find_protocol
 
-    with listening("running baselines") as listener:
-        for name, where in submit_baselines(find_protocol(benchmark), out, listener, names or None):
+    with run_bar("running baselines") as bar:
+        for name, where in submit_baselines(find_protocol(benchmark), out, bar.listener, names or None):
             typer.echo(f"{name}: {where}")
 
 
@@ -209,10 +207,10 @@ def _chosen(benchmark: str | None, every: bool) -> list[LoadedBenchmark]:
 
 def _built(protocol: LoadedBenchmark, workers: int | None) -> Board:
     from harness.boards.build import build_board
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
 
-    with listening(f"scoring {protocol.benchmark.name}") as listener:
-        return build_board(protocol, listener.scoring_board, workers)
+    with run_bar(f"scoring {protocol.benchmark.name}") as bar:
+        return build_board(protocol, bar.scoring_board, workers)
 
 
 def _write_picture(protocol: LoadedBenchmark) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.output import LEFT, RIGHT, print_table, say_json
 
 if TYPE_CHECKING:
     from harness.boards.compare import BoardComparison, Comparison
@@ -27,11 +28,10 @@ def compare(
 
     from harness.boards.compare import BoardComparison
     from harness.boards.compare import compare as compared
-    from harness.cli.output import print_json
 
     found = compared(a, b)
     if json:
-        print_json(asdict(found))
+        say_json(asdict(found))
     elif isinstance(found, BoardComparison):
         _print_boards(found)
     else:
@@ -45,20 +45,21 @@ def _print_boards(found: BoardComparison) -> None:
 
 
 def _print_methods(found: Comparison) -> None:
-    from rich.console import Console
-
-    from harness.cli.output import plain_table
-
     shows = found.shows
     scale = "" if shows.scale == 1.0 else f" × {shows.scale:g}"
-    title = (
-        f"A: {found.a}, B: {found.b} ({found.benchmark}): {shows.title}{scale} {'↓' if shows.lower_is_better else '↑'}"
+    arrow = "↓" if shows.lower_is_better else "↑"
+    print_table(
+        {"": LEFT, "A": RIGHT, "B": RIGHT, "A - B": RIGHT, "95 % interval": RIGHT, "better": LEFT},
+        [
+            [
+                each.column,
+                *(f"{number:.2f}" for number in (each.a, each.b, each.difference)),
+                f"{each.low:.2f} to {each.high:.2f}",
+                each.better or "not told apart",
+            ]
+            for each in found.differences
+        ],
+        title=f"A: {found.a}, B: {found.b} ({found.benchmark}): {shows.title}{scale} {arrow}",
     )
-    table = plain_table(("", "A", "B", "A - B", "95 % interval", "better"), ("", "better"), title)
-    for each in found.differences:
-        numbers = [f"{number:.2f}" for number in (each.a, each.b, each.difference)]
-        table.add_row(each.column, *numbers, f"{each.low:.2f} to {each.high:.2f}", each.better or "not told apart")
-    console = Console(highlight=False)
-    console.print(table)
     if not found.differences:
-        console.print("They have no column in common.")
+        typer.echo("They have no column in common.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.output import LEFT, RIGHT, print_table, say
+
 if TYPE_CHECKING:
     from harness.data.importers.base import Imported
 
@@ -66,19 +68,16 @@ def _write(imported: Imported, out: Path) -> None:
 
 
 def _show(imported: Imported) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    from harness.cli.output import plain_table
-
-    texts = {column.name for column in imported.columns if column.type == "text"}
-    table = plain_table([column.name for column in imported.columns], texts, imported.title)
-    for row in imported.frame.head(_SHOWN).itertuples(index=False):
-        table.add_row(*(_text(value, column.type) for value, column in zip(row, imported.columns, strict=True)))
-    console = Console(highlight=False)
-    console.print(table)
+    print_table(
+        {column.name: LEFT if column.type == "text" else RIGHT for column in imported.columns},
+        [
+            [_text(value, column.type) for value, column in zip(row, imported.columns, strict=True)]
+            for row in imported.frame.head(_SHOWN).itertuples(index=False)
+        ],
+        title=imported.title,
+    )
     if len(imported.frame) > _SHOWN:
-        console.print(escape(f"  the first {_SHOWN} of {len(imported.frame)} rows; --out FILE.parquet writes all"))
+        say(f"  the first {_SHOWN} of {len(imported.frame)} rows; --out FILE.parquet writes all")
 
 
 def _text(value: object, type: str) -> str:

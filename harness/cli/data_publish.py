@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import options
+from harness.cli.output import LEFT, RIGHT, print_table
+
 if TYPE_CHECKING:
     from harness.publish.hub import PublishedRevision
     from harness.publish.meta_evaluation import Built
@@ -22,8 +25,6 @@ publish_app = typer.Typer(
     no_args_is_help=True,
 )
 
-Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
-CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
 Private = Annotated[bool, typer.Option("--private", help="a repository that is made is private")]
 Message = Annotated[str | None, typer.Option("--message", help="of the commit")]
 
@@ -40,8 +41,7 @@ def build_meta_evaluation(
         typer.Option(help="file of a benchmark of your own that runs are of; may be given several times"),
     ] = None,
     latec: Annotated[
-        Path | None,
-        typer.Option("--from-latec", help="a folder of LATEC's released maps and scores (.npz)"),
+        Path | None, typer.Option("--from-latec", help="a folder of LATEC's released maps and scores (.npz)")
     ] = None,
     order: Annotated[str | None, typer.Option(help="with --from-latec: metrics' order, published or config")] = None,
     out: Annotated[Path, typer.Option("--out", help="folder to build in")] = Path(META),
@@ -54,7 +54,7 @@ def build_meta_evaluation(
 
     Example: harness data build meta-evaluation --from runs/attribution-mnist-1-saliency-0123456789ab --out meta
     """
-    from harness.cli.progress import counting
+    from harness.cli.progress import counter
     from harness.publish.latec_source import open_latec
     from harness.publish.meta_evaluation import RecordSource, build
     from harness.publish.run_source import open_runs
@@ -63,16 +63,16 @@ def build_meta_evaluation(
     sources: list[RecordSource] = [*open_runs([*(runs or []), *(more or [])], benchmark or [])]
     if latec is not None:
         sources.append(open_latec(latec, order))
-    with counting("building") as progress:
+    with counter("building") as progress:
         built = build(sources, out, licence=licence, limits=ShardLimits(file=file_megabytes << 20), progress=progress)
     _show_built(built)
 
 
 @publish_app.command(META)
 def publish_meta_evaluation(
-    repo: Repo,
+    repo: options.Repo,
     folder: Annotated[Path, typer.Option("--dir", help="folder that `harness data build` made")] = Path(META),
-    create_pr: CreatePr = False,
+    create_pr: options.CreatePr = False,
     private: Private = False,
     message: Message = None,
 ) -> None:
@@ -94,8 +94,8 @@ def publish_meta_evaluation(
 @publish_app.command("pack")
 def publish_pack(
     folder: Annotated[Path, typer.Argument(help="folder that `harness data pack` made")],
-    repo: Repo,
-    create_pr: CreatePr = False,
+    repo: options.Repo,
+    create_pr: options.CreatePr = False,
     private: Private = False,
     message: Message = None,
 ) -> None:
@@ -114,16 +114,12 @@ def publish_pack(
 
 
 def _show_built(built: Built) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=str(built.folder))
-    for heading in ("configuration", "rows", "files", "MB"):
-        table.add_column(heading, justify="left" if heading == "configuration" else "right")
-    for name in built.configs:
-        files = sum(shard.config == name for shard in built.shards)
-        table.add_row(name, f"{built.rows[name]:,}", str(files), f"{built.bytes[name] / 1e6:.1f}")
-    Console(highlight=False).print(table)
+    print_table(
+        {"configuration": LEFT, "rows": RIGHT, "files": RIGHT, "MB": RIGHT},
+        [[name, f"{size.rows:,}", str(size.files), f"{size.bytes / 1e6:.1f}"] for name, size in built.sizes.items()],
+        title=str(built.folder),
+        framed=True,
+    )
 
 
 def show_published(published: PublishedRevision) -> None:

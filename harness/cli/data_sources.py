@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli import options
+from harness.cli.output import print_table, say_json
 from harness.spec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,16 +17,14 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(help="id of a data set, or the path of a source.toml of your own")]
 NameOrNone = Annotated[str | None, typer.Argument(help="id of a data set")]
 Pattern = Annotated[
-    str | None,
-    typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'"),
+    str | None, typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'")
 ]
 Source = Annotated[
     Path | None,
     typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
 ]
 Config = Annotated[
-    list[str] | None,
-    typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all"),
+    list[str] | None, typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all")
 ]
 Repo = Annotated[str | None, typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]
 Revision = Annotated[str | None, typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]
@@ -40,14 +39,13 @@ def list_datasets(json: options.AsJson = False) -> None:
 
     Example: harness data list
     """
-    from harness.cli.output import print_json
     from harness.data.manifests import read_datasets
 
     found, problems = read_datasets()
     rows = [_row(manifest) for manifest in found.values()]
     if json:
         named = {row["id"]: row for row in rows}
-        print_json([named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems}])
+        say_json([named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems}])
     else:
         _show(rows)
         for name, problem in problems.items():
@@ -61,20 +59,13 @@ def _error(problems: dict[str, str], name: str) -> dict[str, str]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Table
 
     lines, headings = [_line(row) for row in rows], ("id", "title", "size", "locked", "access", "here")
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
-    console = Console(highlight=False)
-    widths[1] = max(16, console.width - sum(widths) + widths[1] - 2 * len(widths) - 1)  # titles give way
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    for heading, width in zip(headings, widths, strict=True):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=width)
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
+    widths[1] = max(16, Console().width - sum(widths) + widths[1] - 2 * len(widths) - 1)  # titles give way
+    columns = {heading: {"no_wrap": True, "max_width": width} for heading, width in zip(headings, widths, strict=True)}
+    print_table(columns, lines)
 
 
 def fetch(
@@ -97,13 +88,13 @@ def fetch(
         return
     if config or repo or revision:
         raise UsageError(f"--config, --repo and --revision are for {META}; {name} takes --file.")
-    from harness.cli.progress import downloading
+    from harness.cli.progress import download_bar
     from harness.data.fetch import FetchOptions
     from harness.data.fetch import fetch as fetch_files
     from harness.data.manifests import find_dataset
 
     manifest = find_dataset(name)
-    with downloading() as progress:
+    with download_bar() as progress:
         folder = fetch_files(manifest, FetchOptions(pattern=file, source=source, copy=copy, progress=progress))
     typer.echo(folder)
 
@@ -126,7 +117,7 @@ def verify(
 
     Example: harness data verify --all
     """
-    from harness.cli.progress import downloading
+    from harness.cli.progress import download_bar
     from harness.data.manifests import find_dataset, read_datasets
     from harness.data.store import read_index, reference
     from harness.data.upkeep import verify as verify_files
@@ -142,7 +133,7 @@ def verify(
     for each, problem in unreadable.items():
         typer.echo(f"{each}: {problem}")
     damaged = []
-    with downloading() as progress:
+    with download_bar() as progress:
         for manifest in chosen:
             problems = verify_files(manifest, progress)
             for problem in problems:
@@ -206,12 +197,12 @@ def lock(
 
     Example: harness data lock cifar-10
     """
-    from harness.cli.progress import downloading
+    from harness.cli.progress import download_bar
     from harness.data.fetch import FetchOptions
     from harness.data.locking import lock_dataset
     from harness.data.manifests import find_dataset
 
-    with downloading() as progress:
+    with download_bar() as progress:
         path = lock_dataset(find_dataset(name), FetchOptions(pattern=file, source=source, progress=progress), into)
     typer.echo(path)
 

@@ -11,8 +11,7 @@ Method = Annotated[
     str, typer.Argument(help="file.py, file.py:name, package/name of a plug-in, or a baseline such as msr")
 ]
 Benchmark = Annotated[
-    str | None,
-    typer.Option(help="id, id@version, or path.toml of your own; default: the embedded benchmark"),
+    str | None, typer.Option(help="id, id@version, or path.toml of your own; default: the embedded benchmark")
 ]
 Limit = Annotated[
     int | None,
@@ -26,4 +25,6 @@ Out = Annotated[Path, typer.Option(help="folder in which runs are kept")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
 Seconds = Annotated[float, typer.Option("--timeout", help="seconds that one call of the method may take")]
 Memory = Annotated[float, typer.Option("--memory", help="GiB by which the method may grow")]
+Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
+CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
 Workers = Annotated[int | None, typer.Option(help="unit processes; default: one per core, at most 4")]

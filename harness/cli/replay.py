@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from harness.cli import options
-
-if TYPE_CHECKING:
-    import pandas as pd
+from harness.cli.output import LEFT, RIGHT, print_table, say_json
 
 
 def replay(
@@ -19,8 +17,7 @@ def replay(
         typer.Argument(help="a run of the harness, or a folder of nnActive's results; with --loops or a submission"),
     ],
     raw: Annotated[
-        Path | None,
-        typer.Option(help="nnActive's folder of raw data, whose loop files count the patches"),
+        Path | None, typer.Option(help="nnActive's folder of raw data, whose loop files count the patches")
     ] = None,
     loops: Annotated[
         Path | None,
@@ -87,24 +84,19 @@ def _own(folder: Path, *, as_json: bool) -> bool:
 
 
 def _published(folder: Path, raw: Path | None, *, as_json: bool) -> bool:
-    from rich.console import Console
-
-    from harness.cli.output import print_json
     from harness.tracks.query.published import read_runs, run_scores
 
     scores = run_scores(read_runs(folder, raw))
     if as_json:
-        print_json(scores.to_dict(orient="records"), allow_nan=False)
+        say_json(scores.to_dict(orient="records"))
     else:
-        Console(highlight=False).print(_table(scores))
+        numbers = ("seed", "aubc", "final")
+        print_table(
+            {str(name): RIGHT if name in numbers else LEFT for name in scores.columns},
+            [
+                [f"{100 * value:.2f}" if isinstance(value, float) else str(value) for value in row]
+                for row in scores.itertuples(index=False)
+            ],
+            title="mean Dice × 100",
+        )
     return False
-
-
-def _table(scores: pd.DataFrame) -> object:
-    from harness.cli.output import plain_table
-
-    columns = [str(column) for column in scores.columns]
-    table = plain_table(columns, set(columns) - {"seed", "aubc", "final"}, "mean Dice × 100")
-    for row in scores.itertuples(index=False):
-        table.add_row(*(f"{100 * value:.2f}" if isinstance(value, float) else str(value) for value in row))
-    return table

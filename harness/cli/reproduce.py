@@ -37,15 +37,15 @@ def reproduce(
     from datetime import date
 
     from harness.boards import reproduce as boards
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
     from harness.execution.sandbox import sandbox_available
 
     folder = boards.find_submission(submission)
     if (reason := sandbox_available()) is not None:
         typer.echo(f"No sandbox: {reason}. The method runs in the plain worker (see SECURITY.md).", err=True)
     conditions = boards.Conditions(tolerance, out, device, workers, timeout, memory)
-    with listening("running the method again") as listener:
-        found = boards.reproduce(folder, conditions, listener, date.today())
+    with run_bar("running the method again") as bar:
+        found = boards.reproduce(folder, conditions, bar.listener, date.today())
     for difference in found.differences:
         typer.echo(difference)
     verdict = "came out the same" if found.same else f"differs in {len(found.differences)} places"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.output import say_json
 
 if TYPE_CHECKING:
     from harness.boards.gate import Report
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
 
 def validate(
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="folders submissions/<benchmark>@<version>/<method>"),
+        list[Path] | None, typer.Argument(help="folders submissions/<benchmark>@<version>/<method>")
     ] = None,
     changed_since: Annotated[
-        str | None,
-        typer.Option(metavar="REV", help="all submissions that this checkout changed since a revision"),
+        str | None, typer.Option(metavar="REV", help="all submissions that this checkout changed since a revision")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="all submissions that are there")] = False,
     fetch_maps: Annotated[
@@ -36,7 +35,6 @@ def validate(
 
     Example: harness validate submissions/confidence-mnist@1/my-score
     """
-    from harness.cli.output import print_json
     from harness.spec.errors import UsageError
 
     if bool(paths) + (changed_since is not None) + everything != 1:
@@ -47,7 +45,7 @@ def validate(
         if not json:
             _print(report)
     if json:
-        print_json([{**each.canonical(), "accepted": each.accepted} for each in reports])
+        say_json([{**each.canonical(), "accepted": each.accepted} for each in reports])
     elif not reports:
         typer.echo("no submissions to validate")
     raise typer.Exit(0 if all(report.accepted for report in reports) else 1)

@@ -8,13 +8,14 @@ from typing import Any
 
 from harness.boards.build import read_board
 from harness.boards.exports import arrow_schema
-from harness.boards.render import COLUMNS, long_table, scaled_title
+from harness.boards.render import COLUMNS, direction, long_table, scaled_title
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import SEALED, RunResult
+from harness.publish.card import CARD, hub_card
 from harness.spec.board import Board
-from harness.storage import fill_template, write_table, write_text
+from harness.storage import write_table, write_text
 
 Row = dict[str, Any]
 
@@ -50,7 +51,20 @@ def write_boards(protocols: Sequence[LoadedBenchmark], folder: Path) -> dict[str
         (folder / "data" / name).mkdir(parents=True, exist_ok=True)
         _write(folder / "data" / name / "00000.parquet", columns, rows)
     counts = {name: len(rows) for name, (_, rows) in tables.items()}
-    write_text(folder / "README.md", _card([board for _, board in boards], counts, protocols))
+    card = hub_card(
+        "boards.md",
+        {"pretty_name": TITLE, "license": "apache-2.0", "tags": ["leaderboard", "benchmark"]},
+        {name: f"data/{name}" for name in tables},
+        default=BOARDS,
+        title=TITLE,
+        boards=[board for _, board in boards],
+        scaled_title=scaled_title,
+        direction=direction,
+        counts=counts,
+        meanings=_MEANING,
+        citations=dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation),
+    )
+    write_text(folder / CARD, card)
     return counts
 
 
@@ -95,23 +109,3 @@ def _write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
 
     table = pa.Table.from_pylist(rows, schema=arrow_schema(columns))
     write_table(path, table.schema, table.to_batches())
-
-
-def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[LoadedBenchmark]) -> str:
-    from huggingface_hub import DatasetCardData
-
-    configs: list[Row] = [
-        {"config_name": name, "data_files": [{"split": "train", "path": f"data/{name}/*.parquet"}]} for name in counts
-    ]
-    configs[0]["default"] = True
-    head = DatasetCardData(pretty_name=TITLE, license="apache-2.0", tags=["leaderboard", "benchmark"], configs=configs)
-    return fill_template(
-        Path(__file__).with_name("templates") / "boards.md",
-        head=str(head.to_yaml()).strip(),
-        title=TITLE,
-        boards=boards,
-        scaled_title=scaled_title,
-        counts=counts,
-        meanings=_MEANING,
-        citations=dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation),
-    )

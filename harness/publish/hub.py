@@ -64,7 +64,7 @@ def publish(
     somebody else has committed meanwhile.
     """
     api = _ready(repo)
-    with _told(repo):
+    with _as_usage_errors(repo):
         _make(api, repo, private)
         head = _head(api, repo)
         there = _listed(api, repo, head)
@@ -179,7 +179,7 @@ def _url(api: HfApi, repo: str) -> str:
 
 
 @contextmanager
-def _told(repo: str) -> Iterator[None]:
+def _as_usage_errors(repo: str) -> Iterator[None]:
     """The client's errors as sentences that say what to do."""
     from huggingface_hub import errors
 

@@ -30,7 +30,7 @@ _SCORES = "eval_scores"
 
 @dataclass(frozen=True)
 class LatecSource:
-    """A folder of released files; see `harness.publish.meta_evaluation.Source`.
+    """A folder of released files; see `harness.publish.meta_evaluation.RecordSource`.
 
     order: what the unnamed metrics of its score files are, "published" or "config".
     """

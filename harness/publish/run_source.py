@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,44 +70,40 @@ class RunSource:
     def maps(self, config: MapConfig) -> Iterator[MapRecord]:
         """Raises IntegrityError if stored answers are not those that were scored."""
         for unit in self._units():
-            if self._config(unit) != config:
-                continue
-            outputs = self.run.outputs()[unit.unit]
-            study = self.decisions.study(unit.study)
-            targets = self.decisions.samples(study).targets
-            predictions = self.decisions.predictions(unit.model, study)
-            for row, map in enumerate(outputs[MAPS]):
-                yield MapRecord(
-                    modality=config.modality,  # type: ignore[arg-type]
-                    dataset=config.dataset,
-                    model=unit.model,
-                    method=self.method,
-                    observation=str(row),
-                    target=int(targets[row]),
-                    prediction=int(predictions[row]),
-                    map=map,
-                )
+            if self._config(unit) == config:
+                study = self.decisions.study(unit.study)
+                targets = self.decisions.samples(study).targets.tolist()
+                predictions = self.decisions.predictions(unit.model, study).tolist()
+                maps = self.run.outputs()[unit.unit][MAPS]
+                for row, (target, said, map) in enumerate(zip(targets, predictions, maps, strict=True)):
+                    yield MapRecord(**self._ids(unit, row), target=target, prediction=said, map=map)
 
     def scores(self) -> Iterator[ScoreRecord]:
         """Raises as `maps`."""
         versions = self.run.document.spec.metric_versions
         for unit in self._units():
-            config = self._config(unit)
             outputs = self.run.outputs()[unit.unit]
             for name in self.decisions.study(unit.study).metrics:
                 direction = make_metric(name, {}).direction
                 for row, value in enumerate(outputs[SCORE_PREFIX + name].tolist()):
+                    known = value if math.isfinite(value) else None
                     yield ScoreRecord(
-                        modality=config.modality,  # type: ignore[arg-type]
-                        dataset=config.dataset,
-                        model=unit.model,
-                        method=self.method,
-                        observation=str(row),
+                        **self._ids(unit, row),
                         metric=name,
                         metric_version=versions[name],
                         direction=direction,
-                        value=value if math.isfinite(value) else None,
+                        value=known,
                     )
+
+    def _ids(self, unit: UnitResult, row: int) -> dict[str, Any]:
+        config = self._config(unit)
+        return {
+            "modality": config.modality,
+            "dataset": config.dataset,
+            "model": unit.model,
+            "method": self.method,
+            "observation": str(row),
+        }
 
     def _units(self) -> list[UnitResult]:
         """In the order of the benchmark, which is the same for all methods."""
@@ -131,12 +128,10 @@ class Decisions:
         self.benchmark = self.protocol.of(AttributionBenchmark)
         self.models = {model.id: model for model in self.benchmark.source.models}
         self._studies = {study.id: study for study in self.benchmark.studies}
-        self._source: NetworkSource | None = None
 
-    @property
+    @cached_property
     def source(self) -> NetworkSource:
-        self._source = self._source or open_source(self.protocol)
-        return self._source
+        return open_source(self.protocol)
 
     def study(self, name: str) -> AttributionStudy:
         return self._studies[name]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
-Kind = TypeVar("Kind")
+Record = TypeVar("Record")
 
 PROVENANCE = "provenance.json"
 
@@ -49,8 +49,19 @@ class Shard:
     sha256: str
 
 
+@dataclass(frozen=True)
+class ConfigSize:
+    """The finished files of one configuration, all in `folder`; `unpacked` as in `Shard`."""
+
+    folder: str
+    files: int
+    rows: int
+    bytes: int
+    unpacked: int
+
+
 @dataclass
-class Book:
+class BuildRecord:
     """What a folder was made from and which of its files are finished: `provenance.json`, rewritten after each file."""
 
     folder: Path
@@ -60,8 +71,8 @@ class Book:
     finished: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, folder: Path, sources: list[dict[str, Any]], settings: dict[str, Any]) -> Book:
-        """The book in `folder`, or a new one. Raises UsageError if the folder was made from something else."""
+    def open(cls, folder: Path, sources: list[dict[str, Any]], settings: dict[str, Any]) -> BuildRecord:
+        """The record in `folder`, or a new one. Raises UsageError if the folder was made from something else."""
         new = cls(folder, sources, settings)
         if not (folder / PROVENANCE).exists():
             if any(each.name not in LOCK_NAMES for each in folder.iterdir()):
@@ -74,8 +85,8 @@ class Book:
         return kept
 
     @classmethod
-    def read(cls, folder: Path) -> Book:
-        """The book that lies in `folder`. Raises IntegrityError if it is none."""
+    def read(cls, folder: Path) -> BuildRecord:
+        """The record that lies in `folder`. Raises IntegrityError if it is none."""
         kept = read_json(folder / PROVENANCE)
         try:
             shards = [Shard(**each) for each in kept["shards"]]
@@ -85,6 +96,11 @@ class Book:
 
     def of(self, config: str) -> list[Shard]:
         return [shard for shard in self.shards if shard.config == config]
+
+    @property
+    def sizes(self) -> dict[str, ConfigSize]:
+        """By configuration."""
+        return {name: _size(self.of(name)) for name in sorted({shard.config for shard in self.shards})}
 
     def add(self, shard: Shard) -> None:
         self.shards.append(shard)
@@ -108,32 +124,40 @@ class Book:
 
 
 @dataclass(frozen=True)
-class ShardedTable(Generic[Kind]):
+class ShardedTable(Generic[Record]):
     """A configuration: where its files lie, its columns (`bulky` ones hold large binary values), and records as rows."""
 
     config: str
     folder: str
     schema: pa.Schema
-    as_row: Callable[[Kind], Row]
+    as_row: Callable[[Record], Row]
     bulky: tuple[str, ...] = ()
 
 
-def write_shards(book: Book, table: ShardedTable[Kind], records: Iterable[Kind], limits: ShardLimits) -> None:
+def _size(shards: list[Shard]) -> ConfigSize:
+    folder = shards[0].path.rpartition("/")[0]
+    rows, size, unpacked = (sum(getattr(shard, of) for shard in shards) for of in ("rows", "bytes", "unpacked"))
+    return ConfigSize(folder, len(shards), rows, size, unpacked)
+
+
+def write_shards(
+    record: BuildRecord, table: ShardedTable[Record], records: Iterable[Record], limits: ShardLimits
+) -> None:
     """Write what is missing of a table, given all its records from the first on."""
-    if table.config in book.finished:
+    if table.config in record.finished:
         return
-    target = book.folder / table.folder
+    target = record.folder / table.folder
     target.mkdir(parents=True, exist_ok=True)
     remove_stale_temporaries(target)
-    done = book.of(table.config)
+    done = record.of(table.config)
     left = islice(iter(records), sum(shard.rows for shard in done), None)
     for number, first in enumerate(left, start=len(done)):
         name = f"{table.folder}/{number:05}.parquet"
         batches = _Measured(_batches(map(table.as_row, chain([first], left)), table.schema, limits))
-        path = book.folder / name
+        path = record.folder / name
         rows = write_table(path, table.schema, batches, bulky=table.bulky)
-        book.add(Shard(table.config, name, rows, path.stat().st_size, batches.bytes, file_id(path)))
-    book.finish(table.config)
+        record.add(Shard(table.config, name, rows, path.stat().st_size, batches.bytes, file_id(path)))
+    record.finish(table.config)
 
 
 class _Measured:
@@ -160,7 +184,7 @@ def _batches(rows: Iterator[Row], schema: pa.Schema, limits: ShardLimits) -> Ite
         if row is None:
             break
         held.append(row)
-        in_batch += size_of(row)
+        in_batch += _bytes_of(row)
         if in_batch >= limits.batch:
             yield pa.RecordBatch.from_pylist(held, schema=schema)
             held, in_file, in_batch = [], in_file + in_batch, 0
@@ -168,6 +192,6 @@ def _batches(rows: Iterator[Row], schema: pa.Schema, limits: ShardLimits) -> Ite
         yield pa.RecordBatch.from_pylist(held, schema=schema)
 
 
-def size_of(row: Mapping[str, Any]) -> int:
+def _bytes_of(row: Mapping[str, Any]) -> int:
     """Roughly, in bytes."""
     return sum(len(value) if isinstance(value, bytes | str) else 8 for value in row.values())

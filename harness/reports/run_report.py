@@ -14,13 +14,14 @@ from harness.storage import fill_template, write_text
 from harness.tracks.leaderboard import Entry
 
 REPORT = "report.html"
+TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
     document, scored = run.document, run.scored(protocol)
     page = fill_template(
-        Path(__file__).with_name("templates") / "run.html",
+        TEMPLATES / "run.html",
         document=document,
         failed=run.failed,
         headings={row.metric: metric_facts()[row.metric].heading for row in document.summary},

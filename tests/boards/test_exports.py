@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.build import build_board
+from harness.boards.build import build_board, read_board, write_board
 from harness.boards.cite import CitedWork, bibtex, bibtex_key, cite, latex
 from harness.boards.exports import FORMATS, board_latex, export_board
 from harness.data.catalog import LoadedBenchmark
@@ -112,6 +112,12 @@ def test_latex_names_are_escaped(board: Board, protocol: LoadedBenchmark) -> Non
     row = board.rows[0].model_copy(update={"cells": {"50_% & more": cell}})
     text = board_latex(board.model_copy(update={"columns": ("50_% & more",), "rows": (row,)}), protocol)
     assert r"rank & method & 50\_\% \& more \\" in text.splitlines()
+
+
+def test_exported_markdown_is_the_page_of_the_board(board: Board, protocol: LoadedBenchmark) -> None:
+    write_board(board, protocol)
+    page = (protocol.path.parent / "board.md").read_bytes()
+    assert export_board(read_board(protocol), protocol, "markdown") == page
 
 
 @pytest.mark.parametrize(

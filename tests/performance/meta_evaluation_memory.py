@@ -69,7 +69,7 @@ def main() -> None:
     before, started = peak(), time.perf_counter()
     built = build([MadeUp(chosen.maps)], chosen.out / "set", limits=ShardLimits(file=chosen.file_megabytes << 20))
     seconds = time.perf_counter() - started
-    size = sum(built.bytes.values()) / 1e9
+    size = sum(size.bytes for size in built.sizes.values()) / 1e9
     print(f"{chosen.maps} maps, {len(built.shards)} files, {size:.2f} GB, {seconds:.0f} s")
     print(f"peak resident size: {before:.0f} MB before, {peak():.0f} MB after")
 
