@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     pass
 
 
+_JOINED = "A method that joins the pool meets one rival more than its members do: half a rank is taken off, which the board shows."
+
+
 @dataclass(frozen=True)
 class Difference:
     """One column: both values and their difference A - B on the board's scale, its 95 % interval, and the verdict.
@@ -48,6 +51,8 @@ class Comparison:
     a: str
     b: str
     differences: tuple[Difference, ...]
+    note: str = ""
+    """Where the numbers are not those that the board shows, why."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +88,23 @@ def compare_entries(protocol: LoadedBenchmark, a: Entry, b: Entry) -> Comparison
     """Paired differences in every column in which both have a score."""
     leaderboard = leaderboard_of(protocol)
     names, entries = _joined(read_standings(protocol).entries if leaderboard.joint else (), a, b)
-    shows, found = leaderboard.shows, []
+    shows, found, note = leaderboard.shows, [], ""
     for title, column in leaderboard.compared(entries).items():
         if all(name in column.draws for name in names):
             found.append(_difference(shows, title, column, *names))
+            note = _JOINED if any(column.shown.get(name) for name in names) else note
     a_shown, b_shown = _shown(a, b)
-    return Comparison(protocol.benchmark.name, shows, a_shown, b_shown, tuple(found))
+    return Comparison(protocol.benchmark.name, shows, a_shown, b_shown, tuple(found), note)
 
 
 def _difference(shows: BoardMetric, title: str, column: Column, a: str, b: str) -> Difference:
     """From draws whose resamples all methods share."""
-    shown = [float(column.draws[name][0] + column.shown.get(name, 0.0)) * shows.scale for name in (a, b)]
+    values = [float(column.draws[name][0]) * shows.scale for name in (a, b)]
     difference = column.draws[a] - column.draws[b]
     low, high = (float(end) * shows.scale for end in percentile_interval(difference[1:]))
     better = "A" if (difference[0] < 0) == shows.lower_is_better else "B"
     better = "" if contains_zero(difference[1:]) else better
-    return Difference(title, shown[0], shown[1], float(difference[0]) * shows.scale, low, high, better)
+    return Difference(title, *values, float(difference[0]) * shows.scale, low, high, better)
 
 
 def _joined(standings: Sequence[Entry], a: Entry, b: Entry) -> tuple[list[str], list[Entry]]:

@@ -61,5 +61,7 @@ def _print_methods(found: Comparison) -> None:
         ],
         title=f"A: {found.a}, B: {found.b} ({found.benchmark}): {shows.title}{scale} {arrow}",
     )
+    if found.note:
+        typer.echo(found.note)
     if not found.differences:
         typer.echo("They have no column in common.")

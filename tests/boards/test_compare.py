@@ -101,8 +101,9 @@ def test_methods_within_a_pool_are_compared_as_if_both_were_in_it(
     pool = [_maps(name, quality) for name, quality in {"a": 1.0, "b": 2.0, "c": 3.0}.items()]
     monkeypatch.setattr(module, "read_standings", lambda protocol: _Standings(tuple(pool)))
     found = compare_entries(protocol, pool[2], _maps("new", 0.1))
-    assert {(each.a, each.b, each.better) for each in found.differences} == {(1.0, 4.0, "A")}
-    # Ranks 1 and 4 in every resample, of which half a place is owed to joining.
+    assert {(each.a, each.b, each.better) for each in found.differences} == {(1.0, 3.5, "A")}
+    # Ranks 1 and 4 in every resample, of which half a place is owed to joining, and said so.
+    assert "half a rank is taken off" in found.note
     assert {(each.difference, each.low, each.high) for each in found.differences} == {(-2.5, -2.5, -2.5)}
     assert {each.better for each in compare_entries(protocol, pool[1], pool[1]).differences} == {""}
 

@@ -1,4 +1,4 @@
-"""Stored answers are read and checked when they are asked for, and measured once."""
+"""Stored answers and what they are worth: read and checked once, measured once, the same from the cache."""
 
 from __future__ import annotations
 
@@ -7,90 +7,54 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.catalog import cache_folder
-from harness.execution import answers as module
-from harness.execution.answers import StoredAnswers, measured, outputs_id, outputs_path
-from harness.spec.result import UnitResult
+from harness.data.catalog import LoadedBenchmark
+from harness.execution.answers import measured
+from harness.execution.plan import PlanRequest, open_track, plan_units
+from harness.methods.discovery import find_method
 from harness.spec.run import Unit
-from harness.storage import IntegrityError, write_arrays
-from harness.tracks.base import Measurement, Score
-
-IDS = ("a" * 64, "b" * 64)
-
-
-class Counting:
-    """A track that counts how often it measures."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def measure(self, unit: Unit, outputs: object, metrics: object = None) -> Measurement:
-        self.asked.append(unit.study)
-        return Measurement({"m": Score(np.array([0.5, np.nan]), 3)}, {"curve": np.arange(2), "names": np.array(["x"])})
+from harness.tracks.base import Answers, Track
+from harness.tracks.summary import records
+from tests.boards.support import SAMPLES, write_checkout
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedBenchmark:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "outputs").mkdir()
-    for number, unit in enumerate(IDS):
-        write_arrays(outputs_path(tmp_path, unit), {"confidence": np.arange(4.0) + number})
-    return tmp_path
+    return write_checkout(tmp_path)
 
 
-def results(status: str = "ok") -> list[UnitResult]:
-    ids = [outputs_id({"confidence": np.arange(4.0) + number}) for number in range(2)]
-    about = {"model": "m", "seed": 0, "study": "s", "status": status, "reason": ""}
-    return [UnitResult(unit=unit, outputs=hashed, **about) for unit, hashed in zip(IDS, ids, strict=True)]
+@pytest.fixture
+def asked(protocol: LoadedBenchmark) -> tuple[Track, Unit, Answers]:
+    method = find_method("msr").spec
+    track = open_track(protocol, method, "cpu")
+    unit = next(iter(plan_units(protocol, track, method, PlanRequest(Path())).values()))
+    return track, unit, {"confidence": np.random.default_rng(0).normal(size=SAMPLES).astype(np.float32)}
 
 
-def unit(study: str) -> Unit:
-    hashes = dict.fromkeys(("benchmark_hash", "method_hash", "artefacts_hash", "metrics_hash"), "0" * 64)
-    return Unit(task="t", model="m", model_seed=0, study=study, seed=0, device="cpu", limit=None, **hashes)
+def test_a_measurement_is_the_same_from_the_cache_however_it_is_damaged(
+    asked: tuple[Track, Unit, Answers], tmp_path: Path
+) -> None:
+    """The order of metrics too: tables follow it, and it is not that of the alphabet."""
+    track, _, _ = asked
+    first = records(track.measure(*asked[1:]))
+    assert [each.metric for each in first] == ["failure_rate", "augrc"]
+    for _ in ("computed", "cached"):
+        assert records(measured(*asked)) == first
+    (kept,) = (tmp_path / "cache" / "measurements").rglob("*.npz")
+    kept.write_bytes(b"damaged")
+    assert records(measured(*asked)) == first
 
 
-@pytest.mark.parametrize("kept", [1 << 20, 0])
-def test_answers_are_those_that_were_stored_however_many_are_kept(folder, monkeypatch, kept):
-    monkeypatch.setattr(module, "_KEPT_BYTES", kept)
-    found = StoredAnswers(folder, results())
-    assert list(found) == list(IDS)
-    assert len(found) == 2
-    for number, key in enumerate(IDS):
-        np.testing.assert_array_equal(found[key]["confidence"], np.arange(4.0) + number)
-        assert (found[key] is found[key]) == bool(kept)
-    assert not StoredAnswers(folder, results("failed"))
+def test_replicates_and_arrays_come_back_as_they_were(asked: tuple[Track, Unit, Answers]) -> None:
+    fresh, kept = measured(*asked), measured(*asked)
+    assert list(kept.scores) == list(fresh.scores)
+    for name, score in fresh.scores.items():
+        np.testing.assert_array_equal(kept.scores[name].draws, score.draws)
+        assert kept.scores[name].n == score.n == SAMPLES
 
 
-def test_what_was_changed_or_is_missing_is_said_when_it_is_asked_for(folder):
-    found = StoredAnswers(folder, results())
-    write_arrays(outputs_path(folder, IDS[0]), {"confidence": np.arange(5.0)})
-    with pytest.raises(IntegrityError, match="was changed after it was scored; use --fresh"):
-        found[IDS[0]]
-    outputs_path(folder, IDS[1]).unlink()
-    with pytest.raises(IntegrityError, match="the stored answers of s on m, is missing"):
-        found[IDS[1]]
-
-
-def test_what_is_known_is_not_measured_again(folder):
-    track, outputs = Counting(), {"confidence": np.arange(4.0)}
-    first = measured(track, unit("near"), outputs)
-    again = measured(track, unit("near"), outputs, outputs_id(outputs))
-    assert track.asked == ["near"]
-    assert again.scores.keys() == first.scores.keys()
-    np.testing.assert_array_equal(again.scores["m"].draws, first.scores["m"].draws)
-    assert again.scores["m"].n == 3
-    assert {name: array.tolist() for name, array in again.arrays.items()} == {"curve": [0, 1], "names": ["x"]}
-    measured(track, unit("far"), outputs)
-    measured(track, unit("near"), {"confidence": np.arange(5.0)})
-    assert track.asked == ["near", "far", "near"], "another unit, and other answers"
-
-
-def test_a_cache_may_be_deleted_or_damaged_at_any_time(folder):
-    track, outputs = Counting(), {"confidence": np.arange(4.0)}
-    measured(track, unit("near"), outputs)
-    (kept,) = (cache_folder() / "measurements").rglob("*.npz")
-    kept.write_bytes(b"no archive")
-    measured(track, unit("near"), outputs)
-    kept.unlink()
-    measured(track, unit("near"), outputs)
-    assert track.asked == ["near"] * 3
+def test_other_answers_have_another_measurement(asked: tuple[Track, Unit, Answers]) -> None:
+    track, unit, outputs = asked
+    turned = {"confidence": -outputs["confidence"]}
+    assert records(measured(track, unit, turned)) == records(track.measure(unit, turned))
+    assert records(measured(*asked)) != records(measured(track, unit, turned))
