@@ -81,7 +81,7 @@ def kinds() -> Mapping[str, Kind]:
             raise UsageError(f"two installed packages bring the kind {kind.task!r}; uninstall one of them.")
     if not found:
         raise UsageError("no kind of method is installed; install the harness itself: pip install -e .")
-    return found
+    return dict(sorted(found.items()))  # packages list theirs in any order
 
 
 def kind_of(task: object) -> Kind:

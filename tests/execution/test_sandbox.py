@@ -80,7 +80,7 @@ def attacks(folder, port):
         "native": NATIVE.format(path=table),
         "journal": CAT.format(path=str(folder / "home" / "key")),
         "lists": LISTS.format(path=str(bundled_folder("submissions"))),
-        "images": LISTS.format(path=folders()[0]),
+        "images": LISTS.format(path=str(folders()[0])),
         "plants": WRITES.format(path=home + "/planted"),
         "library": WRITES.format(path=str(folder / "benchmark" / "planted")),
         "connects": CONNECTS.format(port=port),
