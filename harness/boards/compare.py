@@ -99,12 +99,12 @@ def compare_entries(protocol: LoadedBenchmark, a: Entry, b: Entry) -> Comparison
 
 def _difference(shows: BoardMetric, title: str, column: Column, a: str, b: str) -> Difference:
     """From draws whose resamples all methods share."""
-    values = [float(column.draws[name][0]) * shows.scale for name in (a, b)]
+    one, other = (float(column.draws[name][0]) * shows.scale for name in (a, b))
     difference = column.draws[a] - column.draws[b]
     low, high = (float(end) * shows.scale for end in percentile_interval(difference[1:]))
     better = "A" if (difference[0] < 0) == shows.lower_is_better else "B"
     better = "" if contains_zero(difference[1:]) else better
-    return Difference(title, *values, float(difference[0]) * shows.scale, low, high, better)
+    return Difference(title, one, other, float(difference[0]) * shows.scale, low, high, better)
 
 
 def _joined(standings: Sequence[Entry], a: Entry, b: Entry) -> tuple[list[str], list[Entry]]:
