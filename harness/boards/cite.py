@@ -17,6 +17,7 @@ from harness.execution.run_result import SEALED, RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
+from harness.spec.kinds import kind_of, load
 from harness.storage import bytes_id
 
 SOFTWARE = "The reliabench developers, reliabench: evaluating confidence scores, query strategies and XAI methods"
@@ -138,8 +139,9 @@ def _year(text: str) -> str:
 
 
 def _metrics(protocol: LoadedBenchmark) -> Iterator[str]:
-    """Ids of a benchmark's metrics; each track writes them down in its own way."""
+    """Ids of a benchmark's metrics: those that it lists, else all that its kind has."""
     for metric in getattr(protocol.benchmark, "metrics", ()):
         yield metric if isinstance(metric, str) else metric.id
-    if protocol.benchmark.task == "query":
-        yield from (each.id for each in metric_facts().values() if each.criterion in ("performance", "effort"))
+    own = kind_of(protocol.benchmark.task).metrics
+    if not hasattr(protocol.benchmark, "metrics") and own:
+        yield from (fact.id for fact in load(own) if fact.criterion != "frame")

@@ -15,7 +15,6 @@ from harness.data.catalog import LoadedBenchmark
 from harness.data.manifests import Manifest, load_manifest, read_datasets
 from harness.data.store import is_here, read_index, reference
 from harness.spec.artefact import Artefact
-from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError
 from harness.spec.manifest import OwnFile, SourceFile
 from harness.spec.query import RawFolder
@@ -113,8 +112,7 @@ def _by_id(
     protocol: LoadedBenchmark, manifests: Mapping[str, Manifest], problems: Mapping[str, str]
 ) -> dict[str, _Wanted]:
     """The data sets that a source names by id; of released weights, only the archives that it uses."""
-    benchmark = protocol.benchmark
-    source = benchmark.source if isinstance(benchmark, ConfidenceBenchmark) else None
+    source = protocol.benchmark.source
     if not isinstance(source, ReleasedSource | FDShiftsStudy):
         return {}
     wanted: dict[str, _Wanted] = {}
