@@ -51,7 +51,11 @@ _DICTS = {
     "lightning_fabric.utilities.data.AttributeDict",
     "lightning.fabric.utilities.data.AttributeDict",
 }
-_PATHS = {"pathlib.PosixPath", "pathlib.PurePosixPath", "pathlib.WindowsPath"}
+_PATHS = {
+    f"{module}.{name}"
+    for module in ("pathlib", "pathlib._local")  # as Python 3.13 calls it
+    for name in ("PosixPath", "PurePosixPath", "WindowsPath")
+}
 _TYPES = {"bool": "bool", "float": "float", "list": "list", "long": "int", "tuple": "tuple", "unicode": "str"}
 """Python's types, as the second protocol of pickle writes them, and their names today."""
 _MARKERS = {"typing.Any", *(f"__builtin__.{name}" for name in _TYPES)}
