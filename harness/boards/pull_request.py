@@ -126,6 +126,6 @@ def _run(checkout: Path, *command: str, **environment: str) -> str:
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GH_PROMPT_DISABLED": "1", **environment},
     )
     if done.returncode != 0:
-        words = " ".join(done.stderr.split())[-300:]
+        words = " ".join(done.stderr.split())[-1000:]
         raise UsageError(f"{shlex.join(command[:2])} failed: {words or f'exit code {done.returncode}'}.")
     return done.stdout.strip()

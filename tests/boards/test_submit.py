@@ -35,6 +35,8 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays, write_text
 from tests.boards.workshop import GAP, TOLD, evaluate, files, forged, write_workshop
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 TODAY = date(2026, 2, 3)
 app = Typer()
 app.command()(verb.submit)
