@@ -48,7 +48,7 @@ bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to
 models: .venv/.dev  ## train the embedded networks, and explain them, anew (for maintainers)
 	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist
 	$(BIN)/python -m harness.tracks.attribution.training train --out datasets/attribution-mnist
-	$(BIN)/python -m harness.tracks.meta.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
+	$(BIN)/python -m harness.tracks.attribution_metric.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
 
 board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build confidence-mnist@1

@@ -16,9 +16,10 @@ import numpy as np
 from harness.execution.channel import Message
 from harness.execution.executor import _RUN_STOPPERS, Job, UnitEnd, _Queue
 from harness.execution.method_process import _counted, _reported, _sum
-from harness.execution.unit_process import _Bench, _reply
+from harness.execution.unit_process import _reply, _UnitServer
 from harness.execution.worker import _answer, _Host
 from harness.methods.client import MethodError
+from harness.spec.kinds import kind_of
 from harness.spec.result import Passes, UnitResult
 from harness.spec.run import Unit
 
@@ -61,7 +62,12 @@ class MethodHere:
 
     def load(self):
         self._host = _Host(self._scratch)
-        facts = {"module": self._method.module, "symbol": self.spec.symbol, "task": self.spec.task, "seed": 0}
+        facts = {
+            "module": self._method.module,
+            "symbol": self.spec.symbol,
+            "host": kind_of(self.spec.task).host,
+            "seed": 0,
+        }
         source = {"source": np.frombuffer(self._method.source, dtype=np.uint8)}
         try:
             self._asked(Message("load", {**facts, "device": "cpu"}, source))
@@ -88,7 +94,7 @@ class HereExecutor:
         todo, model = _Queue(units), None
         facts = {"folder": str(self._job.folder), "benchmark": str(self._job.benchmark)}
         with MethodHere(self._job.method) as method:
-            bench = _Bench(Message("run", {**facts, "limits": asdict(self._job.limits)}), method)
+            bench = _UnitServer(Message("run", {**facts, "limits": asdict(self._job.limits)}), method)
             while taken := todo.take(model):
                 model = taken[1].model
                 reply = _reply(bench, taken[1], lambda what, share: None)

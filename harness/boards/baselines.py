@@ -7,8 +7,9 @@ from datetime import date
 from pathlib import Path
 
 from harness.boards.disclosure import Disclosure, found_hardware
+from harness.boards.sources import share_source
 from harness.boards.submissions import ABOUT, read_about, submissions_folder, write_about, write_submission
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.evaluate import Listener, Request, prepare, run
 from harness.methods.discovery import baseline_names
 
@@ -20,7 +21,7 @@ _OF_THE_FIRST_RUN = ("submitted", "hardware", "cost")
 
 
 def submit_baselines(
-    protocol: Protocol, out: Path, listener: Listener, names: Sequence[str] | None = None
+    protocol: LoadedBenchmark, out: Path, listener: Listener, names: Sequence[str] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Run baselines, by default all of the benchmark's kind, and store them. Yields each name, and where it lies or why not.
 
@@ -42,4 +43,5 @@ def submit_baselines(
         if earlier is not None and earlier.outputs == about.outputs:
             kept = {each: getattr(earlier, each) for each in _OF_THE_FIRST_RUN if getattr(earlier, each)}
             write_about(folder, about.model_copy(update=kept))
+        share_source(folder)
         yield name, str(folder)

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Protocol as Interface
-from typing import runtime_checkable
 
 from pydantic import ValidationError
 
 from harness.boards.diff import append_changes
-from harness.boards.entries import Progress, Scored, contest_of, score_submissions
+from harness.boards.entries import Progress, Scored, leaderboard_of, score_submissions
 from harness.boards.published import FILE, read_published
 from harness.boards.render import board_csv, board_json, board_markdown
 from harness.boards.reproduce import tier_of
-from harness.boards.submissions import StoredSubmission, read_submissions, submissions_folder
-from harness.data.catalog import Protocol, benchmark_files, load_protocol
+from harness.boards.submissions import StoredSubmission, read_submissions, submission_folders, submissions_folder
+from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, content_id, read_json, write_text
-from harness.tracks.base import Contest, Entry
+from harness.tracks.leaderboard import Entry, Leaderboard
 
 SIGNIFICANT_DIGITS = 6
 JSON = "board.json"
 
 
-def _unseen(done: int, total: int) -> None:
-    """Nobody watches."""
+def _no_progress(done: int, total: int) -> None:
+    """Progress is not reported."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class ScoredSubmission:
     """A complete submission and what it is worth."""
 
     submission: StoredSubmission
@@ -43,7 +41,7 @@ class Standing:
 class Standings:
     """All complete methods, and why the others are not ranked."""
 
-    complete: tuple[Standing, ...]
+    complete: tuple[ScoredSubmission, ...]
     unranked: tuple[Unranked, ...]
 
     @property
@@ -51,42 +49,32 @@ class Standings:
         return tuple(each.scored.entry for each in self.complete)
 
 
-@runtime_checkable
-class Appended(Interface):
-    """A contest that shows more than its ranking."""
-
-    def appendix(self, entries: Sequence[Entry]) -> tuple[Table, ...]:
-        """Tables behind the ranking, over all rows of the board."""
-        ...
-
-
-def build_board(protocol: Protocol, progress: Progress = _unseen, workers: int | None = None) -> Board:
+def build_board(protocol: LoadedBenchmark, progress: Progress = _no_progress, workers: int | None = None) -> Board:
     """Score and rank all submissions to a benchmark; `workers` processes score those that are not in the cache."""
     standings = read_standings(protocol, progress, workers)
-    contest = contest_of(protocol)
-    heading = contest.heading
-    cells = contest.cells(standings.entries)
-    rows = [_row(each, cells, heading.scale) for each in standings.complete]
-    rows.sort(key=lambda row: _order(row, contest.columns))
-    tables = contest.appendix(standings.entries) if isinstance(contest, Appended) else ()
+    leaderboard = leaderboard_of(protocol)
+    shows, columns = leaderboard.shows, leaderboard.columns
+    cells = {name: column.cells() for name, column in leaderboard.compared(standings.entries).items()}
+    rows = [_row(each, cells, shows.scale) for each in standings.complete]
+    rows.sort(key=lambda row: _order(row, columns))
     return Board(
         benchmark=protocol.benchmark.name,
         benchmark_hash=protocol.hash,
-        metric=heading.metric,
-        title=heading.title,
-        explanation=heading.explanation,
-        lower_is_better=heading.lower_is_better,
-        scale=heading.scale,
-        columns=contest.columns,
+        metric=shows.metric,
+        title=shows.title,
+        explanation=shows.explanation,
+        lower_is_better=shows.lower_is_better,
+        scale=shows.scale,
+        columns=columns,
         groups={column: max((cell.group or 0 for cell in cells[column].values()), default=0) for column in cells},
         rows=tuple(rows),
         unranked=standings.unranked,
-        tables=tuple(_rounded_table(table) for table in tables),
-        published=tuple(_scaled_published(each, heading.scale) for each in read_published(protocol, contest.columns)),
+        tables=tuple(_rounded_table(table) for table in leaderboard.tables(standings.entries)),
+        published=tuple(_scaled_published(each, shows.scale) for each in read_published(protocol, columns)),
     )
 
 
-def write_board(board: Board, protocol: Protocol) -> tuple[str, ...]:
+def write_board(board: Board, protocol: LoadedBenchmark) -> tuple[str, ...]:
     """Write `board.json`, `.csv` and `.md` beside the benchmark's file. Returns their paths.
 
     What changed since the board that lies there goes into `CHANGES.md` first: if this is cut off, it is not lost, and
@@ -100,7 +88,7 @@ def write_board(board: Board, protocol: Protocol) -> tuple[str, ...]:
     return tuple(str(folder / name) for name in files)
 
 
-def board_files(board: Board, protocol: Protocol) -> dict[str, str]:
+def board_files(board: Board, protocol: LoadedBenchmark) -> dict[str, str]:
     """What a board is written as: file name -> text."""
     return {
         JSON: board_json(board),
@@ -109,7 +97,7 @@ def board_files(board: Board, protocol: Protocol) -> dict[str, str]:
     }
 
 
-def board_drift(board: Board, protocol: Protocol) -> str | None:
+def board_drift(board: Board, protocol: LoadedBenchmark) -> str | None:
     """Where the files beside a benchmark first differ from the board as built, in one sentence; None if nowhere."""
     for name, text in board_files(board, protocol).items():
         path = protocol.path.parent / name
@@ -122,16 +110,18 @@ def board_drift(board: Board, protocol: Protocol) -> str | None:
     return None
 
 
-def boards_to_keep() -> tuple[Protocol, ...]:
+def boards_to_keep() -> tuple[LoadedBenchmark, ...]:
     """Bundled benchmarks that have a board, or something that belongs on one: a submission or published numbers."""
     return tuple(
         load_protocol(path)
         for name, path in benchmark_files().items()
-        if any((path.parent / file).is_file() for file in (JSON, FILE)) or any(submissions_folder(name).glob("*/"))
+        if any((path.parent / file).is_file() for file in (JSON, FILE)) or submission_folders(submissions_folder(name))
     )
 
 
-def read_standings(protocol: Protocol, progress: Progress = _unseen, workers: int | None = None) -> Standings:
+def read_standings(
+    protocol: LoadedBenchmark, progress: Progress = _no_progress, workers: int | None = None
+) -> Standings:
     """Score every submission that this benchmark can rank, telling `progress` how many are done of how many."""
     readable, unreadable = read_submissions(protocol.benchmark.name)
     unranked = [Unranked(method=name, reason=reason) for name, reason in unreadable.items()]
@@ -142,18 +132,18 @@ def read_standings(protocol: Protocol, progress: Progress = _unseen, workers: in
         if each.about.benchmark_hash != protocol.hash
     ]
     complete = []
-    contest = contest_of(protocol)
+    leaderboard = leaderboard_of(protocol)
     for submission, found in zip(current, score_submissions(protocol, current, progress, workers), strict=True):
         if isinstance(found, str):
             unranked.append(Unranked(method=submission.about.name, reason=found))
         elif found.entry.complete:
-            complete.append(Standing(submission, found))
+            complete.append(ScoredSubmission(submission, found))
         else:
-            unranked.append(_incomplete(contest, found.entry))
+            unranked.append(_incomplete(leaderboard, found.entry))
     return Standings(tuple(complete), tuple(sorted(unranked, key=lambda each: each.method)))
 
 
-def read_board(protocol: Protocol) -> Board:
+def read_board(protocol: LoadedBenchmark) -> Board:
     """The board as last built. Raises UsageError if there is none, IntegrityError if it is damaged."""
     path = protocol.path.parent / JSON
     if not path.is_file():
@@ -166,7 +156,7 @@ def read_board(protocol: Protocol) -> Board:
         raise IntegrityError(f"{path} is not a board: {error.errors()[0]['msg']}; build it again.") from error
 
 
-def _written(protocol: Protocol) -> Board | None:
+def _written(protocol: LoadedBenchmark) -> Board | None:
     """The board as it lies there; a damaged one tells nothing of what was before."""
     try:
         return read_board(protocol)
@@ -174,19 +164,19 @@ def _written(protocol: Protocol) -> Board | None:
         return None
 
 
-def _incomplete(contest: Contest, entry: Entry) -> Unranked:
+def _incomplete(leaderboard: Leaderboard, entry: Entry) -> Unranked:
     """What an incomplete method has: those columns for which all of its units are there, beside nobody."""
     units = f"{entry.scored}/{entry.planned}"
     reason = f"{entry.scored} of {entry.planned} units are there"
     cells: dict[str, Cell] = {}
-    if any(column in entry.arrays for column in contest.columns):
+    if any(column in entry.arrays for column in leaderboard.columns):
         alone = replace(entry, method=entry.method.model_copy(update={"reference": True}))
-        found = {column: cells.get(entry.method.name) for column, cells in contest.cells([alone]).items()}
-        cells = {column: _scaled(cell, contest.heading.scale) for column, cell in found.items() if cell is not None}
+        found = {name: column.cells().get(entry.method.name) for name, column in leaderboard.compared([alone]).items()}
+        cells = {name: _scaled(cell, leaderboard.shows.scale) for name, cell in found.items() if cell is not None}
     return Unranked(method=entry.method.name, reason=reason, units=units, cells=cells)
 
 
-def _row(standing: Standing, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
+def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
     about, entry = standing.submission.about, standing.scored.entry
     own = {column: table[about.name] for column, table in cells.items() if about.name in table}
     tier = tier_of(standing.submission.folder, about)

@@ -12,9 +12,8 @@ import harness
 from harness.boards.bibliography import Work, find_work
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
-from harness.data.catalog import Protocol, benchmark_files, find_protocol
-from harness.execution.run_result import RunResult
-from harness.execution.runner import SEALED
+from harness.data.catalog import LoadedBenchmark, benchmark_files, find_protocol
+from harness.execution.run_result import SEALED, RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
@@ -29,7 +28,7 @@ _SPECIAL |= {"±": r"$\pm$", "×": r"$\times$"}
 
 
 @dataclass(frozen=True)
-class Reference:
+class CitedWork:
     """One work, in the words of who names it, and what of ours rests on it."""
 
     text: str
@@ -44,41 +43,41 @@ def cite(target: str) -> str:
     folder = Path(target)
     if (folder / ABOUT).is_file() or (submissions_folder(target) / ABOUT).is_file():
         about = read_submission(find_submission(target)).about
-        method = Reference(about.citation or about.method.citation, f"method {about.name}")
+        method = CitedWork(about.citation or about.method.citation, f"method {about.name}")
         return bibtex([*references(find_protocol(about.benchmark)), method])
     if (folder / SEALED).is_file() or folder.name == SEALED:
         spec = RunResult.open(folder).document.spec
         known = spec.benchmark in benchmark_files()
-        method = Reference(spec.method.citation, f"method {spec.method.name}")
+        method = CitedWork(spec.method.citation, f"method {spec.method.name}")
         return bibtex([*(references(find_protocol(spec.benchmark)) if known else [_software()]), method])
     if folder.is_dir():
         raise UsageError(f"{target} holds neither a sealed run nor a submission; name one of these, or a benchmark.")
     return bibtex(references(find_protocol(target)))
 
 
-def board_references(board: Board, protocol: Protocol) -> list[Reference]:
+def board_references(board: Board, protocol: LoadedBenchmark) -> list[CitedWork]:
     """What rests behind a board: its benchmark, and all methods that stand on it."""
     found = references(protocol)
     for row in board.rows:
         folder = submissions_folder(board.benchmark) / row.method
         about = read_submission(folder).about
-        found.append(Reference(about.citation or about.method.citation, f"method {row.method}"))
-    return [*found, *(Reference(each.source, "published numbers") for each in board.published)]
+        found.append(CitedWork(about.citation or about.method.citation, f"method {row.method}"))
+    return [*found, *(CitedWork(each.source, "published numbers") for each in board.published)]
 
 
-def references(protocol: Protocol) -> list[Reference]:
+def references(protocol: LoadedBenchmark) -> list[CitedWork]:
     """The harness, a benchmark, the works and data sets that it names, and its metrics."""
     benchmark = protocol.benchmark
     title = f"The reliabench developers, {benchmark.title}, benchmark {benchmark.name} (sha256 {protocol.hash[:12]})"
-    named = [Reference(text, f"benchmark {benchmark.name}") for text in benchmark.citation]
+    named = [CitedWork(text, f"benchmark {benchmark.name}") for text in benchmark.citation]
     facts = metric_facts()
     metrics = [name for name in _metrics(protocol) if name in facts]
     # A metric of the harness's own says what it is in place of a source.
-    sources = [Reference(facts[m].citation, f"metric {m}") for m in metrics if _YEAR.search(facts[m].citation)]
-    return [_software(), Reference(title, f"benchmark {benchmark.name}"), *named, *sources]
+    sources = [CitedWork(facts[m].citation, f"metric {m}") for m in metrics if _YEAR.search(facts[m].citation)]
+    return [_software(), CitedWork(title, f"benchmark {benchmark.name}"), *named, *sources]
 
 
-def bibtex(found: Iterable[Reference]) -> str:
+def bibtex(found: Iterable[CitedWork]) -> str:
     """One entry per work, by key; a work that is named twice stands there once, with all that rests on it.
 
     Works of `references.bib` have a type, authors and a venue; any other is `@misc`, in the words of who names it.
@@ -129,8 +128,8 @@ def _entry(work: Work, roles: list[str]) -> str:
     return "\n".join([f"@{work.type}{{{work.key},", *lines, "}", ""])
 
 
-def _software() -> Reference:
-    return Reference(f"{SOFTWARE}, version {harness.__version__}", "the harness")
+def _software() -> CitedWork:
+    return CitedWork(f"{SOFTWARE}, version {harness.__version__}", "the harness")
 
 
 def _year(text: str) -> str:
@@ -138,7 +137,7 @@ def _year(text: str) -> str:
     return years[0] if years else ""
 
 
-def _metrics(protocol: Protocol) -> Iterator[str]:
+def _metrics(protocol: LoadedBenchmark) -> Iterator[str]:
     """Ids of a benchmark's metrics; each track writes them down in its own way."""
     for metric in getattr(protocol.benchmark, "metrics", ()):
         yield metric if isinstance(metric, str) else metric.id

@@ -8,35 +8,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boards.build import read_board, read_standings
-from harness.boards.diff import Change, board_at, board_changes
-from harness.boards.entries import contest_of, method_entry, submission_entry
-from harness.boards.place import units_of
+from harness.boards.diff import RowChange, board_at, board_changes
+from harness.boards.entries import leaderboard_of, method_entry, submission_entry
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
-from harness.data.catalog import Protocol, benchmark_files, find_protocol
+from harness.data.catalog import LoadedBenchmark, benchmark_files, find_protocol
 from harness.execution.run_result import RunResult
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
-from harness.tracks.base import Contest, Entry, Heading
+from harness.statistics import contains_zero, percentile_interval
+from harness.tracks.leaderboard import BoardMetric, Column, Entry
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
+
+
+_JOINED = "A method that joins the pool meets one rival more than its members do: half a rank is taken off, which the board shows."
 
 
 @dataclass(frozen=True)
 class Difference:
     """One column: both values and their difference A - B on the board's scale, its 95 % interval, and the verdict.
 
-    Without an interval, the contest has no paired replicates of the column, and the verdict is the one that it makes
-    of the two beside the methods of the board. `better` is "A", "B", or empty where they cannot be told apart.
+    `better` is "A", "B", or empty where they cannot be told apart.
     """
 
     column: str
     a: float
     b: float
     difference: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     better: str
 
 
@@ -45,10 +47,12 @@ class Comparison:
     """Two methods under one benchmark."""
 
     benchmark: str
-    heading: Heading
+    shows: BoardMetric
     a: str
     b: str
     differences: tuple[Difference, ...]
+    note: str = ""
+    """Where the numbers are not those that the board shows, why."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class BoardComparison:
 
     a: str
     b: str
-    changes: tuple[Change, ...]
+    changes: tuple[RowChange, ...]
 
 
 def compare(a: str, b: str) -> Comparison | BoardComparison:
@@ -80,34 +84,31 @@ def compare(a: str, b: str) -> Comparison | BoardComparison:
     return compare_entries(one[0], one[1], other[1])
 
 
-def compare_entries(protocol: Protocol, a: Entry, b: Entry) -> Comparison:
+def compare_entries(protocol: LoadedBenchmark, a: Entry, b: Entry) -> Comparison:
     """Paired differences in every column in which both have a score."""
-    contest = contest_of(protocol)
-    same = a.method.name == b.method.name
-    names = [f"{each.method.name}{f' ({letter})' if same else ''}" for each, letter in ((a, "A"), (b, "B"))]
-    paired = [column for column in contest.columns if column in a.arrays and column in b.arrays]
-    if paired:
-        found = [_paired(contest.heading, column, a.arrays[column], b.arrays[column]) for column in paired]
-    else:
-        found = _among_others(contest, read_standings(protocol).entries, a, b)
-    return Comparison(protocol.benchmark.name, contest.heading, names[0], names[1], tuple(found))
+    leaderboard = leaderboard_of(protocol)
+    names, entries = _joined(read_standings(protocol).entries if leaderboard.joint else (), a, b)
+    shows, found, note = leaderboard.shows, [], ""
+    for title, column in leaderboard.compared(entries).items():
+        if all(name in column.draws for name in names):
+            found.append(_difference(shows, title, column, *names))
+            note = _JOINED if any(column.shown.get(name) for name in names) else note
+    a_shown, b_shown = _shown(a, b)
+    return Comparison(protocol.benchmark.name, shows, a_shown, b_shown, tuple(found), note)
 
 
-def _paired(heading: Heading, column: str, a: np.ndarray, b: np.ndarray) -> Difference:
-    """From entries that hold a score followed by its replicates, whose resamples all methods share."""
-    import numpy as np
-
-    replicates = a[1:] - b[1:]
-    low, high = np.nanpercentile(replicates, [2.5, 97.5]) * heading.scale
-    values = float(a[0]) * heading.scale, float(b[0]) * heading.scale
-    apart = not low <= 0 <= high
-    return Difference(
-        column, *values, values[0] - values[1], float(low), float(high), _better(heading, *values) if apart else ""
-    )
+def _difference(shows: BoardMetric, title: str, column: Column, a: str, b: str) -> Difference:
+    """From draws whose resamples all methods share."""
+    one, other = (float(column.draws[name][0]) * shows.scale for name in (a, b))
+    difference = column.draws[a] - column.draws[b]
+    low, high = (float(end) * shows.scale for end in percentile_interval(difference[1:]))
+    better = "A" if (difference[0] < 0) == shows.lower_is_better else "B"
+    better = "" if contains_zero(difference[1:]) else better
+    return Difference(title, one, other, float(difference[0]) * shows.scale, low, high, better)
 
 
-def _among_others(contest: Contest, standings: Sequence[Entry], a: Entry, b: Entry) -> list[Difference]:
-    """From the contest's own cells, where a score exists among the methods of a board only.
+def _joined(standings: Sequence[Entry], a: Entry, b: Entry) -> tuple[list[str], list[Entry]]:
+    """The names of the two, and everybody with whom they are compared.
 
     A method that stands on the board with the same numbers keeps its row; any other joins beside it.
     """
@@ -119,17 +120,12 @@ def _among_others(contest: Contest, standings: Sequence[Entry], a: Entry, b: Ent
             method = entry.method.model_copy(update={"name": name, "reference": False})
             everyone.append(replace(entry, method=method))
         names.append(name)
-    cells, tied = contest.cells(everyone), contest.tied(everyone, names[0])
-    scale = contest.heading.scale
-    found = []
-    for column in contest.columns:
-        one, other = (cells[column].get(name) for name in names)
-        if one is not None and other is not None:
-            values = one.value * scale, other.value * scale
-            apart = names[0] != names[1] and names[1] not in tied.get(column, ())
-            better = _better(contest.heading, *values) if apart else ""
-            found.append(Difference(column, *values, values[0] - values[1], None, None, better))
-    return found
+    return names, everyone
+
+
+def _shown(a: Entry, b: Entry) -> list[str]:
+    same = a.method.name == b.method.name
+    return [f"{each.method.name}{f' ({letter})' if same else ''}" for each, letter in ((a, "A"), (b, "B"))]
 
 
 def _same(one: Entry, other: Entry) -> bool:
@@ -142,11 +138,7 @@ def _same(one: Entry, other: Entry) -> bool:
     )
 
 
-def _better(heading: Heading, a: float, b: float) -> str:
-    return "A" if (a < b) == heading.lower_is_better else "B"
-
-
-def _entry(name: str) -> tuple[Protocol, Entry]:
+def _entry(name: str) -> tuple[LoadedBenchmark, Entry]:
     """A run or submission with its benchmark."""
     folder = Path(name)
     if (folder / ABOUT).is_file() or (submissions_folder(name) / ABOUT).is_file():
@@ -166,9 +158,8 @@ def _entry(name: str) -> tuple[Protocol, Entry]:
         raise UsageError(f"{name} was made for another state of {protocol.benchmark.name}; evaluate again.")
     if run.failed or run.document.spec.limit is not None:
         raise UsageError(f"{name} is a rehearsal or has failed units; only whole runs can be compared.")
-    units, track = units_of(run, protocol)
-    answered = {units[key]: track.submitted(outputs) for key, outputs in run.outputs().items()}
-    return protocol, method_entry(protocol, track, answered, len(answered))
+    scored = run.scored(protocol)
+    return protocol, method_entry(protocol, scored.track, scored.measured, len(scored.measured))
 
 
 def _board(name: str, benchmark: str) -> Board:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from harness.data.catalog import Protocol, bundled_folder
+from harness.data.catalog import LoadedBenchmark, bundled_folder
 from harness.spec.board import Board, Row
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, write_text
@@ -24,7 +24,7 @@ Kind = Literal["came", "went", "moved", "changed", "listed"]
 
 
 @dataclass(frozen=True)
-class Change:
+class RowChange:
     """What happened to one method, as a clause that goes on after its name."""
 
     method: str
@@ -32,7 +32,7 @@ class Change:
     text: str
 
 
-def board_changes(old: Board, new: Board) -> tuple[Change, ...]:
+def board_changes(old: Board, new: Board) -> tuple[RowChange, ...]:
     """Who came, went, moved or changed in the column that orders the board, by name; unchanged rows are left out."""
     before, after = ({row.method: row for row in board.rows} for board in (old, new))
     known = {each.method for each in old.unranked}
@@ -41,18 +41,18 @@ def board_changes(old: Board, new: Board) -> tuple[Change, ...]:
     for name in sorted(before.keys() | after.keys()):
         if name not in before:
             again = " (it was listed without a rank)" if name in known else ""
-            changes.append(Change(name, "came", f"came{_place(new, after[name])}{again}"))
+            changes.append(RowChange(name, "came", f"came{_place(new, after[name])}{again}"))
         elif name not in after:
             why = f"takes no rank any more: {reasons[name]}" if name in reasons else "was removed"
-            changes.append(Change(name, "went", why + _was(old, before[name])))
+            changes.append(RowChange(name, "went", why + _was(old, before[name])))
         else:
             changes += _moved(old, new, before[name], after[name])
     fresh = reasons.keys() - known - before.keys()
-    changes += [Change(name, "listed", f"is listed without a rank: {reasons[name]}") for name in sorted(fresh)]
+    changes += [RowChange(name, "listed", f"is listed without a rank: {reasons[name]}") for name in sorted(fresh)]
     return tuple(changes)
 
 
-def board_at(revision: str, protocol: Protocol) -> Board | None:
+def board_at(revision: str, protocol: LoadedBenchmark) -> Board | None:
     """The board as a revision of the checkout holds it, None if it has none.
 
     Raises UsageError for a revision that is not there and for a folder that is no checkout, IntegrityError for a board
@@ -122,7 +122,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def _moved(old: Board, new: Board, before: Row, after: Row) -> list[Change]:
+def _moved(old: Board, new: Board, before: Row, after: Row) -> list[RowChange]:
     """At most one change of a row that stands on both boards."""
     was, now = _rank(old, before), _rank(new, after)
     rescored = {column: cell.value for column, cell in before.cells.items()} != {
@@ -131,14 +131,14 @@ def _moved(old: Board, new: Board, before: Row, after: Row) -> list[Change]:
     resubmitted = bool(before.state and after.state) and before.state != after.state
     promoted = f"is now {after.tier}, was {before.tier}" if after.tier != before.tier else ""
     if was == now and not rescored and not resubmitted:
-        return [Change(after.method, "changed", promoted)] if promoted else []
+        return [RowChange(after.method, "changed", promoted)] if promoted else []
     causes = [_cause(old, new, before, after)] if rescored or resubmitted else _rivals(old, new, after.method)
     if promoted:
         causes.append(promoted)
     why = "; ".join(filter(None, causes))
     if was != now:
-        return [Change(after.method, "moved", f"moved from rank {was or 'none'} to {now or 'none'}: {why}")]
-    return [Change(after.method, "changed", f"kept its place with other numbers: {why}" if rescored else why)]
+        return [RowChange(after.method, "moved", f"moved from rank {was or 'none'} to {now or 'none'}: {why}")]
+    return [RowChange(after.method, "changed", f"kept its place with other numbers: {why}" if rescored else why)]
 
 
 def _cause(old: Board, new: Board, before: Row, after: Row) -> str:

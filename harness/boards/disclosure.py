@@ -23,7 +23,7 @@ _QUESTIONS = {
     "training_data": ("--training-data", "Data the method was made with beyond the benchmark's own, or: none"),
     "hardware": ("--hardware", "What the run was made on"),
 }
-_PATIENCE_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def disclose(given: Mapping[str, str], found: Mapping[str, str], ask: Ask | None
 
 def found_facts(citation: str) -> dict[str, str]:
     """What `disclose` can offer: the author that git knows, the method's own citation, and this machine."""
-    return {"authors": _said_by("git", "config", "user.name"), "citation": citation, "hardware": found_hardware()}
+    return {"authors": _output_of("git", "config", "user.name"), "citation": citation, "hardware": found_hardware()}
 
 
 def found_hardware() -> str:
     """Processor, cores and graphics processors of this machine in one line."""
     parts = [_processor(), f"{os.cpu_count() or 1} cores"]
     parts.append(
-        ", ".join(_said_by("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()) or "no GPU"
+        ", ".join(_output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()) or "no GPU"
     )
     return ", ".join(parts)
 
@@ -75,12 +75,12 @@ def _processor() -> str:
     return next(filter(None, names), platform.processor() or platform.machine())
 
 
-def _said_by(*command: str) -> str:
+def _output_of(*command: str) -> str:
     """What a program prints; nothing where it is missing or fails."""
     if shutil.which(command[0]) is None:
         return ""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

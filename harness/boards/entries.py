@@ -1,8 +1,7 @@
-"""What a contest needs of each submission, kept in a cache that its content addresses."""
+"""What a board needs of each submission, kept in a cache that its content addresses."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,15 +12,17 @@ from typing import TYPE_CHECKING
 
 from harness.boards.maps import FILE as MAPS
 from harness.boards.submissions import OUTPUTS, StoredSubmission
-from harness.data.catalog import Protocol, cache_folder
-from harness.execution.environment import harness_source_hash
+from harness.data.array_cache import read_cached, write_cached
+from harness.data.catalog import LoadedBenchmark
+from harness.execution.environment import code_hash
 from harness.execution.plan import PlanRequest, open_track, plan_units
-from harness.execution.runner import SEALED
+from harness.execution.run_result import SEALED
 from harness.spec.errors import UsageError
+from harness.spec.kinds import kind_of, load
 from harness.spec.run import Unit
-from harness.storage import IntegrityError, content_id, file_id, read_arrays, write_arrays
-from harness.tracks.base import Contest, Entry, Outputs, Track
-from harness.tracks.registry import KINDS
+from harness.storage import IntegrityError, content_id, file_id
+from harness.tracks.base import Answers, Measurement, Track
+from harness.tracks.leaderboard import Entry, Leaderboard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,24 +35,25 @@ _COUNTS, _REPORTED, _NAMES, _VALUES = "counts", "as_reported", "names.", "values
 
 @dataclass(frozen=True)
 class Scored:
-    """A submission as contests see it, and which of its metrics only another run of the method can check."""
+    """A submission as boards see it, and which of its metrics only another run of the method can check."""
 
     entry: Entry
     as_reported: tuple[str, ...] = ()
 
 
-def contest_of(protocol: Protocol) -> Contest:
+def leaderboard_of(protocol: LoadedBenchmark) -> Leaderboard:
     """How methods compare under a protocol."""
-    return KINDS[protocol.benchmark.task].contest(protocol)
+    board: Leaderboard = load(kind_of(protocol.benchmark.task).leaderboard)(protocol)
+    return board
 
 
-def submission_entry(protocol: Protocol, submission: StoredSubmission) -> Entry:
+def submission_entry(protocol: LoadedBenchmark, submission: StoredSubmission) -> Entry:
     """A stored submission. Raises IntegrityError or UsageError for one that cannot be scored."""
     return (_cached(protocol, submission) or _scored(protocol, submission)).entry
 
 
 def score_submissions(
-    protocol: Protocol, submissions: Sequence[StoredSubmission], progress: Progress, workers: int | None = None
+    protocol: LoadedBenchmark, submissions: Sequence[StoredSubmission], progress: Progress, workers: int | None = None
 ) -> list[Scored | str]:
     """Each submission scored, or the reason why it cannot be; in the order given.
 
@@ -76,10 +78,10 @@ def score_submissions(
 
 
 def method_entry(
-    protocol: Protocol, track: Track, answered: Mapping[Unit, Outputs], planned: int, exempt: int = 0
+    protocol: LoadedBenchmark, track: Track, measured: Mapping[Unit, Measurement], planned: int, exempt: int = 0
 ) -> Entry:
-    """A method from what its submission carries, or would carry; counts of units as in `Entry`."""
-    return Entry(track.method, contest_of(protocol).entry(track, answered), len(answered), planned, exempt)
+    """A method from its measured units; counts of units as in `Entry`."""
+    return Entry(track.method, leaderboard_of(protocol).entry(track, measured), len(measured), planned, exempt)
 
 
 def _one_thread() -> None:
@@ -87,45 +89,42 @@ def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _scored_or_reason(protocol: Protocol, submission: StoredSubmission) -> Scored | str:
+def _scored_or_reason(protocol: LoadedBenchmark, submission: StoredSubmission) -> Scored | str:
     try:
         return _scored(protocol, submission)
     except (IntegrityError, UsageError) as error:
         return str(error)
 
 
-def _scored(protocol: Protocol, submission: StoredSubmission) -> Scored:
+def _scored(protocol: LoadedBenchmark, submission: StoredSubmission) -> Scored:
     method = submission.about.method
     track = open_track(protocol, method, "cpu")
     units = plan_units(protocol, track, method, PlanRequest(Path()))
     answered = submission.answers(units)
-    exempt = len(contest_of(protocol).exempt(submission.not_applicable(units)))
-    entry = method_entry(protocol, track, answered, len(units) - exempt, exempt)
+    board = leaderboard_of(protocol)
+    exempt = len(board.exempt(submission.not_applicable(units)))
+    measured = {unit: track.measure(unit, outputs, board.measures) for unit, outputs in answered.items()}
+    entry = method_entry(protocol, track, measured, len(units) - exempt, exempt)
     scored = Scored(replace(entry, arrays=dict(sorted(entry.arrays.items()))), _as_reported(track, answered))
-    path = _cache_path(protocol, submission)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_arrays(path, _packed(scored), compressed=False)
+    write_cached("entries", _key(protocol, submission), _packed(scored))
     return scored
 
 
-def _as_reported(track: Track, answered: Mapping[Unit, Outputs]) -> tuple[str, ...]:
+def _as_reported(track: Track, answered: Mapping[Unit, Answers]) -> tuple[str, ...]:
     """What the answers cannot prove."""
     return tuple(sorted({name for unit, outputs in answered.items() for name in track.as_reported(unit, outputs)}))
 
 
-def _cached(protocol: Protocol, submission: StoredSubmission) -> Scored | None:
-    path = _cache_path(protocol, submission)
-    if path.is_file():
-        with contextlib.suppress(IntegrityError, OSError, KeyError):
-            return _unpacked(submission, read_arrays(path))
-    return None
+def _cached(protocol: LoadedBenchmark, submission: StoredSubmission) -> Scored | None:
+    kept = read_cached("entries", _key(protocol, submission))
+    return None if kept is None else _unpacked(submission, kept)
 
 
-def _cache_path(protocol: Protocol, submission: StoredSubmission) -> Path:
-    """Named after all that the entry follows from: the protocol, the submission's files and the harness's code."""
+def _key(protocol: LoadedBenchmark, submission: StoredSubmission) -> str:
+    """Of all that the entry follows from: the protocol, the submission's files and the code."""
     files = {name: _file_id(submission.folder / name) for name in (OUTPUTS, MAPS, SEALED)}
-    key = content_id([protocol.hash, submission.about.canonical(), files, harness_source_hash()])
-    return cache_folder() / "entries" / f"{key}.npz"
+    code = code_hash(leaderboard_of(protocol))
+    return content_id([protocol.hash, submission.about.canonical(), files, code])
 
 
 def _file_id(path: Path) -> str | None:

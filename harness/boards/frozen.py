@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.data.catalog import Protocol, benchmark_files, bundled_folder, load_protocol
+from harness.boards.submissions import submission_folders, submissions_folder
+from harness.data.catalog import LoadedBenchmark, benchmark_files, bundled_folder, load_protocol
 from harness.spec.base import Sha256, Spec
 from harness.spec.errors import UsageError, unknown
 from harness.storage import IntegrityError, bytes_id, file_id, read_json, write_json
@@ -89,7 +90,7 @@ def _problems(name: str, path: Path | None, locked: Locked | None) -> Iterator[s
     yield from _ending(protocol)
 
 
-def _changed(protocol: Protocol, locked: Locked) -> str | None:
+def _changed(protocol: LoadedBenchmark, locked: Locked) -> str | None:
     same = locked.file in (file_id(protocol.path), _id_before_its_end(protocol)) and locked.hash == protocol.hash
     if same:
         return None
@@ -99,15 +100,15 @@ def _changed(protocol: Protocol, locked: Locked) -> str | None:
     )
 
 
-def _unlocked(protocol: Protocol) -> str | None:
+def _unlocked(protocol: LoadedBenchmark) -> str | None:
     name = protocol.benchmark.name
     board = protocol.path.parent / "board.json"
-    if not board.is_file() and not any((bundled_folder("submissions") / name).glob("*/")):
+    if not board.is_file() and not submission_folders(submissions_folder(name)):
         return None
     return f"{name} is released (it has a board or submissions) and not locked; run: harness board lock {name}"
 
 
-def _ending(protocol: Protocol) -> Iterator[str]:
+def _ending(protocol: LoadedBenchmark) -> Iterator[str]:
     benchmark = protocol.benchmark
     if benchmark.status == "open" and benchmark.successor is not None:
         yield f'{protocol.path} names a successor but is open; set status = "deprecated" or take the successor out.'
@@ -116,7 +117,7 @@ def _ending(protocol: Protocol) -> Iterator[str]:
         yield f"{protocol.path} is deprecated and must name a bundled benchmark as its successor; it {named}."
 
 
-def _id_before_its_end(protocol: Protocol) -> str | None:
+def _id_before_its_end(protocol: LoadedBenchmark) -> str | None:
     """sha256 of a deprecated file without the two lines that say so; None for an open one."""
     if protocol.benchmark.status == "open":
         return None

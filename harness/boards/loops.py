@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.boards.members import unit_key
-from harness.boards.place import units_of
 from harness.boards.submissions import ABOUT, read_submission
-from harness.data.catalog import find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers, Track
 
 
 def write_loops(source: Path, out: Path) -> tuple[Path, ...]:
@@ -31,15 +30,12 @@ def write_loops(source: Path, out: Path) -> tuple[Path, ...]:
     if spec.task != "query":
         raise UsageError(f"{source} is about a {spec.task} method; only query strategies have loops.")
     protocol = find_protocol(spec.benchmark)
-    if protocol.hash != spec.benchmark_hash:
-        raise UsageError(f"{source} was made for another state of {spec.benchmark} (its hash differs).")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder; name another for the loop files.")
-    units, track = units_of(run, protocol)
+    track, answers = _answers(run, protocol)
     assert isinstance(track, QueryTrack)
-    answers = _answers(run, units)
     for unit, outputs in answers.items():
-        for problem in track.audit(unit, outputs).problems:
+        for problem in track.problems(unit, outputs):
             raise IntegrityError(f"{unit.label} of {source} cannot be written as loop files: {problem}.")
     folders = []
     for unit, outputs in answers.items():
@@ -52,13 +48,9 @@ def write_loops(source: Path, out: Path) -> tuple[Path, ...]:
     return tuple(folders)
 
 
-def _answers(run: RunResult, units: Mapping[str, Unit]) -> dict[Unit, Outputs]:
+def _answers(run: RunResult, protocol: LoadedBenchmark) -> tuple[Track, Mapping[Unit, Answers]]:
     """Stored answers, where a run or where a submission keeps them."""
     if (run.folder / ABOUT).is_file():
-        return read_submission(run.folder).answers(units)
-    if unknown := [each for each in run.document.units if each.unit not in units]:
-        raise UsageError(
-            f"{run.folder} was made with other files or other versions of the metrics ({unknown[0].study} is no unit "
-            "any more); evaluate again."
-        )
-    return {units[key]: outputs for key, outputs in run.outputs().items()}
+        units, track = run.units(protocol)
+        return track, read_submission(run.folder).answers(units)
+    return run.scored(protocol).track, run.answers_by_unit(protocol)

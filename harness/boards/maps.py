@@ -35,8 +35,7 @@ def maps_of(run: RunResult, track: Track, units: Mapping[str, Unit]) -> dict[str
     """What a run stored and its submission leaves out, by `<model>--<study>--<name>`; nothing for most tracks."""
     left_out: dict[str, np.ndarray] = {}
     for key, outputs in run.outputs().items():
-        carried = track.submitted(outputs)
-        names = [name for name in outputs if name not in carried]
+        names = [name for name in outputs if not track.carried(name)]
         left_out |= {member_name(units[key], name): outputs[name] for name in names}
     return left_out
 

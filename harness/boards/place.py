@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.boards.build import read_standings
-from harness.boards.entries import Progress, contest_of, method_entry
-from harness.data.catalog import Protocol, benchmark_files, find_protocol
-from harness.execution.plan import PlanRequest, open_track, plan_units
+from harness.boards.entries import Progress, leaderboard_of, method_entry
+from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.run_result import RunResult
 from harness.spec.method import MethodSpec
-from harness.spec.run import Unit
-from harness.tracks.base import Contest, Entry, Track
+from harness.tracks.leaderboard import Entry, Leaderboard
 
 
 @dataclass(frozen=True)
@@ -41,25 +39,16 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
         return "a limited run is a rehearsal and takes no place"
     if run.failed:
         return "only runs with all units scored take a place"
-    units, track = units_of(run, protocol)
-    inapplicable = [units[each.unit] for each in run.document.units if each.status == "not-applicable"]
-    exempt = contest_of(protocol).exempt(inapplicable)
-    if len(exempt) < len(inapplicable):
-        return f"{len(inapplicable) - len(exempt)} units have no scores for which the benchmark makes no exemption"
-    answered = {units[key]: track.submitted(outputs) for key, outputs in run.outputs().items()}
-    own = method_entry(protocol, track, answered, len(answered), len(exempt))
+    scored, leaderboard = run.scored(protocol), leaderboard_of(protocol)
+    exempt = leaderboard.exempt(scored.inapplicable)
+    if len(exempt) < len(scored.inapplicable):
+        owed = len(scored.inapplicable) - len(exempt)
+        return f"{owed} units have no scores for which the benchmark makes no exemption"
+    own = method_entry(protocol, scored.track, scored.measured, len(scored.measured), len(exempt))
     others = [each for each in read_standings(protocol, progress).entries if not _same(each.method, spec.method)]
     if not others:
         return "the board is empty"
-    return _places(contest_of(protocol), others, own)
-
-
-def units_of(run: RunResult, protocol: Protocol) -> tuple[dict[str, Unit], Track]:
-    """The units of a run by id, and the track that can score them."""
-    spec = run.document.spec
-    track = open_track(protocol, spec.method, spec.device)
-    request = PlanRequest(run.folder, spec.seed, spec.device, spec.limit)
-    return plan_units(protocol, track, spec.method, request), track
+    return _places(leaderboard, others, own)
 
 
 def overall(places: tuple[Place, ...]) -> Place:
@@ -67,23 +56,20 @@ def overall(places: tuple[Place, ...]) -> Place:
     return places[-1]
 
 
-def _places(contest: Contest, others: list[Entry], own: Entry) -> tuple[Place, ...] | str:
+def _places(leaderboard: Leaderboard, others: list[Entry], own: Entry) -> tuple[Place, ...] | str:
     taken = own.method.name in {each.method.name for each in others}
     name = f"{own.method.name} (this run)" if taken else own.method.name
     own = replace(own, method=own.method.model_copy(update={"reference": False, "name": name}))
-    everyone = (*others, own)
-    cells, tied = contest.cells(everyone), contest.tied(everyone, name)
-    places = []
-    for column in contest.columns:
-        cell = cells[column].get(name)
+    shows, places = leaderboard.shows, []
+    for title, column in leaderboard.compared([*others, own]).items():
+        cells = column.cells()
+        cell = cells.get(name)
         if cell is None or cell.rank is None or cell.rank_low is None or cell.rank_high is None:
             continue
-        of = sum(each.rank is not None for each in cells[column].values())
+        of = sum(each.rank is not None for each in cells.values())
         ranks = (cell.rank, cell.rank_low, cell.rank_high)
-        places.append(
-            Place(contest.heading.metric, contest.heading.title, column, cell.value, *ranks, of, tied.get(column, ()))
-        )
-    if not places or places[-1].column != contest.columns[-1]:
+        places.append(Place(shows.metric, shows.title, title, cell.value, *ranks, of, column.tied(name)))
+    if not places or places[-1].column != leaderboard.columns[-1]:
         return "it has no score in the column that orders the board"
     return tuple(places)
 

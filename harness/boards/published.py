@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Published
 from harness.spec.errors import UsageError, unknown
 
@@ -17,7 +17,7 @@ FILE = "published.csv"
 _REQUIRED = ("method", "column", "value", "source")
 
 
-def read_published(protocol: Protocol, columns: Collection[str]) -> tuple[Published, ...]:
+def read_published(protocol: LoadedBenchmark, columns: Collection[str]) -> tuple[Published, ...]:
     """The published numbers of a benchmark on the metric's own scale, in the file's order; none without a file.
 
     The file has the columns method, column, value, source, and if wanted low, high, std, note. `column` names one of

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.spec.errors import UsageError
 
-_PATIENCE_SECONDS = 300.0
+_TIMEOUT_SECONDS = 300.0
 _GITHUB = re.compile(r"github\.com[:/]([^/]+)/")
 
 
@@ -73,7 +73,7 @@ def why_by_hand() -> str | None:
     """Why gh cannot open pull requests here, or None where it can."""
     if shutil.which("gh") is None:
         return "gh is not installed"
-    done = subprocess.run(["gh", "auth", "status"], capture_output=True, timeout=_PATIENCE_SECONDS)
+    done = subprocess.run(["gh", "auth", "status"], capture_output=True, timeout=_TIMEOUT_SECONDS)
     return None if done.returncode == 0 else "gh is not logged in (gh auth login)"
 
 
@@ -107,7 +107,7 @@ def _commit(planned: PullRequest) -> str:
 
 def _known(checkout: Path, reference: str) -> bool:
     command = ["git", "rev-parse", "--verify", "--quiet", reference]
-    return subprocess.run(command, cwd=checkout, capture_output=True, timeout=_PATIENCE_SECONDS).returncode == 0
+    return subprocess.run(command, cwd=checkout, capture_output=True, timeout=_TIMEOUT_SECONDS).returncode == 0
 
 
 def _git(checkout: Path, *arguments: str, **environment: str) -> str:
@@ -121,11 +121,11 @@ def _run(checkout: Path, *command: str, **environment: str) -> str:
         cwd=checkout,
         capture_output=True,
         text=True,
-        timeout=_PATIENCE_SECONDS,
+        timeout=_TIMEOUT_SECONDS,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GH_PROMPT_DISABLED": "1", **environment},
     )
     if done.returncode != 0:
-        words = " ".join(done.stderr.split())[-1000:]
+        words = " ".join(done.stderr.split())[-600:]
         raise UsageError(f"{shlex.join(command[:2])} failed: {words or f'exit code {done.returncode}'}.")
     return done.stdout.strip()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+from pathlib import Path
 
-from harness.spec.attribution import AttributionBenchmark
+from harness.boards.sources import source_page
 from harness.spec.benchmark import Benchmark
-from harness.spec.board import Board, Cell, Published, Row, Table, Unranked
+from harness.spec.board import Board, Cell, Published, Row
+from harness.storage import fill_template
 
 _UP = "../../.."  # from a board's folder to the checkout
 COLUMNS = (
@@ -17,6 +16,7 @@ COLUMNS = (
     *("value", "low", "high", "spread", "rank", "rank_low", "rank_high", "group"),
     *("units", "tier", "seconds", "trainings", "forwards", "backwards", "submitted", "folder"),
 )
+INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "forwards", "backwards")
 
 
 def board_json(board: Board) -> str:
@@ -26,13 +26,10 @@ def board_json(board: Board) -> str:
 
 def board_csv(board: Board) -> str:
     """One line per method and column in which it has a score; numbers in six digits, nothing where one is missing."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for record in long_table(board):
-        fields = (record[name] for name in COLUMNS)
-        writer.writerow(["" if f is None else f"{f:g}" if isinstance(f, float) else f for f in fields])
-    return stream.getvalue()
+    import pandas as pd
+
+    table = pd.DataFrame(long_table(board), columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
+    return table.to_csv(index=False, float_format="%g", lineterminator="\n")
 
 
 def long_table(board: Board) -> list[dict[str, object]]:
@@ -53,31 +50,35 @@ def long_table(board: Board) -> list[dict[str, object]]:
 
 def board_markdown(board: Board, benchmark: Benchmark) -> str:
     """A page that a person reads: the ranking, what its columns mean, and who is not ranked."""
-    lines = [
-        f"# {benchmark.title} ({board.benchmark})",
-        "",
-        *_introduction(board, benchmark),
-        "| rank | method | " + " | ".join(board.columns) + " | units | tier | cost | date |",
-        "|---:|---|" + "---:|" * len(board.columns) + "---:|---|---:|---|",
-        *(_markdown_row(row, board) for row in board.rows if not row.reference),
-        *(_markdown_row(row, board) for row in board.rows if row.reference),
-        "",
-        "Groups: " + ", ".join(f"{column} {count}" for column, count in board.groups.items()) + ".",
-        "",
-        *_notes(board),
-    ]
-    for table in board.tables:
-        lines += _markdown_table(table, {row.method for row in board.rows if row.reference})
-    if board.published:
-        lines += _markdown_published(board)
-    if board.unranked:
-        lines += ["## Not ranked", "", *(_markdown_unranked(each, board) for each in board.unranked), ""]
-    return "\n".join(lines)
+    return fill_template(
+        Path(__file__).with_name("templates") / "board.md",
+        board=board,
+        benchmark=benchmark,
+        title=scaled_title(board),
+        direction=direction(board),
+        rows=competitors_first(board),
+        reported=_reported(board),
+        published=published_table(board),
+        checkout=_UP,
+        score=_score_text,
+        cost=cost_text,
+        source_page=source_page,
+    )
 
 
 def scaled_title(board: Board) -> str:
     """What the numbers are, e.g. `AUGRC × 1000`."""
     return board.title if board.scale == 1.0 else f"{board.title} × {board.scale:g}"
+
+
+def direction(board: Board) -> str:
+    """Which values are better, e.g. `lower is better`."""
+    return f"{'lower' if board.lower_is_better else 'higher'} is better"
+
+
+def competitors_first(board: Board) -> list[Row]:
+    """Rows as boards show them: in their order, reference rows at the end."""
+    return sorted(board.rows, key=lambda row: row.reference)
 
 
 def rank_text(cell: Cell) -> str:
@@ -111,9 +112,13 @@ def cost_text(row: Row) -> str:
     return ", ".join(parts)
 
 
-def published_methods(board: Board) -> list[str]:
-    """Methods with numbers from papers, in the order of the file."""
-    return list(dict.fromkeys(each.method for each in board.published))
+def published_table(board: Board) -> dict[str, dict[str, str]]:
+    """Study -> method -> what papers say, a dash where none does; all in the order of the file."""
+    methods = dict.fromkeys((each.method for each in board.published), "–")
+    table: dict[str, dict[str, str]] = {}
+    for each in board.published:
+        table.setdefault(each.column, dict(methods))[each.method] = published_text(each)
+    return table
 
 
 def published_text(number: Published) -> str:
@@ -126,115 +131,14 @@ def published_text(number: Published) -> str:
     return text
 
 
-def _introduction(board: Board, benchmark: Benchmark) -> list[str]:
-    direction = "lower is better" if board.lower_is_better else "higher is better"
-    paragraphs = [
-        f"{scaled_title(board)}, {direction}. {board.explanation} Behind each score its rank; in brackets the 95 % interval "
-        "of the rank; then the group: a method opens a new one if it can be "
-        "told apart from the best of the group above (its paired difference excludes 0); methods of neighbouring groups may "
-        "still be inseparable. Equal ranks are sorted by name. Generated by `harness board build`; do not edit.",
-        "A row that comes or goes changes no other row's score or interval, and its rank at most by the count of rows "
-        "above it"
-        + (
-            " (methods of the reference pool excepted, which set the scale for all)"
-            if isinstance(benchmark, AttributionBenchmark) and benchmark.reference
-            else ""
-        )
-        + ". Intervals of ranks and groups"
-        + (", and the tables below with their corrections for many comparisons," if board.tables else "")
-        + " are about the rows that are here.",
-    ]
-    if benchmark.status == "deprecated":
-        successor = f"; its successor is {benchmark.successor}" if benchmark.successor else ""
-        paragraphs.insert(0, f"**This version is deprecated{successor}.** It takes no new submissions.")
-    return [line for paragraph in paragraphs for line in (paragraph, "")]
-
-
-def _notes(board: Board) -> list[str]:
-    """What marks in the ranking mean, where they occur."""
-    notes = []
-    if any(row.reference for row in board.rows):
-        notes.append("*Reference rows* in italics are bounds, not competitors; they take no rank.")
-    if any(row.oracle for row in board.rows):
-        notes.append("An *(oracle)* reads what others have to tell: no method can be expected to reach it.")
-    if any(row.exempt for row in board.rows):
-        notes.append(
-            "A number of units behind a name: the others do not apply to the method; its scores are over fewer cells."
-        )
-    if board.rows:
-        notes.append(
-            "Units: scored of those planned. Tier: *recomputed* from the submission's stored outputs, or *reproduced* by "
-            "running its method again. Cost is as the submitter measured it"
-            + (
-                "; forwards are samples that the method passed through networks, backwards those whose gradients it took."
-                if any(row.cost is not None and row.cost.forwards is not None for row in board.rows)
-                else "."
-            )
-        )
+def _reported(board: Board) -> dict[tuple[str, ...], list[str]]:
+    """Metrics that only another run can check -> the methods of which they are as reported."""
     reported: dict[tuple[str, ...], list[str]] = {}
     for row in board.rows:
         if row.as_reported:
             reported.setdefault(row.as_reported, []).append(row.method)
-    for metrics, methods in reported.items():
-        who = "all rows" if len(methods) == len(board.rows) else ", ".join(methods)
-        notes.append(f"† As reported until the row is reproduced: {', '.join(metrics)} ({who}).")
-    if any(row.maps for row in board.rows):
-        notes.append(
-            "Of rows with *maps*, `harness validate --fetch-maps` recomputes what follows from these, on anybody's machine."
-        )
-    return [line for note in notes for line in (note, "")]
+    return reported
 
 
-def _markdown_unranked(each: Unranked, board: Board) -> str:
-    has = ", ".join(f"{column} {each.cells[column].value:.1f}" for column in board.columns if column in each.cells)
-    return f"- {each.method}: {each.reason}" + (f"; it has {has}" if has else "")
-
-
-def _markdown_row(row: Row, board: Board) -> str:
-    name = f"[{row.method}]({_UP}/{row.folder})" if row.folder else row.method
-    name = f"*{name}*" if row.reference else name
-    if row.oracle:
-        name += " (oracle)"
-    if row.exempt:
-        name += f" ({row.units.split('/')[0]} units)"
-    if row.folder:
-        name += f" [code]({_UP}/{row.folder}/method.py)"
-    if row.maps:
-        name += f" [maps]({row.maps})"
-    last = row.cells.get(board.columns[-1])
-    rank = "" if last is None or last.rank is None else last.rank
-    cells = [row.cells.get(column) for column in board.columns]
-    texts = ["–" if cell is None else f"**{cell.value:.1f}**{spread_text(cell)} {rank_text(cell)}" for cell in cells]
-    tier = row.tier + (" †" if row.as_reported else "")
-    facts = [row.units, tier, cost_text(row), row.submitted.isoformat() if row.submitted else "–"]
-    return f"| {rank} | {name} | " + " | ".join([*(text.rstrip() for text in texts), *facts]) + " |"
-
-
-def _markdown_table(table: Table, references: set[str]) -> Iterator[str]:
-    """A table of a contest; its rows are numbered where columns are numbers of rows."""
-    numbered = table.columns[0] == "1"
-    yield from (f"## {table.title}", "", table.text, "")
-    yield "| " + ("# | " if numbered else "") + "method | " + " | ".join(table.columns) + " |"
-    yield ("|---:" if numbered else "") + "|---|" + "---:|" * len(table.columns)
-    for number, row in enumerate(table.rows):
-        name = f"*{row.method}*" if row.method in references else row.method
-        values = ["–" if value is None else f"{value:.{table.digits}f}" for value in row.values]
-        yield "| " + (f"{number + 1} | " if numbered else "") + f"{name} | " + " | ".join(values) + " |"
-    yield ""
-
-
-def _markdown_published(board: Board) -> Iterator[str]:
-    """Columns and studies by methods, as papers say."""
-    methods = published_methods(board)
-    cells = {(each.column, each.method): published_text(each) for each in board.published}
-    yield from ("## As published, not ranked together", "")
-    yield (
-        f"{scaled_title(board)} from papers, ± the standard deviation over seeds where it is known. Made with other "
-        "code and other random draws: to be read beside the ranking, not as part of it."
-    )
-    yield from ("", "| study | " + " | ".join(methods) + " |", "|---|" + "---:|" * len(methods))
-    for column in dict.fromkeys(each.column for each in board.published):
-        yield f"| {column} | " + " | ".join(cells.get((column, method), "–") for method in methods) + " |"
-    yield from ("", *(f"- Source: {source}" for source in dict.fromkeys(each.source for each in board.published)))
-    yield from (f"- {note}" for note in dict.fromkeys(each.note for each in board.published if each.note))
-    yield ""
+def _score_text(cell: Cell | None) -> str:
+    return "–" if cell is None else f"**{cell.value:.1f}**{spread_text(cell)} {rank_text(cell)}".rstrip()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 import harness
-from harness.boards.submissions import METHOD, StoredSubmission, read_submission, submissions_folder
+from harness.boards.sources import find_source
+from harness.boards.submissions import StoredSubmission, read_submission, submissions_folder
 from harness.data.catalog import find_protocol
 from harness.execution.environment import harness_source_hash
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
@@ -20,17 +21,18 @@ from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import UnitResult
 from harness.spec.submission import Allowance, Reproduction, Submission, Tier
-from harness.storage import IntegrityError, file_id, read_json, write_json
-from harness.tracks.base import Outputs, Tolerance, Track
+from harness.storage import IntegrityError, read_json, write_json
+from harness.tracks.base import Answers, Tolerance, Track
 
 if TYPE_CHECKING:
     import numpy as np
 
 REPRODUCTION = "reproduction.json"
 _RUNS = "reproductions"
+_LARGEST = 1_000_000  # bytes of its file
 _INEXACT = "fc"  # kinds of dtypes
 
 
@@ -39,7 +41,7 @@ class Conditions:
     """Under what a method runs again; fields as in `Request`. The seed is that of the submission.
 
     tolerance: largest difference of floating-point outputs, relative to the largest magnitude of an array; None for
-    what the track allows each output (`Track.tolerance`). Outputs of other types (queried samples, predicted classes)
+    what the track allows each output (`Track.tolerance`). Answers of other types (queried samples, predicted classes)
     must be equal.
     """
 
@@ -103,10 +105,18 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
 def tier_of(folder: Path, about: Submission) -> Tier:
     """reproduced: `reproduction.json` says that these outputs of this run came out again; else recomputed."""
     try:
-        found = Reproduction.model_validate(read_json(folder / REPRODUCTION))
-    except (OSError, IntegrityError, ValidationError):
+        found = read_reproduction(folder)
+    except (OSError, IntegrityError):
         return "recomputed"
     return "reproduced" if found.same and (found.run, found.outputs) == (about.run, about.outputs) else "recomputed"
+
+
+def read_reproduction(folder: Path) -> Reproduction:
+    """What lies beside a submission. Raises OSError where there is nothing, IntegrityError where it cannot be read."""
+    try:
+        return Reproduction.model_validate(read_json(folder / REPRODUCTION, max_bytes=_LARGEST))
+    except ValidationError as error:
+        raise IntegrityError(f"{REPRODUCTION}: {first_problem(error)}") from error
 
 
 def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:
@@ -131,11 +141,9 @@ def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:
 
 
 def _target(submission: StoredSubmission) -> str:
-    """What names the submitted code: a baseline or an installed plug-in of the same source, else the stored file."""
-    method, path = submission.about.method, submission.folder / METHOD
-    if not path.is_file() or file_id(path) != method.source_sha256:
-        raise IntegrityError(f"{path} is not the file that the submission was made with.")
-    if method.origin == "baseline" and find_method(method.name).spec.source_sha256 != method.source_sha256:
+    """What names the submitted code: a baseline of that version, an installed plug-in of that source, or the stored file."""
+    method, path = submission.about.method, find_source(submission.folder, submission.about)
+    if method.origin == "baseline" and find_method(method.name).spec.version != method.version:
         raise UsageError(
             f"the harness's {method.name} is not the submitted one any more; check out the commit of its run."
         )
@@ -148,10 +156,9 @@ def _target(submission: StoredSubmission) -> str:
     return method.name if method.origin == "baseline" else f"{path}:{method.symbol}"
 
 
-def _compared(track: Track, outputs: Outputs, stored: Outputs) -> Outputs:
+def _compared(track: Track, outputs: Answers, stored: Answers) -> Answers:
     """What a submission carries of a unit, and of the rest what this one happens to carry: maps, where they are small."""
-    carried = track.submitted(outputs)
-    return {name: array for name, array in outputs.items() if name in carried or name in stored}
+    return {name: array for name, array in outputs.items() if track.carried(name) or name in stored}
 
 
 class _Comparison:
@@ -174,7 +181,7 @@ class _Comparison:
             for name, largest in sorted(self._found.items())
         }
 
-    def differences(self, stored: Outputs | None, again: Outputs | None, ended: UnitResult) -> Iterator[str]:
+    def differences(self, stored: Answers | None, again: Answers | None, ended: UnitResult) -> Iterator[str]:
         """A sentence for everything in which a unit came out differently."""
         if again is None and stored is None:
             if ended.status != "not-applicable":
@@ -188,7 +195,7 @@ class _Comparison:
         else:
             yield from self._array_differences(stored, again)
 
-    def _array_differences(self, stored: Outputs, again: Outputs) -> Iterator[str]:
+    def _array_differences(self, stored: Answers, again: Answers) -> Iterator[str]:
         for name in sorted(stored):
             old, new = stored[name], again[name]
             if old.shape != new.shape or old.dtype.kind != new.dtype.kind:

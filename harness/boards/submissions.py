@@ -1,8 +1,9 @@
 """Submissions on disk: `submissions/<benchmark>@<version>/<method>/`.
 
-`submission.toml` says what it is, `method.py` is the source, `run.json` the sealed run, and `outputs.npz`
-holds the method's answers, arrays `<model>--<study>--<name>`; `maps.npz` those of an explainer's maps that are small
-enough (see `boards.maps`). Boards are computed from these files alone.
+`submission.toml` says what it is, `method.py` is the source (or a file in `sources/` beside the folders, see
+`boards.sources`), `run.json` the sealed run, and `outputs.npz` holds the method's answers, arrays
+`<model>--<study>--<name>`; `maps.npz` those of an explainer's maps that are small enough (see `boards.maps`). Boards are
+computed from these files alone.
 """
 
 from __future__ import annotations
@@ -19,19 +20,22 @@ from harness.boards.disclosure import Disclosure
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import maps_of, read_maps, store_maps
 from harness.boards.members import by_unit, member_name, unit_key
-from harness.data.catalog import bundled_folder, read_toml
-from harness.execution.run_result import RunResult
-from harness.execution.runner import SEALED
-from harness.spec.errors import UsageError
+from harness.data.catalog import bundled_folder
+from harness.data.toml import read_toml
+from harness.execution.run_result import METHOD, SEALED, RunResult
+from harness.spec.errors import UsageError, first_problem
 from harness.spec.run import Unit
 from harness.spec.submission import Cost, Submission
 from harness.storage import IntegrityError, file_id, read_arrays, write_arrays, write_bytes, write_text
-from harness.tracks.base import Outputs, Track
+from harness.tracks.base import Answers, Track
 
 if TYPE_CHECKING:
     import numpy as np
 
-ABOUT, METHOD, OUTPUTS = "submission.toml", "method.py", "outputs.npz"
+SUBMISSIONS = "submissions"
+ABOUT, OUTPUTS = "submission.toml", "outputs.npz"
+SOURCES = "sources"
+"""The one folder beside submissions that is none."""
 _MOST_BYTES = 1 << 30
 
 
@@ -42,12 +46,12 @@ class StoredSubmission:
     about: Submission
     folder: Path
 
-    def answers(self, units: Mapping[str, Unit]) -> dict[Unit, Outputs]:
+    def answers(self, units: Mapping[str, Unit]) -> dict[Unit, Answers]:
         """Stored answers of those units that the submission has. Raises IntegrityError if the file was changed."""
         stored = self.stored()
         return {unit: stored[unit_key(unit)] for unit in units.values() if unit_key(unit) in stored}
 
-    def stored(self, max_bytes: int = _MOST_BYTES) -> dict[str, Outputs]:
+    def stored(self, max_bytes: int = _MOST_BYTES) -> dict[str, Answers]:
         """All stored answers by `unit_key`, with the maps that lie beside them.
 
         Raises IntegrityError if a file was changed or unpacks to more.
@@ -70,14 +74,20 @@ class StoredSubmission:
 
 def submissions_folder(benchmark: str) -> Path:
     """Where the submissions to a benchmark (`id@version`) lie."""
-    return bundled_folder("submissions") / benchmark
+    return bundled_folder(SUBMISSIONS) / benchmark
+
+
+def submission_folders(benchmark: Path) -> list[Path]:
+    """The folders of submissions in one `submissions/<benchmark>@<version>`, by name."""
+    return sorted(path for path in benchmark.glob("*") if path.is_dir() and path.name != SOURCES)
 
 
 def read_submissions(benchmark: str) -> tuple[list[StoredSubmission], dict[str, str]]:
     """All readable submissions to a benchmark by name, and why others cannot be read."""
     readable, unreadable = [], {}
-    folders = sorted(path.parent for path in submissions_folder(benchmark).glob(f"*/{ABOUT}"))
-    for folder in folders:
+    for folder in submission_folders(submissions_folder(benchmark)):
+        if not (folder / ABOUT).is_file():
+            continue
         try:
             readable.append(read_submission(folder))
         except (UsageError, IntegrityError) as error:
@@ -98,8 +108,7 @@ def read_about(folder: Path) -> Submission:
     try:
         return Submission.model_validate(read_toml(folder / ABOUT))
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise IntegrityError(f"{ABOUT}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise IntegrityError(f"{ABOUT}: {first_problem(error)}") from error
 
 
 def write_submission(
@@ -145,7 +154,7 @@ def _cost(run: RunResult, track: Track, units: Mapping[str, Unit]) -> Cost:
     timing = run.document.timing
     return Cost(
         seconds=round(timing.seconds, 1),
-        trainings=sum(track.trainings(unit) for unit in scored) or None,
+        trainings=track.workload(scored).trainings or None,
         forwards=None if timing.passes is None else timing.passes.forward,
         backwards=None if timing.passes is None else timing.passes.backward,
     )

@@ -15,20 +15,19 @@ from pydantic import ValidationError
 from harness.boards.disclosure import Disclosure
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
-from harness.boards.place import units_of
-from harness.boards.submissions import read_about, require_ranked, write_about, write_submission
-from harness.data.catalog import Protocol, bundled_folder, load_protocol
+from harness.boards.submissions import SOURCES, SUBMISSIONS, read_about, require_ranked, write_about, write_submission
+from harness.data.catalog import LoadedBenchmark, bundled_folder, load_protocol
 from harness.execution.folders import HeldFolder
 from harness.execution.run_result import RunResult
 from harness.methods.discovery import baseline_names
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.spec.submission import Maps, Submission
 from harness.storage import IntegrityError, StorageError, file_id, write_bytes
 
 if TYPE_CHECKING:
     from harness.boards.gate import Report
 
-SUBMISSIONS, LEADERBOARDS = "submissions", "leaderboards"
+LEADERBOARDS = "leaderboards"
 _NOT_YET = "0" * 40  # stands for the commit while the gate judges what is to be uploaded
 
 
@@ -51,7 +50,7 @@ def checkout_of(folder: Path | None) -> Path:
     raise UsageError(f"{where}; clone its repository and name the folder with --into.")
 
 
-def require_submittable(run: RunResult, checkout: Path) -> Protocol:
+def require_submittable(run: RunResult, checkout: Path) -> LoadedBenchmark:
     """The run's benchmark as the checkout has it. Raises UsageError for a run that cannot be submitted there."""
     require_ranked(run)
     spec, method = run.document.spec, run.document.spec.method
@@ -72,10 +71,9 @@ def require_submittable(run: RunResult, checkout: Path) -> Protocol:
         )
     if method.origin == "baseline":
         raise UsageError(f"{method.name} is one of the harness's own methods, which are on the board already.")
-    if method.name in baseline_names():
-        raise UsageError(
-            f"{method.name} is the name of one of the harness's own methods; choose another and evaluate again."
-        )
+    if method.name in (*baseline_names(), SOURCES):
+        whose = "the folder of shared sources" if method.name == SOURCES else "one of the harness's own methods"
+        raise UsageError(f"{method.name} is the name of {whose}; choose another and evaluate again.")
     return protocol
 
 
@@ -84,7 +82,7 @@ Upload = Callable[[Path, str], str]
 
 
 @dataclass(frozen=True)
-class Shelf:
+class MapsRepository:
     """A repository on the Hub for maps that are too large to lie beside a submission."""
 
     repo: str
@@ -93,15 +91,15 @@ class Shelf:
 
 def submit(
     run: RunResult,
-    protocol: Protocol,
+    protocol: LoadedBenchmark,
     disclosure: Disclosure,
     checkout: Path,
     today: date,
-    shelf: Shelf | None = None,
+    repository: MapsRepository | None = None,
 ) -> Submitted:
     """Store a run in the checkout, if the gate lets it pass; nothing is left in it otherwise, whatever happens.
 
-    `protocol` as `require_submittable` gives it. With a shelf, maps go there once the gate has passed them. Raises
+    `protocol` as `require_submittable` gives it. With a repository, maps go there once the gate has passed them. Raises
     UsageError where the name is taken: only its authors may replace a method, by a higher version of it or by the same
     run with other facts.
     """
@@ -113,18 +111,18 @@ def submit(
     if aside.exists() and not folder.exists():  # a process was killed between the two renames of `_place`
         aside.rename(folder)
     replaced = _replaceable(folder, run, disclosure)
-    units, track = units_of(run, protocol)
+    units, track = run.units(protocol)
     if not {each.unit for each in run.document.units} <= set(units):
         raise UsageError(f"{run.folder} was made with other files or other versions of the metrics; evaluate again.")
     staging = HeldFolder()  # outside of the checkout, and found again by later runs where this process is killed
     try:
         staged = staging.path / protocol.benchmark.name / method.name
         about = write_submission(run, track, units, staged, disclosure, today)
-        if shelf is None:
+        if repository is None:
             report = validate(staged)
         else:
             maps = write_maps(maps_of(run, track, units), staging.path / MAPS)
-            about, report = _shelved(about, staged, maps, shelf)
+            about, report = _with_uploaded_maps(about, staged, maps, repository)
         if report.accepted:
             _place(staged, folder, aside)
     finally:
@@ -132,7 +130,9 @@ def submit(
     return Submitted(about, folder, report, replaced)
 
 
-def _shelved(about: Submission, staged: Path, file: Path, shelf: Shelf) -> tuple[Submission, Report]:
+def _with_uploaded_maps(
+    about: Submission, staged: Path, file: Path, repository: MapsRepository
+) -> tuple[Submission, Report]:
     """Judge a submission with all its maps, and only then upload them and say where they are."""
     from harness.boards.gate import validate
 
@@ -146,12 +146,12 @@ def _shelved(about: Submission, staged: Path, file: Path, shelf: Shelf) -> tuple
         )
     (staged / MAPS).unlink(missing_ok=True)
     path = f"{about.benchmark}/{about.name}-{about.method.version}-{about.run[:12]}/{MAPS}"
-    place = {"sha256": file_id(file), "bytes": size, "repo": shelf.repo, "file": path}
+    place = {"sha256": file_id(file), "bytes": size, "repo": repository.repo, "file": path}
     about = _with_maps(about, {**place, "revision": _NOT_YET})
     write_about(staged, about)
     report = validate(staged, fetch=lambda maps: file)
     if report.accepted:
-        about = _with_maps(about, {**place, "revision": shelf.upload(file, path)})
+        about = _with_maps(about, {**place, "revision": repository.upload(file, path)})
         write_about(staged, about)
     return about, report
 
@@ -162,8 +162,7 @@ def _with_maps(about: Submission, place: dict[str, object]) -> Submission:
     try:
         maps = Maps.model_validate({"arrays": about.maps.arrays, **place})
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise UsageError(f"--maps {place['repo']}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from error
+        raise UsageError(f"--maps {place['repo']}: {first_problem(error)}") from error
     return about.model_copy(update={"maps": maps})
 
 

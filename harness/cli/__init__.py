@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 _INTERRUPTED = "interrupted; the same command goes on from here."
 
@@ -12,7 +16,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        _app()
+        application()()
     except Exception as error:
         if debug:
             raise
@@ -31,7 +35,8 @@ def main() -> None:
         raise
 
 
-def _app() -> None:
+def application() -> typer.Typer:
+    """The command with all its verbs."""
     import typer
 
     from harness.cli import (
@@ -60,25 +65,20 @@ def _app() -> None:
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog="Any command takes --debug, which shows tracebacks.",
     )
-    app.callback()(_version)
-    app.command("evaluate")(evaluate.evaluate)
-    app.command("check")(check.check)
-    app.command("plan")(plan.plan)
-    app.command("show")(show.show)
-    app.command("replay")(replay.replay)
-    app.command("submit")(submit.submit)
-    app.command("validate")(validate.validate)
-    app.command("reproduce")(reproduce.reproduce)
-    app.command("compare")(compare.compare)
-    app.command("cite")(cite.cite)
+    app.callback()(_callback)
+    for verb in (
+        *(evaluate.evaluate, check.check, plan.plan, show.show, replay.replay, submit.submit, validate.validate),
+        *(reproduce.reproduce, compare.compare, cite.cite),
+    ):
+        app.command(verb.__name__)(verb)
     app.command("list")(listing.listing)
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")
     app.add_typer(data.app, name="data")
-    app()
+    return app
 
 
-def _version() -> None:
+def _callback() -> None:
     """Evaluate a method under a fixed protocol and see its place on the board."""
 
 
@@ -95,11 +95,6 @@ def _exit_code(error: Exception) -> int | None:
 
 def _complain(sentence: str) -> None:
     from rich.console import Console
-
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(sentence)}")
-
-
-def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(sentence)}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.data.catalog import Protocol
+    from harness.data.catalog import LoadedBenchmark
     from harness.spec.board import Board
 
 app = typer.Typer(
@@ -20,11 +20,10 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="id@version")]
-NameOrNone = Annotated[Optional[str], typer.Argument(help="id@version")]  # noqa: UP045
+NameOrNone = Annotated[str | None, typer.Argument(help="id@version")]
 All = Annotated[
     bool, typer.Option("--all", help="every bundled benchmark that has a board, or something to put on one")
 ]
-CURVES = "curves.svg"
 
 
 @app.command()
@@ -40,7 +39,7 @@ def build(benchmark: NameOrNone = None, all: All = False, workers: options.Worke
 
     for protocol in _chosen(benchmark, all):
         board = _built(protocol, workers)
-        paths = [*write_board(board, protocol), *_write_curves(protocol)]
+        paths = [*write_board(board, protocol), *_write_picture(protocol)]
         if not all:
             print_board(board, protocol.benchmark)
         for path in paths:
@@ -105,7 +104,7 @@ def lock(benchmark: Name) -> None:
 def export(
     benchmark: Name,
     format: Annotated[str, typer.Option(help="json, csv, markdown, latex, parquet or bibtex")] = "csv",
-    out: Annotated[Optional[Path], typer.Option(help="file to write; default: print it")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="file to write; default: print it")] = None,
 ) -> None:
     """Give the board as it was last built to a paper or another program.
 
@@ -151,12 +150,10 @@ def show(benchmark: Name, json: options.AsJson = False) -> None:
 
 @app.command()
 def publish(
-    repo: Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if missing")],
+    repo: options.Repo,
     benchmark: NameOrNone = None,
     all: All = False,
-    create_pr: Annotated[
-        bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")
-    ] = False,
+    create_pr: options.CreatePr = False,
 ) -> None:
     """Publish boards and submissions on the Hugging Face Hub, as tables with a card. Nothing changed, no commit.
 
@@ -166,13 +163,16 @@ def publish(
     """
     from harness.cli.data_publish import show_published
     from harness.publish.boards import write_boards
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of
+    from harness.publish.hub import publish as publish_files
 
     protocols = _chosen(benchmark, all)
     with TemporaryDirectory(prefix="harness-boards-") as folder:
         write_boards(protocols, Path(folder))
         names = ", ".join(protocol.benchmark.name for protocol in protocols)
-        made = publish_folder(Path(folder), repo, message=f"Boards of {names}", create_pr=create_pr, owned=("data/",))
+        made = publish_files(
+            files_of(Path(folder)), repo, message=f"Boards of {names}", create_pr=create_pr, owned=("data/",)
+        )
     show_published(made)
 
 
@@ -187,15 +187,15 @@ def baselines(
     Example: harness board baselines attribution-mnist@1 saliency grad-cam
     """
     from harness.boards.baselines import submit_baselines
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
     from harness.data.catalog import find_protocol
 
-    with listening("running baselines") as listener:
-        for name, where in submit_baselines(find_protocol(benchmark), out, listener, names or None):
+    with run_bar("running baselines") as bar:
+        for name, where in submit_baselines(find_protocol(benchmark), out, bar.listener, names or None):
             typer.echo(f"{name}: {where}")
 
 
-def _chosen(benchmark: str | None, every: bool) -> list[Protocol]:
+def _chosen(benchmark: str | None, every: bool) -> list[LoadedBenchmark]:
     from harness.boards.build import boards_to_keep
     from harness.data.catalog import find_protocol
     from harness.spec.errors import UsageError
@@ -205,25 +205,23 @@ def _chosen(benchmark: str | None, every: bool) -> list[Protocol]:
     return list(boards_to_keep()) if benchmark is None else [find_protocol(benchmark)]
 
 
-def _built(protocol: Protocol, workers: int | None) -> Board:
+def _built(protocol: LoadedBenchmark, workers: int | None) -> Board:
     from harness.boards.build import build_board
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
 
-    with listening(f"scoring {protocol.benchmark.name}") as listener:
-        return build_board(protocol, listener.scoring_board, workers)
+    with run_bar(f"scoring {protocol.benchmark.name}") as bar:
+        return build_board(protocol, bar.scoring_board, workers)
 
 
-def _write_curves(protocol: Protocol) -> list[str]:
-    """The picture of a query board; none while nobody has curves."""
-    if protocol.benchmark.task != "query":
-        return []
+def _write_picture(protocol: LoadedBenchmark) -> list[str]:
+    """The picture of a board; none for kinds without one, and while there is nothing to draw."""
     from harness.boards.build import read_standings
-    from harness.reports.budget_curves import curves_svg
+    from harness.boards.entries import leaderboard_of
     from harness.storage import write_text
 
-    svg = curves_svg(read_standings(protocol).entries, [study.id for study in protocol.benchmark.studies])
-    path = protocol.path.parent / CURVES
-    if not svg:
+    picture = leaderboard_of(protocol).picture(read_standings(protocol).entries)
+    if picture is None:
         return []
-    write_text(path, svg)
-    return [str(path)]
+    name, svg = picture
+    write_text(protocol.path.parent / name, svg)
+    return [str(protocol.path.parent / name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from harness.cli import options
+from harness.cli.output import FAILED, PASSED, say
 
 
 def check(
@@ -19,23 +20,20 @@ def check(
     """
     from shlex import quote
 
-    from rich.console import Console
-
     from harness.execution.evaluate import check_method, resolve_device
     from harness.execution.method_process import Limits
     from harness.methods.discovery import find_method
-    from harness.tracks.registry import KINDS
+    from harness.spec.kinds import kind_of
 
     found = find_method(method)
-    console = Console(highlight=False)
-    console.print(f"{found.spec.name} {found.spec.version} ({found.spec.task})")
+    say(f"{found.spec.name} {found.spec.version} ({found.spec.task})")
     passed = True
     for each in check_method(found, Limits(timeout, memory, device=resolve_device(device))):
-        console.print(f"  {'[green]✓[/]' if each.passed else '[red]✗[/]'} {each.name}")
+        say(each.name, sign=f"  {PASSED if each.passed else FAILED}")
         if not each.passed:
-            console.print(f"    {each.problem}", markup=False)
+            say(f"    {each.problem}")
             passed = False
-    console.print(f"  {KINDS[found.spec.task].withheld} are never given to a method", style="dim")
+    say(f"  {kind_of(found.spec.task).withheld} are never given to a method", "dim")
     if passed:
-        console.print(f"Next: harness evaluate {quote(method)}", markup=False)
+        say(f"Next: harness evaluate {quote(method)}")
     raise typer.Exit(0 if passed else 1)

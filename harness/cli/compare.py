@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.output import LEFT, RIGHT, print_table, say_json
 
 if TYPE_CHECKING:
-    from harness.boards.compare import BoardComparison, Comparison, Difference
+    from harness.boards.compare import BoardComparison, Comparison
 
 
 def compare(
@@ -24,14 +25,13 @@ def compare(
     Example: harness compare runs/<run> confidence-mnist@1/msr
     """
     from dataclasses import asdict
-    from json import dumps
 
     from harness.boards.compare import BoardComparison
     from harness.boards.compare import compare as compared
 
     found = compared(a, b)
     if json:
-        typer.echo(dumps(asdict(found), indent=2))
+        say_json(asdict(found))
     elif isinstance(found, BoardComparison):
         _print_boards(found)
     else:
@@ -45,29 +45,23 @@ def _print_boards(found: BoardComparison) -> None:
 
 
 def _print_methods(found: Comparison) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    heading = found.heading
-    scale = "" if heading.scale == 1.0 else f" × {heading.scale:g}"
-    title = f"A: {found.a}, B: {found.b} ({found.benchmark}): {heading.title}{scale} {'↓' if heading.lower_is_better else '↑'}"
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    for name in ("", "A", "B", "A - B", "95 % interval", "better"):
-        table.add_column(name, justify="left" if name in ("", "better") else "right")
-    for each in found.differences:
-        numbers = [f"{number:.2f}" for number in (each.a, each.b, each.difference)]
-        table.add_row(each.column, *numbers, _interval(each), each.better or "not told apart")
-    console = Console(highlight=False)
-    console.print(table)
-    if any(each.low is None for each in found.differences):
-        console.print(
-            "This kind of benchmark ranks methods within a pool, so it has no paired replicates of single scores: there is "
-            "no interval, and the verdict is the board's."
-        )
+    shows = found.shows
+    scale = "" if shows.scale == 1.0 else f" × {shows.scale:g}"
+    arrow = "↓" if shows.lower_is_better else "↑"
+    print_table(
+        {"": LEFT, "A": RIGHT, "B": RIGHT, "A - B": RIGHT, "95 % interval": RIGHT, "better": LEFT},
+        [
+            [
+                each.column,
+                *(f"{number:.2f}" for number in (each.a, each.b, each.difference)),
+                f"{each.low:.2f} to {each.high:.2f}",
+                each.better or "not told apart",
+            ]
+            for each in found.differences
+        ],
+        title=f"A: {found.a}, B: {found.b} ({found.benchmark}): {shows.title}{scale} {arrow}",
+    )
+    if found.note:
+        typer.echo(found.note)
     if not found.differences:
-        console.print("They have no column in common.")
-
-
-def _interval(each: Difference) -> str:
-    return "–" if each.low is None or each.high is None else f"{each.low:.2f} to {each.high:.2f}"
+        typer.echo("They have no column in common.")

@@ -11,11 +11,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("list")(data_sources.list_datasets)
-app.command("fetch")(data_sources.fetch)
-app.command("verify")(data_sources.verify)
-app.command("where")(data_sources.where)
-app.command("prune")(data_sources.prune)
-app.command("lock")(data_sources.lock)
+for verb in (data_sources.fetch, data_sources.verify, data_sources.where, data_sources.prune, data_sources.lock):
+    app.command(verb.__name__)(verb)
 app.command("prepare")(data_prepare.prepare)
 app.command("convert")(data_convert.convert)
 app.command("import")(data_import.import_results)

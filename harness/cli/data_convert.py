@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.output import say, say_json
 
 
 def convert(
@@ -20,10 +21,7 @@ def convert(
 
     Example: harness data convert last.ckpt weights.safetensors
     """
-    from json import dumps
     from math import prod
-
-    from rich.console import Console
 
     from harness.data.checkpoints import convert as write
     from harness.spec.errors import UsageError
@@ -38,10 +36,7 @@ def convert(
     shapes = write(checkpoint, out)
     numbers, digest = sum(map(prod, shapes.values())), file_id(out)
     if json:
-        print(
-            dumps({"path": str(out), "sha256": digest, "tensors": {name: list(each) for name, each in shapes.items()}})
-        )
+        say_json({"path": str(out), "sha256": digest, "tensors": {name: list(each) for name, each in shapes.items()}})
         return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{out}: {len(shapes)} tensors, {numbers:,} numbers, {out.stat().st_size:,} bytes")
-    console.print(f"sha256 {digest}")
+    say(f"{out}: {len(shapes)} tensors, {numbers:,} numbers, {out.stat().st_size:,} bytes")
+    say(f"sha256 {digest}")

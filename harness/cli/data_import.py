@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from harness.cli.output import LEFT, RIGHT, print_table, say
 
 if TYPE_CHECKING:
     from harness.data.importers.base import Imported
@@ -17,10 +19,10 @@ _ROWS = 1 << 16
 def import_results(
     kind: Annotated[str, typer.Argument(help="latec-scores, latec-maps, fd-shifts, nnactive, openood or realistic-al")],
     path: Annotated[Path, typer.Argument(help="file or folder, as it was released")],
-    out: Annotated[Optional[Path], typer.Option(help="file.parquet or file.csv to write")] = None,  # noqa: UP045
-    order: Annotated[Optional[str], typer.Option(help="latec-scores: published or config")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="file.parquet or file.csv to write")] = None,
+    order: Annotated[str | None, typer.Option(help="latec-scores: published or config")] = None,
     dataset: Annotated[str | None, typer.Option(help="latec: data set, where the file's name does not say it")] = None,
-    raw: Annotated[Optional[Path], typer.Option(help="nnactive: folder of raw data with loop files")] = None,  # noqa: UP045
+    raw: Annotated[Path | None, typer.Option(help="nnactive: folder of raw data with loop files")] = None,
     logits: Annotated[bool, typer.Option("--logits", help="fd-shifts: a column for each class, too")] = False,
 ) -> None:
     """Read results that others have released into a long table, with ids, units and sane values or none.
@@ -66,20 +68,16 @@ def _write(imported: Imported, out: Path) -> None:
 
 
 def _show(imported: Imported) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=imported.title, box=SIMPLE, padding=(0, 1, 0, 0))
-    for column in imported.columns:
-        table.add_column(column.name, justify="left" if column.type == "text" else "right")
-    for row in imported.frame.head(_SHOWN).itertuples(index=False):
-        table.add_row(*(_text(value, column.type) for value, column in zip(row, imported.columns, strict=True)))
-    console = Console(highlight=False)
-    console.print(table)
+    print_table(
+        {column.name: LEFT if column.type == "text" else RIGHT for column in imported.columns},
+        [
+            [_text(value, column.type) for value, column in zip(row, imported.columns, strict=True)]
+            for row in imported.frame.head(_SHOWN).itertuples(index=False)
+        ],
+        title=imported.title,
+    )
     if len(imported.frame) > _SHOWN:
-        console.print(escape(f"  the first {_SHOWN} of {len(imported.frame)} rows; --out FILE.parquet writes all"))
+        say(f"  the first {_SHOWN} of {len(imported.frame)} rows; --out FILE.parquet writes all")
 
 
 def _text(value: object, type: str) -> str:

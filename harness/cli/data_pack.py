@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.data.catalog import Protocol
+    from harness.data.catalog import LoadedBenchmark
     from harness.spec.pack import Pack
 
 
@@ -18,8 +18,8 @@ def pack(
     target: Annotated[
         str, typer.Argument(help="id@version, path.toml of your own, or the folder of a run; with --check, of a pack")
     ],
-    out: Annotated[Optional[Path], typer.Option(help="folder of the pack; default: packs/<id>-<version>")] = None,  # noqa: UP045
-    models: Annotated[Optional[list[str]], typer.Option("--model", help="only this model; may be repeated")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="folder of the pack; default: packs/<id>-<version>")] = None,
+    models: Annotated[list[str] | None, typer.Option("--model", help="only this model; may be repeated")] = None,
     inputs: Annotated[bool, typer.Option("--inputs", help="the images and the networks' weights, too")] = False,
     device: options.Device = "cpu",
     check: Annotated[bool, typer.Option("--check", help="read every file of the pack TARGET instead")] = False,
@@ -66,7 +66,7 @@ def _size(pack: Pack) -> str:
     return f"{len(pack.models)} models, outputs of {samples} samples, {len(pack.files)} files, {size / 1e6:.1f} MB"
 
 
-def _protocol(target: str) -> tuple[Protocol, tuple[str, ...]]:
+def _protocol(target: str) -> tuple[LoadedBenchmark, tuple[str, ...]]:
     """The benchmark, and the models of the run if a run was named."""
     from harness.data.catalog import find_protocol
     from harness.execution.run_result import RunResult

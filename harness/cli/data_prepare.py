@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.data.prepare import Work
+    from harness.data.prepare import ProductJob
 
 
 def prepare(
@@ -26,29 +26,31 @@ def prepare(
     """
     from rich.console import Console
 
-    from harness.data.prepare import works_for
+    from harness.data.prepare import jobs_for, unreadable
     from harness.spec.errors import UsageError
 
-    works, left = works_for(name, product), []
+    jobs, left = jobs_for(name, product), []
     console = Console(stderr=True, highlight=False)
-    for work in works:
+    for job in jobs:
         if dry_run:
-            of = f" ({', '.join(work.product.parts)})" if work.product.parts else ""
-            typer.echo(f"{work.path}  from {work.manifest.spec.id}{of}")
+            of = f" ({', '.join(job.product.parts)})" if job.product.parts else ""
+            typer.echo(f"{job.path}  from {job.manifest.spec.id}{of}")
             continue
         try:
-            typer.echo(f"{'made' if _made(work, console) else 'is there'}  {work.path}")
+            typer.echo(f"{'made' if _made(job, console) else 'is there'}  {job.path}")
         except UsageError as error:  # what is not fetched keeps nobody from preparing the rest
-            if len(works) == 1:
+            if len(jobs) == 1:
                 raise
-            left.append(f"{work.product.path}: {error}")
+            left.append(f"{job.product.path}: {error}")
     if left:
-        raise UsageError(f"{len(left)} of {len(works)} could not be made:\n" + "\n".join(left))
+        raise UsageError(f"{len(left)} of {len(jobs)} could not be made:\n" + "\n".join(left))
+    if problems := unreadable(name):
+        raise UsageError("data sets that may offer more cannot be read:\n" + "\n".join(problems))
 
 
-def _made(work: Work, console: Console) -> bool:
+def _made(job: ProductJob, console: Console) -> bool:
     from harness.data.prepare import prepare
     from harness.tracks.attribution.zoo.latec import make_weights
 
-    with console.status(work.product.path) as status:
-        return prepare(work, lambda done: status.update(f"{work.product.path}: {done} samples"), make_weights)
+    with console.status(job.product.path) as status:
+        return prepare(job, lambda done: status.update(f"{job.product.path}: {done} samples"), make_weights)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import options
+from harness.cli.output import LEFT, RIGHT, print_table
+
 if TYPE_CHECKING:
-    from harness.publish.hub import Published
+    from harness.publish.hub import PublishedRevision
     from harness.publish.meta_evaluation import Built
 
 META = "meta-evaluation"
@@ -22,28 +25,25 @@ publish_app = typer.Typer(
     no_args_is_help=True,
 )
 
-Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
-CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
 Private = Annotated[bool, typer.Option("--private", help="a repository that is made is private")]
-Message = Annotated[Optional[str], typer.Option("--message", help="of the commit")]  # noqa: UP045
+Message = Annotated[str | None, typer.Option("--message", help="of the commit")]
 
 
 @build_app.command(META)
 def build_meta_evaluation(
     runs: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option("--from", help="a sealed run of an attribution benchmark; may be given several times"),
     ] = None,
-    more: Annotated[Optional[list[Path]], typer.Argument(help="further runs")] = None,  # noqa: UP045
+    more: Annotated[list[Path] | None, typer.Argument(help="further runs")] = None,
     benchmark: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option(help="file of a benchmark of your own that runs are of; may be given several times"),
     ] = None,
     latec: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--from-latec", help="a folder of LATEC's released maps and scores (.npz)"),
+        Path | None, typer.Option("--from-latec", help="a folder of LATEC's released maps and scores (.npz)")
     ] = None,
-    order: Annotated[Optional[str], typer.Option(help="with --from-latec: metrics' order, published or config")] = None,  # noqa: UP045
+    order: Annotated[str | None, typer.Option(help="with --from-latec: metrics' order, published or config")] = None,
     out: Annotated[Path, typer.Option("--out", help="folder to build in")] = Path(META),
     licence: Annotated[str, typer.Option("--licence", help="as the Hub names it, such as cc-by-4.0")] = "other",
     file_megabytes: Annotated[int, typer.Option(min=1, help="size of a file before compression")] = 256,
@@ -54,25 +54,25 @@ def build_meta_evaluation(
 
     Example: harness data build meta-evaluation --from runs/attribution-mnist-1-saliency-0123456789ab --out meta
     """
-    from harness.cli.progress import counting
+    from harness.cli.progress import counter
     from harness.publish.latec_source import open_latec
-    from harness.publish.meta_evaluation import Source, build
+    from harness.publish.meta_evaluation import RecordSource, build
     from harness.publish.run_source import open_runs
-    from harness.publish.shards import Limits
+    from harness.publish.shards import ShardLimits
 
-    sources: list[Source] = [*open_runs([*(runs or []), *(more or [])], benchmark or [])]
+    sources: list[RecordSource] = [*open_runs([*(runs or []), *(more or [])], benchmark or [])]
     if latec is not None:
         sources.append(open_latec(latec, order))
-    with counting("building") as progress:
-        built = build(sources, out, licence=licence, limits=Limits(file=file_megabytes << 20), progress=progress)
+    with counter("building") as progress:
+        built = build(sources, out, licence=licence, limits=ShardLimits(file=file_megabytes << 20), progress=progress)
     _show_built(built)
 
 
 @publish_app.command(META)
 def publish_meta_evaluation(
-    repo: Repo,
+    repo: options.Repo,
     folder: Annotated[Path, typer.Option("--dir", help="folder that `harness data build` made")] = Path(META),
-    create_pr: CreatePr = False,
+    create_pr: options.CreatePr = False,
     private: Private = False,
     message: Message = None,
 ) -> None:
@@ -80,20 +80,22 @@ def publish_meta_evaluation(
 
     Example: harness data publish meta-evaluation --repo ORG/NAME --create-pr
     """
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of, publish
     from harness.publish.meta_evaluation import address, open_built
 
     open_built(folder)
     address(folder, repo)
     said = message or "Maps and scores, built from sealed runs"
-    show_published(publish_folder(folder, repo, message=said, create_pr=create_pr, private=private, owned=("data/",)))
+    show_published(
+        publish(files_of(folder), repo, message=said, create_pr=create_pr, private=private, owned=("data/",))
+    )
 
 
 @publish_app.command("pack")
 def publish_pack(
     folder: Annotated[Path, typer.Argument(help="folder that `harness data pack` made")],
-    repo: Repo,
-    create_pr: CreatePr = False,
+    repo: options.Repo,
+    create_pr: options.CreatePr = False,
     private: Private = False,
     message: Message = None,
 ) -> None:
@@ -102,29 +104,25 @@ def publish_pack(
     Example: harness data publish pack confidence-mnist-pack --repo ORG/NAME
     """
     from harness.data.packs import MANIFEST
-    from harness.publish.hub import publish_folder
+    from harness.publish.hub import files_of, publish
     from harness.spec.errors import UsageError
 
     if not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} holds no pack ({MANIFEST} is missing); make one with: harness data pack")
     said = message or f"Inference pack {folder.resolve().name}"
-    show_published(publish_folder(folder, repo, message=said, create_pr=create_pr, private=private))
+    show_published(publish(files_of(folder), repo, message=said, create_pr=create_pr, private=private))
 
 
 def _show_built(built: Built) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=str(built.folder))
-    for heading in ("configuration", "rows", "files", "MB"):
-        table.add_column(heading, justify="left" if heading == "configuration" else "right")
-    for name in built.configs:
-        files = sum(shard.config == name for shard in built.shards)
-        table.add_row(name, f"{built.rows[name]:,}", str(files), f"{built.bytes[name] / 1e6:.1f}")
-    Console(highlight=False).print(table)
+    print_table(
+        {"configuration": LEFT, "rows": RIGHT, "files": RIGHT, "MB": RIGHT},
+        [[name, f"{size.rows:,}", str(size.files), f"{size.bytes / 1e6:.1f}"] for name, size in built.sizes.items()],
+        title=str(built.folder),
+        framed=True,
+    )
 
 
-def show_published(published: Published) -> None:
+def show_published(published: PublishedRevision) -> None:
     """Say where something lies now."""
     typer.echo(published.url)
     if not published.changed:

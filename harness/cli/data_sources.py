@@ -3,61 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli import options
+from harness.cli.output import print_table, say_json
 from harness.spec.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.data.manifests import Manifest
 
 Name = Annotated[str, typer.Argument(help="id of a data set, or the path of a source.toml of your own")]
-NameOrNone = Annotated[Optional[str], typer.Argument(help="id of a data set")]  # noqa: UP045
+NameOrNone = Annotated[str | None, typer.Argument(help="id of a data set")]
 Pattern = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'"),
+    str | None, typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'")
 ]
 Source = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
 ]
 Config = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all"),
+    list[str] | None, typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all")
 ]
-Repo = Annotated[Optional[str], typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]  # noqa: UP045
-Revision = Annotated[Optional[str], typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]  # noqa: UP045
+Repo = Annotated[str | None, typer.Option(help="of meta-evaluation: its repository on the Hub, ORG/NAME")]
+Revision = Annotated[str | None, typer.Option(help="of meta-evaluation: branch, commit or refs/pr/N")]
 META = "meta-evaluation"
-_DAMAGED = 3
+_UNREADABLE, _DAMAGED = 2, 3
 
 
 def list_datasets(json: options.AsJson = False) -> None:
     """List data sets: size, how many files are locked (pinned by sha256), what access they need, and what is here.
 
+    Exit code 2 if one cannot be read, which is then listed with what is wrong.
+
     Example: harness data list
     """
-    from json import dumps
+    from harness.data.manifests import read_datasets
 
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = [_row(manifest) for manifest in _every()]
+    found, problems = read_datasets()
+    rows = [_row(manifest) for manifest in found.values()]
     if json:
-        print(dumps(rows, indent=2))
-        return
+        named = {row["id"]: row for row in rows}
+        say_json([named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems}])
+    else:
+        _show(rows)
+        for name, problem in problems.items():
+            typer.echo(f"{name}: {problem}")
+    if problems:
+        raise typer.Exit(_UNREADABLE)
+
+
+def _error(problems: dict[str, str], name: str) -> dict[str, str]:
+    return {"error": problems[name]} if name in problems else {}
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+
     lines, headings = [_line(row) for row in rows], ("id", "title", "size", "locked", "access", "here")
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
-    console = Console(highlight=False)
-    widths[1] = max(16, console.width - sum(widths) + widths[1] - 2 * len(widths) - 1)  # titles give way
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    for heading, width in zip(headings, widths, strict=True):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=width)
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
+    widths[1] = max(16, Console().width - sum(widths) + widths[1] - 2 * len(widths) - 1)  # titles give way
+    columns = {heading: {"no_wrap": True, "max_width": width} for heading, width in zip(headings, widths, strict=True)}
+    print_table(columns, lines)
 
 
 def fetch(
@@ -80,22 +88,22 @@ def fetch(
         return
     if config or repo or revision:
         raise UsageError(f"--config, --repo and --revision are for {META}; {name} takes --file.")
-    from harness.cli.progress import downloading
-    from harness.data.fetch import Manner
+    from harness.cli.progress import download_bar
+    from harness.data.fetch import FetchOptions
     from harness.data.fetch import fetch as fetch_files
     from harness.data.manifests import find_dataset
 
     manifest = find_dataset(name)
-    with downloading() as watch:
-        folder = fetch_files(manifest, Manner(pattern=file, source=source, copy=copy, watch=watch))
+    with download_bar() as progress:
+        folder = fetch_files(manifest, FetchOptions(pattern=file, source=source, copy=copy, progress=progress))
     typer.echo(folder)
 
 
 def _fetch_published(configs: list[str], repo: str | None, revision: str | None) -> None:
-    from harness.data.published_sets import Place, fetch_configs, known_place
+    from harness.data.published_sets import HubLocation, fetch_configs, known_location
 
-    place = Place(repo, "main") if repo else known_place(META)
-    fetched = fetch_configs(place.repo, configs, revision or place.revision)
+    location = HubLocation(repo, "main") if repo else known_location(META)
+    fetched = fetch_configs(location.repo, configs, revision or location.revision)
     typer.echo(fetched.folder)
     typer.echo(f"revision {fetched.revision}")
 
@@ -104,22 +112,30 @@ def verify(
     name: NameOrNone = None,
     all: Annotated[bool, typer.Option("--all", help="every bundled data set of which something is here")] = False,
 ) -> None:
-    """Read fetched files again and compare them with what they were. Exit code 3 if any is damaged or changed.
+    """Read fetched files again and compare them with what they were. Exit code 3 if any is damaged or changed,
+    2 if a manifest cannot be read.
 
     Example: harness data verify --all
     """
-    from harness.cli.progress import downloading
+    from harness.cli.progress import download_bar
+    from harness.data.manifests import find_dataset, read_datasets
     from harness.data.store import read_index, reference
     from harness.data.upkeep import verify as verify_files
 
-    if all:
-        chosen = [each for each in _named(name, all) if read_index(each.key, each.spec.id).files]
+    if (name is None) != all:
+        raise UsageError("name one data set, or give --all.")
+    if name is None:
+        found, broken = read_datasets()
+        chosen = [each for each in found.values() if read_index(each.key, each.spec.id).files]
+        unreadable = {each: problem for each, problem in broken.items() if each not in found}
     else:
-        chosen = _named(name, all)
+        chosen, unreadable = [find_dataset(name)], {}
+    for each, problem in unreadable.items():
+        typer.echo(f"{each}: {problem}")
     damaged = []
-    with downloading() as watch:
+    with download_bar() as progress:
         for manifest in chosen:
-            problems = verify_files(manifest, watch)
+            problems = verify_files(manifest, progress)
             for problem in problems:
                 typer.echo(f"{manifest.spec.id}: {problem}")
             damaged += [manifest] if problems else []
@@ -128,6 +144,8 @@ def verify(
             typer.echo(f"to mend it: harness data fetch {reference(manifest)}")
         raise typer.Exit(_DAMAGED)
     typer.echo(f"{len(chosen)} data set{'s' * (len(chosen) != 1)} as fetched.")
+    if unreadable:
+        raise typer.Exit(_UNREADABLE)
 
 
 def where(name: Name, file: Pattern = None) -> None:
@@ -147,7 +165,7 @@ def where(name: Name, file: Pattern = None) -> None:
 def prune(
     name: NameOrNone = None,
     all: Annotated[bool, typer.Option("--all", help="every data set, and what unfinished fetches left")] = False,
-    older: Annotated[Optional[float], typer.Option(help="only what was fetched more than so many days ago")] = None,  # noqa: UP045
+    older: Annotated[float | None, typer.Option(help="only what was fetched more than so many days ago")] = None,
     prepared: Annotated[bool, typer.Option("--prepared", help="also files made by `harness data prepare`")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
 ) -> None:
@@ -155,53 +173,38 @@ def prune(
 
     Example: harness data prune --older 90 --dry-run
     """
-    from harness.data.upkeep import prune as prune_rooms
+    from harness.data.upkeep import prune as prune_entries
     from harness.data.upkeep import removable
     from harness.spec.errors import UsageError
 
     if (name is not None) + all + (name is None and not all and older is not None) != 1:
         raise UsageError("name one data set, or give --all or --older DAYS.")
-    rooms = removable([] if name is None else [_id_of(name)], older, prepared=prepared)
+    entries = removable([] if name is None else [_id_of(name)], older, prepared=prepared)
     if not dry_run:
-        prune_rooms(rooms)
-    for room in rooms:
-        typer.echo(f"{room.what}: {room.path} ({_size(room.bytes)})")
-    typer.echo(f"{_size(sum(room.bytes for room in rooms))} {'would be' if dry_run else 'are'} freed.")
+        prune_entries(entries)
+    for entry in entries:
+        typer.echo(f"{entry.what}: {entry.path} ({_size(entry.bytes)})")
+    typer.echo(f"{_size(sum(entry.bytes for entry in entries))} {'would be' if dry_run else 'are'} freed.")
 
 
 def lock(
     name: Name,
     source: Source = None,
     file: Pattern = None,
-    into: Annotated[Optional[Path], typer.Option(help="folder for lock.json; default: beside source.toml")] = None,  # noqa: UP045
+    into: Annotated[Path | None, typer.Option(help="folder for lock.json; default: beside source.toml")] = None,
 ) -> None:
     """Fetch a data set and record what its files are in lock.json, for everybody after you. For maintainers.
 
     Example: harness data lock cifar-10
     """
-    from harness.cli.progress import downloading
-    from harness.data.fetch import Manner
+    from harness.cli.progress import download_bar
+    from harness.data.fetch import FetchOptions
     from harness.data.locking import lock_dataset
     from harness.data.manifests import find_dataset
 
-    with downloading() as watch:
-        path = lock_dataset(find_dataset(name), Manner(pattern=file, source=source, watch=watch), into)
+    with download_bar() as progress:
+        path = lock_dataset(find_dataset(name), FetchOptions(pattern=file, source=source, progress=progress), into)
     typer.echo(path)
-
-
-def _every() -> list[Manifest]:
-    from harness.data.manifests import dataset_manifests, find_dataset
-
-    return [find_dataset(name) for name in dataset_manifests()]
-
-
-def _named(name: str | None, every: bool) -> list[Manifest]:
-    from harness.data.manifests import find_dataset
-    from harness.spec.errors import UsageError
-
-    if (name is None) != every:
-        raise UsageError("name one data set, or give --all.")
-    return _every() if name is None else [find_dataset(name)]
 
 
 def _id_of(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from harness.cli import options
+from harness.cli.output import FAILED, PASSED, say, say_json
 
 
 def doctor(json: options.AsJson = False) -> None:
@@ -15,22 +16,17 @@ def doctor(json: options.AsJson = False) -> None:
 
     Example: harness doctor
     """
-    from json import dumps
-
-    from rich.console import Console
-
     facts, problems = _examine()
     if json:
-        print(dumps({"facts": facts, "problems": problems}, indent=2))
+        say_json({"facts": facts, "problems": problems})
     else:
-        console = Console(highlight=False)
         width = max(map(len, facts))
         for name, value in facts.items():
-            console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
+            say(f"{name:<{width}}  {value}")
         for problem in problems:
-            console.print(f"[red]✗[/] {problem}")
+            say(problem, sign=FAILED)
         if not problems:
-            console.print("[green]✓[/] ready: harness evaluate msr")
+            say("ready: harness evaluate msr", sign=PASSED)
     raise typer.Exit(1 if problems else 0)
 
 

@@ -59,15 +59,15 @@ def evaluate(
 
 def _evaluate(request: Any, *, as_json: bool) -> int:
     from harness.boards.place import place_of
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
     from harness.cli.render import print_json_result, print_result
     from harness.execution.evaluate import evaluate_prepared, prepare
     from harness.reports.run_report import write_run_report
 
-    with listening("checking the method", quiet=as_json) as listener:
+    with run_bar("checking the method", quiet=as_json) as bar:
         prepared = prepare(request)
-        result = evaluate_prepared(prepared, listener, fresh=request.fresh)
-        place = place_of(result, listener.scoring_board)
+        result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh)
+        place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)
     if as_json:
         print_json_result(result, place)

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.output import print_table, say_json
 
 _WIDE = 120  # columns of a terminal, from which on there is room for ranges and sources of metrics
 _LONG = ("needs", "source", "title", "what")  # texts that may take several lines
 
 
-class Kind(str, Enum):
+class ListTopic(str, Enum):
     """What can be listed."""
 
     benchmarks = "benchmarks"
@@ -22,34 +23,27 @@ class Kind(str, Enum):
 
 
 def listing(
-    kind: Annotated[Kind, typer.Argument(help="what to list")] = Kind.benchmarks,
+    kind: Annotated[ListTopic, typer.Argument(help="what to list")] = ListTopic.benchmarks,
     json: options.AsJson = False,
 ) -> None:
     """List the bundled benchmarks, the methods that come along or are installed, or the metrics.
 
     Example: harness list methods
     """
-    from json import dumps
-
     from rich.console import Console
-    from rich.table import Table
 
-    rows = {Kind.benchmarks: _benchmarks, Kind.methods: _methods, Kind.metrics: _metrics}[kind]()
+    rows = {ListTopic.benchmarks: _benchmarks, ListTopic.methods: _methods, ListTopic.metrics: _metrics}[kind]()
     if json:
-        print(dumps(rows, indent=2))
+        say_json(rows)
         return
-    console = Console(highlight=False)
-    shown = (
-        [heading for heading in rows[0] if heading not in ("range", "source") or console.width >= _WIDE]
-        if rows
-        else ["nothing"]
+    wide = Console().width >= _WIDE
+    headings = [name for name in (rows[0] if rows else ["nothing"]) if wide or name not in ("range", "source")]
+    print_table(
+        {name: {"no_wrap": name not in _LONG, "overflow": "fold"} for name in headings},
+        [[row[name] for name in headings] for row in rows],
+        title=kind.value,
+        framed=True,
     )
-    table = Table(title=kind.value)
-    for heading in shown:
-        table.add_column(heading, no_wrap=heading not in _LONG, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[heading] for heading in shown))
-    console.print(table)
 
 
 def _benchmarks() -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,11 +11,10 @@ Method = Annotated[
     str, typer.Argument(help="file.py, file.py:name, package/name of a plug-in, or a baseline such as msr")
 ]
 Benchmark = Annotated[
-    Optional[str],  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
-    typer.Option(help="id, id@version, or path.toml of your own; default: the embedded benchmark"),
+    str | None, typer.Option(help="id, id@version, or path.toml of your own; default: the embedded benchmark")
 ]
 Limit = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
         help="at most so many samples of each set, or loops of each campaign (at least 2); the run is then a rehearsal"
     ),
@@ -26,4 +25,6 @@ Out = Annotated[Path, typer.Option(help="folder in which runs are kept")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
 Seconds = Annotated[float, typer.Option("--timeout", help="seconds that one call of the method may take")]
 Memory = Annotated[float, typer.Option("--memory", help="GiB by which the method may grow")]
-Workers = Annotated[Optional[int], typer.Option(help="unit processes; default: one per core, at most 4")]  # noqa: UP045
+Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
+CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
+Workers = Annotated[int | None, typer.Option(help="unit processes; default: one per core, at most 4")]

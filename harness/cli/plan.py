@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli import options
+from harness.cli.output import LEFT, RIGHT, print_table, say, say_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from harness.execution.costs import Estimate
     from harness.execution.needs import Need, Needs
+    from harness.tracks.costs import Estimate
 
 # Measured on two laptop-class cores with the embedded benchmark: a rough guide, not a promise.
 _SECONDS_TO_START, _SECONDS_A_SET = 4.0, 0.6
@@ -24,7 +23,7 @@ _MOST_FILES = 8
 
 
 def plan(
-    method: Annotated[Optional[str], typer.Argument(help="as for evaluate; default: a simple baseline")] = None,  # noqa: UP045
+    method: Annotated[str | None, typer.Argument(help="as for evaluate; default: a simple baseline")] = None,
     benchmark: options.Benchmark = None,
     limit: options.Limit = None,
     device: options.Device = "auto",
@@ -44,43 +43,38 @@ def plan(
 def _any_method(benchmark: str | None) -> str:
     """A simple baseline of the benchmark's kind."""
     from harness.data.catalog import find_protocol
-    from harness.tracks.registry import KINDS
+    from harness.spec.kinds import kind_of
 
-    return KINDS[find_protocol(benchmark).benchmark.task if benchmark else "confidence"].simple_method
+    return kind_of(find_protocol(benchmark).benchmark.task if benchmark else "confidence").simple_method
 
 
 def render_plan(prepared: Any, *, as_json: bool) -> None:
     """Print a prepared run."""
-    import json
-
-    from rich.console import Console
-
-    from harness.execution.costs import estimate
     from harness.execution.needs import needs_of
 
     needs = needs_of(prepared.protocol)
-    cost = estimate(prepared.protocol, prepared.track, prepared.plan.units.values())
+    cost = prepared.track.estimate(list(prepared.plan.units.values()))
     if as_json:
-        print(json.dumps(_described(prepared, needs, cost), indent=2))
+        say_json(_described(prepared, needs, cost))
         return
-    console = Console(highlight=False)
-    _print_units(console, prepared)
+    _print_units(prepared)
     if needs.data:
-        _print_data(console, needs, prepared.protocol.benchmark.id)
-    _print_work(console, prepared, needs, cost)
+        _print_data(needs, prepared.protocol.benchmark.id)
+    _print_work(prepared, needs, cost)
 
 
 def _seconds(prepared: Any, cold: int) -> float:
-    from harness.tracks.registry import KINDS
+    from harness.spec.kinds import kind_of
 
-    in_units = KINDS[prepared.method.spec.task].unit_seconds * len(prepared.plan.units)
+    in_units = kind_of(prepared.method.spec.task).unit_seconds * len(prepared.plan.units)
     return float(_SECONDS_TO_START + (_SECONDS_A_SET * cold + in_units) / prepared.workers)
 
 
 def _described(prepared: Any, needs: Needs, cost: Estimate | None) -> dict[str, Any]:
     from dataclasses import asdict
 
-    cold, absent = prepared.track.uncomputed(), prepared.track.absent()
+    work = prepared.track.workload(list(prepared.plan.units.values()))
+    cold, absent = work.uncomputed, work.absent
     on_a_laptop = not absent and (cost is None or cost.hours is None)
     return {
         "run": prepared.plan.id,
@@ -98,51 +92,37 @@ def _described(prepared: Any, needs: Needs, cost: Estimate | None) -> dict[str, 
     }
 
 
-def _print_units(console: Console, prepared: Any) -> None:
-    from rich.table import Table
-
+def _print_units(prepared: Any) -> None:
     units, title = prepared.plan.units, f"{prepared.method.spec.name} on {prepared.protocol.benchmark.name}"
     if len(units) > _MOST_UNITS:
         models, studies = ({getattr(unit, what) for unit in units.values()} for what in ("model", "study"))
-        console.print(
-            f"{title}: {len(units)} units, of {len(models)} models and {len(studies)} studies (--json lists them)"
-        )
+        say(f"{title}: {len(units)} units, of {len(models)} models and {len(studies)} studies (--json lists them)")
         return
-    table = Table(title=title)
-    for heading in ("unit", "model", "study"):
-        table.add_column(heading)
-    for key, unit in units.items():
-        table.add_row(key[:12], unit.model, unit.study)
-    console.print(table)
+    rows = [[key[:12], unit.model, unit.study] for key, unit in units.items()]
+    print_table({"unit": LEFT, "model": LEFT, "study": LEFT}, rows, title=title, framed=True)
 
 
-def _print_data(console: Console, needs: Needs, benchmark: str) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(title="Data sets", box=SIMPLE, padding=(0, 1, 0, 0))
-    for heading in ("data set", "size", "here", "access", "licence"):
-        table.add_column(heading, justify="right" if heading == "size" else "left", overflow="fold")
-    for need in needs.data:
-        table.add_row(need.dataset, _size(need), _here(need), need.access, need.licence)
-    console.print(table)
+def _print_data(needs: Needs, benchmark: str) -> None:
+    sides = {"data set": LEFT, "size": RIGHT, "here": LEFT, "access": LEFT, "licence": LEFT}
+    print_table(
+        {heading: {**side, "overflow": "fold"} for heading, side in sides.items()},
+        [[need.dataset, _size(need), _here(need), need.access, need.licence] for need in needs.data],
+        title="Data sets",
+    )
     for need in needs.data:
         for line in (need.terms, *(f"ask for it at {page}" for page in need.pages)):
             if line and need.access != "open":
-                console.print(f"  {need.dataset}: {line}", markup=False, soft_wrap=True)
+                say(f"  {need.dataset}: {line}")
     if missing := sum(need.bytes_missing for need in needs.data):
         unsized = sum(need.unsized for need in needs.data)
         more = f", and {unsized} files of which nobody knows the size" if unsized else ""
-        console.print(f"To fetch: about {_bytes(missing)}{more}.")
+        say(f"To fetch: about {_bytes(missing)}{more}.")
     if commands := _commands(needs, benchmark):
-        console.print("To have them:")
-        console.print(*(f"  {command}" for command in commands), sep="\n", markup=False, soft_wrap=True)
+        say("\n  ".join(["To have them:", *commands]))
     if unlocked := [need.dataset for need in needs.data if not need.locked]:
-        console.print(
+        say(
             f"Of {', '.join(unlocked)} nobody has recorded what the files hold: a run on them is complete, but cannot "
-            "enter a board.",
-            markup=False,
-            soft_wrap=True,
+            "enter a board."
         )
 
 
@@ -153,32 +133,34 @@ def _commands(needs: Needs, benchmark: str) -> list[str]:
     return [*(command for need in needs.data for command in need.fetch), *whole]
 
 
-def _print_work(console: Console, prepared: Any, needs: Needs, cost: Estimate | None) -> None:
-    units, cold, absent = prepared.plan.units, prepared.track.uncomputed(), prepared.track.absent()
+def _print_work(prepared: Any, needs: Needs, cost: Estimate | None) -> None:
+    units = prepared.plan.units
+    work = prepared.track.workload(list(units.values()))
+    cold, absent = work.uncomputed, work.absent
     begun = f"{len(units)} units, {prepared.workers} unit processes"
     if absent:
-        console.print(f"{begun}. {len(absent)} files are not here yet:")
-        shown = [
-            *absent[:_MOST_FILES],
-            *([f"and {len(absent) - _MOST_FILES} more"] if len(absent) > _MOST_FILES else []),
-        ]
-        console.print(*(f"  {name}" for name in shown), sep="\n", markup=False, soft_wrap=True)
+        more = [f"and {len(absent) - _MOST_FILES} more"] if len(absent) > _MOST_FILES else []
+        say("\n  ".join([f"{begun}. {len(absent)} files are not here yet:", *absent[:_MOST_FILES], *more]))
     else:
         state = f"{cold} sets of model outputs are to be computed first" if cold else "model outputs are cached"
-        console.print(f"{begun}; nothing to download; {state}.")
+        say(f"{begun}; nothing to download; {state}.")
     if unexplained := [path for path in needs.unexplained if path in absent]:
-        console.print(f"Of these, no data set says how {len(unexplained)} are made; see the benchmark's page.")
+        say(f"Of these, no data set says how {len(unexplained)} are made; see the benchmark's page.")
     if cost is not None and cost.hours is not None:
-        from harness.execution.costs import text_of
-
-        console.print(f"Estimate, no more than an order of magnitude: {text_of(cost.hours)}.")
-        console.print(f"  counted: {'; '.join(cost.basis)}", markup=False, soft_wrap=True)
-        if cost.left_out:
-            console.print(f"  left out: {', '.join(cost.left_out)}", markup=False, soft_wrap=True)
+        _print_cost(cost, cost.hours)
     elif not absent:
-        console.print(f"About {_seconds(prepared, cold):.0f} s on a laptop, and what the method itself takes.")
+        say(f"About {_seconds(prepared, cold):.0f} s on a laptop, and what the method itself takes.")
     if not absent:
-        console.print(f"Run folder: {prepared.plan.folder}", markup=False, soft_wrap=True)
+        say(f"Run folder: {prepared.plan.folder}")
+
+
+def _print_cost(cost: Estimate, hours: float) -> None:
+    from harness.tracks.costs import text_of
+
+    say(f"Estimate, no more than an order of magnitude: {text_of(hours)}.")
+    say(f"  counted: {'; '.join(cost.basis)}")
+    if cost.left_out:
+        say(f"  left out: {', '.join(cost.left_out)}")
 
 
 def _size(need: Need) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -12,14 +11,16 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.progress import TimeRemainingColumn as TimeLeft
 
-from harness.data.origins.base import Watch
+from harness.cli.output import FAILED, PASSED, say
+from harness.data.origins.base import ProgressListener
 from harness.execution.evaluate import Listener
 from harness.execution.executor import UnitEnd, UnitProgress
 from harness.execution.runner import Observer
@@ -28,22 +29,25 @@ from harness.methods.conformance import Check
 _STEPS = 100  # of a unit that reports how far it has come
 
 
-class BarObserver(Observer):
+class RunBar(Observer):
     """Draws the progress of a run on standard error."""
 
-    def __init__(self, progress: Progress, console: Console, first: str) -> None:
-        self._progress, self._console = progress, console
+    def __init__(self, progress: Progress, first: str) -> None:
+        self._progress, self._console = progress, progress.console
         self._said: set[str] = set()
         self._under_way: dict[str, TaskID] = {}
         self._task: TaskID = progress.add_task(first, total=None)
 
+    @property
+    def listener(self) -> Listener:
+        return Listener(checked=self.checked, observer=self)
+
     def checked(self, check: Check) -> None:
-        mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
-        self._console.print(f"  {mark} {check.name}")
+        say(check.name, sign=f"  {PASSED if check.passed else FAILED}", console=self._console)
 
     def started(self, done: int, total: int) -> None:
         if done:
-            self._console.print(f"  {done} of {total} units are done already")
+            say(f"  {done} of {total} units are done already", console=self._console)
         self._progress.update(self._task, description="running units", total=total, completed=done)
 
     def progressed(self, progress: UnitProgress) -> None:
@@ -59,8 +63,8 @@ class BarObserver(Observer):
             self._progress.remove_task(self._under_way.pop(end.result.unit))
         if end.result.status not in ("ok", "not-applicable") and end.result.reason not in self._said:
             self._said.add(end.result.reason)
-            self._console.print(f"  [red]✗[/] {end.result.study} · {end.result.model}: ", end="")
-            self._console.print(f"{end.result.status}: {end.result.reason}", markup=False)
+            where = f"{end.result.study} · {end.result.model}"
+            say(f"{where}: {end.result.status}: {end.result.reason}", sign=f"  {FAILED}", console=self._console)
         self._progress.advance(self._task)
 
     def sealing(self) -> None:
@@ -70,40 +74,11 @@ class BarObserver(Observer):
         self._progress.update(self._task, description="scoring the board", total=total, completed=done)
 
 
-@dataclass(frozen=True)
-class BarListener(Listener):
-    """A listener whose bar also knows of the board."""
-
-    bar: BarObserver | None = None
-
-    def scoring_board(self, done: int, total: int) -> None:
-        """Show how many submissions of the board are scored."""
-        if self.bar is not None:
-            self.bar.scoring_board(done, total)
-
-
-@contextmanager
-def listening(first: str, *, quiet: bool = False) -> Iterator[BarListener]:
-    """A bar on standard error while the block runs, which begins with `first`; nothing with `quiet`."""
-    console = Console(stderr=True, quiet=quiet, highlight=False)
-    columns = (
-        TextColumn("  [progress.description]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeLeft(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        observer = BarObserver(progress, console, first)
-        yield BarListener(checked=observer.checked, observer=observer, bar=observer)
-
-
-class BarWatch(Watch):
+class DownloadBar(ProgressListener):
     """Draws how far downloads are on standard error, one at a time."""
 
-    def __init__(self, progress: Progress, console: Console) -> None:
-        self._progress, self._console = progress, console
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._console = progress, progress.console
         self._task: TaskID | None = None
 
     def begin(self, what: str, total: int | None, done: int = 0) -> None:
@@ -116,34 +91,42 @@ class BarWatch(Watch):
             self._progress.advance(self._task, count)
 
     def say(self, sentence: str) -> None:
-        self._console.print(f"  {sentence}", markup=False, soft_wrap=True)
+        say(f"  {sentence}", console=self._console)
 
 
 @contextmanager
-def downloading() -> Iterator[BarWatch]:
+def run_bar(first: str, *, quiet: bool = False) -> Iterator[RunBar]:
+    """A bar on standard error while the block runs, which begins with `first`; nothing with `quiet`."""
+    name = TextColumn("  [progress.description]{task.description}")
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), *_time_left())
+    with Progress(*columns, console=_console(quiet=quiet), transient=True, disable=quiet) as progress:
+        yield RunBar(progress, first)
+
+
+@contextmanager
+def download_bar() -> Iterator[DownloadBar]:
     """Bytes, rate and time left on standard error while the block runs; only sentences where that is no terminal."""
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("  {task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("left"),
-        TimeLeft(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield BarWatch(progress, console)
+    with _on_terminals(BarColumn(), DownloadColumn(), TransferSpeedColumn(), *_time_left()) as progress:
+        yield DownloadBar(progress)
 
 
 @contextmanager
-def counting(first: str) -> Iterator[Callable[[str, int], None]]:
+def counter(first: str) -> Iterator[Callable[[str, int], None]]:
     """A function that shows what is being done and how much of it is; nothing where standard error is no terminal."""
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("  {task.description}", markup=False),
-        TextColumn("{task.completed:,.0f}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with _on_terminals(TextColumn("{task.completed:,.0f}"), TimeElapsedColumn()) as progress:
         task = progress.add_task(first, total=None)
         yield lambda what, done: progress.update(task, description=what, completed=done)
+
+
+def _time_left() -> tuple[ProgressColumn, ProgressColumn]:
+    return TextColumn("left"), TimeRemainingColumn()
+
+
+def _console(*, quiet: bool = False) -> Console:
+    return Console(stderr=True, quiet=quiet, highlight=False)
+
+
+def _on_terminals(*columns: ProgressColumn) -> Progress:
+    console = _console()
+    name = TextColumn("  {task.description}", markup=False)
+    return Progress(name, *columns, console=console, transient=True, disable=not console.is_terminal)

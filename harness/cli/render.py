@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from harness.boards.render import group_letter, published_methods, published_text, rank_text, scaled_title, spread_text
+from harness.boards.render import (
+    competitors_first,
+    group_letter,
+    published_table,
+    rank_text,
+    scaled_title,
+    spread_text,
+)
+from harness.cli.output import FAILED, LEFT, RIGHT, SKIPPED, print_table, say, say_json, table
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
-from harness.reports.remarks import remarks
 from harness.spec.board import Board, Cell
+from harness.spec.kinds import kind_of, load
 from harness.spec.result import Summary, UnitResult
-from harness.tracks.registry import KINDS
 
 if TYPE_CHECKING:
     from harness.boards.place import Place
@@ -39,34 +43,41 @@ def print_result(
 
     next_step: the command to go on with, where the protocol names another benchmark.
     """
-    console = Console(highlight=False)
     if any(unit.status == "ok" for unit in result.document.units):
-        console.print(_score_table(result))
-        _print_place(console, place)
+        _print_scores(result)
+        _print_place(place)
     else:
-        console.print("No unit has scores.")
-    _print_reasons(console, result)
-    for remark in remarks(result):
-        console.print(f"Note: {remark}", markup=False)
-    console.print(f"\nRun:    {result.folder}", markup=False, soft_wrap=True)
+        say("No unit has scores.")
+    _print_reasons(result)
+    for note in _notes(result):
+        say(f"Note: {note}")
+    say(f"\nRun:    {result.folder}")
     if report is not None:
-        console.print(f"Report: {report}", markup=False, soft_wrap=True)
+        say(f"Report: {report}")
     if (result.folder / PRINTED).is_dir():
-        console.print(f"Output: {result.folder / PRINTED}   (what the method printed)", markup=False, soft_wrap=True)
+        say(f"Output: {result.folder / PRINTED}   (what the method printed)")
     if result.failed:
-        console.print("Next:   mend the method and run the same command again; only units without scores are tried.")
+        say("Next:   mend the method and run the same command again; only units without scores are tried.")
     elif result.document.spec.limit is None:
-        console.print(f"Next:   harness show {result.folder}   (scores of every unit)", soft_wrap=True)
+        say(f"Next:   harness show {result.folder}   (scores of every unit)")
     else:
-        console.print("Next:   run it again without --limit for scores that count.")
+        say("Next:   run it again without --limit for scores that count.")
     if next_step is not None and result.complete:
-        console.print(f"Then:   {next_step}", markup=False, soft_wrap=True)
+        say(f"Then:   {next_step}")
+
+
+def _notes(result: RunResult) -> tuple[str, ...]:
+    """What to know beside the scores. Raises IntegrityError for stored answers that were changed."""
+    kind = kind_of(result.document.spec.task)
+    labels = {unit.unit: f"{unit.study} · {unit.model}" for unit in result.document.units}
+    answers = {labels[key]: outputs for key, outputs in result.outputs().items()} if kind.notes else {}
+    return tuple(load(kind.notes)(answers)) if kind.notes else ()
 
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:
     """The sealed document, its folder and the place, as one JSON object."""
     shown = place if isinstance(place, str) else [asdict(each) for each in place]
-    print(json.dumps({"run": result.document.canonical(), "folder": str(result.folder), "place": shown}, indent=2))
+    say_json({"run": result.document.canonical(), "folder": str(result.folder), "place": shown})
 
 
 def print_units(result: RunResult) -> None:
@@ -76,29 +87,46 @@ def print_units(result: RunResult) -> None:
     facts = metric_facts()
     names = [record.metric for unit in document.units for record in unit.records]
     metric = next((name for name in names if facts[name].lower_is_better is not None), "")
-    table = Table(
-        title=f"{facts[metric].heading if metric else 'status'} of every unit", box=SIMPLE, padding=(0, 1, 0, 0)
-    )
-    table.add_column("study")
-    for model in models:
-        table.add_column(model, justify="right")
     cells: dict[str, dict[str, str]] = {}
     for unit in document.units:
         values = [record.value for record in unit.records if record.metric == metric]
         cells.setdefault(unit.study, {})[unit.model] = facts[metric].text(values[0]) if values else unit.status
-    for study, by_model in cells.items():
-        table.add_row(study, *(by_model.get(model, "") for model in models))
-    Console(highlight=False).print(table)
+    print_table(
+        {"study": LEFT, **dict.fromkeys(models, RIGHT)},
+        [[study, *(by_model.get(model, "") for model in models)] for study, by_model in cells.items()],
+        title=f"{facts[metric].heading if metric else 'status'} of every unit",
+    )
 
 
 def print_board(board: Board, benchmark: Benchmark) -> None:
     """A board as tables of at most 100 columns: the ranking, the tables behind it, published rows, who is not ranked."""
-    console = Console(highlight=False)
-    wide = console.width
     arrow = "↓" if board.lower_is_better else "↑"
-    console.print(f"\n{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", style="bold", markup=False)
-    rows = sorted(board.rows, key=lambda row: row.reference)
-    names = [row.method + (" †" if row.as_reported else "") for row in rows]
+    say(f"\n{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", "bold")
+    _print_ranking(board)
+    for each in board.tables:
+        say(f"\n{each.title}", "bold")
+        console = Console(highlight=False)
+        console.print(each.text, style="dim", markup=False, width=min(console.width, _TEXT_WIDTH))
+        numbered = each.columns[0] == "1"
+        names = [f"{place} {row.method}" if numbered else row.method for place, row in enumerate(each.rows, start=1)]
+        texts = {
+            column: ["–" if row.values[at] is None else f"{row.values[at]:.{each.digits}f}" for row in each.rows]
+            for at, column in enumerate(each.columns)
+        }
+        _print_columns(("method", names), texts)
+    if board.published:
+        say("\nAs published, not ranked together", "bold")
+        studies = published_table(board)
+        methods = dict.fromkeys(each.method for each in board.published)
+        _print_columns(("study", list(studies)), {name: [of[name] for of in studies.values()] for name in methods})
+        for source in dict.fromkeys(each.source for each in board.published):
+            say(f"source: {source}", "dim")
+    for left_out in board.unranked:
+        say(f"not ranked: {left_out.method}: {left_out.reason}")
+
+
+def _print_ranking(board: Board) -> None:
+    rows = competitors_first(board)
     columns: dict[str, list[str]] = {}
     for column in board.columns:
         text = rank_text if column == board.columns[-1] else _short_rank
@@ -106,62 +134,30 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     facts = {"units": [row.units for row in rows], "tier": [str(row.tier) for row in rows]}
     shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
     columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
-    styles = ["italic" if row.reference else "" for row in rows]
-    _print_columns(console, wide, ("method", names), columns, styles)
-    console.print("behind each score: rank and group; in brackets the 95 % interval of the rank", style="dim")
+    names = [row.method + (" †" if row.as_reported else "") for row in rows]
+    _print_columns(("method", names), columns, ["italic" if row.reference else "" for row in rows])
+    say("behind each score: rank and group; in brackets the 95 % interval of the rank", "dim")
     if shared:
-        console.print(f"all rows: {', '.join(shared)}", style="dim")
+        say(f"all rows: {', '.join(shared)}", "dim")
     if any(row.as_reported for row in rows):
-        console.print("† holds numbers as reported until the row is reproduced (see board.md)", style="dim")
-    for table in board.tables:
-        console.print(f"\n{table.title}", style="bold", markup=False)
-        console.print(table.text, style="dim", markup=False, width=min(wide, _TEXT_WIDTH))
-        numbered = table.columns[0] == "1"
-        label = [f"{place} {row.method}" if numbered else row.method for place, row in enumerate(table.rows, start=1)]
-        found = {
-            column: ["–" if row.values[at] is None else f"{row.values[at]:.{table.digits}f}" for row in table.rows]
-            for at, column in enumerate(table.columns)
-        }
-        _print_columns(console, wide, ("method", label), found)
-    if board.published:
-        _print_published(console, wide, board)
-    for each in board.unranked:
-        console.print(f"not ranked: {each.method}: {each.reason}", markup=False, soft_wrap=True)
-
-
-def _print_published(console: Console, wide: int, board: Board) -> None:
-    console.print("\nAs published, not ranked together", style="bold")
-    cells = {(each.column, each.method): published_text(each) for each in board.published}
-    studies = list(dict.fromkeys(each.column for each in board.published))
-    found = {name: [cells.get((study, name), "–") for study in studies] for name in published_methods(board)}
-    _print_columns(console, wide, ("study", studies), found)
-    for source in dict.fromkeys(each.source for each in board.published):
-        console.print(f"source: {source}", style="dim", markup=False, soft_wrap=True)
+        say("† holds numbers as reported until the row is reproduced (see board.md)", "dim")
 
 
 def _print_columns(
-    console: Console,
-    wide: int,
-    label: tuple[str, list[str]],
-    columns: Mapping[str, list[str]],
-    styles: list[str] | None = None,
+    label: tuple[str, list[str]], columns: Mapping[str, list[str]], styles: list[str] | None = None
 ) -> None:
-    """Columns of text beside one of labels; as many tables below each other as the width asks for."""
+    """Columns of text beside one of labels; as many tables below each other as the width of the terminal asks for."""
+    room = Console().width - _FRAME - max(map(cell_len, [label[0], *label[1]])) - _GAP
     width = {name: max(map(cell_len, [name, *map(_plain, texts)])) + _GAP for name, texts in columns.items()}
-    first = max(map(cell_len, [label[0], *label[1]])) + _GAP
     waiting = list(columns)
     while waiting:
         taken = [waiting.pop(0)]
-        while waiting and first + sum(width[name] for name in [*taken, waiting[0]]) <= wide - _FRAME:
+        while waiting and sum(width[name] for name in [*taken, waiting[0]]) <= room:
             taken.append(waiting.pop(0))
-        table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-        table.add_column(label[0], no_wrap=True)
-        for name in taken:
-            table.add_column(name, justify="right", no_wrap=True)
+        shown = table({label[0]: {"no_wrap": True}, **{name: {**RIGHT, "no_wrap": True} for name in taken}}, [])
         for at, text in enumerate(label[1]):
-            style = styles[at] if styles else ""
-            table.add_row(escape(text), *(columns[name][at] for name in taken), style=style)
-        console.print(table)
+            shown.add_row(escape(text), *(columns[name][at] for name in taken), style=styles[at] if styles else "")
+        Console(highlight=False).print(shown)
 
 
 def _plain(text: str) -> str:
@@ -176,31 +172,27 @@ def _short_rank(cell: Cell) -> str:
     return "" if cell.rank is None or cell.group is None else f"{cell.rank}{group_letter(cell.group)}"
 
 
-def _score_table(result: RunResult) -> Table:
+def _print_scores(result: RunResult) -> None:
     """One column per group of studies (severities are averaged), one row per metric: fits 80 characters."""
-    document = result.document
+    document, method = result.document, result.document.spec.method
     columns: dict[str, dict[str, Summary]] = {}
     for row in document.summary:
         if row.part_of is None:
             columns.setdefault(row.study, {})[row.metric] = row
-    table = Table(
-        title=f"{document.spec.method.name} {document.spec.method.version} on {document.spec.benchmark}",
-        caption=KINDS[document.spec.task].caption,
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("")
-    for study in columns:
-        table.add_column(study, justify="right")
     extents = [next(iter(cells.values())) for cells in columns.values()]
-    table.add_row("samples", *(str(row.n // max(row.seeds, 1)) for row in extents))
+    rows = [["samples", *(str(row.n // max(row.seeds, 1)) for row in extents)]]
     for name in dict.fromkeys(row.metric for row in document.summary):
         cells = [column.get(name) for column in columns.values()]
-        table.add_row(metric_facts()[name].heading, *("–" if cell is None else _cell(cell) for cell in cells))
-    return table
+        rows.append([metric_facts()[name].heading, *("–" if cell is None else _cell(cell) for cell in cells)])
+    print_table(
+        {"": LEFT, **dict.fromkeys(columns, RIGHT)},
+        rows,
+        title=f"{method.name} {method.version} on {document.spec.benchmark}",
+        caption=kind_of(document.spec.task).caption,
+    )
 
 
-def _print_reasons(console: Console, result: RunResult) -> None:
+def _print_reasons(result: RunResult) -> None:
     """Why units have no scores; a reason that many share is said once."""
     reasons: dict[tuple[str, str], list[UnitResult]] = {}
     for unit in result.document.units:
@@ -210,8 +202,7 @@ def _print_reasons(console: Console, result: RunResult) -> None:
         where = f"{units[0].study} · {units[0].model}"
         if len(units) > 1:
             where = f"{len(units)} of {len(result.document.units)} units ({where}, …)"
-        console.print("[dim]–[/] " if status == "not-applicable" else "[red]✗[/] ", end="")
-        console.print(f"{where}: {status}: {reason}", markup=False)
+        say(f"{where}: {status}: {reason}", sign=SKIPPED if status == "not-applicable" else FAILED)
 
 
 def _cell(row: Summary) -> str:
@@ -221,16 +212,16 @@ def _cell(row: Summary) -> str:
     return f"{text(row.value)}\n[dim]{text(row.low)}–{text(row.high)}[/]"
 
 
-def _print_place(console: Console, place: tuple[Place, ...] | str) -> None:
+def _print_place(place: tuple[Place, ...] | str) -> None:
     if isinstance(place, str):
-        console.print(f"No place on the board: {place}.", markup=False)
+        say(f"No place on the board: {place}.")
         return
     best = place[-1]
-    console.print(
+    Console(highlight=False, soft_wrap=True).print(
         f"\nPlace [bold]{best.rank}[/] of {best.of} by {best.column} {best.title} "
         f"(95 % interval {best.rank_low}–{best.rank_high})" + _tied(best.tied_with)
     )
-    console.print("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), style="dim")
+    say("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), "dim")
 
 
 def _tied(names: tuple[str, ...], most: int = 4) -> str:

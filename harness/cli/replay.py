@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from harness.cli import options
-
-if TYPE_CHECKING:
-    import pandas as pd
+from harness.cli.output import LEFT, RIGHT, print_table, say_json
 
 
 def replay(
@@ -19,11 +17,10 @@ def replay(
         typer.Argument(help="a run of the harness, or a folder of nnActive's results; with --loops or a submission"),
     ],
     raw: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="nnActive's folder of raw data, whose loop files count the patches"),
+        Path | None, typer.Option(help="nnActive's folder of raw data, whose loop files count the patches")
     ] = None,
     loops: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             help="write the queries of a run or submission there, as loop files with summaries; score nothing"
         ),
@@ -41,7 +38,7 @@ def replay(
     Example: harness replay runs/query-mnist-1-bald-0123456789ab
     """
     from harness.boards.submissions import ABOUT
-    from harness.execution.runner import SEALED
+    from harness.execution.run_result import SEALED
     from harness.spec.errors import UsageError
 
     if loops is not None:
@@ -87,27 +84,19 @@ def _own(folder: Path, *, as_json: bool) -> bool:
 
 
 def _published(folder: Path, raw: Path | None, *, as_json: bool) -> bool:
-    from json import dumps
-
-    from rich.console import Console
-
     from harness.tracks.query.published import read_runs, run_scores
 
     scores = run_scores(read_runs(folder, raw))
     if as_json:
-        typer.echo(dumps(scores.to_dict(orient="records"), indent=2, allow_nan=False))
+        say_json(scores.to_dict(orient="records"))
     else:
-        Console(highlight=False).print(_table(scores))
+        numbers = ("seed", "aubc", "final")
+        print_table(
+            {str(name): RIGHT if name in numbers else LEFT for name in scores.columns},
+            [
+                [f"{100 * value:.2f}" if isinstance(value, float) else str(value) for value in row]
+                for row in scores.itertuples(index=False)
+            ],
+            title="mean Dice × 100",
+        )
     return False
-
-
-def _table(scores: pd.DataFrame) -> object:
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(title="mean Dice × 100", box=SIMPLE, padding=(0, 1, 0, 0))
-    for column in scores.columns:
-        table.add_column(str(column), justify="right" if column in ("seed", "aubc", "final") else "left")
-    for row in scores.itertuples(index=False):
-        table.add_row(*(f"{100 * value:.2f}" if isinstance(value, float) else str(value) for value in row))
-    return table

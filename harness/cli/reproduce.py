@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def reproduce(
     submission: Annotated[str, typer.Argument(help="folder of a submission, or benchmark@version/method")],
     tolerance: Annotated[
-        Optional[float],  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
+        float | None,
         typer.Option(
             help="largest difference, relative to the largest magnitude of each output; default: what the track allows "
             "it, 1e-4 for confidences and maps, 1e-3 for their scores, ten times as much for stochastic explainers"
@@ -37,15 +37,15 @@ def reproduce(
     from datetime import date
 
     from harness.boards import reproduce as boards
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
     from harness.execution.sandbox import sandbox_available
 
     folder = boards.find_submission(submission)
     if (reason := sandbox_available()) is not None:
         typer.echo(f"No sandbox: {reason}. The method runs in the plain worker (see SECURITY.md).", err=True)
     conditions = boards.Conditions(tolerance, out, device, workers, timeout, memory)
-    with listening("running the method again") as listener:
-        found = boards.reproduce(folder, conditions, listener, date.today())
+    with run_bar("running the method again") as bar:
+        found = boards.reproduce(folder, conditions, bar.listener, date.today())
     for difference in found.differences:
         typer.echo(difference)
     verdict = "came out the same" if found.same else f"differs in {len(found.differences)} places"

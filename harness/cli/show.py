@@ -18,13 +18,13 @@ def show(
     Example: harness show runs/confidence-mnist-1-msr-0123456789ab
     """
     from harness.boards.place import place_of
-    from harness.cli.progress import listening
+    from harness.cli.progress import run_bar
     from harness.cli.render import print_json_result, print_result, print_units
     from harness.execution.run_result import RunResult
 
     result = RunResult.open(run)
-    with listening("scoring the board", quiet=json) as listener:
-        place = place_of(result, listener.scoring_board)
+    with run_bar("scoring the board", quiet=json) as bar:
+        place = place_of(result, bar.scoring_board)
     if json:
         print_json_result(result, place)
         return

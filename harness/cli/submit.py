@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 def submit(
     run: Annotated[str, typer.Argument(help="folder of a run, as evaluate printed it")],
-    author: Annotated[Optional[list[str]], typer.Option(help="who made the method; may be given again")] = None,  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
+    author: Annotated[list[str] | None, typer.Option(help="who made the method; may be given again")] = None,
     licence: Annotated[str, typer.Option(help="SPDX identifier of the licence of the method's file")] = "",
     citation: Annotated[str, typer.Option(help="what to cite, or why there is nothing to")] = "",
     training_data: Annotated[str, typer.Option(help="data the method was made with, beyond the benchmark's")] = "",
     hardware: Annotated[str, typer.Option(help="what the run was made on; default: this machine")] = "",
     open_pr: Annotated[bool, typer.Option("--open-pr", help="open the pull request too, with gh")] = False,
     maps: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="ORG/NAME", help="upload an explainer's maps to this data set repository on the Hub"),
     ] = None,
-    into: Annotated[Optional[Path], typer.Option(help="a clone of the repository; default: this one")] = None,  # noqa: UP045
+    into: Annotated[Path | None, typer.Option(help="a clone of the repository; default: this one")] = None,
 ) -> None:
     """Store a complete run as a submission, if the gate lets it pass. Asks for what the options leave out.
 
@@ -56,8 +56,8 @@ def submit(
         "hardware": hardware,
     }
     disclosure = disclose(given, found_facts(method.citation), _ask if _at_terminal() else None)
-    shelf = boards.Shelf(maps, partial(upload_maps, maps)) if maps else None
-    submitted = boards.submit(result, protocol, disclosure, checkout, date.today(), shelf)
+    repository = boards.MapsRepository(maps, partial(upload_maps, maps)) if maps else None
+    submitted = boards.submit(result, protocol, disclosure, checkout, date.today(), repository)
     _print(submitted)
     if not submitted.report.accepted:
         raise typer.Exit(1)

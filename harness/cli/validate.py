@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
+from harness.cli.output import say_json
 
 if TYPE_CHECKING:
     from harness.boards.gate import Report
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
 
 def validate(
     paths: Annotated[
-        Optional[list[Path]],  # noqa: UP045 - typer evaluates annotations on Python 3.10 too
-        typer.Argument(help="folders submissions/<benchmark>@<version>/<method>"),
+        list[Path] | None, typer.Argument(help="folders submissions/<benchmark>@<version>/<method>")
     ] = None,
     changed_since: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="REV", help="all submissions that this checkout changed since a revision"),
+        str | None, typer.Option(metavar="REV", help="all submissions that this checkout changed since a revision")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="all submissions that are there")] = False,
     fetch_maps: Annotated[
@@ -36,8 +35,6 @@ def validate(
 
     Example: harness validate submissions/confidence-mnist@1/my-score
     """
-    from json import dumps
-
     from harness.spec.errors import UsageError
 
     if bool(paths) + (changed_since is not None) + everything != 1:
@@ -48,7 +45,7 @@ def validate(
         if not json:
             _print(report)
     if json:
-        typer.echo(dumps([{**each.canonical(), "accepted": each.accepted} for each in reports], indent=2))
+        say_json([{**each.canonical(), "accepted": each.accepted} for each in reports])
     elif not reports:
         typer.echo("no submissions to validate")
     raise typer.Exit(0 if all(report.accepted for report in reports) else 1)

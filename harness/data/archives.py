@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, NamedTuple
 
-from harness.data.origins.base import Digests, Watch
+from harness.data.origins.base import Digests, ProgressListener
 from harness.storage import IntegrityError, StorageError, UnsafeArtefactError, growing, make_folder
 
 Kind = Literal["tar", "zip", "gzip"]
@@ -32,7 +32,7 @@ class Member(NamedTuple):
     bytes: int
 
 
-class Limits(NamedTuple):
+class UnpackLimits(NamedTuple):
     """How much may come out: `ratio` times the archive's own size, or `floor` bytes where that is more."""
 
     ratio: int = 100
@@ -43,10 +43,10 @@ class Limits(NamedTuple):
 class _Budget:
     """Bytes that may still come out of an archive."""
 
-    def __init__(self, archive: Path, folder: Path, limits: Limits) -> None:
+    def __init__(self, archive: Path, folder: Path, limits: UnpackLimits) -> None:
         self._archive, self._limits = archive.name, limits
         self._left = max(limits.floor, limits.ratio * archive.stat().st_size)
-        self._room = shutil.disk_usage(folder).free - _RESERVE
+        self._free = shutil.disk_usage(folder).free - _RESERVE
         self._members = 0
 
     def begin(self, announced: int) -> None:
@@ -64,9 +64,9 @@ class _Budget:
             raise UnsafeArtefactError(
                 f"{self._archive} would unpack to far more than its size allows (a decompression bomb); it is not unpacked."
             )
-        if more > self._room:
+        if more > self._free:
             raise StorageError(
-                f"{self._archive} does not fit: {more} more bytes are needed, {max(self._room, 0)} are free; make room, or "
+                f"{self._archive} does not fit: {more} more bytes are needed, {max(self._free, 0)} are free; make room, or "
                 "set HARNESS_CACHE to a larger disk."
             )
 
@@ -74,11 +74,11 @@ class _Budget:
         """So many bytes have come out."""
         self.check(count)
         self._left -= count
-        self._room -= count
+        self._free -= count
 
 
 def unpack(
-    archive: Path, kind: Kind, folder: Path, name: str, watch: Watch, limits: Limits | None = None
+    archive: Path, kind: Kind, folder: Path, name: str, progress: ProgressListener, limits: UnpackLimits | None = None
 ) -> dict[str, Member]:
     """Write the files in an archive below an empty folder, read-only; gives their hashes by relative path.
 
@@ -86,8 +86,8 @@ def unpack(
     folder, is no plain file or directory, comes twice, or for more bytes than `limits` allow (before they are
     written); IntegrityError for a damaged archive; StorageError where there is no room.
     """
-    budget = _Budget(archive, make_folder(folder), limits or Limits())
-    watch.begin(f"unpacking {name}", None)
+    budget = _Budget(archive, make_folder(folder), limits or UnpackLimits())
+    progress.begin(f"unpacking {name}", None)
     members: dict[str, Member] = {}
     with _damage(archive):
         for path, announced, stream in {"tar": _tar, "zip": _zip, "gzip": _gzip}[kind](archive, name):
@@ -95,7 +95,7 @@ def unpack(
             if inside in members:
                 raise UnsafeArtefactError(f"{archive.name} holds {path} twice; it is not unpacked.")
             budget.begin(announced)
-            members[inside] = _write(stream, folder / inside, budget, watch)
+            members[inside] = _write(stream, folder / inside, budget, progress)
     if not members:
         raise IntegrityError(f"{archive.name} holds no files.")
     return members
@@ -148,7 +148,7 @@ def _safe(path: str, archive: Path, folder: bool = False) -> str:
     return "/".join(parts)
 
 
-def _write(stream: IO[bytes], path: Path, budget: _Budget, watch: Watch) -> Member:
+def _write(stream: IO[bytes], path: Path, budget: _Budget, progress: ProgressListener) -> Member:
     digests = Digests()
     make_folder(path.parent)
     while chunk := stream.read(_CHUNK):
@@ -156,7 +156,7 @@ def _write(stream: IO[bytes], path: Path, budget: _Budget, watch: Watch) -> Memb
         digests.update(chunk)
         with growing(path, durable=False) as target:
             target.write(chunk)
-        watch.advance(len(chunk))
+        progress.advance(len(chunk))
     if not digests.size:
         with growing(path, durable=False):
             pass

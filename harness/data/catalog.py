@@ -7,16 +7,15 @@ import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from harness.data import template
-from harness.data.embedded import package_folders
+from harness.data.toml import read_extended
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import Benchmark
-from harness.spec.errors import UsageError, unknown
-from harness.spec.protocols import AnyBenchmark, read_benchmark
+from harness.spec.errors import UsageError, first_problem, unknown
+from harness.spec.protocols import read_benchmark
 from harness.storage import IntegrityError, content_id, file_id
 
 Kind = TypeVar("Kind", bound=Benchmark)
@@ -25,10 +24,10 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Protocol:
+class LoadedBenchmark:
     """A benchmark as loaded: the specification, its hash, and where its file lies."""
 
-    benchmark: AnyBenchmark
+    benchmark: Benchmark
     hash: str
     path: Path
 
@@ -39,7 +38,7 @@ class Protocol:
         return self.benchmark
 
     def private_folders(self) -> tuple[str, ...]:
-        """Folders of the user's own data that hold labels: closed to methods, as those of `private_folders`."""
+        """Folders of the user's own data that hold labels: closed to methods."""
         return tuple(str(self.locate(folder)) for folder in getattr(self.benchmark.source, "folders", ()))
 
     def locate(self, relative: str) -> Path:
@@ -84,23 +83,13 @@ def prepared_folder() -> Path:
     return cache_folder() / "data" / "prepared"
 
 
-def private_folders() -> tuple[str, ...]:
-    """Where labels, masks, predictions and outputs of benchmarks lie, also what users keep elsewhere of data sets (files
-    or folders): closed to methods."""
-    from harness.data.store import own_places
-
-    bundled = (bundled_folder(name) for name in ("datasets", "leaderboards", "submissions"))
-    packages = (*package_folders(), template.package_folder())
-    return (*(str(folder) for folder in (*bundled, cache_folder())), *filter(None, packages), *own_places())
-
-
 def benchmark_files() -> dict[str, Path]:
     """`id@version` -> benchmark.toml of every bundled benchmark."""
     files = sorted(bundled_folder("leaderboards").glob("*/*/benchmark.toml"))
     return {f"{path.parent.parent.name}@{path.parent.name}": path for path in files if path.parent.name.isdecimal()}
 
 
-def find_protocol(name: str) -> Protocol:
+def find_protocol(name: str) -> LoadedBenchmark:
     """The benchmark `id`, `id@version` or `path.toml`. Without a version, the newest."""
     if name.endswith(".toml"):
         return load_protocol(Path(name))
@@ -116,33 +105,18 @@ def find_protocol(name: str) -> Protocol:
     return load_protocol(versions[-1][1])
 
 
-def load_protocol(path: Path) -> Protocol:
+def load_protocol(path: Path) -> LoadedBenchmark:
     """Read and check a benchmark file. Raises UsageError that names the field to mend."""
     if not path.is_file():
         near = get_close_matches(path.name, [each.name for each in path.parent.glob("*.toml")], n=1)
         advice = f"did you mean {path.parent / near[0]}?" if near else "name one that ends in .toml, or a bundled one."
         raise UsageError(f"the benchmark file {path} does not exist; {advice}")
     try:
-        fields = read_toml(path)
+        fields = read_extended(path)
         benchmark = read_benchmark(fields)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"] if part != fields.get("task")) or "file"
-        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UsageError(f"{path}: {field}: {problem['msg']}{more}.") from error
+        raise UsageError(f"{path}: {first_problem(error, without=fields.get('task'))}") from error
+    except ValueError as error:  # no kind of that name is installed
+        raise UsageError(f"{path}: task: {error}.") from error
     released = benchmark.model_copy(update={"status": "open", "successor": None})  # its end changes no result of it
-    return Protocol(benchmark, content_id(released.canonical()), path)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file's content. Raises UsageError with the line that cannot be read."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    return LoadedBenchmark(benchmark, content_id(released.canonical()), path)

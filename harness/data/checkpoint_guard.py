@@ -3,7 +3,10 @@
 A checkpoint is a zip with one pickle, `data.pkl`, and raw numbers beside it. A pickle is a program that may call any
 function it names. So the names are read first, instruction by instruction, and all of them must be listed here: those
 that make tensors, and those of configurations that trainers store with their weights. The latter are never imported:
-a `Record` takes their place and keeps what it is told. The same holds for the few types that they mention.
+an `ObjectRecord` takes their place and keeps what it is told. The same holds for the few types that they mention.
+
+`torch.serialization.get_unsafe_globals_in_checkpoint` cannot stand for that reading: it leaves out what torch itself
+allows, among it `bytearray` and the constructors of tensors, which take as much memory as a file asks for.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ TENSOR_GLOBALS = frozenset(
 """What tensors and state dicts are made with; torch itself makes them, with bounds checked."""
 
 RECORD_PACKAGES = ("omegaconf.", "fd_shifts.configs.", "pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
-"""Packages whose classes stand in hyper-parameters and in the state of callbacks: read as `Record`."""
+"""Packages whose classes stand in hyper-parameters and in the state of callbacks: read as `ObjectRecord`."""
 
 _DICTS = {
     "collections.defaultdict",
@@ -58,26 +61,25 @@ _REFUSED_OPCODES = {"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERS
 REMEDY = "convert it once, offline, with its makers' own code into safetensors"
 
 
-class Record:
-    """What a configuration object was told, without the object: arguments and attributes."""
+class ObjectRecord:
+    """What an object of a configuration was told, without the object: arguments and attributes."""
 
     arguments: tuple[Any, ...]
     attributes: dict[str, Any]
 
-    def __new__(cls, *arguments: Any) -> Record:  # unpickling calls no `__init__`
+    def __new__(cls, *arguments: Any) -> ObjectRecord:  # unpickling calls no `__init__`
         record = super().__new__(cls)
         record.arguments, record.attributes = arguments, {}
         return record
 
     def __setstate__(self, state: Any) -> None:
-        parts = state if isinstance(state, tuple) else (state,)
-        for part in parts:
+        for part in state if isinstance(state, tuple) else (state,):
             if isinstance(part, dict):
                 self.attributes.update({name: value for name, value in part.items() if isinstance(name, str)})
 
 
-class DictRecord:
-    """In the place of classes that are dicts with manners: makes a plain dict."""
+class _PlainDict:
+    """In the place of subclasses of dict; a class, because pickles make objects of classes only."""
 
     def __new__(cls, *arguments: Any) -> dict[Any, Any]:  # type: ignore[misc]
         return {}
@@ -97,25 +99,15 @@ def check_archive(path: Path) -> list[str]:
             program = archive.read(program_member)
     except IntegrityError:
         raise
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        OverflowError,
-        OSError,
-    ) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the file's beginning
             raise
         raise IntegrityError(f"{path} is damaged or cut off: it is no complete zip file; fetch it again.") from error
-    found = []
-    for name in _names(path, program):
-        if not _known(name):
-            raise UnsafeArtefactError(
-                f"{path} was not loaded: it wants to call {name}, which weights do not need; do not trust it, or {REMEDY}."
-            )
-        found.append(name)
+    found = list(_names(path, program))
+    if strange := next((name for name in found if not _known(name)), None):
+        raise UnsafeArtefactError(
+            f"{path} was not loaded: it wants to call {strange}, which weights do not need; do not trust it, or {REMEDY}."
+        )
     return found
 
 
@@ -129,7 +121,32 @@ def plain(value: Any) -> Any:
 
     Raises IntegrityError where this would not end.
     """
-    return _Plain().of(value)
+    left = MAX_RECORDS
+
+    def converted(value: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise IntegrityError("its configuration has no end")
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, dict):
+            return {str(name): converted(each) for name, each in value.items() if isinstance(name, str | int | float)}
+        if isinstance(value, list | tuple | set):
+            return [converted(each) for each in value]
+        return converted(_told(value)) if isinstance(value, ObjectRecord) else None  # a class, a tensor: not needed
+
+    return converted(value)
+
+
+def _told(record: ObjectRecord) -> Any:
+    """OmegaConf keeps the entries of containers in `_content` and the value of a leaf in `_val`."""
+    for name in ("_content", "_val"):
+        if name in record.attributes:
+            return record.attributes[name]
+    if not record.attributes and record.arguments:  # members of enumerations
+        return record.arguments[0]
+    return {name: each for name, each in record.attributes.items() if not name.startswith("_")}
 
 
 def refuse_pickle(path: Path) -> UnsafeArtefactError:
@@ -206,8 +223,8 @@ def _known(name: str) -> bool:
 
 def _stand_in(name: str) -> Callable[..., Any]:
     if name in _DICTS:
-        return DictRecord
-    return _path_text if name in _PATHS else Record
+        return _PlainDict
+    return _path_text if name in _PATHS else ObjectRecord
 
 
 def _mapped(name: str) -> str:
@@ -218,31 +235,3 @@ def _mapped(name: str) -> str:
 
 def _path_text(*parts: str) -> str:
     return "/".join(map(str, parts)).replace("//", "/")
-
-
-class _Plain:
-    def __init__(self) -> None:
-        self.left = MAX_RECORDS
-
-    def of(self, value: Any) -> Any:
-        self.left -= 1
-        if self.left < 0:
-            raise IntegrityError("its configuration has no end")
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        if isinstance(value, dict):
-            return {str(name): self.of(each) for name, each in value.items() if isinstance(name, str | int | float)}
-        if isinstance(value, list | tuple | set):
-            return [self.of(each) for each in value]
-        if isinstance(value, Record):
-            return self._of_record(value)
-        return None  # a class, a tensor: nothing that a configuration needs
-
-    def _of_record(self, record: Record) -> Any:
-        """OmegaConf keeps the entries of containers in `_content` and the value of a leaf in `_val`."""
-        for name in ("_content", "_val"):
-            if name in record.attributes:
-                return self.of(record.attributes[name])
-        if not record.attributes and record.arguments:  # members of enumerations
-            return self.of(record.arguments[0])
-        return {name: self.of(each) for name, each in record.attributes.items() if not name.startswith("_")}

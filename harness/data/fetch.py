@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -11,28 +11,24 @@ from pathlib import Path
 
 from harness.data import store
 from harness.data.manifests import Manifest
-from harness.data.origins import Errand, Got, Patience, Watch, client_of
-from harness.data.origins.base import Digests
+from harness.data.origins import http, hub, own, package, zenodo
+from harness.data.origins.base import Client, Digests, DownloadedFile, DownloadRequest, ProgressListener, RetryPolicy
 from harness.data.origins.own import find_own, folder_id, folder_size, listing
-from harness.data.store import Held
+from harness.data.store import CachedFile
 from harness.data.unpacking import unpack_into
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
-from harness.storage import (
-    IntegrityError,
-    StorageError,
-    copy_file,
-    link,
-    make_folder,
-    remove,
-)
+from harness.storage import IntegrityError, StorageError, copy_file, link, make_folder, remove
+
+_CLIENTS: Mapping[str, Client] = {"hub": hub, "own": own, "package": package, "url": http, "zenodo": zenodo}
+"""By the kind of origin, see `harness.spec.manifest.Origin`."""
 
 _UNPACKED = 1.5  # times an archive's size, about, that its members need
 _RESERVE = 1 << 28  # bytes to leave free
 
 
 @dataclass(frozen=True)
-class Manner:
+class FetchOptions:
     """How to fetch.
 
     pattern: only files whose path fits (as in a shell). source: a folder, or file, in which the user has files already:
@@ -42,30 +38,30 @@ class Manner:
     pattern: str | None = None
     source: Path | None = None
     copy: bool = False
-    patience: Patience = field(default_factory=Patience)
-    watch: Watch = field(default_factory=Watch)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    progress: ProgressListener = field(default_factory=ProgressListener)
 
 
-def fetch(manifest: Manifest, manner: Manner | None = None) -> Path:
+def fetch(manifest: Manifest, options: FetchOptions | None = None) -> Path:
     """Bring the missing files of a data set into the cache; returns the folder that holds them under their paths.
 
     What has been fetched before is kept, whatever happens, and the next call goes on from there. Raises UsageError
     (and OriginError, one of its kind) for what a user can mend, IntegrityError for files that are not what has been
     recorded of them, StorageError where the cache cannot be written or has no room.
     """
-    manner = manner or Manner()
-    chosen = chosen_files(manifest, manner.pattern)
+    options = options or FetchOptions()
+    chosen = chosen_files(manifest, options.pattern)
     if _missing(manifest, chosen):
         try:
-            with store.locked(store.set_folder(manifest), manifest.spec.id, manner.watch):
-                _fetch_missing(manifest, _missing(manifest, chosen), manner)  # another process may have been at it
+            with store.locked(store.set_folder(manifest), manifest.spec.id, options.progress):
+                _fetch_missing(manifest, _missing(manifest, chosen), options)  # another process may have been at it
         except StorageError as error:
             raise StorageError(
                 f"{error} What was fetched so far is kept. The cache is {store.data_folder()}; HARNESS_CACHE names "
                 "another place for it."
             ) from error
     if unrecorded := sum(manifest.pin(file).sha256 is None for file in chosen):
-        manner.watch.say(
+        options.progress.say(
             f"{manifest.spec.id}: nobody has recorded the sha256 of {unrecorded} of {len(chosen)} files; what rests on "
             "them cannot enter a ranked board"
         )
@@ -86,174 +82,178 @@ def _missing(manifest: Manifest, files: Sequence[SourceFile]) -> list[SourceFile
     return [file for file in files if not store.is_here(manifest, file, index)]
 
 
-def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], manner: Manner) -> None:
-    owned = _owned(manifest, files, manner)
-    elsewhere = [_errand(manifest, file, manner) for file in files if file.path not in owned]
-    for errand in elsewhere:
-        if errand.file.origin.kind == "own":
-            client_of("own").obtain(errand)  # says where to ask, before others are fetched in vain
+def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], options: FetchOptions) -> None:
+    owned = _owned(manifest, files, options)
+    elsewhere = [_request(manifest, file, options) for file in files if file.path not in owned]
+    for request in elsewhere:
+        if request.file.origin.kind == "own":
+            own.obtain(request)  # says where to ask, before others are fetched in vain
     _check_room(elsewhere)
     make_folder(store.set_folder(manifest))
     for file in files:
         if file.path in owned:
-            held = _take(manifest, file, owned[file.path], manner)
+            cached = _take(manifest, file, owned[file.path], options)
         else:
-            held = _get(manifest, _errand(manifest, file, manner))
-        store.record(manifest, file, held)
+            cached = _get(manifest, _request(manifest, file, options))
+        store.record(manifest, file, cached)
 
 
-def _owned(manifest: Manifest, files: Sequence[SourceFile], manner: Manner) -> dict[str, Path]:
+def _owned(manifest: Manifest, files: Sequence[SourceFile], options: FetchOptions) -> dict[str, Path]:
     """Where the user has the files, by path. Raises UsageError for a folder without any, or without one that only users
     can get."""
-    if manner.source is None:
+    if options.source is None:
         return {}
-    if not manner.source.exists():
-        raise UsageError(f"--from {manner.source} does not exist.")
-    found = {file.path: find_own(manifest.spec, file, manner.source) for file in files}
+    if not options.source.exists():
+        raise UsageError(f"--from {options.source} does not exist.")
+    found = {file.path: find_own(manifest.spec, file, options.source) for file in files}
     owned = {path: place for path, place in found.items() if place is not None}
     lacking = [file.path for file in files if file.path not in owned and file.origin.kind == "own"]
     if lacking or not owned:
         absent = lacking or [file.path for file in files]
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
         raise UsageError(
-            f"{manner.source} does not hold {', '.join(absent[:5])}{more}, which {manifest.spec.id} needs."
+            f"{options.source} does not hold {', '.join(absent[:5])}{more}, which {manifest.spec.id} needs."
         )
     return owned
 
 
-def _errand(manifest: Manifest, file: SourceFile, manner: Manner) -> Errand:
+def _request(manifest: Manifest, file: SourceFile, options: FetchOptions) -> DownloadRequest:
     part = store.incoming_path(manifest, file)
-    return Errand(
-        manifest.spec, store.reference(manifest), file, manifest.pin(file), part, manner.patience, manner.watch
+    return DownloadRequest(
+        manifest.spec, store.reference(manifest), file, manifest.pin(file), part, options.retry, options.progress
     )
 
 
-def _check_room(errands: Sequence[Errand]) -> None:
+def _check_room(requests: Sequence[DownloadRequest]) -> None:
     """Raise StorageError where the disk certainly is too small, before anything large is fetched."""
     archive = lasting = 0
-    for errand in errands:
-        if errand.file.unpack is None and errand.pin.sha256 and store.object_path(errand.pin.sha256).exists():
+    for request in requests:
+        if request.file.unpack is None and request.pin.sha256 and store.object_path(request.pin.sha256).exists():
             continue
-        size = errand.pin.bytes or client_of(errand.file.origin.kind).size(errand) or errand.file.about_bytes or 0
-        collected = errand.part.stat().st_size if errand.part.exists() else 0
-        if errand.file.unpack is None:
+        size = request.pin.bytes or _CLIENTS[request.file.origin.kind].size(request) or request.file.about_bytes or 0
+        collected = request.part.stat().st_size if request.part.exists() else 0
+        if request.file.unpack is None:
             lasting += max(size - collected, 0)
         else:
             archive = max(archive, size - collected)  # one at a time: it goes once it is unpacked
             lasting += int(_UNPACKED * size)
     folder = make_folder(store.data_folder())
     free = shutil.disk_usage(folder).free
-    if errands and archive + lasting + _RESERVE > free:
+    if requests and archive + lasting + _RESERVE > free:
         raise StorageError(
-            f"{errands[0].spec.id} needs about {(archive + lasting) / 1e9:.1f} GB on the disk, {free / 1e9:.1f} GB are free."
+            f"{requests[0].spec.id} needs about {(archive + lasting) / 1e9:.1f} GB on the disk, {free / 1e9:.1f} GB are free."
         )
 
 
-def _get(manifest: Manifest, errand: Errand) -> Held:
+def _get(manifest: Manifest, request: DownloadRequest) -> CachedFile:
     """A file from its origin, checked, in its place."""
-    file = errand.file
-    make_folder(errand.part.parent)
-    with store.locked(errand.part, file.path, errand.watch):
-        if (again := _kept_before(manifest, errand)) is not None:
+    file = request.file
+    make_folder(request.part.parent)
+    with store.locked(request.part, file.path, request.progress):
+        if (again := _kept_before(manifest, request)) is not None:
             return again
-        got = _obtain(errand)
-        held = Held(sha256=got.digests.sha256, bytes=got.digests.size, revision=got.revision, since=_now())
+        downloaded = _obtain(request)
+        cached = CachedFile(
+            sha256=downloaded.digests.sha256, bytes=downloaded.digests.size, revision=downloaded.revision, since=_now()
+        )
         if file.unpack is None:
-            store.place(manifest, file, got.path, got.digests.sha256)
+            store.place(manifest, file, downloaded.path, downloaded.digests.sha256)
         else:
-            held = unpack_into(manifest, file, got.path, held, errand.watch)
-            remove(got.path)
-        remove(errand.part.with_suffix(".json"))
-        return held
+            cached = unpack_into(manifest, file, downloaded.path, cached, request.progress)
+            remove(downloaded.path)
+        remove(request.part.with_suffix(".json"))
+        return cached
 
 
-def _kept_before(manifest: Manifest, errand: Errand) -> Held | None:
+def _kept_before(manifest: Manifest, request: DownloadRequest) -> CachedFile | None:
     """A file that another data set has brought already, if it is still what it was."""
-    sha256 = errand.pin.sha256
-    if sha256 is None or errand.file.unpack is not None or not store.object_path(sha256).exists():
+    sha256 = request.pin.sha256
+    if sha256 is None or request.file.unpack is not None or not store.object_path(sha256).exists():
         return None
     digests = Digests.of(store.object_path(sha256))
     if digests.sha256 != sha256:
         return None
-    link(store.object_path(sha256), store.set_folder(manifest) / errand.file.path)
-    return Held(sha256=sha256, bytes=digests.size, revision=errand.pin.revision, since=_now())
+    link(store.object_path(sha256), store.set_folder(manifest) / request.file.path)
+    return CachedFile(sha256=sha256, bytes=digests.size, revision=request.pin.revision, since=_now())
 
 
-def _obtain(errand: Errand) -> Got:
+def _obtain(request: DownloadRequest) -> DownloadedFile:
     """A file that is what it should be, at the second attempt if need be."""
-    client = client_of(errand.file.origin.kind)
+    client = _CLIENTS[request.file.origin.kind]
     try:
-        return _checked(client.obtain(errand), errand)
+        return _checked(client.obtain(request), request)
     except IntegrityError as error:
-        errand.watch.say(f"{error} Fetching it once more")
-    return _checked(client.obtain(errand), errand)
+        request.progress.say(f"{error} Fetching it once more")
+    return _checked(client.obtain(request), request)
 
 
-def _checked(got: Got, errand: Errand) -> Got:
-    """What was got, if it fits all that is known of it; else it is put aside. Raises IntegrityError."""
-    problem = _difference(got.digests, errand, got.md5)
+def _checked(downloaded: DownloadedFile, request: DownloadRequest) -> DownloadedFile:
+    """What was downloaded, if it fits all that is known of it; else it is put aside. Raises IntegrityError."""
+    problem = _difference(downloaded.digests, request, downloaded.md5)
     if problem is None:
-        return got
-    aside = store.quarantine(got.path, errand.file.path, got.digests.sha256)
+        return downloaded
+    aside = store.quarantine(downloaded.path, request.file.path, downloaded.digests.sha256)
     raise IntegrityError(
-        f"{errand.file.path} is not the file that was recorded: {problem}; what came is kept at {aside}; {errand.by_hand()}."
+        f"{request.file.path} is not the file that was recorded: {problem}; what came is kept at {aside}; {request.by_hand()}."
     )
 
 
-def _difference(digests: Digests, errand: Errand, published: str | None = None) -> str | None:
+def _difference(digests: Digests, request: DownloadRequest, published: str | None = None) -> str | None:
     """How a file differs from what is known of it."""
-    pin = errand.pin
+    pin = request.pin
     if pin.bytes is not None and digests.size != pin.bytes:
         return f"it has {digests.size} bytes, expected {pin.bytes}"
     if pin.sha256 is not None and digests.sha256 != pin.sha256:
         return f"its sha256 is {digests.sha256[:12]}…, expected {pin.sha256[:12]}…"
-    for md5 in (errand.file.md5, published):
+    for md5 in (request.file.md5, published):
         if md5 is not None and digests.md5 != md5:
             return f"its md5 is {digests.md5}, expected {md5}"
     return None
 
 
-def _take(manifest: Manifest, file: SourceFile, path: Path, manner: Manner) -> Held:
+def _take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:
     """A file or folder that the user has: checked, then referred to, or copied if wished. Theirs is never changed."""
-    errand, target = _errand(manifest, file, manner), store.set_folder(manifest) / file.path
+    request, target = _request(manifest, file, options), store.set_folder(manifest) / file.path
     if file.folder:
-        return _take_folder(manifest, file, path, manner)
-    manner.watch.begin(f"checking {path.name}", path.stat().st_size)
-    digests = Digests.of(path, manner.watch)
-    if (problem := _difference(digests, errand)) is not None:
+        return _take_folder(manifest, file, path, options)
+    options.progress.begin(f"checking {path.name}", path.stat().st_size)
+    digests = Digests.of(path, options.progress)
+    if (problem := _difference(digests, request)) is not None:
         raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: {problem}.")
-    held = Held(sha256=digests.sha256, bytes=digests.size, own=None if manner.copy else str(path), since=_now())
-    if file.unpack is None and not manner.copy:
+    cached = CachedFile(
+        sha256=digests.sha256, bytes=digests.size, own=None if options.copy else str(path), since=_now()
+    )
+    if file.unpack is None and not options.copy:
         link(path, target, hard=False)
-        return held
-    with store.locked(errand.part, file.path, manner.watch):
+        return cached
+    with store.locked(request.part, file.path, options.progress):
         if file.unpack is not None:
-            return unpack_into(manifest, file, path, held.model_copy(update={"own": str(path)}), manner.watch)
-        remove(errand.part)
-        copy_file(path, errand.part)
-        store.place(manifest, file, errand.part, digests.sha256)
-    return held
+            return unpack_into(manifest, file, path, cached.model_copy(update={"own": str(path)}), options.progress)
+        remove(request.part)
+        copy_file(path, request.part)
+        store.place(manifest, file, request.part, digests.sha256)
+    return cached
 
 
-def _take_folder(manifest: Manifest, file: SourceFile, path: Path, manner: Manner) -> Held:
+def _take_folder(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:
     """A whole folder. All of it is read only where its hash is known: some have 150 GB."""
     target, expected = store.set_folder(manifest) / file.path, manifest.pin(file).sha256
-    found = folder_id(path, manner.watch) if expected is not None else None
+    found = folder_id(path, options.progress) if expected is not None else None
     if found != expected:
         raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: files differ.")
     count, size = folder_size(path)
     if not count:
         raise UsageError(f"{path} is empty; --from names a folder that holds {file.path} of {manifest.spec.id}.")
-    if manner.copy:
+    if options.copy:
         remove(target)
-        manner.watch.begin(f"copying {path.name}", size)
+        options.progress.begin(f"copying {path.name}", size)
         for name, each in listing(path):
             copy_file(each, target / name)
-            manner.watch.advance(each.stat().st_size)
+            options.progress.advance(each.stat().st_size)
     else:
         link(path, target, hard=False)
-    own = None if manner.copy else str(path)
-    return Held(sha256=found, bytes=size, own=own, count=count, since=_now())
+    own = None if options.copy else str(path)
+    return CachedFile(sha256=found, bytes=size, own=own, count=count, since=_now())
 
 
 def _now() -> str:

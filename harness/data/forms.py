@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.readers.base import Samples
+from harness.data.readers.base import Selection
 from harness.spec.errors import UsageError
 from harness.spec.products import CloudsForm, ImagesForm, VolumesForm
 from harness.storage import ArrayStream, IntegrityError, write_array_streams
@@ -20,7 +20,7 @@ Tick = Callable[[int], None]
 BATCH = 64  # samples in memory at a time
 
 
-def write_arrays_of(parts: Sequence[Samples], form: ArrayForm, path: Path, tick: Tick = lambda done: None) -> None:
+def write_arrays_of(parts: Sequence[Selection], form: ArrayForm, path: Path, tick: Tick = lambda done: None) -> None:
     """Write the samples of parts, one after the other, as `inputs` and `labels` (and `background`) into an `.npz`.
 
     Memory holds BATCH samples. `tick` is told how many samples are done. Raises UsageError where samples do not come out
@@ -44,7 +44,7 @@ def write_arrays_of(parts: Sequence[Samples], form: ArrayForm, path: Path, tick:
     write_array_streams(path, arrays)
 
 
-def bytes_of(parts: Sequence[Samples], form: ArrayForm) -> int:
+def bytes_of(parts: Sequence[Selection], form: ArrayForm) -> int:
     """Size of the file that `write_arrays_of` would write, but for some headers."""
     first = shaped(parts[0].read([0])[0], form)
     return int(first.nbytes) * (sum(map(len, parts)) + form.background)
@@ -66,7 +66,7 @@ def shaped(sample: np.ndarray, form: ArrayForm) -> np.ndarray:
 
 
 def _batches(
-    parts: Sequence[Samples], form: ArrayForm, shape: tuple[int, ...], count: int, tick: Tick
+    parts: Sequence[Selection], form: ArrayForm, shape: tuple[int, ...], count: int, tick: Tick
 ) -> Iterator[np.ndarray]:
     """The first `count` samples, in batches (b, *shape)."""
     import numpy as np

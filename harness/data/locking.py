@@ -5,30 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data import store
-from harness.data.fetch import Manner, chosen_files, fetch
+from harness.data.fetch import FetchOptions, chosen_files, fetch
 from harness.data.manifests import LOCK, Manifest
 from harness.data.origins.own import folder_id
-from harness.data.readers import part_ids
+from harness.data.readers.opening import part_ids
 from harness.spec.errors import UsageError
 from harness.spec.manifest import Lock, LockedFile, SourceFile
 from harness.storage import IntegrityError, write_json
 
 
-def lock_dataset(manifest: Manifest, manner: Manner | None = None, into: Path | None = None) -> Path:
+def lock_dataset(manifest: Manifest, options: FetchOptions | None = None, into: Path | None = None) -> Path:
     """Fetch the files of a data set and write revision, size and sha256 of each into `lock.json`; returns its path.
 
     Where all files are here, the parts are recorded too: which samples they have, in which order. What is locked already stays
     as it is. Raises UsageError where the manifest does not lie in a checkout and `into` names no folder, IntegrityError
     for parts that are no longer what was recorded, and as `fetch`.
     """
-    manner = manner or Manner()
+    options = options or FetchOptions()
     folder = into if into is not None else _writable_home(manifest)
     if not folder.is_dir():
         raise UsageError(f"the folder {folder} does not exist; make it, or name another one.")
-    fetch(manifest, manner)
+    fetch(manifest, options)
     files = dict(manifest.lock.files) if manifest.lock else {}
-    for file in chosen_files(manifest, manner.pattern):
-        files.setdefault(file.path, _recorded(manifest, file, manner))
+    for file in chosen_files(manifest, options.pattern):
+        files.setdefault(file.path, _recorded(manifest, file, options))
     lock = Lock(dataset=manifest.spec.id, files=files, parts=_parts(manifest))
     write_json(folder / LOCK, lock.canonical())
     return folder / LOCK
@@ -43,13 +43,15 @@ def _writable_home(manifest: Manifest) -> Path:
     return manifest.folder
 
 
-def _recorded(manifest: Manifest, file: SourceFile, manner: Manner) -> LockedFile:
-    held = store.read_index(manifest.key, manifest.spec.id).files[file.path]
-    if held.sha256 is None:  # a folder of the user's, which was not read before
-        held = held.model_copy(update={"sha256": folder_id(store.set_folder(manifest) / file.path, manner.watch)})
-        with store.locked(store.set_folder(manifest), manifest.spec.id, manner.watch):
-            store.record(manifest, file, held)
-    return LockedFile(sha256=str(held.sha256), bytes=held.bytes, revision=held.revision)
+def _recorded(manifest: Manifest, file: SourceFile, options: FetchOptions) -> LockedFile:
+    cached = store.read_index(manifest.key, manifest.spec.id).files[file.path]
+    if cached.sha256 is None:  # a folder of the user's, which was not read before
+        cached = cached.model_copy(
+            update={"sha256": folder_id(store.set_folder(manifest) / file.path, options.progress)}
+        )
+        with store.locked(store.set_folder(manifest), manifest.spec.id, options.progress):
+            store.record(manifest, file, cached)
+    return LockedFile(sha256=str(cached.sha256), bytes=cached.bytes, revision=cached.revision)
 
 
 def _parts(manifest: Manifest) -> dict[str, str]:

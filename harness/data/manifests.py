@@ -10,11 +10,12 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from harness.data import catalog
-from harness.spec.errors import UsageError, unknown
+from harness.data.toml import read_extended
+from harness.spec.errors import UsageError, first_problem, unknown
 from harness.spec.manifest import DataSet, HubFile, Lock, SourceFile
 from harness.storage import IntegrityError, content_id, read_json
 
-MANIFEST, LOCK = "source.toml", "lock.json"
+MANIFEST, LOCK, CARD = "source.toml", "lock.json", "README.md"
 
 _KEY_DIGITS = 8
 
@@ -61,6 +62,20 @@ def dataset_manifests() -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(catalog.bundled_folder("datasets").glob(f"*/{MANIFEST}"))}
 
 
+def read_datasets() -> tuple[dict[str, Manifest], dict[str, str]]:
+    """Every bundled data set that can be read, by id; and what is wrong with any, in a sentence each."""
+    found, problems = {}, {}
+    for name, path in dataset_manifests().items():
+        try:
+            found[name] = find_dataset(name)
+        except (UsageError, IntegrityError, OSError) as error:
+            problems[name] = str(error)
+        else:
+            if not path.with_name(CARD).is_file():
+                problems[name] = f"{path.parent} has no card; write a {CARD} that says what the data set is."
+    return found, problems
+
+
 def find_dataset(name_or_path: str | Path) -> Manifest:
     """The bundled data set of this id, or one of the user's own by the path of its `source.toml` or of its folder.
 
@@ -85,9 +100,9 @@ def load_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"there is no data set at {path}; name a bundled one (harness data list), or a {MANIFEST}.")
     try:
-        spec = DataSet.model_validate(catalog.read_toml(path))
+        spec = DataSet.model_validate(read_extended(path))
     except ValidationError as error:
-        raise UsageError(f"{path}: {_first_problem(error)}") from error
+        raise UsageError(f"{path}: {first_problem(error)}") from error
     lock = _read_lock(path.with_name(LOCK))
     if lock is not None:
         _check_agreement(spec, lock, path.with_name(LOCK))
@@ -100,7 +115,7 @@ def _read_lock(path: Path) -> Lock | None:
     try:
         return Lock.model_validate(read_json(path))
     except ValidationError as error:
-        raise IntegrityError(f"{path} is damaged: {_first_problem(error)} Restore it, or lock anew.") from error
+        raise IntegrityError(f"{path} is damaged: {first_problem(error)} Restore it, or lock anew.") from error
 
 
 def _check_agreement(spec: DataSet, lock: Lock, path: Path) -> None:
@@ -122,10 +137,3 @@ def _check_agreement(spec: DataSet, lock: Lock, path: Path) -> None:
         raise IntegrityError(
             f"{path} records the part {stray[0]}, which {MANIFEST} does not name; lock {spec.id} anew."
         )
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "file"
-    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{field}: {problem['msg']}{more}."

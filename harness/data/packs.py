@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, first_problem, unknown
 from harness.spec.pack import INDEX, Pack, PackedModel, input_path, network_path, output_path, shared_path
 from harness.storage import IntegrityError, file_id, read_json, read_tensors
 
@@ -125,7 +125,5 @@ def open_pack(path: Path) -> OpenPack:
     try:
         document = Pack.model_validate(read_json(path))
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"])) or "file"
-        raise IntegrityError(f"{path} describes no inference pack: {field}: {problem['msg']}.") from error
+        raise IntegrityError(f"{path} describes no inference pack: {first_problem(error)}") from error
     return OpenPack(path.parent, document)

@@ -11,10 +11,11 @@ from typing import Any
 
 from harness.data.catalog import benchmark_files, find_protocol, prepared_folder
 from harness.data.forms import Tick, bytes_of, write_arrays_of
-from harness.data.manifests import Manifest, dataset_manifests, find_dataset
+from harness.data.manifests import MANIFEST, Manifest, dataset_manifests, find_dataset, read_datasets
 from harness.data.raw_folders import raw_bytes, write_raw_folder
-from harness.data.readers import Samples, open_part, part_id
+from harness.data.readers.base import Selection
 from harness.data.readers.files import walk
+from harness.data.readers.opening import open_part, part_id
 from harness.data.store import dataset_folder
 from harness.spec.errors import UsageError, unknown
 from harness.spec.parts import Listed
@@ -42,7 +43,7 @@ _SPARE = 1 << 28  # bytes of the disk that stay free
 
 
 @dataclass(frozen=True)
-class Work:
+class ProductJob:
     """One product of a data set that is to be there."""
 
     manifest: Manifest
@@ -54,67 +55,73 @@ class Work:
         return prepared_folder() / self.product.path
 
 
-def works_for(name: str, pattern: str = "*") -> list[Work]:
+def jobs_for(name: str, pattern: str = "*") -> list[ProductJob]:
     """What a data set offers, or what a benchmark names and a data set offers; `pattern` narrows the products' paths.
 
     Raises UsageError for an unknown name, or one for which nothing can be made.
     """
-    works = _of_dataset(name) if _is_dataset(name) else _of_benchmark(name)
-    if not works:
-        raise UsageError(f"{name} has no file that is made from data sets.")
-    chosen = [work for work in works if fnmatchcase(work.product.path, pattern)]
+    jobs = _of_dataset(name) if _is_dataset(name) else _of_benchmark(name)
+    if not jobs:
+        raise UsageError(" ".join([f"{name} has no file that is made from data sets.", *unreadable(name)]))
+    chosen = [job for job in jobs if fnmatchcase(job.product.path, pattern)]
     if not chosen:
-        raise unknown("product", pattern, [work.product.path for work in works])
+        raise unknown("product", pattern, [job.product.path for job in jobs])
     return chosen
+
+
+def unreadable(name: str) -> list[str]:
+    """Why data sets cannot be read that may offer files of a benchmark, a sentence each; none for a data set."""
+    found, problems = ({}, {}) if _is_dataset(name) else read_datasets()
+    return [problem for each, problem in problems.items() if each not in found]
 
 
 def _no_networks(folder: Path, target: Path) -> None:
     raise UsageError(f"{target.name} holds the weights of a network; make it by the command harness data prepare.")
 
 
-def prepare(work: Work, tick: Tick = lambda done: None, make_weights: MakeWeights = _no_networks) -> bool:
+def prepare(job: ProductJob, tick: Tick = lambda done: None, make_weights: MakeWeights = _no_networks) -> bool:
     """Make the product unless it is there and its sources are as they were; returns whether it was made.
 
     Only one process prepares at a time. `tick` is told how many samples are done. Raises UsageError for data that are
     not fetched and for a full disk, IntegrityError for damaged data, and what `make_weights` raises; an
     old product then stays as it was.
     """
-    folder = dataset_folder(work.manifest)
-    work.path.parent.mkdir(parents=True, exist_ok=True)
-    with RunLock(work.path.parent):
-        remove_stale_temporaries(work.path.parent)
-        remove_stale_folders(work.path.parent)
-        sources = _sources(work, folder)
-        if _is_current(work, sources):
+    folder = dataset_folder(job.manifest)
+    job.path.parent.mkdir(parents=True, exist_ok=True)
+    with RunLock(job.path.parent):
+        remove_stale_temporaries(job.path.parent)
+        remove_stale_folders(job.path.parent)
+        sources = _sources(job, folder)
+        if _is_current(job, sources):
             return False
-        parts = {name: open_part(work.manifest, name, folder) for name in work.product.parts}
-        _record_path(work).unlink(missing_ok=True)  # a product without a record is made anew
-        if isinstance(work.product.form, WeightsForm):
-            make_weights(folder, work.path)
+        parts = {name: open_part(job.manifest, name, folder) for name in job.product.parts}
+        _record_path(job).unlink(missing_ok=True)  # a product without a record is made anew
+        if isinstance(job.product.form, WeightsForm):
+            make_weights(folder, job.path)
         else:
-            _make(work, folder, list(parts.values()), tick)
+            _make(job, folder, list(parts.values()), tick)
         identities = {name: part_id(samples) for name, samples in parts.items()}
-        write_json(_record_path(work), {"dataset": work.manifest.spec.id, "sources": sources, "parts": identities})
+        write_json(_record_path(job), {"dataset": job.manifest.spec.id, "sources": sources, "parts": identities})
     return True
 
 
 def _is_dataset(name: str) -> bool:
     path = Path(name)
-    return name in dataset_manifests() or path.name == "source.toml" or (path / "source.toml").is_file()
+    return name in dataset_manifests() or path.name == MANIFEST or (path / MANIFEST).is_file()
 
 
-def _of_dataset(name: str) -> list[Work]:
+def _of_dataset(name: str) -> list[ProductJob]:
     manifest = find_dataset(name)
-    return [Work(manifest, product) for product in manifest.spec.products]
+    return [ProductJob(manifest, product) for product in manifest.spec.products]
 
 
-def _of_benchmark(name: str) -> list[Work]:
+def _of_benchmark(name: str) -> list[ProductJob]:
     known = {each.split("@")[0] for each in benchmark_files()}
     if not name.endswith(".toml") and name.split("@")[0] not in known:
         raise unknown("data set or benchmark", name, [*known, *dataset_manifests()])
     named = set(_texts(find_protocol(name).benchmark.canonical()))
-    works = [work for dataset in dataset_manifests() for work in _of_dataset(dataset)]
-    return [work for work in works if work.product.path in named]
+    jobs = (ProductJob(each, product) for each in read_datasets()[0].values() for product in each.spec.products)
+    return [job for job in jobs if job.product.path in named]
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -126,28 +133,26 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def _sources(work: Work, folder: Path) -> dict[str, str]:
+def _sources(job: ProductJob, folder: Path) -> dict[str, str]:
     """What a product follows from: the manifest's rules, and the files by name, size and time."""
-    spec = work.manifest.spec
+    spec = job.manifest.spec
     reader = None if spec.reader is None else spec.reader.canonical()
     rules = {name: part.canonical() for name, part in spec.parts.items()}
     lists = {step.file for part in spec.parts.values() for step in part.steps if isinstance(step, Listed)}
     beside = [
-        [name, file_id(work.manifest.folder / name)]
-        for name in sorted(lists)
-        if (work.manifest.folder / name).is_file()
+        [name, file_id(job.manifest.folder / name)] for name in sorted(lists) if (job.manifest.folder / name).is_file()
     ]
     states = [(name, (folder / name).stat()) for name in walk(folder)]
     files = [[name, state.st_size, state.st_mtime_ns] for name, state in states]
     return {
-        "rules": content_id([_LAYOUT, reader, rules, work.product.canonical()]),
+        "rules": content_id([_LAYOUT, reader, rules, job.product.canonical()]),
         "files": content_id([files, beside]),
     }
 
 
-def _is_current(work: Work, sources: dict[str, str]) -> bool:
-    record = _record_path(work)
-    if not work.path.exists() or not record.is_file():
+def _is_current(job: ProductJob, sources: dict[str, str]) -> bool:
+    record = _record_path(job)
+    if not job.path.exists() or not record.is_file():
         return False
     try:
         made = read_json(record)
@@ -156,28 +161,28 @@ def _is_current(work: Work, sources: dict[str, str]) -> bool:
     return isinstance(made, dict) and made.get("sources") == sources
 
 
-def _record_path(work: Work) -> Path:
-    return work.path.with_name(f".{work.path.name}{RECORD}")
+def _record_path(job: ProductJob) -> Path:
+    return job.path.with_name(f".{job.path.name}{RECORD}")
 
 
-def _make(work: Work, folder: Path, parts: Sequence[Samples], tick: Tick) -> None:
-    form, reader = work.product.form, work.manifest.spec.reader
+def _make(job: ProductJob, folder: Path, parts: Sequence[Selection], tick: Tick) -> None:
+    form, reader = job.product.form, job.manifest.spec.reader
     assert not isinstance(form, WeightsForm)
     if isinstance(form, RawFolderForm):
         if not isinstance(reader, VolumesReader):
-            raise UsageError(f"{work.product.path} is a folder of volumes, for which the reader must be `volumes`.")
+            raise UsageError(f"{job.product.path} is a folder of volumes, for which the reader must be `volumes`.")
         names = [name for part in parts for name in part.ids]
-        _check_space(work, raw_bytes(reader, folder, names))
-        write_raw_folder(reader, folder, names, work.path, tick)
+        _check_space(job, raw_bytes(reader, folder, names))
+        write_raw_folder(reader, folder, names, job.path, tick)
     else:
-        _check_space(work, bytes_of(parts, form))
-        write_arrays_of(parts, form, work.path, tick)
+        _check_space(job, bytes_of(parts, form))
+        write_arrays_of(parts, form, job.path, tick)
 
 
-def _check_space(work: Work, needed: int) -> None:
-    free = shutil.disk_usage(work.path.parent).free
+def _check_space(job: ProductJob, needed: int) -> None:
+    free = shutil.disk_usage(job.path.parent).free
     if needed + _SPARE > free:
         raise UsageError(
-            f"{work.product.path} takes {needed / 1e9:.1f} GB, but {work.path.parent} has {free / 1e9:.1f} GB left; "
+            f"{job.product.path} takes {needed / 1e9:.1f} GB, but {job.path.parent} has {free / 1e9:.1f} GB left; "
             f"make room, or set HARNESS_CACHE to another disk."
         )

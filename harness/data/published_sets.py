@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.data import catalog
+from harness.data.origins.hub import hub_errors
+from harness.data.toml import read_toml
 from harness.spec.errors import UsageError, unknown
 from harness.storage import IntegrityError, file_id, read_json
 
@@ -17,12 +18,10 @@ PUBLISHED = "published.toml"
 PROVENANCE = "provenance.json"
 _HEAD = ("README.md", "croissant.json", PROVENANCE)
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
-"""Packages whose errors the versions of huggingface_hub let through where the network fails."""
 
 
 @dataclass(frozen=True)
-class Place:
+class HubLocation:
     """A repository on the Hub, and the commit (or branch, or pull request) to read."""
 
     repo: str
@@ -38,15 +37,15 @@ class Fetched:
     files: dict[str, tuple[Path, ...]]
 
 
-def known_place(name: str) -> Place:
+def known_location(name: str) -> HubLocation:
     """Where a set is published, from `datasets/<name>/published.toml`, which holds `repo` and a full `revision`."""
     path = catalog.bundled_folder("datasets") / name / PUBLISHED
     if not path.is_file():
         raise UsageError(f"where {name} is published, this version of the harness does not know; add --repo ORG/NAME.")
-    fields = catalog.read_toml(path)
+    fields = read_toml(path)
     if not all(isinstance(fields.get(field), str) for field in ("repo", "revision")):
         raise UsageError(f"{path} must hold the texts `repo` and `revision`.")
-    return Place(fields["repo"], fields["revision"])
+    return HubLocation(fields["repo"], fields["revision"])
 
 
 def fetch_configs(repo: str, configs: Sequence[str] = (), revision: str = "main") -> Fetched:
@@ -56,7 +55,7 @@ def fetch_configs(repo: str, configs: Sequence[str] = (), revision: str = "main"
     reached, IntegrityError for a file that is not the one that was built.
     """
     check_repo(repo)
-    with _trouble(repo, revision):
+    with hub_errors(repo, revision, "name another one: a data set, and its branch, refs/pr/N or commit."):
         folder = _snapshot(repo, revision, list(_HEAD))
         if not (folder / PROVENANCE).is_file():
             raise UsageError(f"{repo} is not a data set that the harness published: it has no {PROVENANCE}.")
@@ -79,11 +78,6 @@ def check_repo(repo: str) -> None:
     """Raise UsageError for what is not the name of a repository."""
     if not _REPO.fullmatch(repo):
         raise UsageError(f"{repo!r} is not the name of a repository; write it as ORG/NAME.")
-
-
-def is_transport_error(error: Exception) -> bool:
-    """Whether it says that the Hub could not be reached."""
-    return isinstance(error, ConnectionError) or type(error).__module__.split(".")[0] in _TRANSPORTS
 
 
 def _snapshot(repo: str, revision: str, patterns: list[str]) -> Path:
@@ -109,33 +103,3 @@ def _check(path: Path, sha256: str) -> None:
         raise IntegrityError(f"{path.name} is named in {PROVENANCE} but is not there; fetch it again when online.")
     if file_id(path) != sha256:
         raise IntegrityError(f"{path} is not the file that was built; remove {path.resolve()} and fetch it again.")
-
-
-@contextmanager
-def _trouble(repo: str, revision: str) -> Iterator[None]:
-    """The client's errors as sentences that say what to do."""
-    from huggingface_hub import errors
-
-    unreachable = (
-        f"{repo} cannot be reached and is not in the cache at {revision}; check the network (and HF_HUB_OFFLINE)."
-    )
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise UsageError(f"{repo} is gated: ask for access on its page, run hf auth login, and try again.") from error
-    except errors.RevisionNotFoundError as error:
-        raise UsageError(f"{repo} has no revision {revision}; name a branch, refs/pr/N or a commit.") from error
-    except errors.RepositoryNotFoundError as error:
-        raise UsageError(
-            f"{repo} does not exist on the Hub or is closed to this account; check the name and who is logged in."
-        ) from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        raise UsageError(unreachable) from error
-    except errors.HfHubHTTPError as error:
-        code = error.response.status_code
-        advice = "run: hf auth login (or mend HF_TOKEN)" if code == 401 else "try again later"
-        raise UsageError(f"the Hub answers {code} for {repo}; {advice}.") from error
-    except Exception as error:
-        if not is_transport_error(error):
-            raise
-        raise UsageError(unreachable) from error

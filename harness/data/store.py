@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from harness.data import catalog
 from harness.data.archives import Member
 from harness.data.manifests import Manifest
-from harness.data.origins.base import Watch
+from harness.data.origins.base import ProgressListener
 from harness.spec.base import Document, Sha256, Slug, Spec
 from harness.spec.errors import UsageError
 from harness.spec.manifest import Commit, SourceFile
@@ -39,7 +39,7 @@ from harness.storage import (
 )
 
 
-class Held(Spec):
+class CachedFile(Spec):
     """One file of a data set that is here.
 
     sha256: of the file as it was fetched (of an archive: before it was unpacked; of a folder: over names and contents,
@@ -59,7 +59,7 @@ class Index(Document):
     """What of a data set is here, by the paths of its files."""
 
     dataset: Slug
-    files: dict[str, Held] = Field(default_factory=dict)
+    files: dict[str, CachedFile] = Field(default_factory=dict)
 
 
 def data_folder() -> Path:
@@ -107,12 +107,12 @@ def missing_files(manifest: Manifest) -> list[SourceFile]:
 
 def is_here(manifest: Manifest, file: SourceFile, index: Index) -> bool:
     """Whether a file of a data set is in its place, by a quick look: `harness data verify` reads it."""
-    held, folder, pin = index.files.get(file.path), set_folder(manifest), manifest.pin(file)
-    if held is None or (pin.sha256 is not None and held.sha256 != pin.sha256):
+    cached, folder, pin = index.files.get(file.path), set_folder(manifest), manifest.pin(file)
+    if cached is None or (pin.sha256 is not None and cached.sha256 != pin.sha256):
         return False
-    if pin.revision is not None and held.revision not in (None, pin.revision):
+    if pin.revision is not None and cached.revision not in (None, pin.revision):
         return False
-    return (folder / (held.example or file.path)).exists()
+    return (folder / (cached.example or file.path)).exists()
 
 
 def read_index(key: str, dataset: str) -> Index:
@@ -126,12 +126,12 @@ def read_index(key: str, dataset: str) -> Index:
         return Index(dataset=dataset)
 
 
-def record(manifest: Manifest, file: SourceFile, held: Held | None) -> None:
+def record(manifest: Manifest, file: SourceFile, cached: CachedFile | None) -> None:
     """Note that a file is here from now on, or no longer; call it while `locked`."""
     index = read_index(manifest.key, manifest.spec.id)
     files = {path: each for path, each in index.files.items() if path != file.path}
-    if held is not None:
-        files[file.path] = held
+    if cached is not None:
+        files[file.path] = cached
     write_json(index_path(manifest.key), index.model_copy(update={"files": files}).canonical())
 
 
@@ -182,11 +182,11 @@ def quarantine(path: Path, name: str, sha256: str) -> Path:
 def own_places() -> tuple[str, ...]:
     """Files and folders of users that data sets refer to: closed to methods like the cache itself."""
     indexes = (read_index(path.stem, "any") for path in sorted(sets_folder().glob("*.json")))
-    return tuple(held.own for index in indexes for held in index.files.values() if held.own is not None)
+    return tuple(cached.own for index in indexes for cached in index.files.values() if cached.own is not None)
 
 
 @contextmanager
-def locked(path: Path, what: str, watch: Watch) -> Iterator[None]:
+def locked(path: Path, what: str, progress: ProgressListener) -> Iterator[None]:
     """Be the only process that works on `path`; waits for another one, and says so."""
     from filelock import FileLock, Timeout
 
@@ -196,7 +196,7 @@ def locked(path: Path, what: str, watch: Watch) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            watch.say(f"another process is busy with {what}; waiting for it")
+            progress.say(f"another process is busy with {what}; waiting for it")
             lock.acquire()
     except OSError as error:
         raise StorageError(

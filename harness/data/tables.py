@@ -18,7 +18,7 @@ _MOST_BYTES = 1 << 36
 
 
 @dataclass(frozen=True)
-class Table:
+class OutputTable:
     """values (n, classes): logits or probabilities; labels (n,); names (n,) of sample sets, if there are any."""
 
     values: np.ndarray
@@ -26,7 +26,7 @@ class Table:
     names: np.ndarray | None
 
 
-def read_table(path: Path, source: TableSource) -> Table:
+def read_table(path: Path, source: TableSource) -> OutputTable:
     """Read and check a table. Raises UsageError or IntegrityError with what to mend."""
     import numpy as np
 
@@ -53,7 +53,7 @@ def read_table(path: Path, source: TableSource) -> Table:
         raise UsageError(
             f'{path}: rows of {source.values} sum to 1; these are probabilities, say holds = "probabilities".'
         )
-    return Table(single, _class_indices(labels, path, source), names)
+    return OutputTable(single, _class_indices(labels, path, source), names)
 
 
 def _are_probabilities(values: np.ndarray) -> bool:
@@ -72,7 +72,7 @@ def _class_indices(labels: np.ndarray, path: Path, source: TableSource) -> np.nd
     return labels.astype(np.int64)
 
 
-def rows_of(table: Table, chosen: TableSet, path: Path) -> np.ndarray:
+def rows_of(table: OutputTable, chosen: TableSet, path: Path) -> np.ndarray:
     """Row numbers of a sample set."""
     import numpy as np
 
@@ -96,11 +96,7 @@ def _npz(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, np.nd
         if name not in arrays:
             raise unknown(f"array in {path}", name, arrays)
     names = arrays.get(source.set_column)
-    return (
-        arrays[source.values],
-        arrays[source.labels].reshape(-1),
-        None if names is None else names.astype(str),
-    )
+    return (arrays[source.values], arrays[source.labels].reshape(-1), None if names is None else names.astype(str))
 
 
 def _parquet(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -122,11 +118,7 @@ def _parquet(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, n
     else:
         values = np.stack([table.column(name).to_numpy() for name in _numbered(path, source, table.column_names)], 1)
     names = table.column(source.set_column).to_pylist() if source.set_column in table.column_names else None
-    return (
-        values,
-        table.column(source.labels).to_numpy(),
-        None if names is None else np.asarray(names, dtype=str),
-    )
+    return (values, table.column(source.labels).to_numpy(), None if names is None else np.asarray(names, dtype=str))
 
 
 def _numbered(path: Path, source: TableSource, columns: Sequence[str]) -> list[str]:

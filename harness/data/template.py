@@ -2,23 +2,19 @@
 
 The ICBM 152 nonlinear symmetric template, release 2009a (Fonov et al. 2011, "Unbiased average age-appropriate atlases
 for pediatric studies", NeuroImage), an average T1 image and maps of grey and
-white matter, brought from 1 mm to 2 mm. The files are read
-straight from the package's folder and checked against their SHA-256, as those of `harness.data.embedded`.
+white matter, brought from 1 mm to 2 mm. The files are checked against their SHA-256.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import importlib.util
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.data.packages import package_bytes, package_folder
 from harness.spec.errors import UsageError
-from harness.storage import IntegrityError
 
 Triple = tuple[int, int, int]
 
@@ -74,12 +70,10 @@ def template_volume(
     return image.astype(np.float32), labels[box]
 
 
-def package_folder() -> str | None:
-    """The folder of the installed package that holds the template and its labels."""
-    spec = importlib.util.find_spec(PACKAGE)  # finds the folder without importing the package
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return str(Path(spec.submodule_search_locations[0]) / _FOLDER)
+def folders() -> tuple[Path, ...]:
+    """The folder of the installed package that holds the template and its labels; none where it is not installed."""
+    folder = package_folder(PACKAGE)
+    return () if folder is None else (folder / _FOLDER,)
 
 
 def _halved(volume: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -104,19 +98,6 @@ def _smooth(shape: Triple, rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 @cache
 def _volume(name: str) -> npt.NDArray[np.uint8]:
-    folder = package_folder()
-    if folder is None:
-        raise UsageError(f"the MNI152 template comes with {PACKAGE}, which is not installed: pip install {PACKAGE}")
-    path = Path(folder) / name
-    if not path.is_file():
-        raise UsageError(
-            f"the installed {PACKAGE} has no {name}; install another version: pip install --upgrade {PACKAGE}"
-        )
-    content = gzip.decompress(path.read_bytes())
-    if (found := hashlib.sha256(content).hexdigest()) != _SHA256[name]:
-        raise IntegrityError(
-            f"{path} is not the file that the embedded benchmarks were made with (sha256 {found[:12]}…, expected "
-            f"{_SHA256[name][:12]}…); reinstall {PACKAGE}, or install another version of it."
-        )
+    content = package_bytes(PACKAGE, f"{_FOLDER}/{name}", _SHA256[name])
     # The content is known to the byte, so no reader is needed: x runs fastest, one byte a voxel.
     return np.frombuffer(content, dtype=np.uint8, offset=_HEADER).reshape(_FULL_SHAPE)

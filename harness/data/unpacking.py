@@ -7,14 +7,16 @@ from pathlib import Path
 from harness.data import store
 from harness.data.archives import Member, unpack
 from harness.data.manifests import Manifest
-from harness.data.origins.base import Watch
-from harness.data.store import Held
+from harness.data.origins.base import ProgressListener
+from harness.data.store import CachedFile
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
 from harness.storage import IntegrityError, StorageError, remove
 
 
-def unpack_into(manifest: Manifest, file: SourceFile, archive: Path, held: Held, watch: Watch) -> Held:
+def unpack_into(
+    manifest: Manifest, file: SourceFile, archive: Path, cached: CachedFile, progress: ProgressListener
+) -> CachedFile:
     """Lay the members of an archive into its data set; nobody is told of them before they are all there.
 
     A bad archive is put aside, unless it is the user's own; IntegrityError, UnsafeArtefactError among them, says where.
@@ -24,7 +26,7 @@ def unpack_into(manifest: Manifest, file: SourceFile, archive: Path, held: Held,
     folder = store.incoming_path(manifest, file).with_suffix(".unpacked")
     remove(folder)  # of an earlier attempt
     try:
-        members = unpack(archive, file.unpack, folder / (file.into or ""), file.path, watch)
+        members = unpack(archive, file.unpack, folder / (file.into or ""), file.path, progress)
         inside = {f"{file.into}/{name}" if file.into else name: member for name, member in members.items()}
         _check_overlap(manifest, file, inside)
     except (StorageError, UsageError):
@@ -32,12 +34,12 @@ def unpack_into(manifest: Manifest, file: SourceFile, archive: Path, held: Held,
         raise
     except IntegrityError as error:
         remove(folder)
-        if held.own is not None:
+        if cached.own is not None:
             raise
-        aside = store.quarantine(archive, file.path, held.sha256 or "")
+        aside = store.quarantine(archive, file.path, cached.sha256 or "")
         raise type(error)(f"{error} It is kept at {aside}.") from error
     store.place_members(manifest, file, folder, inside)
-    return held.model_copy(update={"count": len(inside), "example": next(iter(inside))})
+    return cached.model_copy(update={"count": len(inside), "example": next(iter(inside))})
 
 
 def _check_overlap(manifest: Manifest, file: SourceFile, members: dict[str, Member]) -> None:

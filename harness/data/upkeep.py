@@ -10,15 +10,15 @@ from typing import NamedTuple
 from harness.data import store
 from harness.data.catalog import prepared_folder
 from harness.data.manifests import Manifest
-from harness.data.origins.base import Digests, Watch
+from harness.data.origins.base import Digests, ProgressListener
 from harness.data.origins.own import folder_id, folder_size
-from harness.data.store import Held, Index
+from harness.data.store import CachedFile, Index
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
-from harness.storage import IntegrityError, remove
+from harness.storage import LOCK_NAMES, IntegrityError, remove
 
 
-class Room(NamedTuple):
+class CacheEntry(NamedTuple):
     """Something that can be removed: what it is, where, and how many bytes that frees."""
 
     what: str
@@ -26,7 +26,7 @@ class Room(NamedTuple):
     bytes: int
 
 
-def verify(manifest: Manifest, watch: Watch | None = None) -> tuple[str, ...]:
+def verify(manifest: Manifest, progress: ProgressListener | None = None) -> tuple[str, ...]:
     """Read all fetched files of a data set again; a sentence for each that is damaged or changed.
 
     Such a file counts as missing from then on, so that `harness data fetch` gets it anew; the bad bytes go to the
@@ -39,16 +39,16 @@ def verify(manifest: Manifest, watch: Watch | None = None) -> tuple[str, ...]:
         )
     problems = []
     for file in manifest.spec.files:
-        held = index.files.get(file.path)
-        problem = held and _problem(manifest, file, held, watch or Watch())
+        cached = index.files.get(file.path)
+        problem = cached and _problem(manifest, file, cached, progress or ProgressListener())
         if problem:
             problems.append(f"{file.path}: {problem}")
-            with store.locked(store.set_folder(manifest), manifest.spec.id, watch or Watch()):
+            with store.locked(store.set_folder(manifest), manifest.spec.id, progress or ProgressListener()):
                 store.record(manifest, file, None)
     return tuple(problems)
 
 
-def removable(names: Collection[str], older: float | None, *, prepared: bool = False) -> list[Room]:
+def removable(names: Collection[str], older: float | None, *, prepared: bool = False) -> list[CacheEntry]:
     """What `prune` would remove: the data sets of these ids (all, without any), fetched longer than `older` days ago.
 
     Objects that other data sets still have stay. Without names also what unfinished fetches and quarantines left.
@@ -57,98 +57,101 @@ def removable(names: Collection[str], older: float | None, *, prepared: bool = F
     sets = sorted(store.sets_folder().glob("*.json"))
     indexes = {path.stem: store.read_index(path.stem, path.stem.rpartition("-")[0]) for path in sets}
     going = {key for key, index in indexes.items() if (not names or index.dataset in names) and _is_old(index, older)}
-    staying = {held.sha256 for key, index in indexes.items() if key not in going for held in index.files.values()}
-    rooms = [
-        Room(f"data set {indexes[key].dataset}", store.sets_folder() / key, _own_bytes(key)) for key in sorted(going)
+    staying = {cached.sha256 for key, index in indexes.items() if key not in going for cached in index.files.values()}
+    entries = [
+        CacheEntry(f"data set {indexes[key].dataset}", store.sets_folder() / key, _own_bytes(key))
+        for key in sorted(going)
     ]
     objects = sorted((store.data_folder() / "objects").glob("*/*"))
-    lost = {held.sha256 for key in going for held in indexes[key].files.values()} - staying
+    lost = {cached.sha256 for key in going for cached in indexes[key].files.values()} - staying
     freed = [path for path in objects if (path.name not in staying if not names else path.name in lost)]
     if older is not None:
         freed = [path for path in freed if path.name in lost]
-    rooms += [Room("file", path, path.stat().st_size) for path in freed]
+    entries += [CacheEntry("file", path, path.stat().st_size) for path in freed]
     if not names:
-        rooms += _leftovers(older)
+        entries += _leftovers(older)
     if prepared:
-        rooms += [Room("prepared file", path, _bytes(path)) for path in _prepared(names) if _is_older(path, older)]
-    return rooms
+        entries += [
+            CacheEntry("prepared file", path, _bytes(path)) for path in _prepared(names) if _is_older(path, older)
+        ]
+    return entries
 
 
-def prune(rooms: Collection[Room], watch: Watch | None = None) -> int:
+def prune(entries: Collection[CacheEntry], progress: ProgressListener | None = None) -> int:
     """Remove them; returns the bytes that this frees. What users have elsewhere is never touched."""
-    for room in rooms:
-        if room.path.parent == store.sets_folder():
-            with store.locked(room.path, room.what, watch or Watch()):
-                remove(store.index_path(room.path.name))  # first: what is half removed must not seem to be here
-                remove(room.path)
-                remove(room.path.with_name(f"{room.path.name}.members"))
+    for entry in entries:
+        if entry.path.parent == store.sets_folder():
+            with store.locked(entry.path, entry.what, progress or ProgressListener()):
+                remove(store.index_path(entry.path.name))  # first: what is half removed must not seem to be here
+                remove(entry.path)
+                remove(entry.path.with_name(f"{entry.path.name}.members"))
         else:
-            remove(room.path)
-    return sum(room.bytes for room in rooms)
+            remove(entry.path)
+    return sum(entry.bytes for entry in entries)
 
 
-def _problem(manifest: Manifest, file: SourceFile, held: Held, watch: Watch) -> str | None:
+def _problem(manifest: Manifest, file: SourceFile, cached: CachedFile, progress: ProgressListener) -> str | None:
     path, pin = store.set_folder(manifest) / file.path, manifest.pin(file)
-    if pin.sha256 is not None and held.sha256 is not None and held.sha256 != pin.sha256:
+    if pin.sha256 is not None and cached.sha256 is not None and cached.sha256 != pin.sha256:
         return "it was fetched before it was recorded, and is another file than that"
     if file.unpack is not None:
-        return _bad_member(manifest, file, watch)
+        return _bad_member(manifest, file, progress)
     if not path.exists():
-        return "it is gone" + (f" (it was {held.own})" if held.own else "")
+        return "it is gone" + (f" (it was {cached.own})" if cached.own else "")
     if file.folder:
-        return _changed_folder(path, held, watch)
-    watch.begin(f"reading {file.path}", held.bytes)
-    digests = Digests.of(path, watch)
-    if digests.sha256 == held.sha256:
+        return _changed_folder(path, cached, progress)
+    progress.begin(f"reading {file.path}", cached.bytes)
+    digests = Digests.of(path, progress)
+    if digests.sha256 == cached.sha256:
         return None
-    if held.own is not None:
-        return f"{held.own} was changed since it was taken"
-    kept = store.object_path(held.sha256 or "")
+    if cached.own is not None:
+        return f"{cached.own} was changed since it was taken"
+    kept = store.object_path(cached.sha256 or "")
     aside = store.quarantine(kept if path.is_symlink() else path, file.path, digests.sha256)
     remove(kept)
     remove(path)
     return (
-        f"its sha256 is {digests.sha256[:12]}…, expected {(held.sha256 or '')[:12]}…; the bad file is kept at {aside}"
+        f"its sha256 is {digests.sha256[:12]}…, expected {(cached.sha256 or '')[:12]}…; the bad file is kept at {aside}"
     )
 
 
-def _bad_member(manifest: Manifest, file: SourceFile, watch: Watch) -> str | None:
+def _bad_member(manifest: Manifest, file: SourceFile, progress: ProgressListener) -> str | None:
     """What is wrong with the first member of an archive that is not as it was unpacked."""
     try:
         members = store.read_members(manifest, file)
     except IntegrityError as error:
         return str(error).rstrip(".")
-    watch.begin(f"reading {file.path}", sum(member.bytes for member in members.values()))
+    progress.begin(f"reading {file.path}", sum(member.bytes for member in members.values()))
     for name, member in members.items():
         path = store.set_folder(manifest) / name
         if not path.is_file():
             return f"its member {name} is gone"
-        if Digests.of(path, watch).sha256 != member.sha256:
+        if Digests.of(path, progress).sha256 != member.sha256:
             return f"its member {name} was changed"
     return None
 
 
-def _changed_folder(path: Path, held: Held, watch: Watch) -> str | None:
+def _changed_folder(path: Path, cached: CachedFile, progress: ProgressListener) -> str | None:
     count, size = folder_size(path)
-    if (count, size) != (held.count, held.bytes):
-        return f"it has {count} files of {size} bytes, not {held.count} of {held.bytes} as when it was taken"
-    if held.sha256 is not None and folder_id(path, watch) != held.sha256:
+    if (count, size) != (cached.count, cached.bytes):
+        return f"it has {count} files of {size} bytes, not {cached.count} of {cached.bytes} as when it was taken"
+    if cached.sha256 is not None and folder_id(path, progress) != cached.sha256:
         return "its files were changed since it was taken"
     return None
 
 
-def _leftovers(older: float | None) -> Iterator[Room]:
+def _leftovers(older: float | None) -> Iterator[CacheEntry]:
     """Of fetches that ended early, not of those that run now, and files put aside."""
     for folder, what in (("incoming", "unfinished"), ("quarantine", "bad file")):
         for path in sorted((store.data_folder() / folder).glob("*")):
             if path.suffix != ".lock" and _is_older(path, older) and not store.is_busy(path.with_suffix(".part")):
-                yield Room(what, path, _bytes(path))
+                yield CacheEntry(what, path, _bytes(path))
 
 
 def _prepared(names: Collection[str]) -> list[Path]:
     """Prepared files, of these data sets if any are named."""
     if not names:
-        return sorted(prepared_folder().glob("*"))
+        return sorted(path for path in prepared_folder().glob("*") if path.name not in LOCK_NAMES)
     from harness.data.manifests import find_dataset
 
     products = (product.path for name in names for product in find_dataset(name).spec.products)
@@ -159,7 +162,7 @@ def _is_old(index: Index, days: float | None) -> bool:
     """Whether the newest file of a set is older; a set whose index is damaged counts as old."""
     if days is None:
         return True
-    newest = max((held.since for held in index.files.values()), default="")
+    newest = max((cached.since for cached in index.files.values()), default="")
     limit = datetime.now(timezone.utc) - timedelta(days=days)
     return not newest or datetime.fromisoformat(newest) < limit
 

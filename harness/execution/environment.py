@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from functools import lru_cache
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import harness
@@ -63,8 +63,19 @@ def installed_version(package: str) -> str | None:
 @lru_cache(maxsize=1)
 def harness_source_hash() -> str:
     """Hash of the harness's own Python files: what computed a result, with or without git."""
-    files = sorted(_ROOT.rglob("*.py"))
-    return content_id({path.relative_to(_ROOT).as_posix(): bytes_id(path.read_bytes()) for path in files})
+    return content_id(_python_files(_ROOT))
+
+
+@lru_cache(maxsize=8)
+def _python_files(root: Path) -> dict[str, str]:
+    return {path.relative_to(root).as_posix(): bytes_id(path.read_bytes()) for path in sorted(root.rglob("*.py"))}
+
+
+def code_hash(track: object) -> str:
+    """Hash of all code that a number rests on: the harness's own, and that of the package that brings the kind."""
+    package = import_module(type(track).__module__.split(".")[0])
+    root = Path(package.__file__ or "").parent
+    return harness_source_hash() if root == _ROOT else content_id([harness_source_hash(), _python_files(root)])
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.data.catalog import Protocol, find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.method_process import Limits, MethodProcess
@@ -18,8 +18,8 @@ from harness.execution.runner import Observer, SilentObserver, discard, execute
 from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError
+from harness.spec.kinds import kind_of, load
 from harness.tracks.base import Track
-from harness.tracks.registry import KINDS
 
 _CHECK_SECONDS = 60.0
 
@@ -50,7 +50,7 @@ class Prepared:
     """After steps 1, 2 and 4: everything is known, nothing has run."""
 
     method: FoundMethod
-    protocol: Protocol
+    protocol: LoadedBenchmark
     track: Track
     plan: Plan
     limits: Limits
@@ -91,7 +91,7 @@ def prepare(request: Request) -> Prepared:
     """Specify, identify and plan. Raises UsageError for anything that cannot be done as asked."""
     _refuse_inside_worker()
     method = find_method(request.method)
-    protocol = find_protocol(request.benchmark or KINDS[method.spec.task].default_benchmark)
+    protocol = find_protocol(request.benchmark or kind_of(method.spec.task).default_benchmark)
     device = resolve_device(request.device)
     _positive("limit", request.limit)
     _positive("workers", request.workers)
@@ -110,8 +110,7 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
     _make(plan.folder)
     end_abandoned()
     executor = executor or LocalExecutor(job, prepared.workers)
-    document = execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits.threads)
-    return RunResult(document, plan.folder)
+    return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits.threads)
 
 
 def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
@@ -121,7 +120,7 @@ def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
         return ()
     short = replace(limits, seconds=min(limits.seconds, _CHECK_SECONDS))
     with MethodProcess(method, short) as worker:
-        return tuple(KINDS[method.spec.task].check(worker))
+        return tuple(load(kind_of(method.spec.task).check)(worker))
 
 
 def _refuse_inside_worker() -> None:

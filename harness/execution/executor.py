@@ -81,9 +81,9 @@ class LocalExecutor:
         """Yield units as they end, and how far long ones have come. Raises UsageError, IntegrityError or StorageError where no unit can go on."""
         todo = _Queue(units)
         events: queue.Queue[Event | Exception] = queue.Queue()
-        lanes = [_Lane(self._job, todo, events) for _ in range(min(self._workers, len(units)))]
-        for lane in lanes:
-            lane.start()
+        workers = [_Worker(self._job, todo, events) for _ in range(min(self._workers, len(units)))]
+        for worker in workers:
+            worker.start()
         try:
             left = len(units)
             while left:
@@ -94,10 +94,10 @@ class LocalExecutor:
                 yield event
         finally:
             todo.clear()
-            for lane in lanes:
-                lane.stop()
-            for lane in lanes:
-                lane.join(timeout=15)
+            for worker in workers:
+                worker.stop()
+            for worker in workers:
+                worker.join(timeout=15)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class _Queue:
             self._waiting.clear()
 
 
-class _Lane(threading.Thread):
+class _Worker(threading.Thread):
     """One unit process, kept busy and replaced when it dies."""
 
     def __init__(self, job: Job, todo: _Queue, events: queue.Queue[Event | Exception]) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.data.catalog import private_folders
+from harness.data.private import private_folders
 from harness.data.scratch import offers_scratch
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line
 from harness.execution.sandbox import MOST_PROCESSES, Sandbox
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
+from harness.spec.kinds import kind_of
 from harness.spec.method import MethodSpec
 from harness.spec.result import Passes
 from harness.storage import StorageError, write_bytes
@@ -155,7 +156,7 @@ class MethodProcess:
         meta = {
             "module": self._method.module,
             "symbol": self.spec.symbol,
-            "task": self.spec.task,
+            "host": kind_of(self.spec.task).host,
             "device": self._limits.device,
             "seed": 0,
         }

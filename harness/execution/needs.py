@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.data.catalog import Protocol
-from harness.data.manifests import Manifest, dataset_manifests, load_manifest
+from harness.data.catalog import LoadedBenchmark
+from harness.data.manifests import Manifest, load_manifest, read_datasets
 from harness.data.store import is_here, read_index, reference
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import ConfidenceBenchmark
@@ -71,9 +71,9 @@ class _Wanted:
     products: list[str] = field(default_factory=list)
 
 
-def needs_of(protocol: Protocol) -> Needs:
-    """The data sets of a benchmark, whatever its track. Raises UsageError for a data set that is not known."""
-    manifests = {name: load_manifest(path) for name, path in dataset_manifests().items()}
+def needs_of(protocol: LoadedBenchmark) -> Needs:
+    """The data sets of a benchmark, whatever its track. Raises UsageError for one that is not known or cannot be read."""
+    manifests, problems = read_datasets()
     owners = {product.path: name for name, manifest in manifests.items() for product in manifest.spec.products}
     wanted: dict[str, _Wanted] = {}
     absent, unexplained = [], []
@@ -85,7 +85,7 @@ def needs_of(protocol: Protocol) -> Needs:
             entry.products.append(path)
         elif not here:
             unexplained.append(path)
-    for name, entry in _by_id(protocol, manifests).items():
+    for name, entry in _by_id(protocol, manifests, problems).items():
         wanted[name] = entry
     data = tuple(_need(protocol, each) for each in wanted.values())
     return Needs(data, tuple(absent), tuple(unexplained))
@@ -109,7 +109,9 @@ def _named_files(model: Any) -> Iterator[str]:
             yield from _named_files(each)
 
 
-def _by_id(protocol: Protocol, manifests: Mapping[str, Manifest]) -> dict[str, _Wanted]:
+def _by_id(
+    protocol: LoadedBenchmark, manifests: Mapping[str, Manifest], problems: Mapping[str, str]
+) -> dict[str, _Wanted]:
     """The data sets that a source names by id; of released weights, only the archives that it uses."""
     benchmark = protocol.benchmark
     source = benchmark.source if isinstance(benchmark, ConfidenceBenchmark) else None
@@ -121,6 +123,8 @@ def _by_id(protocol: Protocol, manifests: Mapping[str, Manifest]) -> dict[str, _
             wanted[name] = _Wanted(load_manifest(protocol.path.parent / name))
         elif name in manifests:
             wanted[name] = _Wanted(manifests[name], every_file=isinstance(source, FDShiftsStudy))
+        elif name in problems:
+            raise UsageError(problems[name])
         else:
             raise UsageError(
                 f"{protocol.path} rests on the data set {name!r}, which is not known; see: harness data list"
@@ -136,7 +140,7 @@ def _by_id(protocol: Protocol, manifests: Mapping[str, Manifest]) -> dict[str, _
     return wanted
 
 
-def _need(protocol: Protocol, wanted: _Wanted) -> Need:
+def _need(protocol: LoadedBenchmark, wanted: _Wanted) -> Need:
     manifest, spec = wanted.manifest, wanted.manifest.spec
     index = read_index(manifest.key, spec.id)
     files = [file for file in spec.files if wanted.every_file or file.path in wanted.files]

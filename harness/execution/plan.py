@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
+from harness.spec.kinds import kind_of, load
 from harness.spec.method import MethodSpec
 from harness.spec.result import UnitResult, UnitStatus
 from harness.spec.run import RunSpec, Unit
 from harness.storage import content_id
 from harness.tracks.base import Track
-from harness.tracks.registry import KINDS
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,15 @@ class Plan:
     """The method's file as hashed, kept beside its results."""
 
 
-def open_track(protocol: Protocol, method: MethodSpec, device: str) -> Track:
+def open_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Track:
     """The track that a benchmark's task names. Raises UsageError for a method of another kind."""
     task = protocol.benchmark.task
     if method.task != task:
         raise UsageError(
             f"{method.name} is a method for {method.task} benchmarks, but {protocol.benchmark.name} is one for {task}."
         )
-    return KINDS[task].track(protocol, method, device)
+    track: Track = load(kind_of(task).track)(protocol, method, device)
+    return track
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class PlanRequest:
     limit: int | None = None
 
 
-def make_plan(protocol: Protocol, track: Track, method: FoundMethod, request: PlanRequest) -> Plan:
+def make_plan(protocol: LoadedBenchmark, track: Track, method: FoundMethod, request: PlanRequest) -> Plan:
     """Specify the run and list its units. The folder is named after the run's own content."""
     benchmark = protocol.benchmark
     spec = run_spec(protocol, track, method.spec, request)
@@ -57,12 +58,12 @@ def make_plan(protocol: Protocol, track: Track, method: FoundMethod, request: Pl
     return Plan(spec, run, _by_id(track, spec), request.out / name, method.source)
 
 
-def plan_units(protocol: Protocol, track: Track, method: MethodSpec, request: PlanRequest) -> dict[str, Unit]:
+def plan_units(protocol: LoadedBenchmark, track: Track, method: MethodSpec, request: PlanRequest) -> dict[str, Unit]:
     """The units that a complete run of a method has, by id."""
     return _by_id(track, run_spec(protocol, track, method, request))
 
 
-def run_spec(protocol: Protocol, track: Track, method: MethodSpec, request: PlanRequest) -> RunSpec:
+def run_spec(protocol: LoadedBenchmark, track: Track, method: MethodSpec, request: PlanRequest) -> RunSpec:
     """Everything that may change a number of the run."""
     benchmark = protocol.benchmark
     return RunSpec(
@@ -74,7 +75,7 @@ def run_spec(protocol: Protocol, track: Track, method: MethodSpec, request: Plan
         seed=request.seed,
         device=request.device,
         limit=request.limit,
-        submittable=request.limit is None and benchmark.source.locked,
+        submittable=request.limit is None and benchmark.locked,
     )
 
 

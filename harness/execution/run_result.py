@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from harness.execution.runner import SEALED, stored_outputs
+from harness.data.catalog import LoadedBenchmark
+from harness.execution.answers import ByUnit, StoredAnswers, measured
+from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.spec.errors import UsageError
 from harness.spec.result import RunDocument, UnitResult
+from harness.spec.run import Unit
 from harness.storage import IntegrityError, content_id, read_json
+from harness.tracks.base import Answers, Measurement, Track
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.tracks.base import Outputs
-
+METHOD = "method.py"
+SEALED = "run.json"
 COLUMNS = (
     "benchmark",
     "version",
@@ -38,11 +42,23 @@ OVER_SEEDS = "all"
 
 
 @dataclass(frozen=True)
+class ScoredRun:
+    """A run's units by id beside what they are worth, and the track that says so."""
+
+    track: Track
+    units: Mapping[str, Unit]
+    measured: Mapping[Unit, Measurement]
+    inapplicable: tuple[Unit, ...]
+
+
+@dataclass(frozen=True)
 class RunResult:
-    """A sealed run. `document` is what stands in `run.json`."""
+    """A sealed run. `document` is what stands in `run.json`; the rest is kept so that nothing is read or measured twice."""
 
     document: RunDocument
     folder: Path
+    _answers: StoredAnswers | None = field(default=None, repr=False, compare=False)
+    _scored: ScoredRun | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: str | Path) -> RunResult:
@@ -71,9 +87,46 @@ class RunResult:
         """Units that ended badly."""
         return tuple(unit for unit in self.document.units if unit.status not in ("ok", "not-applicable"))
 
-    def outputs(self) -> Mapping[str, Outputs]:
-        """The method's stored answers by unit id. Raises IntegrityError if they are not those scored."""
-        return {unit.unit: stored_outputs(self.folder, unit) for unit in self.document.units if unit.status == "ok"}
+    def outputs(self) -> StoredAnswers:
+        """The method's stored answers by unit id, read and checked when they are asked for."""
+        if self._answers is None:
+            object.__setattr__(self, "_answers", StoredAnswers(self.folder, self.document.units))
+        assert self._answers is not None
+        return self._answers
+
+    def units(self, protocol: LoadedBenchmark) -> tuple[dict[str, Unit], Track]:
+        """The units that such a run has, by id, and the track that measures them. Raises UsageError for a run of another
+        state of the benchmark."""
+        spec = self.document.spec
+        if spec.benchmark_hash != protocol.hash:
+            raise UsageError(f"{self.folder} was made for another state of {protocol.benchmark.name}; evaluate again.")
+        track = open_track(protocol, spec.method, spec.device)
+        request = PlanRequest(self.folder, spec.seed, spec.device, spec.limit)
+        return plan_units(protocol, track, spec.method, request), track
+
+    def scored(self, protocol: LoadedBenchmark) -> ScoredRun:
+        """What the answers are worth today. Raises UsageError for a run of another state of the benchmark, IntegrityError
+        for answers that were changed."""
+        if self._scored is not None and self._scored.track.protocol.hash == protocol.hash:
+            return self._scored
+        units, track = self.units(protocol)
+        if unknown := [each for each in self.document.units if each.unit not in units]:
+            raise UsageError(
+                f"{self.folder} was made with other files or other versions of the metrics ({unknown[0].study} is no "
+                "unit any more); evaluate again."
+            )
+        results = {each.unit: each for each in self.document.units}
+        found = {
+            units[key]: measured(track, units[key], outputs, results[key].outputs)
+            for key, outputs in self.outputs().items()
+        }
+        inapplicable = tuple(units[each.unit] for each in self.document.units if each.status == "not-applicable")
+        object.__setattr__(self, "_scored", ScoredRun(track, units, found, inapplicable))
+        return self.scored(protocol)
+
+    def answers_by_unit(self, protocol: LoadedBenchmark) -> Mapping[Unit, Answers]:
+        """The same answers by unit."""
+        return ByUnit(self.outputs(), self.scored(protocol).units)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per study, model and metric, and one per study and metric over all seeds.

@@ -11,11 +11,13 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from harness.execution.answers import OUTPUTS, StoredAnswers, measured, outputs_path
 from harness.execution.environment import describe_environment
 from harness.execution.executor import Executor, UnitEnd, UnitProgress
 from harness.execution.method_process import PRINTED
 from harness.execution.plan import Plan
-from harness.execution.unit_process import OUTPUTS, UNDER_WAY, outputs_id, outputs_path
+from harness.execution.run_result import METHOD, SEALED, RunResult, ScoredRun
+from harness.execution.unit_process import UNDER_WAY
 from harness.spec.result import Passes, RunDocument, Timing, UnitResult
 from harness.storage import (
     IntegrityError,
@@ -23,16 +25,14 @@ from harness.storage import (
     RunLock,
     StorageError,
     content_id,
-    read_arrays,
     remove_stale_temporaries,
     write_bytes,
     write_json,
 )
-from harness.tracks.base import Outputs, Track
+from harness.tracks.base import Track
+from harness.tracks.summary import summarize
 
 JOURNAL = "journal.log"
-METHOD = "method.py"
-SEALED = "run.json"
 
 
 class Observer(Protocol):
@@ -47,7 +47,7 @@ class Observer(Protocol):
     def sealing(self) -> None: ...
 
 
-def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, threads: int = 1) -> RunDocument:
+def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, threads: int = 1) -> RunResult:
     """Take a run to its end, from wherever it was left, and seal it in `run.json`.
 
     A kill at any instant loses at most the units that were under way. Raises RunLockedError if another
@@ -72,9 +72,9 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
                 observer.finished(event)
         observer.sealing()
         journal.verify()
-        document = _document(plan, track, done, journal, threads)
-        write_json(plan.folder / SEALED, document.canonical())
-    return document
+        result = _result(plan, track, done, journal, threads)
+        write_json(plan.folder / SEALED, result.document.canonical())
+    return result
 
 
 def discard(folder: Path) -> None:
@@ -148,9 +148,12 @@ def _all_passes(ends: Iterable[UnitEnd]) -> Passes | None:
     return Passes(forward=sum(each.forward for each in known), backward=sum(each.backward for each in known))
 
 
-def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal, threads: int) -> RunDocument:
+def _result(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal, threads: int) -> RunResult:
     results = [done[key].result for key in plan.units]
-    answered = {plan.units[each.unit]: stored_outputs(plan.folder, each) for each in results if each.status == "ok"}
+    answers = StoredAnswers(plan.folder, results)
+    found = {
+        plan.units[key]: measured(track, plan.units[key], answers[key], done[key].result.outputs) for key in answers
+    }
     inapplicable = tuple(plan.units[each.unit] for each in results if each.status == "not-applicable")
     sessions = [record["session"] for record in journal.records if "session" in record]
     document = RunDocument(
@@ -158,7 +161,7 @@ def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journ
         spec=plan.spec,
         environment=describe_environment(plan.spec.device, threads, {"run": plan.spec.seed}),
         units=tuple(results),
-        summary=track.summarize(answered, inapplicable),
+        summary=summarize(track, found, inapplicable),
         timing=Timing(
             started=sessions[0],
             seconds=sum(end.seconds for end in done.values()),
@@ -168,18 +171,8 @@ def _document(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journ
             unit_passes={key: passes for key in plan.units if (passes := done[key].passes) is not None},
         ),
     )
-    return document.model_copy(update={"seal": content_id(document.sealed_content)})
-
-
-def stored_outputs(folder: Path, result: UnitResult) -> Outputs:
-    """The method's answers of a unit. Raises IntegrityError if they are not those that were scored."""
-    path = outputs_path(folder, result.unit)
-    if not path.is_file():
-        raise IntegrityError(f"{path}, the stored answers of {result.study} on {result.model}, is missing.")
-    outputs = read_arrays(path)
-    if outputs_id(outputs) != result.outputs:
-        raise IntegrityError(f"{path} was changed after it was scored; use --fresh to run again.")
-    return outputs
+    sealed = document.model_copy(update={"seal": content_id(document.sealed_content)})
+    return RunResult(sealed, plan.folder, answers, ScoredRun(track, plan.units, found, inapplicable))
 
 
 def _now() -> str:

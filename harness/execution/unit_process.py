@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
+from harness.execution.answers import measured, outputs_id, outputs_path
 from harness.execution.channel import Channel, ChannelClosedError, Message
 from harness.execution.guard import adopt_orphans, hide_memory
 from harness.execution.method_process import Limits, MethodProcess
@@ -21,10 +22,11 @@ from harness.spec.errors import UsageError
 from harness.spec.method import read_method
 from harness.spec.result import UnitResult
 from harness.spec.run import Unit
-from harness.storage import IntegrityError, StorageError, array_id, content_id, write_arrays
-from harness.tracks.base import Desk, Outputs, Track
+from harness.storage import IntegrityError, StorageError, content_id, write_arrays
+from harness.tracks.base import Track, Workspace
+from harness.tracks.summary import records
 
-OUTPUTS, UNDER_WAY = "outputs", "under-way"
+UNDER_WAY = "under-way"
 _SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -37,15 +39,15 @@ def main(fd: int, args: list[str]) -> None:
         description = channel.receive()
         limits = Limits(**description.meta["limits"])
         with MethodProcess(_method(description), limits, Path(description.meta["folder"])) as method:
-            bench = _Bench(description, method)
+            server = _UnitServer(description, method)
             while True:
                 unit = Unit.model_validate(channel.receive().meta["unit"])
-                channel.send(_reply(bench, unit, _Reports(channel).send))
+                channel.send(_reply(server, unit, _Reports(channel).send))
     except ChannelClosedError:
         return
 
 
-class _Bench:
+class _UnitServer:
     """What every unit of the run needs. Opened by the first unit, whose reply can tell what went wrong."""
 
     def __init__(self, description: Message, method: MethodProcess) -> None:
@@ -68,21 +70,11 @@ class _Bench:
         self.method.hide(self._protocol.private_folders())
 
     @cached_property
-    def _protocol(self) -> Protocol:
+    def _protocol(self) -> LoadedBenchmark:
         return load_protocol(self._benchmark)
 
 
-def outputs_path(folder: Path, unit_id: str) -> Path:
-    """Where the method's answers of a unit are stored."""
-    return folder / OUTPUTS / f"{unit_id[:16]}.npz"
-
-
-def outputs_id(outputs: Outputs) -> str:
-    """Content hash of a unit's answers, whatever file they are in."""
-    return content_id({name: array_id(array) for name, array in outputs.items()})
-
-
-def desk_folder(folder: Path, unit_id: str) -> Path:
+def workspace_folder(folder: Path, unit_id: str) -> Path:
     """Where a long unit keeps what it has done so far."""
     return folder / UNDER_WAY / unit_id[:16]
 
@@ -111,16 +103,16 @@ def _method(description: Message) -> FoundMethod:
     )
 
 
-def _reply(bench: _Bench, unit: Unit, report: Callable[[str, float], None]) -> Message:
+def _reply(server: _UnitServer, unit: Unit, report: Callable[[str, float], None]) -> Message:
     """Run and score one unit. What the run cannot go on with is sent as a verb of its own."""
     started = time.monotonic()
-    bench.method.take_passes()
+    server.method.take_passes()
     try:
-        bench.check(unit)
-        if not bench.method.spec.oracle:
-            bench.method.start()
-        desk = Desk(desk_folder(bench.folder, content_id(unit.canonical())), report)
-        result = run_unit(bench.track, bench.method, unit, bench.folder, desk)
+        server.check(unit)
+        if not server.method.spec.oracle:
+            server.method.start()
+        workspace = Workspace(workspace_folder(server.folder, content_id(unit.canonical())), report)
+        result = run_unit(server.track, server.method, unit, server.folder, workspace)
     except (UsageError, IntegrityError, StorageError) as error:
         return Message("stop", {"kind": type(error).__name__, "reason": str(error)})
     except Exception as error:  # a fault of the harness must not take the run down with it
@@ -128,8 +120,8 @@ def _reply(bench: _Bench, unit: Unit, report: Callable[[str, float], None]) -> M
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"the harness itself failed ({type(error).__name__}: {error}; {last.name}, line {last.lineno})"
         result = unit_result(unit, "failed", reason)
-    bench.method.keep_printed()
-    passes = bench.method.take_passes()
+    server.method.keep_printed()
+    passes = server.method.take_passes()
     return Message(
         "done",
         {
@@ -140,12 +132,13 @@ def _reply(bench: _Bench, unit: Unit, report: Callable[[str, float], None]) -> M
     )
 
 
-def run_unit(track: Track, method: MethodProcess, unit: Unit, folder: Path, desk: Desk) -> UnitResult:
-    """Exercise, store, score. The method's own failures become the unit's status."""
+def run_unit(track: Track, method: MethodProcess, unit: Unit, folder: Path, workspace: Workspace) -> UnitResult:
+    """Ask, store, measure. The method's own failures become the unit's status."""
     try:
-        outputs = track.run(unit, method, desk)
+        outputs = track.ask(unit, method, workspace)
     except MethodError as error:
         return unit_result(unit, error.status, error.reason)
     write_arrays(outputs_path(folder, content_id(unit.canonical())), outputs)
-    result = unit_result(unit, "ok", "")
-    return result.model_copy(update={"outputs": outputs_id(outputs), "records": track.score(unit, outputs)})
+    identity = outputs_id(outputs)
+    found = records(measured(track, unit, outputs, identity))
+    return unit_result(unit, "ok", "").model_copy(update={"outputs": identity, "records": found})

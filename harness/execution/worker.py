@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.spec.result import Passes
-    from harness.tracks.registry import Host, Verb
+    from harness.tracks.base import Host, Verb
 
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
@@ -63,7 +63,7 @@ class _Host:
 
     def load(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Import the method: plug-ins and baselines by name, files from the hashed copy of their source."""
-        from harness.tracks.registry import KINDS
+        from harness.spec.kinds import load
 
         if meta["module"]:
             module = importlib.import_module(meta["module"])
@@ -76,7 +76,7 @@ class _Host:
             module = importlib.util.module_from_spec(spec)
             sys.modules["method"] = module
             spec.loader.exec_module(module)
-        self._host = KINDS[meta["task"]].host(getattr(module, meta["symbol"]), meta["device"])
+        self._host = load(meta["host"])(getattr(module, meta["symbol"]), meta["device"])
         self.verbs |= self._host.verbs
         return {}
 

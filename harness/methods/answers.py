@@ -14,24 +14,16 @@ if TYPE_CHECKING:
 def checked_confidence(answer: Mapping[str, np.ndarray], samples: int, *, varied: bool = True) -> np.ndarray:
     """The confidences (n,) as float32, the precision in which they are stored and scored.
 
-    With `varied`, one and the same confidence for all samples is refused: it ranks nothing. Raises MethodError with status *invalid* and one sentence for anything that cannot be ranked.
+    With `varied`, one and the same confidence for all samples is refused: it ranks nothing. Raises MethodError with
+    status *invalid* and one sentence for anything that cannot be ranked.
     """
     import numpy as np
 
-    if set(answer) != {"confidence"}:
-        raise MethodError("invalid", "its answer was malformed")
-    confidence = answer["confidence"]
-    if confidence.dtype.kind != "f":
-        raise MethodError("invalid", f"it returned dtype {confidence.dtype}; confidences are floating-point numbers")
-    if confidence.shape != (samples,):
-        raise MethodError("invalid", f"it returned shape {confidence.shape}, expected ({samples},)")
+    confidence = _floats(answer, "confidence", "confidences", (samples,))
     bad = int(np.count_nonzero(~np.isfinite(confidence)))
     if bad:
         raise MethodError("invalid", f"{bad} of {samples} confidences are NaN or infinite")
-    with np.errstate(over="ignore"):
-        single = confidence.astype(np.float32)
-    if not np.isfinite(single).all():
-        raise MethodError("invalid", "some confidences are too large for float32 (beyond 3.4e38)")
+    single = _single_precision(confidence, "confidences")
     if varied and samples > 1 and single.min() == single.max():
         raise MethodError("invalid", f"it gave the same confidence to all {samples} samples")
     return single
@@ -44,23 +36,11 @@ def checked_maps(answer: Mapping[str, np.ndarray], inputs: tuple[int, ...]) -> n
     """
     import numpy as np
 
-    if set(answer) != {"maps"}:
-        raise MethodError("invalid", "its answer was malformed")
-    maps = answer["maps"]
-    if maps.dtype.kind != "f":
-        raise MethodError("invalid", f"it returned dtype {maps.dtype}; maps are floating-point numbers")
-    single = (inputs[0], 1, *inputs[2:])
-    if maps.shape not in (inputs, single):
-        choice = f"{inputs}" if inputs == single else f"{inputs} or {single}"
-        raise MethodError("invalid", f"it returned shape {maps.shape}, expected {choice}")
+    maps = _floats(answer, "maps", "maps", inputs, (inputs[0], 1, *inputs[2:]))
     bad = int((~np.isfinite(maps)).reshape(len(maps), -1).any(axis=1).sum())
     if bad:
         raise MethodError("invalid", f"{bad} of {len(maps)} maps hold NaN or infinite values")
-    with np.errstate(over="ignore"):
-        narrow = maps.astype(np.float32)
-    if not np.isfinite(narrow).all():
-        raise MethodError("invalid", "some values of its maps are too large for float32 (beyond 3.4e38)")
-    return narrow
+    return _single_precision(maps, "values of its maps")
 
 
 def checked_scores(answer: Mapping[str, np.ndarray], samples: int) -> np.ndarray:
@@ -70,20 +50,34 @@ def checked_scores(answer: Mapping[str, np.ndarray], samples: int) -> np.ndarray
     """
     import numpy as np
 
-    if set(answer) != {"scores"}:
-        raise MethodError("invalid", "its answer was malformed")
-    scores = answer["scores"]
-    if scores.dtype.kind != "f":
-        raise MethodError("invalid", f"it returned dtype {scores.dtype}; scores are floating-point numbers")
-    if scores.shape != (samples,):
-        raise MethodError("invalid", f"it returned shape {scores.shape}, expected ({samples},)")
+    scores = _floats(answer, "scores", "scores", (samples,))
     bad = int(np.isinf(scores).sum())
     if bad:
         raise MethodError("invalid", f"{bad} of {samples} scores are infinite; NaN says that a score is undefined")
+    return _single_precision(scores, "scores")
+
+
+def _floats(answer: Mapping[str, np.ndarray], name: str, what: str, *shapes: tuple[int, ...]) -> np.ndarray:
+    """The one array of an answer: floating-point numbers of one of the shapes."""
+    if set(answer) != {name}:
+        raise MethodError("invalid", "its answer was malformed")
+    array = answer[name]
+    if array.dtype.kind != "f":
+        raise MethodError("invalid", f"it returned dtype {array.dtype}; {what} are floating-point numbers")
+    if array.shape not in shapes:
+        expected = " or ".join(map(str, dict.fromkeys(shapes)))
+        raise MethodError("invalid", f"it returned shape {array.shape}, expected {expected}")
+    return array
+
+
+def _single_precision(array: np.ndarray, what: str) -> np.ndarray:
+    """As float32, in which no number may become infinite."""
+    import numpy as np
+
     with np.errstate(over="ignore"):
-        single = scores.astype(np.float32)
+        single = array.astype(np.float32)
     if np.isinf(single).any():
-        raise MethodError("invalid", "some scores are too large for float32 (beyond 3.4e38)")
+        raise MethodError("invalid", f"some {what} are too large for float32 (beyond 3.4e38)")
     return single
 
 

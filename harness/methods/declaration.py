@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import decode_source
 from pathlib import Path
@@ -12,34 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.methods.interface import attribution_metric, confidence_score, explainer, query_strategy
 from harness.spec.errors import UsageError, unknown
-from harness.spec.method import MethodSpec, Origin, Task, read_method
+from harness.spec.kinds import Kind, kinds
+from harness.spec.method import MethodSpec, Origin, read_method
 from harness.storage import bytes_id
 
 
-@dataclass(frozen=True)
-class Decorator:
-    """One of the decorators: the task that it declares, its arguments, and the verb that a class must have."""
-
-    task: Task
-    arguments: tuple[str, ...]
-    verb: str
-    call: str
-
-
-def _decorator(function: Callable[..., Any], task: Task, verb: str, call: str) -> Decorator:
-    return Decorator(task, tuple(inspect.signature(function).parameters), verb, call)
-
-
-DECORATORS = {
-    "confidence_score": _decorator(confidence_score, "confidence", "score", "score(self, outputs)"),
-    "query_strategy": _decorator(query_strategy, "query", "query", "query(self, pool, budget, rng)"),
-    "explainer": _decorator(explainer, "attribution", "explain", "explain(self, model, inputs, targets, context)"),
-    "attribution_metric": _decorator(
-        attribution_metric, "attribution-metric", "score", "score(self, model, inputs, targets, maps, context)"
-    ),
-}
+def decorators() -> dict[str, Kind]:
+    """The decorators of all installed kinds by name."""
+    return {str(kind.decorator.__name__): kind for kind in kinds().values()}
 
 
 def declared_methods(source: bytes, path: Path, origin: Origin) -> Iterator[MethodSpec]:
@@ -62,16 +42,16 @@ def declared_methods(source: bytes, path: Path, origin: Origin) -> Iterator[Meth
 
 @dataclass(frozen=True)
 class _Decorated:
-    """Something at the top level of a file that one of our decorators declares."""
+    """Something at the top level of a file that the decorator of a kind declares."""
 
     symbol: str
-    kind: Decorator
+    kind: Kind
     decorator: ast.expr
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
     """None for an assignment: `saliency = explainer(version="1.0")(lambda model: ...)`."""
 
 
-def _decorated(tree: ast.Module, names: dict[str, Decorator]) -> Iterator[_Decorated]:
+def _decorated(tree: ast.Module, names: dict[str, Kind]) -> Iterator[_Decorated]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             for decorator in node.decorator_list:
@@ -87,29 +67,28 @@ def _decorated(tree: ast.Module, names: dict[str, Decorator]) -> Iterator[_Decor
                 yield _Decorated(node.targets[0].id, kind, decorator, None)
 
 
-def _decorator_names(tree: ast.Module) -> dict[str, Decorator]:
-    """How this file may write our decorators: `confidence_score`, `harness.confidence_score`, aliases."""
-    names: dict[str, Decorator] = {}
+def _decorator_names(tree: ast.Module) -> dict[str, Kind]:
+    """How this file may write the decorators: `confidence_score`, `harness.confidence_score`, aliases."""
+    names: dict[str, Kind] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "harness":
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            known = _brought_by((node.module or "").split(".")[0])
             for alias in node.names:
                 if alias.name == "*":
-                    names |= DECORATORS
-                elif alias.name in DECORATORS:
-                    names[alias.asname or alias.name] = DECORATORS[alias.name]
+                    names |= known
+                elif alias.name in known:
+                    names[alias.asname or alias.name] = known[alias.name]
         elif isinstance(node, ast.Import):
-            for prefix in _harness_prefixes(node):
-                names |= {f"{prefix}.{name}": decorator for name, decorator in DECORATORS.items()}
+            for alias in node.names:
+                package = alias.name.split(".")[0]
+                # `import harness.testing` brings `harness` itself, too.
+                for prefix in (alias.asname,) if alias.asname else (alias.name, package):
+                    names |= {f"{prefix}.{name}": kind for name, kind in _brought_by(package).items()}
     return names
 
 
-def _harness_prefixes(node: ast.Import) -> Iterator[str]:
-    """What stands before the decorator's name; `import harness.testing` brings `harness` itself, too."""
-    for alias in node.names:
-        if alias.name.split(".")[0] == "harness":
-            yield alias.asname or alias.name
-            if alias.asname is None:
-                yield "harness"
+def _brought_by(package: str) -> dict[str, Kind]:
+    return {name: kind for name, kind in decorators().items() if kind.package == package}
 
 
 def _declaration(found: _Decorated, where: str, source: bytes, path: Path, origin: Origin) -> MethodSpec:
@@ -118,8 +97,8 @@ def _declaration(found: _Decorated, where: str, source: bytes, path: Path, origi
     if "version" not in declared:
         called = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
         raise UsageError(f'{where}: the decorator needs a version; write @{called}(version="1.0").')
-    if isinstance(node, ast.ClassDef) and not _has_method(node, found.kind.verb):
-        raise UsageError(f"{where}: the class {node.name} has no method `{found.kind.call}`; write one.")
+    if isinstance(node, ast.ClassDef) and not _has_method(node, found.kind.verb.partition("(")[0]):
+        raise UsageError(f"{where}: the class {node.name} has no method `{found.kind.verb}`; write one.")
     name = declared.pop("name", None) or found.symbol.lower().strip("_").replace("_", "-")
     if origin != "baseline" and (declared.get("oracle") or declared.get("reference")):
         raise UsageError(f"{where}: `oracle` and `reference` are for the harness's own rows; leave them out.")

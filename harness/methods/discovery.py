@@ -15,9 +15,9 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from harness.methods.declaration import DECORATORS, declared_methods
+from harness.methods.declaration import declared_methods, decorators
 from harness.spec.errors import UsageError, unknown
-from harness.spec.method import MethodSpec, Task
+from harness.spec.method import MethodSpec
 
 ENTRY_POINTS = "harness.methods"
 BASELINES = Path(__file__).parent / "baselines"
@@ -50,7 +50,7 @@ def find_method(target: str) -> FoundMethod:
     return found
 
 
-def baseline_names(task: Task | None = None) -> tuple[str, ...]:
+def baseline_names(task: str | None = None) -> tuple[str, ...]:
     """Names of all methods that come with the harness, or of those of one kind."""
     return tuple(sorted(name for name, (_, spec) in _baselines().items() if task in (None, spec.task)))
 
@@ -178,7 +178,7 @@ def _not_a_file(path: Path) -> UsageError:
 def _choose(methods: list[MethodSpec], path: Path, source: bytes, name: str) -> FoundMethod:
     if not methods:
         raise UsageError(
-            f"{path} has no decorated method; put one of {', '.join(f'@{name}' for name in DECORATORS)} above the "
+            f"{path} has no decorated method; put one of {', '.join(f'@{name}' for name in decorators())} above the "
             'function, as in @query_strategy(version="1.0").'
         )
     if name:

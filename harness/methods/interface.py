@@ -71,22 +71,17 @@ def confidence_score(
     reference, oracle: reserved for the harness's own bounds and sanity rows.
     """
 
-    def declare(method: Method) -> Method:
-        declared = {
-            "task": "confidence",
-            "version": version,
-            "name": name,
-            "needs": tuple(needs),
-            "head": head,
-            "classifier": classifier,
-            "citation": citation,
-            "reference": reference,
-            "oracle": oracle,
-        }
-        setattr(method, DECLARATION, declared)
-        return method
-
-    return declare
+    return _declaring(
+        "confidence",
+        version=version,
+        name=name,
+        needs=tuple(needs),
+        head=head,
+        classifier=classifier,
+        citation=citation,
+        reference=reference,
+        oracle=oracle,
+    )
 
 
 @runtime_checkable
@@ -125,21 +120,16 @@ def query_strategy(
     reference, oracle: reserved for the harness's own rows; an oracle reads the labels of unlabelled data.
     """
 
-    def declare(method: Method) -> Method:
-        declared = {
-            "task": "query",
-            "version": version,
-            "name": name,
-            "tasks": tuple(tasks),
-            "needs": tuple(needs),
-            "citation": citation,
-            "reference": reference,
-            "oracle": oracle,
-        }
-        setattr(method, DECLARATION, declared)
-        return method
-
-    return declare
+    return _declaring(
+        "query",
+        version=version,
+        name=name,
+        tasks=tuple(tasks),
+        needs=tuple(needs),
+        citation=citation,
+        reference=reference,
+        oracle=oracle,
+    )
 
 
 @runtime_checkable
@@ -187,24 +177,19 @@ def attribution_metric(
     reference: reserved for the harness's own sanity rows.
     """
 
-    def declare(method: Method) -> Method:
-        declared = {
-            "task": "attribution-metric",
-            "version": version,
-            "higher_is_better": higher_is_better,
-            "criterion": criterion,
-            "name": name,
-            "modalities": tuple(modalities),
-            "architectures": tuple(architectures),
-            "stochastic": stochastic,
-            "variant_of": variant_of,
-            "citation": citation,
-            "reference": reference,
-        }
-        setattr(method, DECLARATION, declared)
-        return method
-
-    return declare
+    return _declaring(
+        "attribution-metric",
+        version=version,
+        higher_is_better=higher_is_better,
+        criterion=criterion,
+        name=name,
+        modalities=tuple(modalities),
+        architectures=tuple(architectures),
+        stochastic=stochastic,
+        variant_of=variant_of,
+        citation=citation,
+        reference=reference,
+    )
 
 
 @runtime_checkable
@@ -244,18 +229,23 @@ def explainer(
     reference: reserved for the harness's own sanity rows.
     """
 
+    return _declaring(
+        "attribution",
+        version=version,
+        name=name,
+        modalities=tuple(modalities),
+        architectures=tuple(architectures),
+        stochastic=stochastic,
+        citation=citation,
+        reference=reference,
+    )
+
+
+def _declaring(task: str, **declared: Any) -> Callable[[Method], Method]:
+    """A decorator that writes a declaration on a method and gives it back."""
+
     def declare(method: Method) -> Method:
-        declared = {
-            "task": "attribution",
-            "version": version,
-            "name": name,
-            "modalities": tuple(modalities),
-            "architectures": tuple(architectures),
-            "stochastic": stochastic,
-            "citation": citation,
-            "reference": reference,
-        }
-        setattr(method, DECLARATION, declared)
+        setattr(method, DECLARATION, {"task": task, **declared})
         return method
 
     return declare

@@ -8,7 +8,6 @@ per annotation budget, higher is better.
 from harness.metrics.balanced import balanced_augrc, balanced_aurc
 from harness.metrics.bootstrap import (
     PairedBootstrap,
-    bootstrap_weights,
     paired_bootstrap,
     replicate_table,
     weighted_replicates,
@@ -45,6 +44,7 @@ from harness.metrics.segmentation import (
     segmentation_counts,
     segmentation_summary,
 )
+from harness.statistics import bootstrap_weights
 
 __all__ = [
     "METRICS",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics._checks import FloatArray, numeric, require_option, require_within
-from harness.metrics.bootstrap import bootstrap_weights
+from harness.statistics import bootstrap_weights, percentile_interval
 
 Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
 """Method → (annotated share of the foreground voxels, performance), of equal shape and both in [0, 1]."""
@@ -108,6 +108,14 @@ def foreground_efficiency_interval(
     `foreground_efficiency`, for n < 1, arrays of another form and less than two seeds.
     """
     values = foreground_efficiency(curves, full_performance, tolerance=tolerance)
+    return {
+        name: _interval(values[name], replicates)
+        for name, replicates in efficiency_replicates(curves, full_performance, n, seed).items()
+    }
+
+
+def efficiency_replicates(curves: Curves, full_performance: float, n: int, seed: int) -> dict[str, FloatArray]:
+    """Efficiency of each method in `n` resamples of the seeds, (n,), nan where undefined; as the interval has them."""
     points = {name: _points(name, *curve) for name, curve in curves.items()}
     seeds = {x.shape[0] if x.ndim == 2 else 0 for x, _ in points.values()}
     if len(seeds) > 1 or seeds == {0}:
@@ -116,7 +124,7 @@ def foreground_efficiency_interval(
         raise ValueError("a bootstrap over seeds needs at least two seeds.")
     draws, times = np.unique(bootstrap_weights(seeds.pop(), n, seed), axis=0, return_counts=True)
     replicates = np.repeat([_resampled(points, full_performance, draw) for draw in draws], times, axis=0)
-    return {name: _interval(value, replicates[:, i]) for i, (name, value) in enumerate(values.items())}
+    return {name: replicates[:, place] for place, name in enumerate(curves)}
 
 
 def _resampled(points: Mapping[str, tuple[FloatArray, FloatArray]], c: float, draw: NDArray[np.int32]) -> FloatArray:
@@ -130,9 +138,8 @@ def _resampled(points: Mapping[str, tuple[FloatArray, FloatArray]], c: float, dr
 
 
 def _interval(value: float, replicates: FloatArray) -> EfficiencyInterval:
-    defined = replicates[~np.isnan(replicates)]
-    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
-    return EfficiencyInterval(value, float(low), float(high), len(replicates) - len(defined))
+    low, high = percentile_interval(replicates)
+    return EfficiencyInterval(value, float(low), float(high), int(np.isnan(replicates).sum()))
 
 
 def _start(points: Mapping[str, tuple[FloatArray, FloatArray]], c: float) -> tuple[float, float]:

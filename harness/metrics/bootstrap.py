@@ -1,4 +1,4 @@
-"""Bootstrap by counts: a resample is a weight per sample, and all methods share the same resamples."""
+"""Metrics on the resamples of a bootstrap: a resample is a weight per sample, and all methods share them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from harness.metrics import balanced, calibration, detection, excess, risk_cover
 from harness.metrics._checks import FloatArray, numeric, vector
 from harness.metrics._weighted import Kernel, Replicates, Sample, evaluate
 from harness.metrics.registry import METRICS
+from harness.statistics import percentile_interval, tied_ranks, weight_rows
 
 Metric = Callable[..., float]
 """`metric(confidence, residual, **options) -> value`."""
@@ -86,8 +87,8 @@ def paired_bootstrap(
     evaluators = [_evaluator(score, residual, metric, options) for score in confidences.values()]
     draws = _draws(len(np.asarray(residual)), n, seed, strata)
     replicates = np.concatenate([np.stack([evaluator(counts) for evaluator in evaluators], axis=1) for counts in draws])
-    low, high = _percentile_interval(replicates)
-    ranks = _mean_ranks(replicates if direction[metric] else -replicates)
+    low, high = percentile_interval(replicates)
+    ranks = tied_ranks(replicates if direction[metric] else -replicates)
     return PairedBootstrap(tuple(confidences), values, replicates, low, high, ranks)
 
 
@@ -130,56 +131,11 @@ def replicate_table(
     return {name: np.concatenate(chunks) for name, chunks in table.items()}
 
 
-def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> NDArray[np.int32]:
-    """How often each of n samples occurs in each resample with replacement: (replicates, n).
-
-    Row b depends on (n, seed, strata, b) alone, not on the number of rows. `strata` (n,) are integers;
-    every stratum is resampled within itself and keeps its size. ValueError for n or replicates < 1.
-    """
-    _check_extent(n, replicates)
-    weights = np.empty((replicates, n), dtype=np.int32)
-    for row, counts in enumerate(_drawn(n, replicates, seed, strata)):
-        weights[row] = counts
-    return weights
-
-
 def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iterator[FloatArray]:
-    """The resamples in chunks of (rows, n) counts."""
-    rows = _drawn(n, replicates, seed, strata)
+    """The resamples in chunks of (rows, n) weights."""
+    rows = weight_rows(n, replicates, seed, strata)
     while chunk := list(islice(rows, _rows_per_chunk(n))):
         yield np.stack(chunk).astype(np.float64)
-
-
-def _drawn(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iterator[NDArray[np.intp]]:
-    """The resamples one by one, (n,) counts."""
-    _check_extent(n, replicates)
-    stratum = np.zeros(n, dtype=np.intp) if strata is None else vector("strata", strata)
-    if len(stratum) != n:
-        raise ValueError(f"strata has {len(stratum)} samples, there are {n}.")
-    members = np.argsort(stratum, kind="stable")
-    _, sizes = np.unique(stratum, return_counts=True)
-    size = np.repeat(sizes, sizes)
-    start = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    for replicate in range(replicates):
-        scaled = _uniform(n, seed, replicate)
-        scaled *= size
-        pick = scaled.astype(np.intp)
-        yield np.bincount(pick if len(sizes) == 1 else members[start + pick], minlength=n)
-
-
-def _check_extent(n: int, replicates: int) -> None:
-    if n < 1 or replicates < 1:
-        raise ValueError(f"a bootstrap needs samples and replicates, got {n} and {replicates}.")
-
-
-def _uniform(n: int, seed: int, replicate: int) -> FloatArray:
-    # From raw bits: NumPy guarantees the stream of a bit generator for good, that of a distribution not.
-    stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate,)))
-    bits = stream.random_raw(n)
-    bits >>= np.uint64(11)
-    values = bits.astype(np.float64)
-    values *= 2.0**-53
-    return values
 
 
 def _counts(weights: ArrayLike, samples: int) -> NDArray[Any]:
@@ -227,20 +183,3 @@ def _repeating_evaluator(
         return metric(scores[chosen], losses[chosen], **resampled)
 
     return lambda counts: np.array([value(row) for row in counts])
-
-
-def _percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """95 % percentile interval of each column over its defined replicates."""
-    interval = np.full((2, replicates.shape[1]), np.nan)
-    for column, values in enumerate(replicates.T):
-        defined = values[~np.isnan(values)]
-        if len(defined):
-            interval[:, column] = np.percentile(defined, [2.5, 97.5])
-    return interval[0], interval[1]
-
-
-def _mean_ranks(values: FloatArray) -> FloatArray:
-    """Rank within each row, the smallest value first, by comparing all pairs of columns."""
-    smaller = (values[:, None, :] < values[:, :, None]).sum(axis=2)
-    equal = (values[:, None, :] == values[:, :, None]).sum(axis=2)
-    return np.where(np.isnan(values), np.nan, smaller + 0.5 * (equal + 1))

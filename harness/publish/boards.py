@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.boards.build import read_board
-from harness.boards.render import COLUMNS, long_table, scaled_title
+from harness.boards.exports import arrow_schema
+from harness.boards.render import COLUMNS, direction, long_table, scaled_title
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
-from harness.data.catalog import Protocol
-from harness.execution.run_result import RunResult
-from harness.execution.runner import SEALED
+from harness.data.catalog import LoadedBenchmark
+from harness.execution.run_result import SEALED, RunResult
+from harness.publish.card import CARD, hub_card
 from harness.spec.board import Board
 from harness.storage import write_table, write_text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Row = dict[str, Any]
 
 BOARDS, SUBMISSIONS, SCORES = "boards", "submissions", "scores"
 TITLE = "Leaderboards of confidence scores, query strategies and XAI methods"
-_INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "n", "seeds")
-_FLOATS = ("scale", "value", "low", "high", "spread", "seconds")
-_FLAGS = ("reference", "lower_is_better")
 _BOARD = (*COLUMNS, "lower_is_better", "benchmark_hash")
 _SUBMISSION = (
     *("benchmark", "benchmark_hash", "method", "version", "tier", "submitted", "authors", "licence", "citation"),
@@ -39,7 +34,7 @@ _MEANING = {
 }
 
 
-def write_boards(protocols: Sequence[Protocol], folder: Path) -> dict[str, int]:
+def write_boards(protocols: Sequence[LoadedBenchmark], folder: Path) -> dict[str, int]:
     """Write `boards`, `submissions` and `scores` as parquet with a card; returns the number of rows of each.
 
     The same boards and submissions give the same bytes. Raises UsageError where a board has not been built,
@@ -56,11 +51,24 @@ def write_boards(protocols: Sequence[Protocol], folder: Path) -> dict[str, int]:
         (folder / "data" / name).mkdir(parents=True, exist_ok=True)
         _write(folder / "data" / name / "00000.parquet", columns, rows)
     counts = {name: len(rows) for name, (_, rows) in tables.items()}
-    write_text(folder / "README.md", _card([board for _, board in boards], counts, protocols))
+    card = hub_card(
+        "boards.md",
+        {"pretty_name": TITLE, "license": "apache-2.0", "tags": ["leaderboard", "benchmark"]},
+        {name: f"data/{name}" for name in tables},
+        default=BOARDS,
+        title=TITLE,
+        boards=[board for _, board in boards],
+        scaled_title=scaled_title,
+        direction=direction,
+        counts=counts,
+        meanings=_MEANING,
+        citations=dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation),
+    )
+    write_text(folder / CARD, card)
     return counts
 
 
-def _board_rows(protocol: Protocol, board: Board) -> list[Row]:
+def _board_rows(protocol: LoadedBenchmark, board: Board) -> list[Row]:
     more = {"lower_is_better": board.lower_is_better, "benchmark_hash": protocol.hash}
     return [{**row, **more} for row in long_table(board)]
 
@@ -99,51 +107,5 @@ def _score_rows(stored: StoredSubmission) -> list[Row]:
 def _write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
     import pyarrow as pa
 
-    table = pa.Table.from_pylist(rows, schema=_schema(columns))
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(columns))
     write_table(path, table.schema, table.to_batches())
-
-
-def _schema(columns: Sequence[str]) -> pa.Schema:
-    import pyarrow as pa
-
-    types = {name: pa.int64() for name in _INTEGERS} | {name: pa.float64() for name in _FLOATS}
-    types |= {name: pa.bool_() for name in _FLAGS}
-    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
-
-
-def _card(boards: Sequence[Board], counts: dict[str, int], protocols: Sequence[Protocol]) -> str:
-    from huggingface_hub import DatasetCardData
-
-    configs: list[Row] = [
-        {"config_name": name, "data_files": [{"split": "train", "path": f"data/{name}/*.parquet"}]} for name in counts
-    ]
-    configs[0]["default"] = True
-    head = DatasetCardData(pretty_name=TITLE, license="apache-2.0", tags=["leaderboard", "benchmark"], configs=configs)
-    citations = dict.fromkeys(text for protocol in protocols for text in protocol.benchmark.citation)
-    lines = [
-        f"# {TITLE}",
-        "",
-        "Generated from the submissions of the repository; never edited here. Rows of one benchmark version are comparable, "
-        "rows of different ones are not.",
-        "",
-        "| benchmark | methods | what the board's values are |",
-        "|---|---|---|",
-        *(f"| {each.benchmark} | {len(each.rows)} | {scaled_title(each)}, {_better(each)} |" for each in boards),
-        "",
-        "| configuration | rows | what |",
-        "|---|---|---|",
-        *(f"| `{name}` | {rows:,} | {_MEANING[name]} |" for name, rows in counts.items()),
-        "",
-        "Tiers: *recomputed*, every number that the stored outputs allow was computed from them; *reproduced*, a maintainer "
-        "ran the method again. Reference rows are bounds and sanity checks, and have no rank.",
-        "",
-        "## Citation",
-        "",
-        *(f"- {citation}" for citation in citations),
-        "",
-    ]
-    return f"---\n{str(head.to_yaml()).strip()}\n---\n\n" + "\n".join(lines)
-
-
-def _better(board: Board) -> str:
-    return "lower is better" if board.lower_is_better else "higher is better"

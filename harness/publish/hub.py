@@ -15,7 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.published_sets import check_repo, is_transport_error
+from harness.data.origins.hub import is_transport_error
+from harness.data.published_sets import check_repo
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, file_id
 from harness.storage.errors import reason
@@ -30,7 +31,7 @@ _CARD = "README.md"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRevision:
     """Where something lies now.
 
     revision: full hash of the newest commit. pull_request: its address, where one was opened. changed: whether anything
@@ -44,30 +45,7 @@ class Published:
     changed: bool
 
 
-def publish_folder(
-    folder: Path,
-    repo: str,
-    *,
-    message: str,
-    create_pr: bool = False,
-    private: bool = False,
-    owned: Sequence[str] = (),
-) -> Published:
-    """Make the data set repository `repo` (`ORG/NAME`, made if it is missing) hold the files of a folder.
-
-    Hidden files and locks stay at home. Files of the repository that the folder does not have are left alone, but those
-    below a folder in `owned`, such as "data/", are removed: they belong to an earlier state. The card goes last, so
-    that it never speaks of files that are not there. With `create_pr` all goes into one new pull request.
-
-    Raises UsageError with what to do where nobody is logged in, rights are missing, the Hub cannot be reached, or
-    somebody else has committed meanwhile.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"the folder {folder} does not exist; build it first.")
-    return publish_files(_files(folder), repo, message=message, create_pr=create_pr, private=private, owned=owned)
-
-
-def publish_files(
+def publish(
     files: Mapping[str, Path],
     repo: str,
     *,
@@ -75,39 +53,70 @@ def publish_files(
     create_pr: bool = False,
     private: bool = False,
     owned: Sequence[str] = (),
-) -> Published:
-    """As `publish_folder`, of files that lie anywhere, by their names in the repository."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+) -> PublishedRevision:
+    """Make the data set repository `repo` (`ORG/NAME`, made if it is missing) hold files, by their names there.
 
+    Files of the repository that are not among them are left alone, but those below a folder in `owned`, such as
+    "data/", are removed: they belong to an earlier state. The card goes last, so that it never speaks of files that are
+    not there. With `create_pr` all goes into one new pull request.
+
+    Raises UsageError with what to do where nobody is logged in, rights are missing, the Hub cannot be reached, or
+    somebody else has committed meanwhile.
+    """
     api = _ready(repo)
-    with _trouble(repo):
+    with _as_usage_errors(repo):
         _make(api, repo, private)
         head = _head(api, repo)
         there = _listed(api, repo, head)
         changed = [name for name, path in files.items() if not _same(path, there.get(name))]
         stale = [name for name in there if name not in files and name.startswith(tuple(owned))]
         if not changed and not stale:
-            return Published(repo, _url(api, repo), head, None, False)
-        groups = list(_groups([name for name in changed if name != _CARD], files)) or [[]]
-        groups[-1] += [name for name in changed if name == _CARD]
-        revision, pull_request = "main", None
-        for number, group in enumerate(groups, start=1):
-            operations: list[Any] = [CommitOperationAdd(name, str(files[name])) for name in group]
-            if number == len(groups):
-                operations += [CommitOperationDelete(name) for name in stale]
-            made = api.create_commit(
-                repo,
-                operations,
-                commit_message=message if len(groups) == 1 else f"{message} ({number} of {len(groups)})",
-                repo_type="dataset",
-                revision=revision,
-                parent_commit=head,
-                create_pr=create_pr and pull_request is None,
-            )
-            head = _full(made.oid)
-            if create_pr and pull_request is None:
-                pull_request, revision = made.pr_url, str(made.pr_revision)
-    return Published(repo, _url(api, repo), head, pull_request, True)
+            return PublishedRevision(repo, _url(api, repo), head, None, False)
+        head, pull_request = _commit(api, repo, head, _commits(files, changed, stale), message, create_pr)
+    return PublishedRevision(repo, _url(api, repo), head, pull_request, True)
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """What is published of a folder, by its name there: hidden files and locks stay at home. Raises UsageError for none."""
+    from harness.storage import LOCK_NAMES
+
+    if not folder.is_dir():
+        raise UsageError(f"the folder {folder} does not exist; build it first.")
+    found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    hidden = {name for name in found if any(part.startswith(".") for part in name.parts) or name.name in LOCK_NAMES}
+    return {name.as_posix(): path for name, path in found.items() if name not in hidden}
+
+
+def _commits(files: Mapping[str, Path], changed: Sequence[str], stale: Sequence[str]) -> list[list[Any]]:
+    """The operations of each commit: removals and the card in the last."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    groups = list(_groups([name for name in changed if name != _CARD], files)) or [[]]
+    groups[-1] += [name for name in changed if name == _CARD]
+    commits: list[list[Any]] = [[CommitOperationAdd(name, str(files[name])) for name in group] for group in groups]
+    commits[-1] += [CommitOperationDelete(name) for name in stale]
+    return commits
+
+
+def _commit(
+    api: HfApi, repo: str, head: str, commits: Sequence[list[Any]], message: str, create_pr: bool
+) -> tuple[str, str | None]:
+    """Make the commits, each upon the one before; returns the last and the address of the pull request."""
+    revision, pull_request = "main", None
+    for number, operations in enumerate(commits, start=1):
+        made = api.create_commit(
+            repo,
+            operations,
+            commit_message=message if len(commits) == 1 else f"{message} ({number} of {len(commits)})",
+            repo_type="dataset",
+            revision=revision,
+            parent_commit=head,
+            create_pr=create_pr and pull_request is None,
+        )
+        head = _full(made.oid)
+        if create_pr and pull_request is None:
+            pull_request, revision = made.pr_url, str(made.pr_revision)
+    return head, pull_request
 
 
 def _ready(repo: str) -> HfApi:
@@ -144,15 +153,6 @@ def _listed(api: HfApi, repo: str, revision: str) -> dict[str, Any]:
     return {entry.path: entry for entry in tree if hasattr(entry, "blob_id")}
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """What is published of a folder, by its name there."""
-    from harness.storage import LOCK_NAME
-
-    found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    hidden = {name for name in found if any(part.startswith(".") for part in name.parts) or name.name == LOCK_NAME}
-    return {name.as_posix(): path for name, path in found.items() if name not in hidden}
-
-
 def _same(path: Path, entry: Any) -> bool:
     """Whether the Hub holds this very content: it names large files by their SHA-256, the others by git's hash."""
     if entry is None or entry.size != path.stat().st_size:
@@ -179,7 +179,7 @@ def _url(api: HfApi, repo: str) -> str:
 
 
 @contextmanager
-def _trouble(repo: str) -> Iterator[None]:
+def _as_usage_errors(repo: str) -> Iterator[None]:
     """The client's errors as sentences that say what to do."""
     from huggingface_hub import errors
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.data.importers.latec import NOTES, place_of
+from harness.data.importers.latec import NOTES, latec_set
 from harness.data.importers.latec_maps import read_latec_maps
 from harness.data.meta_evaluation import MapRecord, ScoreRecord
 from harness.publish.schema import MapConfig
@@ -30,7 +30,7 @@ _SCORES = "eval_scores"
 
 @dataclass(frozen=True)
 class LatecSource:
-    """A folder of released files; see `harness.publish.meta_evaluation.Source`.
+    """A folder of released files; see `harness.publish.meta_evaluation.RecordSource`.
 
     order: what the unnamed metrics of its score files are, "published" or "config".
     """
@@ -97,7 +97,7 @@ class LatecSource:
         for path in self.files.values():
             if path.stem.startswith(_SCORES):
                 continue
-            place = place_of(path, {})
+            place = latec_set(path, {})
             config = MapConfig(place.modality, place.dataset)
             if config in found:
                 raise UsageError(f"{found[config]} and {path} both hold maps of {place.dataset}; keep one of them.")

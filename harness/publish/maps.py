@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.boards.maps import LARGEST_FETCHED
 from harness.data.catalog import cache_folder
-from harness.data.published_sets import is_transport_error
-from harness.publish.hub import publish_files
+from harness.data.origins.hub import is_transport_error
+from harness.publish.hub import publish
 from harness.spec.errors import UsageError
 from harness.spec.submission import Maps
 
@@ -21,7 +21,7 @@ def upload_maps(repo: str, file: Path, path: str) -> str:
 
     Raises UsageError where the Hub cannot be reached or refuses: without a login, or in somebody else's name.
     """
-    return publish_files({path: file}, repo, message=f"Add {path}").revision
+    return publish({path: file}, repo, message=f"Add {path}").revision
 
 
 def fetch_maps(maps: Maps) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,16 @@ from harness.publish.schema import (
     MapConfig,
     features,
 )
-from harness.publish.shards import PROVENANCE, Book, Limits, Row, Shard, Table, write_shards
+from harness.publish.shards import (
+    PROVENANCE,
+    BuildRecord,
+    ConfigSize,
+    Row,
+    Shard,
+    ShardedTable,
+    ShardLimits,
+    write_shards,
+)
 from harness.spec.errors import UsageError
 from harness.storage import RunLock
 
@@ -29,7 +38,7 @@ Progress = Callable[[str, int], None]
 """Told the configuration and how many of its records have been looked at."""
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """Where records come from, in an order that is always the same. `facts` are told in `provenance.json`."""
 
     @property
@@ -48,37 +57,33 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Built:
-    """A finished data set."""
+    """A finished data set. sizes: by configuration."""
 
     folder: Path
     shards: tuple[Shard, ...]
+    sizes: Mapping[str, ConfigSize]
+
+    @classmethod
+    def of(cls, record: BuildRecord) -> Built:
+        return cls(record.folder, tuple(record.shards), record.sizes)
 
     @property
     def rows(self) -> dict[str, int]:
         """By configuration."""
-        return {name: sum(each.rows for each in self.shards if each.config == name) for name in self.configs}
-
-    @property
-    def bytes(self) -> dict[str, int]:
-        """By configuration."""
-        return {name: sum(each.bytes for each in self.shards if each.config == name) for name in self.configs}
-
-    @property
-    def configs(self) -> list[str]:
-        return sorted({each.config for each in self.shards})
+        return {name: size.rows for name, size in self.sizes.items()}
 
 
-def _unseen(config: str, done: int) -> None:
-    """Nobody watches."""
+def _unreported(config: str, done: int) -> None:
+    """Progress that nobody asked for."""
 
 
 def build(
-    sources: Sequence[Source],
+    sources: Sequence[RecordSource],
     out: Path,
     *,
     licence: str = "other",
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-    progress: Progress = _unseen,
+    limits: ShardLimits = ShardLimits(),  # noqa: B008 - frozen
+    progress: Progress = _unreported,
 ) -> Built:
     """Build the data set in `out`, a folder that is new, empty, or holds an unfinished build of the same.
 
@@ -92,23 +97,21 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     settings = {"schema": SCHEMA_VERSION, "licence": licence, "limits": asdict(limits)}
     with RunLock(out):
-        book = Book.open(out, [source.facts() for source in sources], settings)
-        book.check()
-        configs = sorted({config for source in sources for config in source.configs()})
-        for config in configs:
-            _write_maps(book, config, sources, limits, progress)
-        _write_scores(book, sources, limits, progress)
-        if not book.shards:
+        record = BuildRecord.open(out, [source.facts() for source in sources], settings)
+        record.check()
+        for table, records in _tables(sources):
+            write_shards(record, table, _reported(records, table.config, progress), limits)
+        if not record.shards:
             raise UsageError("the sources hold neither maps nor scores.")
-        _describe(book)
-    return Built(out, tuple(book.shards))
+        _describe(record)
+    return Built.of(record)
 
 
 def open_built(folder: Path) -> Built:
     """A finished build. Raises UsageError where there is none, IntegrityError where its files were changed."""
-    book = _finished(folder)
-    book.check()
-    return Built(folder, tuple(book.shards))
+    record = _finished(folder)
+    record.check()
+    return Built.of(record)
 
 
 def address(folder: Path, repo: str) -> None:
@@ -117,56 +120,47 @@ def address(folder: Path, repo: str) -> None:
         _describe(_finished(folder), repo)
 
 
-def _finished(folder: Path) -> Book:
+def _finished(folder: Path) -> BuildRecord:
     if not (folder / PROVENANCE).is_file() or not (folder / CROISSANT).is_file():
         raise UsageError(f"{folder} holds no finished data set; run: harness data build {NAME} --out {folder}")
-    return Book.read(folder)
+    return BuildRecord.read(folder)
 
 
-def _describe(book: Book, repo: str | None = None) -> None:
-    about = About.of(book, repo)
-    write_card(book.folder, about)
-    write_croissant(book.folder, about)
+def _describe(record: BuildRecord, repo: str | None = None) -> None:
+    about = About.of(record, repo)
+    write_card(record.folder, about)
+    write_croissant(record.folder, about)
 
 
-def _write_maps(book: Book, config: MapConfig, sources: Sequence[Source], limits: Limits, progress: Progress) -> None:
-    def records() -> Iterator[tuple[str, MapRecord]]:
-        for source in sources:
-            if config in source.configs():
-                yield from ((source.protocol, record) for record in source.maps(config))
-
-    table = Table(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
-    write_shards(book, table, _watched(records(), config.name, progress), limits)
-
-
-def _write_scores(book: Book, sources: Sequence[Source], limits: Limits, progress: Progress) -> None:
-    records = ((source.protocol, record) for source in sources for record in source.scores())
-    table = Table(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
-    write_shards(book, table, _watched(records, SCORES, progress), limits)
+def _tables(sources: Sequence[RecordSource]) -> Iterator[tuple[ShardedTable[Any], Iterator[Any]]]:
+    """A table of maps for each data set and one of all scores, each with its records."""
+    for config in sorted({config for source in sources for config in source.configs()}):
+        table = ShardedTable(config.name, config.folder, features(MAP_COLUMNS).arrow_schema, _map_row, bulky=("map",))
+        holders = [source for source in sources if config in source.configs()]
+        yield table, ((each.protocol, record) for each in holders for record in each.maps(config))
+    scores = ShardedTable(SCORES, SCORES_FOLDER, features(SCORE_COLUMNS).arrow_schema, _score_row)
+    yield scores, ((each.protocol, record) for each in sources for record in each.scores())
 
 
 def _map_row(made: tuple[str, MapRecord]) -> Row:
     """A map that is not finite is missing: its row has no values."""
-    protocol, record = made
-    stored = encode_map(record.map)
-    numbers: Row = {"shape": list(record.map.shape), "scale": None, "map": None}
-    if stored is not None:
-        numbers |= {"scale": stored.scale, "map": stored.values}
-    return {"protocol": protocol, **_ids(record), "target": record.target, "prediction": record.prediction, **numbers}
+    stored = encode_map(made[1].map)
+    numbers = {"scale": None, "map": None} if stored is None else {"scale": stored.scale, "map": stored.values}
+    return {**_named(made, "target", "prediction"), "shape": list(made[1].map.shape), **numbers}
 
 
 def _score_row(made: tuple[str, ScoreRecord]) -> Row:
+    return _named(made, "metric", "metric_version", "direction", "value")
+
+
+def _named(made: tuple[str, MapRecord | ScoreRecord], *more: str) -> Row:
+    """What says of which map a row is, and further fields of its record."""
     protocol, record = made
-    score = {name: getattr(record, name) for name in ("metric", "metric_version", "direction", "value")}
-    return {"protocol": protocol, **_ids(record), **score}
+    ids = {name: str(getattr(record, name)) for name in ("modality", "dataset", "model", "method", "observation")}
+    return {"protocol": protocol, **ids, **{name: getattr(record, name) for name in more}}
 
 
-def _ids(record: MapRecord | ScoreRecord) -> Row:
-    names = ("modality", "dataset", "model", "method", "observation")
-    return {name: str(getattr(record, name)) for name in names}
-
-
-def _watched(records: Iterator[Any], config: str, progress: Progress) -> Iterator[Any]:
+def _reported(records: Iterator[Any], config: str, progress: Progress) -> Iterator[Any]:
     for done, record in enumerate(records, start=1):
         yield record
         if done % 100 == 0:

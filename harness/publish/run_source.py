@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol, find_protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol, load_protocol
 from harness.data.meta_evaluation import MapRecord, ScoreRecord
 from harness.execution.run_result import RunResult
-from harness.execution.runner import stored_outputs
 from harness.metrics.attribution.registry import make_metric
 from harness.publish.schema import MapConfig
 from harness.spec.attribution import AttributionBenchmark, AttributionStudy
 from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
-from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
+from harness.tracks.attribution.sources import NetworkSource, SampleSet, built, open_source
 from harness.tracks.attribution.track import MAPS
 from harness.tracks.attribution.track import SCORES as SCORE_PREFIX
 
@@ -30,7 +30,7 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class RunSource:
-    """One sealed run; see `harness.publish.meta_evaluation.Source`."""
+    """One sealed run; see `harness.publish.meta_evaluation.NetworkSource`."""
 
     run: RunResult
     decisions: Decisions
@@ -70,44 +70,40 @@ class RunSource:
     def maps(self, config: MapConfig) -> Iterator[MapRecord]:
         """Raises IntegrityError if stored answers are not those that were scored."""
         for unit in self._units():
-            if self._config(unit) != config:
-                continue
-            outputs = stored_outputs(self.run.folder, unit)
-            study = self.decisions.study(unit.study)
-            targets = self.decisions.samples(study).targets
-            predictions = self.decisions.predictions(unit.model, study)
-            for row, map in enumerate(outputs[MAPS]):
-                yield MapRecord(
-                    modality=config.modality,  # type: ignore[arg-type]
-                    dataset=config.dataset,
-                    model=unit.model,
-                    method=self.method,
-                    observation=str(row),
-                    target=int(targets[row]),
-                    prediction=int(predictions[row]),
-                    map=map,
-                )
+            if self._config(unit) == config:
+                study = self.decisions.study(unit.study)
+                targets = self.decisions.samples(study).targets.tolist()
+                predictions = self.decisions.predictions(unit.model, study).tolist()
+                maps = self.run.outputs()[unit.unit][MAPS]
+                for row, (target, said, map) in enumerate(zip(targets, predictions, maps, strict=True)):
+                    yield MapRecord(**self._ids(unit, row), target=target, prediction=said, map=map)
 
     def scores(self) -> Iterator[ScoreRecord]:
         """Raises as `maps`."""
         versions = self.run.document.spec.metric_versions
         for unit in self._units():
-            config = self._config(unit)
-            outputs = stored_outputs(self.run.folder, unit)
+            outputs = self.run.outputs()[unit.unit]
             for name in self.decisions.study(unit.study).metrics:
                 direction = make_metric(name, {}).direction
                 for row, value in enumerate(outputs[SCORE_PREFIX + name].tolist()):
+                    known = value if math.isfinite(value) else None
                     yield ScoreRecord(
-                        modality=config.modality,  # type: ignore[arg-type]
-                        dataset=config.dataset,
-                        model=unit.model,
-                        method=self.method,
-                        observation=str(row),
+                        **self._ids(unit, row),
                         metric=name,
                         metric_version=versions[name],
                         direction=direction,
-                        value=value if math.isfinite(value) else None,
+                        value=known,
                     )
+
+    def _ids(self, unit: UnitResult, row: int) -> dict[str, Any]:
+        config = self._config(unit)
+        return {
+            "modality": config.modality,
+            "dataset": config.dataset,
+            "model": unit.model,
+            "method": self.method,
+            "observation": str(row),
+        }
 
     def _units(self) -> list[UnitResult]:
         """In the order of the benchmark, which is the same for all methods."""
@@ -123,7 +119,7 @@ class RunSource:
 class Decisions:
     """Samples of a benchmark, and what its networks say of them; each computed once, for all methods."""
 
-    protocol: Protocol
+    protocol: LoadedBenchmark
     device: str = "cpu"
     _samples: dict[str, SampleSet] = field(default_factory=dict)
     _predictions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
@@ -132,12 +128,10 @@ class Decisions:
         self.benchmark = self.protocol.of(AttributionBenchmark)
         self.models = {model.id: model for model in self.benchmark.source.models}
         self._studies = {study.id: study for study in self.benchmark.studies}
-        self._source: Source | None = None
 
-    @property
-    def source(self) -> Source:
-        self._source = self._source or open_source(self.protocol)
-        return self._source
+    @cached_property
+    def source(self) -> NetworkSource:
+        return open_source(self.protocol)
 
     def study(self, name: str) -> AttributionStudy:
         return self._studies[name]

@@ -57,6 +57,11 @@ class MapConfig:
 SCORES_FOLDER = "data/scores"
 
 
+def columns_of(config: str) -> Mapping[str, tuple[str, str]]:
+    """The columns of a configuration: that of the scores, or one of maps."""
+    return SCORE_COLUMNS if config == SCORES else MAP_COLUMNS
+
+
 def features(columns: Mapping[str, tuple[str, str]]) -> Any:
     """The columns as `datasets.Features`."""
     # mypy takes the folder `datasets/` of a checkout for the package.

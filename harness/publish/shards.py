@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness.spec.errors import UsageError
 from harness.storage import (
-    LOCK_NAME,
+    LOCK_NAMES,
     IntegrityError,
     content_id,
     file_id,
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
-Kind = TypeVar("Kind")
+Record = TypeVar("Record")
 
 PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ShardLimits:
     """Bytes, before compression, of a file and of the rows that are held in memory at once."""
 
     file: int = 256 << 20
@@ -49,8 +49,19 @@ class Shard:
     sha256: str
 
 
+@dataclass(frozen=True)
+class ConfigSize:
+    """The finished files of one configuration, all in `folder`; `unpacked` as in `Shard`."""
+
+    folder: str
+    files: int
+    rows: int
+    bytes: int
+    unpacked: int
+
+
 @dataclass
-class Book:
+class BuildRecord:
     """What a folder was made from and which of its files are finished: `provenance.json`, rewritten after each file."""
 
     folder: Path
@@ -60,11 +71,11 @@ class Book:
     finished: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, folder: Path, sources: list[dict[str, Any]], settings: dict[str, Any]) -> Book:
-        """The book in `folder`, or a new one. Raises UsageError if the folder was made from something else."""
+    def open(cls, folder: Path, sources: list[dict[str, Any]], settings: dict[str, Any]) -> BuildRecord:
+        """The record in `folder`, or a new one. Raises UsageError if the folder was made from something else."""
         new = cls(folder, sources, settings)
         if not (folder / PROVENANCE).exists():
-            if any(each.name != LOCK_NAME for each in folder.iterdir()):
+            if any(each.name not in LOCK_NAMES for each in folder.iterdir()):
                 raise UsageError(f"{folder} holds other files; name an empty folder or one that does not exist.")
             new.save()
             return new
@@ -74,8 +85,8 @@ class Book:
         return kept
 
     @classmethod
-    def read(cls, folder: Path) -> Book:
-        """The book that lies in `folder`. Raises IntegrityError if it is none."""
+    def read(cls, folder: Path) -> BuildRecord:
+        """The record that lies in `folder`. Raises IntegrityError if it is none."""
         kept = read_json(folder / PROVENANCE)
         try:
             shards = [Shard(**each) for each in kept["shards"]]
@@ -85,6 +96,11 @@ class Book:
 
     def of(self, config: str) -> list[Shard]:
         return [shard for shard in self.shards if shard.config == config]
+
+    @property
+    def sizes(self) -> dict[str, ConfigSize]:
+        """By configuration."""
+        return {name: _size(self.of(name)) for name in sorted({shard.config for shard in self.shards})}
 
     def add(self, shard: Shard) -> None:
         self.shards.append(shard)
@@ -108,32 +124,40 @@ class Book:
 
 
 @dataclass(frozen=True)
-class Table(Generic[Kind]):
+class ShardedTable(Generic[Record]):
     """A configuration: where its files lie, its columns (`bulky` ones hold large binary values), and records as rows."""
 
     config: str
     folder: str
     schema: pa.Schema
-    as_row: Callable[[Kind], Row]
+    as_row: Callable[[Record], Row]
     bulky: tuple[str, ...] = ()
 
 
-def write_shards(book: Book, table: Table[Kind], records: Iterable[Kind], limits: Limits) -> None:
+def _size(shards: list[Shard]) -> ConfigSize:
+    folder = shards[0].path.rpartition("/")[0]
+    rows, size, unpacked = (sum(getattr(shard, of) for shard in shards) for of in ("rows", "bytes", "unpacked"))
+    return ConfigSize(folder, len(shards), rows, size, unpacked)
+
+
+def write_shards(
+    record: BuildRecord, table: ShardedTable[Record], records: Iterable[Record], limits: ShardLimits
+) -> None:
     """Write what is missing of a table, given all its records from the first on."""
-    if table.config in book.finished:
+    if table.config in record.finished:
         return
-    target = book.folder / table.folder
+    target = record.folder / table.folder
     target.mkdir(parents=True, exist_ok=True)
     remove_stale_temporaries(target)
-    done = book.of(table.config)
+    done = record.of(table.config)
     left = islice(iter(records), sum(shard.rows for shard in done), None)
     for number, first in enumerate(left, start=len(done)):
         name = f"{table.folder}/{number:05}.parquet"
         batches = _Measured(_batches(map(table.as_row, chain([first], left)), table.schema, limits))
-        path = book.folder / name
+        path = record.folder / name
         rows = write_table(path, table.schema, batches, bulky=table.bulky)
-        book.add(Shard(table.config, name, rows, path.stat().st_size, batches.bytes, file_id(path)))
-    book.finish(table.config)
+        record.add(Shard(table.config, name, rows, path.stat().st_size, batches.bytes, file_id(path)))
+    record.finish(table.config)
 
 
 class _Measured:
@@ -149,7 +173,7 @@ class _Measured:
             yield batch
 
 
-def _batches(rows: Iterator[Row], schema: pa.Schema, limits: Limits) -> Iterator[pa.RecordBatch]:
+def _batches(rows: Iterator[Row], schema: pa.Schema, limits: ShardLimits) -> Iterator[pa.RecordBatch]:
     """Batches until the file is full; takes from `rows` no more than it yields."""
     import pyarrow as pa
 
@@ -160,7 +184,7 @@ def _batches(rows: Iterator[Row], schema: pa.Schema, limits: Limits) -> Iterator
         if row is None:
             break
         held.append(row)
-        in_batch += size_of(row)
+        in_batch += _bytes_of(row)
         if in_batch >= limits.batch:
             yield pa.RecordBatch.from_pylist(held, schema=schema)
             held, in_file, in_batch = [], in_file + in_batch, 0
@@ -168,6 +192,6 @@ def _batches(rows: Iterator[Row], schema: pa.Schema, limits: Limits) -> Iterator
         yield pa.RecordBatch.from_pylist(held, schema=schema)
 
 
-def size_of(row: Mapping[str, Any]) -> int:
+def _bytes_of(row: Mapping[str, Any]) -> int:
     """Roughly, in bytes."""
     return sum(len(value) if isinstance(value, bytes | str) else 8 for value in row.values())

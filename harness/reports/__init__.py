@@ -1,1 +1,1 @@
-"""Self-contained HTML pages."""
+"""Self-contained HTML pages: the report of a run, and the boards as a site."""

@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from harness.boards.build import read_standings
 from harness.boards.place import Place
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark, benchmark_files
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
-from harness.reports.agreement import rank_agreement
-from harness.reports.budget_curves import budget_curves
-from harness.reports.curves import risk_coverage_curves
-from harness.reports.figure import Figure
-from harness.reports.gallery import map_gallery
-from harness.storage import write_text
-from harness.tracks.registry import KINDS
+from harness.spec.kinds import kind_of
+from harness.storage import fill_template, write_text
+from harness.tracks.leaderboard import Entry
 
 REPORT = "report.html"
-FIGURES: Mapping[str, Callable[[RunResult, Protocol], Figure]] = {
-    "confidence": risk_coverage_curves,
-    "query": budget_curves,
-    "attribution": map_gallery,
-    "attribution-metric": rank_agreement,
-}
+TEMPLATES = Path(__file__).with_name("templates")
 
 
-def write_run_report(run: RunResult, protocol: Protocol, place: tuple[Place, ...] | str) -> Path:
+def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
-    from jinja2 import Environment, PackageLoader
-
-    pages = Environment(loader=PackageLoader("harness.reports", "templates"), autoescape=True)
-    document = run.document
-    page = pages.get_template("run.html").render(
+    document, scored = run.document, run.scored(protocol)
+    page = fill_template(
+        TEMPLATES / "run.html",
         document=document,
         failed=run.failed,
         headings={row.metric: metric_facts()[row.metric].heading for row in document.summary},
         rows=_rows(run),
         places=() if isinstance(place, str) else place,
-        caption=KINDS[document.spec.task].caption,
-        figure=FIGURES[document.spec.task](run, protocol),
+        caption=kind_of(document.spec.task).caption,
+        figure=scored.track.figure(run.answers_by_unit(protocol), _rivals(run, protocol)),
     )
     write_text(run.folder / REPORT, page)
     return run.folder / REPORT
+
+
+def _rivals(run: RunResult, protocol: LoadedBenchmark) -> tuple[Entry, ...]:
+    """Methods of the board that the run's benchmark has, without the run's own earlier submission."""
+    spec = run.document.spec
+    if spec.benchmark not in benchmark_files() or spec.benchmark_hash != protocol.hash:
+        return ()
+    return tuple(each for each in read_standings(protocol).entries if each.method.name != spec.method.name)
 
 
 def _rows(run: RunResult) -> dict[str, dict[str, tuple[str, str]]]:

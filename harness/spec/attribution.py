@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Slug, Spec
-from harness.spec.benchmark import Benchmark, Bootstrap, require, unique
+from harness.spec.benchmark import Benchmark, require, unique
 from harness.spec.method import Architecture, Criterion, Modality
 
 Installed = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")]
@@ -150,7 +150,10 @@ class AttributionBenchmark(Benchmark):
     explained_at_once: int = Field(default=16, ge=1, description="samples in one call of the method")
     reference: tuple[Slug, ...] = ()
     overall: Annotated[tuple[Criterion, ...], Field(min_length=1)] = ("faithfulness", "robustness", "complexity")
-    bootstrap: Bootstrap = Bootstrap()
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        return self.reference
 
     @model_validator(mode="after")
     def _names_agree(self) -> AttributionBenchmark:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Document, Slug, Spec
-from harness.spec.grids import GridSource, Model, Reference
+from harness.spec.grids import GridSource, Model, ReferenceSets, experiment_of
 from harness.spec.sources import Source
 
 StudyKind = Literal["iid", "covariate-shift", "domain-shift", "new-class", "selection"]
@@ -51,8 +51,12 @@ class Bootstrap(Spec):
 
 
 class Benchmark(Document):
-    """Header that every benchmark has, whatever its track."""
+    """What every benchmark has, whatever its kind: a header, and studies with bootstrapped scores.
 
+    A kind adds `source` and `studies`; each study has an `id` and a `group`.
+    """
+
+    task: str
     id: Slug
     version: int = Field(ge=1)
     title: str
@@ -61,6 +65,24 @@ class Benchmark(Document):
     citation: tuple[str, ...] = ()
     status: Literal["open", "deprecated"] = "open"
     successor: str | None = None
+    source: Any
+    studies: Annotated[tuple[Any, ...], Field(min_length=1)]
+    bootstrap: Bootstrap = Bootstrap()
+
+    @property
+    def compared(self) -> tuple[Any, ...]:
+        """The studies that methods are compared in."""
+        return self.studies
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """The methods that set the scale for all; none where every method's scores stand alone."""
+        return ()
+
+    @property
+    def locked(self) -> bool:
+        """Whether every file that scores rest on is pinned by its sha256."""
+        return bool(self.source.locked)
 
     @property
     def name(self) -> str:
@@ -74,11 +96,10 @@ class ConfidenceBenchmark(Benchmark):
     task: Literal["confidence"]
     source: Source
     studies: Annotated[tuple[Study, ...], Field(min_length=1)]
-    reference: Reference = Reference()
+    reference: ReferenceSets = ReferenceSets()
     default_family: Slug = Field(default="default", description="the models that methods without a head are run on")
     primary: str = "augrc"
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
-    bootstrap: Bootstrap = Bootstrap()
     outcomes: Artefact | None = Field(
         default=None,
         description="pinned labels and predictions, so that a score is the same on every machine",
@@ -93,12 +114,16 @@ class ConfidenceBenchmark(Benchmark):
         """The studies that a model is asked: all, or those on the sets of its own experiment."""
         if not isinstance(self.source, GridSource):
             return self.studies
-        own = set(self.source.home(model).set_names)
+        own = set(experiment_of(self.source.experiments, model).set_names)
         return tuple(study for study in self.studies if own.issuperset(study.sets))
 
-    def reference_of(self, model: Model) -> Reference:
+    def reference_of(self, model: Model) -> ReferenceSets:
         """What a method may learn from before it is asked about a model."""
-        return self.source.home(model).reference if isinstance(self.source, GridSource) else self.reference
+        return (
+            experiment_of(self.source.experiments, model).reference
+            if isinstance(self.source, GridSource)
+            else self.reference
+        )
 
     @model_validator(mode="after")
     def _names_agree(self) -> ConfidenceBenchmark:
@@ -124,7 +149,7 @@ class ConfidenceBenchmark(Benchmark):
     def _tests_are_not_learnt_from(self) -> ConfidenceBenchmark:
         references = [self.reference]
         if isinstance(self.source, GridSource):
-            references += [each.reference for each in self.source.every_experiment]
+            references += [each.reference for each in self.source.experiments]
         learnt = {name for reference in references for name in reference.sets}
         overlap = {name for study in self.compared for name in study.sets} & learnt
         if overlap:
@@ -142,9 +167,9 @@ class ConfidenceBenchmark(Benchmark):
         if self.reference.sets:
             raise ValueError("each experiment has a reference of its own; the benchmark has none")
         for study in self.studies:
-            if not any(set(each.set_names) >= set(study.sets) for each in self.source.every_experiment):
+            if not any(set(each.set_names) >= set(study.sets) for each in self.source.experiments):
                 raise ValueError(f"study {study.id} mixes sets of several experiments")
-        for experiment in self.source.every_experiment:
+        for experiment in self.source.experiments:
             choices = sum(study.samples in experiment.set_names for study in selecting)
             configurations = {(each.family, each.configuration) for each in experiment.models()}
             if choices != (len(configurations) > len({family for family, _ in configurations})):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UsageError(Exception):
@@ -19,3 +23,12 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Usage
     else:
         advice = f"there are: {', '.join(choices)}." if choices else "nothing like it exists, so check the spelling."
     return UsageError(f"no {what} is called {name!r}; {advice}{' ' + hint if hint else ''}")
+
+
+def first_problem(error: ValidationError, without: str | None = None) -> str:
+    """The first field to mend, what is wrong with it, and how many more there are; `without`: a part of its place that
+    stands in no file."""
+    problem = error.errors()[0]
+    field = ".".join(str(part) for part in problem["loc"] if without is None or part != without) or "file"
+    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{field}: {problem['msg']}{more}."

@@ -6,12 +6,11 @@ common, and its `Grid`s expand to the models. The kinds of source that are made 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar, runtime_checkable
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from harness.spec.base import Slug, Spec
 
@@ -35,7 +34,7 @@ class Model(Spec):
     head: Slug | None = Field(default=None, description="name of the confidence head it was trained with")
 
 
-class Reference(Spec):
+class ReferenceSets(Spec):
     """Labelled outputs that a method may learn from: never part of any study."""
 
     train: Slug | None = None
@@ -86,66 +85,69 @@ class Grid(Spec):
             yield model, pattern.format(family=self.family, dropout=int(dropout), run=run, reward=f"{reward:g}")
 
 
-class GridExperiment(Spec):
-    """What all networks that were trained on one data set share, and the sets that they are asked about."""
+class TrainedNetworks(Spec):
+    """Networks that were trained on one data set, and the sets that methods may learn from before asked about them."""
 
     id: Slug
-    reference: Reference = Reference()
+    reference: ReferenceSets = ReferenceSets()
     grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
 
+
+class GridExperiment(Protocol):
+    """What all networks that were trained on one data set share, and the sets that they are asked about."""
+
     @property
-    def set_names(self) -> tuple[str, ...]:
-        raise NotImplementedError
+    def id(self) -> str: ...
+
+    @property
+    def reference(self) -> ReferenceSets: ...
+
+    @property
+    def set_names(self) -> tuple[str, ...]: ...
 
     def models(self) -> Iterator[GridModel]:
         """Every network of every grid, in the order in which they are written."""
-        raise NotImplementedError
-
-    @model_validator(mode="after")
-    def _references_are_own_sets(self) -> GridExperiment:
-        for name in self.reference.sets:
-            if name not in self.set_names:
-                raise ValueError(f"experiment {self.id}: reference uses the set {name!r}, which is not one of its own")
-        return self
+        ...
 
 
-class GridSource(Spec):
+@runtime_checkable
+class GridSource(Protocol):
     """A source whose models are grids: each study is asked of the models of one experiment only."""
 
     @property
-    def every_experiment(self) -> tuple[GridExperiment, ...]:
-        raise NotImplementedError
+    def experiments(self) -> Sequence[GridExperiment]: ...
 
     @property
-    def models(self) -> tuple[GridModel, ...]:
-        raise NotImplementedError
-
-    @cached_property
-    def set_names(self) -> tuple[str, ...]:
-        return tuple(name for experiment in self.every_experiment for name in experiment.set_names)
-
-    def home(self, model: Model) -> GridExperiment:
-        """The experiment that a model belongs to."""
-        assert isinstance(model, GridModel)
-        return next(each for each in self.every_experiment if each.id == model.experiment)
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> GridSource:
-        for what, names in (
-            ("experiment", [each.id for each in self.every_experiment]),
-            ("set", list(self.set_names)),
-        ):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{what} {', '.join(twice)} is defined more than once")
-        return self
+    def set_names(self) -> tuple[str, ...]: ...
 
 
-def check_pattern(experiment: str, pattern: str) -> None:
-    """Raise ValueError for a field in braces that no grid fills in."""
+Experiment = TypeVar("Experiment", bound=GridExperiment)
+
+
+def experiment_of(experiments: Sequence[Experiment], model: Model) -> Experiment:
+    """The experiment that a model belongs to."""
+    assert isinstance(model, GridModel)
+    return next(each for each in experiments if each.id == model.experiment)
+
+
+def check_experiment(experiment: GridExperiment, pattern: str) -> None:
+    """Raise ValueError for a reference that is none of its own sets, and a path that no grid fills in."""
+    for name in experiment.reference.sets:
+        if name not in experiment.set_names:
+            raise ValueError(
+                f"experiment {experiment.id}: reference uses the set {name!r}, which is not one of its own"
+            )
     try:
         pattern.format(family="", dropout=0, run=0, reward="")
     except (LookupError, ValueError) as error:
         raise ValueError(
-            f"experiment {experiment}: its path may use {{family}}, {{dropout}}, {{run}} and {{reward}} ({error})"
+            f"experiment {experiment.id}: its path may use {{family}}, {{dropout}}, {{run}} and {{reward}} ({error})"
         ) from error
+
+
+def check_names(source: GridSource) -> None:
+    """Raise ValueError for an experiment or a set that is defined more than once."""
+    for what, names in (("experiment", [each.id for each in source.experiments]), ("set", list(source.set_names))):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{what} {', '.join(twice)} is defined more than once")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter
 
 from harness.spec.base import Sha256, Slug, Spec
+from harness.spec.kinds import kind_of
 
-Task = Literal["confidence", "query", "attribution", "attribution-metric"]
 Origin = Literal["file", "plug-in", "baseline"]
 Need = Literal["inputs", "model", "members"]
 Classifier = Literal["point", "mc-mean"]
@@ -22,7 +23,7 @@ PoolPart = Literal["members", "features", "inputs"]
 class DeclaredMethod(Spec):
     """A method as its source declares it; each kind of method adds what it may declare."""
 
-    task: Task
+    task: str
     name: Slug
     version: str = Field(min_length=1, max_length=40)
     origin: Origin
@@ -60,7 +61,7 @@ class AttributionMethod(DeclaredMethod):
     stochastic: bool = Field(default=False, description="maps of one input differ from seed to seed")
 
 
-class MetricMethod(DeclaredMethod):
+class AttributionMetricMethod(DeclaredMethod):
     """A metric of attribution maps. On other modalities and architectures than it is made for it is not applicable.
 
     `criterion` is what it claims to measure. `variant_of` names a metric of the harness that it is a version of: the
@@ -88,10 +89,16 @@ class QueryMethod(DeclaredMethod):
     needs: tuple[PoolPart, ...] = ()
 
 
-MethodSpec = Annotated[ConfidenceMethod | QueryMethod | AttributionMethod | MetricMethod, Field(discriminator="task")]
-_READER: TypeAdapter[ConfidenceMethod | QueryMethod | AttributionMethod | MetricMethod] = TypeAdapter(MethodSpec)
+def _of_its_kind(value: Any) -> Any:
+    """Fields of a method as the model of its kind."""
+    return kind_of(value.get("task")).method.model_validate(value) if isinstance(value, Mapping) else value
 
 
-def read_method(fields: dict[str, Any]) -> MethodSpec:
+MethodSpec = Annotated[SerializeAsAny[DeclaredMethod], BeforeValidator(_of_its_kind)]
+"""A method of any installed kind, read by the task that it names."""
+_READER: TypeAdapter[DeclaredMethod] = TypeAdapter(MethodSpec)
+
+
+def read_method(fields: dict[str, Any]) -> DeclaredMethod:
     """A method of the kind that its task names. Raises pydantic's ValidationError."""
     return _READER.validate_python(fields)

@@ -1,24 +1,15 @@
-"""A benchmark of any track, read by the task that it names."""
+"""A benchmark of any installed kind, read by the task that it names."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import Field, TypeAdapter
-
-from harness.spec.attribution import AttributionBenchmark
-from harness.spec.benchmark import ConfidenceBenchmark
-from harness.spec.meta import MetaBenchmark
-from harness.spec.query import QueryBenchmark
-
-AnyBenchmark = Annotated[
-    ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark | MetaBenchmark, Field(discriminator="task")
-]
-_READER: TypeAdapter[ConfidenceBenchmark | QueryBenchmark | AttributionBenchmark | MetaBenchmark] = TypeAdapter(
-    AnyBenchmark
-)
+from harness.spec.benchmark import Benchmark
+from harness.spec.kinds import kind_of
 
 
-def read_benchmark(fields: dict[str, Any]) -> AnyBenchmark:
-    """A benchmark of the kind that its task names. Raises pydantic's ValidationError."""
-    return _READER.validate_python(fields)
+def read_benchmark(fields: Mapping[str, Any]) -> Benchmark:
+    """A benchmark of the kind that its task names. Raises ValueError for a task that is not installed, and pydantic's
+    ValidationError."""
+    return kind_of(fields.get("task")).benchmark.model_validate(fields)

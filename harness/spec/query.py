@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Slug, Spec
-from harness.spec.benchmark import Benchmark, Bootstrap, require, unique
+from harness.spec.benchmark import Benchmark, require, unique
 
 Extent = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -259,7 +259,6 @@ class QueryBenchmark(Benchmark):
     studies: Annotated[tuple[QueryStudy, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     performance: Performance
-    bootstrap: Bootstrap = Bootstrap()
     next_step: str | None = Field(default=None, description="a benchmark to go on with, named when a run ends")
 
     @model_validator(mode="after")

@@ -9,17 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.spec.base import Slug, Spec
-from harness.spec.grids import GridExperiment, GridModel, GridSource, Model, Pattern, check_pattern
+from harness.spec.grids import GridModel, Model, Pattern, TrainedNetworks, check_experiment, check_names, experiment_of
 
-Network = Literal[
-    "vgg13",
-    "svhn-small-conv",
-    "resnet50",
-    "densenet121",
-    "densenet161",
-    "efficientnet-b4",
-    "vit-b16",
-]
+Network = Literal["vgg13", "svhn-small-conv", "resnet50", "densenet121", "densenet161", "efficientnet-b4", "vit-b16"]
 Rows = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
 
 
@@ -86,7 +78,7 @@ class ReleasedModel(GridModel):
     checkpoint: Pattern
 
 
-class Experiment(GridExperiment):
+class ReleasedExperiment(TrainedNetworks):
     """Networks whose checkpoints are released.
 
     weights: id of the data set that holds the checkpoints. checkpoint: where they lie in it, with {family}, {dropout}
@@ -107,8 +99,8 @@ class Experiment(GridExperiment):
         return tuple(each.id for each in self.sets)
 
     @model_validator(mode="after")
-    def _fields_are_known(self) -> Experiment:
-        check_pattern(self.id, self.checkpoint)
+    def _agrees(self) -> ReleasedExperiment:
+        check_experiment(self, self.checkpoint)
         return self
 
     def models(self) -> Iterator[ReleasedModel]:
@@ -117,7 +109,7 @@ class Experiment(GridExperiment):
                 yield ReleasedModel(**model.canonical(), network=self.network, checkpoint=checkpoint)
 
 
-class ReleasedSource(GridSource):
+class ReleasedSource(Spec):
     """Released checkpoints, run on images of data sets; both are fetched by their ids.
 
     members: sub-networks of Monte-Carlo dropout, for networks with dropout and methods that ask for members. precision:
@@ -125,14 +117,14 @@ class ReleasedSource(GridSource):
     """
 
     kind: Literal["released"]
-    experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
+    experiments: Annotated[tuple[ReleasedExperiment, ...], Field(min_length=1)]
     members: int = Field(default=50, ge=0)
     members_seed: int = 0
     precision: Literal["float16", "float32"] = "float32"
 
-    @property
-    def every_experiment(self) -> tuple[Experiment, ...]:
-        return self.experiments
+    @cached_property
+    def set_names(self) -> tuple[str, ...]:
+        return tuple(name for experiment in self.experiments for name in experiment.set_names)
 
     @cached_property
     def models(self) -> tuple[ReleasedModel, ...]:
@@ -150,13 +142,13 @@ class ReleasedSource(GridSource):
         """Whether what is in the files is pinned here: no, their hashes stand in the locks of the data sets."""
         return False
 
-    def experiment(self, model: Model) -> Experiment:
+    def experiment(self, model: Model) -> ReleasedExperiment:
         """The experiment that a model belongs to."""
-        assert isinstance(model, ReleasedModel)
-        return next(each for each in self.experiments if each.id == model.experiment)
+        return experiment_of(self.experiments, model)
 
     @model_validator(mode="after")
     def _reference_rows_are_not_tested(self) -> ReleasedSource:
+        check_names(self)
         for experiment in self.experiments:
             for one in experiment.sets:
                 for other in experiment.sets:

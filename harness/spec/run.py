@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from harness.spec.base import Document, Sha256, Slug, Spec
-from harness.spec.method import MethodSpec, Task
+from harness.spec.method import MethodSpec
 
 
 class RunSpec(Document):
@@ -16,7 +16,7 @@ class RunSpec(Document):
     How many workers there are, how long they may take and where the run lies is not part of it.
     """
 
-    task: Task
+    task: str
     benchmark: str = Field(description="id@version")
     benchmark_hash: Sha256
     method: MethodSpec
@@ -40,7 +40,7 @@ class RunSpec(Document):
 class Unit(Spec):
     """The smallest piece of work that is journaled: one study on one trained model."""
 
-    task: Task
+    task: str
     benchmark_hash: Sha256
     method_hash: Sha256
     model: Slug

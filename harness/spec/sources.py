@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Slug, Spec
-from harness.spec.grids import GridExperiment, GridModel, GridSource, Model, Pattern, check_pattern
+from harness.spec.grids import GridModel, Model, Pattern, TrainedNetworks, check_experiment, check_names
 from harness.spec.released import DataSetName, ReleasedSource, Rows
 
 
@@ -128,7 +128,7 @@ class GridFolder(GridModel):
     folder: str
 
 
-class FolderExperiment(GridExperiment):
+class FolderExperiment(TrainedNetworks):
     """Experiment folders in the FD-Shifts layout, `folder` being their path with {family}, {dropout}, {run}, {reward}."""
 
     folder: Pattern
@@ -139,8 +139,8 @@ class FolderExperiment(GridExperiment):
         return tuple(self.sets)
 
     @model_validator(mode="after")
-    def _fields_are_known(self) -> FolderExperiment:
-        check_pattern(self.id, self.folder)
+    def _agrees(self) -> FolderExperiment:
+        check_experiment(self, self.folder)
         return self
 
     def models(self) -> Iterator[GridFolder]:
@@ -149,7 +149,7 @@ class FolderExperiment(GridExperiment):
                 yield GridFolder(**model.canonical(), folder=folder)
 
 
-class FDShiftsStudy(GridSource):
+class FDShiftsStudy(Spec):
     """Inference results of a whole study in the FD-Shifts layout: several training sets, many networks of each.
 
     datasets: ids of the data sets that whoever makes the results needs, for plans.
@@ -159,9 +159,9 @@ class FDShiftsStudy(GridSource):
     datasets: tuple[DataSetName, ...] = ()
     experiments: Annotated[tuple[FolderExperiment, ...], Field(min_length=1)]
 
-    @property
-    def every_experiment(self) -> tuple[FolderExperiment, ...]:
-        return self.experiments
+    @cached_property
+    def set_names(self) -> tuple[str, ...]:
+        return tuple(name for experiment in self.experiments for name in experiment.set_names)
 
     @cached_property
     def models(self) -> tuple[GridFolder, ...]:
@@ -171,6 +171,11 @@ class FDShiftsStudy(GridSource):
     def sets(self) -> dict[str, FDShiftsSet]:
         """The sets of all experiments, whose names differ."""
         return {name: chosen for experiment in self.experiments for name, chosen in experiment.sets.items()}
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> FDShiftsStudy:
+        check_names(self)
+        return self
 
     @property
     def locked(self) -> bool:

@@ -68,7 +68,10 @@ class Maps(Spec):
 
 
 class Submission(Document):
-    """`submission.toml`: what stands beside a method's outputs in `submissions/<benchmark>/<method>/`."""
+    """`submission.toml`: what stands beside a method's outputs in `submissions/<benchmark>@<version>/<method>/`.
+
+    `method.source_sha256` names the source: `method.py` beside it, or `../sources/<sha256>.py`.
+    """
 
     benchmark: str = Field(description="id@version")
     benchmark_hash: Sha256
@@ -77,7 +80,7 @@ class Submission(Document):
     outputs: dict[str, Sha256] = Field(description="file name -> sha256")
     maps: Maps | None = Field(default=None, description="what the outputs leave out, for methods that answer with maps")
     authors: tuple[str, ...] = ()
-    licence: str = Field(default="", description="SPDX identifier of method.py's licence")
+    licence: str = Field(default="", description="SPDX identifier of the source's licence")
     citation: str = Field(default="", description="of the method; or why there is none")
     training_data: str = Field(default="", description="data the method was made with, beyond the benchmark's own")
     hardware: str = Field(default="", description="what it ran on")

@@ -1,6 +1,6 @@
 """The only code that writes result files: canonical ids, atomic writes, the journal and the run lock.
 
-Importing it loads the standard library only; numpy and torch are loaded by the functions that handle arrays and tensors.
+Importing it loads the standard library only; numpy, torch and jinja2 are loaded by the functions that use them.
 """
 
 from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
@@ -20,21 +20,23 @@ from harness.storage.canonical import (
     canonical_json,
     content_id,
     file_id,
+    seed_of,
 )
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
 from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
 from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
-from harness.storage.lock import LOCK_NAME, RunLock
+from harness.storage.lock import LOCK_NAMES, RunLock
 from harness.storage.streams import ArrayStream, StoredArray, stored_arrays, write_array_streams
 from harness.storage.tables import TABLE_SUFFIXES, write_table
+from harness.storage.templates import fill_template
 from harness.storage.tensors import read_tensors, write_tensors, write_weights
 
 __all__ = [
     "ArrayStream",
     "IntegrityError",
     "Journal",
-    "LOCK_NAME",
+    "LOCK_NAMES",
     "MAX_ARRAY_BYTES",
     "MAX_JSON_BYTES",
     "MAX_RECORD_BYTES",
@@ -52,6 +54,7 @@ __all__ = [
     "content_id",
     "copy_file",
     "file_id",
+    "fill_template",
     "growing",
     "link",
     "make_folder",
@@ -64,6 +67,7 @@ __all__ = [
     "remove_stale_temporaries",
     "replacing",
     "replacing_folder",
+    "seed_of",
     "write_array_streams",
     "write_arrays",
     "write_bytes",

@@ -40,6 +40,11 @@ def content_id(value: object) -> str:
     return bytes_id(canonical_json(value).encode())
 
 
+def seed_of(value: object) -> int:
+    """A seed of 32 bits from `content_id`, so that order, restarts and workers change no draw."""
+    return int(content_id(value)[:8], 16)
+
+
 def bytes_id(data: bytes) -> str:
     """SHA-256 of `data`, as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

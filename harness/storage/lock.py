@@ -1,15 +1,12 @@
 """One writer for each run directory.
 
-The lock is a file that exists: it is created exclusively, which is atomic between processes and between
-hosts, and names its owner. A lock whose owner died on this host is removed, then created like any other.
-Removing is the one delicate step: whoever removes a lock file holds `flock` on it and has checked, after
-getting it, that the path still means this very file. So a slow process can never remove the new lock of a
-faster one.
+The file `.run.lock` is locked through filelock: the kernel gives that back when its owner ends, however it ends. Beside
+it, `run.lock` names the owner. It is created exclusively and never taken from another host, because not all file systems
+that hosts share also share the kernel's locks. Both files go when the lock is given back.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -17,15 +14,20 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.storage.canonical import canonical_json
 from harness.storage.errors import RunLockedError, StorageError, reason
 
-LOCK_NAME = "run.lock"
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
-_WRITING_SECONDS = 1.0  # how long a lock file may be without its owner's name
-_LARGEST_PID = 1 << 22  # of any Linux
+LOCK_NAME = "run.lock"
+KERNEL_LOCK_NAME = f".{LOCK_NAME}"
+LOCK_NAMES = (LOCK_NAME, KERNEL_LOCK_NAME)
+"""Files that are no content of the directories in which they lie."""
+
+_WRITING_SECONDS = 1.0  # how long a lock may be without its owner's name
 
 
 class RunLock:
@@ -40,47 +42,75 @@ class RunLock:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         self.path = self.directory / LOCK_NAME
-        self._owner: _Owner | None = None
+        self._held: tuple[_Owner, BaseFileLock] | None = None
 
     def __enter__(self) -> RunLock:
         try:
-            self._acquire()
-        except OSError as error:
-            raise StorageError(f"Could not lock {self.directory}: {reason(error)}.") from error
+            self._held = self._acquired()
+        except (OSError, NotImplementedError) as error:  # the latter for file systems without locks
+            said = reason(error) if isinstance(error, OSError) else str(error)
+            raise StorageError(f"Could not lock {self.directory}: {said}.") from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        owner, self._owner = self._owner, None
+        held, self._held = self._held, None
         # A forked child leaves its parent's lock alone; so does a process whose lock was deleted by hand.
-        # If the file cannot be removed it is taken over once this process has ended: no reason to fail a run.
-        if owner is not None and owner.pid == os.getpid():
-            with suppress(OSError):
-                if _read(self.path) == owner:
-                    self.path.unlink()
+        # If a file cannot be removed it is taken over once this process has ended: no reason to fail a run.
+        if held is None or held[0].pid != os.getpid():
+            return
+        with suppress(OSError):
+            if _read(self.path) == held[0]:
+                self.path.unlink()
+        _give_back(held[1])
 
-    def _acquire(self) -> None:
-        owner = _this_process()
-        deadline = time.monotonic() + _WRITING_SECONDS
-        while not _create(self.path, owner):
-            found = _read(self.path)
-            if found is not None and _has_ended(found, owner):
-                _remove_ended(self.path, owner)
-            elif found is not None or time.monotonic() > deadline:
-                raise RunLockedError(_explain(self.path, found, owner))
-            else:
-                time.sleep(0.01)  # the owner is just writing its name, or has just given the lock back
-        self._owner = owner
+    def _acquired(self) -> tuple[_Owner, BaseFileLock]:
+        from filelock import FileLock, Timeout
+
+        mode = 0o666 & self.directory.stat().st_mode  # who may write into the directory may lock it
+        lock = FileLock(self.directory / KERNEL_LOCK_NAME, mode=mode, thread_local=False)
+        owner, deadline = _this_process(), time.monotonic() + _WRITING_SECONDS
+        while True:
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+            try:
+                if lock.is_locked and self._named(owner):
+                    return owner, lock
+                if (found := _read(self.path)) is not None or time.monotonic() > deadline:
+                    raise RunLockedError(_explain(self.path, found, owner))
+            except BaseException:
+                _give_back(lock)
+                raise
+            _give_back(lock)
+            time.sleep(0.01)  # the owner is just writing its name, or has just given the lock back
+
+    def _named(self, owner: _Owner) -> bool:
+        """Write the owner's name, over that of an ended process of this host; False where another one stands there."""
+        found = _read(self.path)
+        if found is not None and found.is_near(owner):
+            self.path.unlink()  # it has ended: the kernel's lock is ours
+        return _create(self.path, owner)
 
 
 class _Owner(NamedTuple):
-    """A process, named so that no other one is taken for it."""
+    """A process, and where it runs."""
 
     host: str
     space: str  # the PID namespace: containers can share a host name, but number their processes apart
     pid: int
-    started: str  # boot and clock tick, to tell it from a later process with its number; empty if unknown
+
+    def is_near(self, other: _Owner) -> bool:
+        return (self.host, self.space) == (other.host, other.space)
+
+
+def _give_back(lock: BaseFileLock) -> None:
+    if lock.is_locked:
+        with suppress(OSError):
+            Path(
+                lock.lock_file
+            ).unlink()  # whoever waits at it meanwhile sees that it has lost its name (filelock 3.21)
+        lock.release()
 
 
 def _create(path: Path, owner: _Owner) -> bool:
@@ -100,80 +130,29 @@ def _create(path: Path, owner: _Owner) -> bool:
     return True
 
 
-def _remove_ended(path: Path, here: _Owner) -> None:
-    """Remove the lock of an ended process, unless another process just did."""
-    try:
-        with path.open("r+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            if not _same_file(path.stat(), os.fstat(stream.fileno())):
-                return
-            found = _parse(stream.read())
-            if found is not None and _has_ended(found, here):
-                path.unlink()
-    except FileNotFoundError:
-        return
-
-
 def _read(path: Path) -> _Owner | None:
-    """The owner a lock file names; None if it names none (yet) or is not there."""
+    """The owner that a lock file names; None if it names none (yet) or is not there."""
     try:
-        return _parse(path.read_bytes())
-    except FileNotFoundError:
+        owner = _Owner(**json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
         return None
-
-
-def _parse(data: bytes) -> _Owner | None:
-    try:
-        owner = _Owner(**json.loads(data))
-    except (ValueError, TypeError):
-        return None
-    texts = (owner.host, owner.space, owner.started)
-    valid = isinstance(owner.pid, int) and 0 < owner.pid <= _LARGEST_PID
-    return owner if valid and all(isinstance(text, str) for text in texts) else None
-
-
-def _has_ended(owner: _Owner, here: _Owner) -> bool:
-    """Whether `owner` has certainly ended, as seen by the process `here`."""
-    if (owner.host, owner.space) != (here.host, here.space):
-        return False
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it is alive and belongs to another user
-    started = _started(owner.pid)
-    return bool(started and owner.started) and started != owner.started
+    valid = isinstance(owner.host, str) and isinstance(owner.space, str) and type(owner.pid) is int and owner.pid > 0
+    return owner if valid else None
 
 
 def _this_process() -> _Owner:
-    return _Owner(socket.gethostname(), _space(), os.getpid(), _started(os.getpid()))
-
-
-def _space() -> str:
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """When a process started; "ended" for one that only waits to be reaped, "" if this cannot be told."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    fields = status.rpartition(")")[2].split()  # the process name, in parentheses, may hold anything
-    state, tick = fields[0], fields[19]  # fields 3 and 22 of proc(5)
-    return "ended" if state in "ZX" else f"{boot} {tick}"
+        space = ""
+    return _Owner(socket.gethostname(), space, os.getpid())
 
 
 def _explain(path: Path, found: _Owner | None, here: _Owner) -> str:
     directory = path.parent
     if found is None:
         return f"{path} names no owner. If no run is active in {directory}, delete that file and try again."
-    if (found.host, found.space) == (here.host, here.space):
+    if found.is_near(here):
         return (
             f"Process {found.pid} on {found.host} is writing to {directory}. "
             f"Wait for it to end, or stop it with `kill {found.pid}`, then try again."
@@ -182,7 +161,3 @@ def _explain(path: Path, found: _Owner | None, here: _Owner) -> str:
         f"Process {found.pid} on {found.host} holds {directory}, and from here ({here.host}) "
         f"it cannot be told whether it still runs. If it does not, delete {path} and try again."
     )
-
-
-def _same_file(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

@@ -1,49 +1,117 @@
-"""The first of the three seams: how a kind of method is exercised under a protocol, and how such methods compare."""
+"""The first of the three seams: what a kind of method says, and all that the harness makes of it.
+
+A kind writes four things: what its units rest on (`planned`), how a method is asked (`ask`), what stored answers are worth
+(`measure`), and which metrics it has (`metric_versions`). Everything else of `Track` has a default. Records, summaries,
+board columns, comparisons and exports are computed from measurements by `harness.tracks.summary` and
+`harness.tracks.leaderboard`, the same way for all kinds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.data.catalog import LoadedBenchmark
+from harness.methods.client import MethodError
+from harness.spec.method import DeclaredMethod
+from harness.spec.run import RunSpec, Unit
+from harness.storage import IntegrityError, content_id
 
 if TYPE_CHECKING:
     import numpy as np
 
     from harness.methods.client import MethodClient
-    from harness.spec.board import Cell
-    from harness.spec.method import MethodSpec
-    from harness.spec.result import Record, Summary
-    from harness.spec.run import RunSpec, Unit
+    from harness.spec.result import Passes
+    from harness.tracks.costs import Estimate
+    from harness.tracks.figure import Figure
+    from harness.tracks.leaderboard import Entry
 
-Outputs = Mapping[str, "np.ndarray"]
-"""What a method said in one unit, as stored: named arrays."""
+Answers = Mapping[str, "np.ndarray"]
+"""What a method answered in one unit, as stored: named arrays."""
+Verb = Callable[[dict[str, Any], dict[str, "np.ndarray"]], dict[str, "np.ndarray"]]
+"""What a worker does when it is asked: details and arrays in, arrays out."""
 
 
-def _unheard(what: str, share: float) -> None:
-    """Nobody listens."""
+class Host(Protocol):
+    """Holds a user's method in the method worker, and knows what it can be asked. Made of the decorated object and a device."""
+
+    @property
+    def verbs(self) -> Mapping[str, Verb]: ...
+
+    def passes(self) -> Passes | None:
+        """What the method passed through networks since this was last asked; None where it is given none."""
+        ...
+
+
+def _no_report(what: str, share: float) -> None:
+    """Progress is not reported."""
 
 
 @dataclass(frozen=True)
-class Desk:
+class Workspace:
     """Where a long unit works. `folder` keeps what is done so far, so that a kill costs little; `report` takes what
     is being done and the share of the unit that is done, in [0, 1]."""
 
     folder: Path
-    report: Callable[[str, float], None] = _unheard
+    report: Callable[[str, float], None] = _no_report
 
 
 @dataclass(frozen=True)
-class Audit:
-    """What of a unit's claimed scores its stored answers prove.
+class PlannedUnit:
+    """What a unit is about: a study, a trained model (or training) with its seed, and all files its numbers rest on."""
 
-    `records` are recomputed from what a submission carries. Of these, `as_reported` rest on numbers that only another
-    run of the method can check. `problems` are sentences about answers that no honest run gives.
+    study: str
+    model: str
+    seed: int
+    artefacts: Any
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one unit.
+
+    draws (1 + replicates,): the value, then that of each bootstrap resample; resamples are shared by all methods. A fact
+    without uncertainty has the value alone. NaN at first means undefined. n: samples that it rests on.
     """
 
-    records: tuple[Record, ...]
-    as_reported: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    draws: np.ndarray
+    n: int
+
+    @property
+    def value(self) -> float | None:
+        """None where it is undefined."""
+        value = float(self.draws[0])
+        return value if value == value and abs(value) != float("inf") else None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the stored answers of one unit are worth: scores by metric, in the order of tables.
+
+    arrays: what scores over several units rest on beside the scores themselves (such as values per sample or per loop).
+    """
+
+    scores: Mapping[str, Score]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a row of a run's table is over: a study, or a group of studies that are averaged.
+
+    units: those that count and are measured; planned: how many there have to be. part_of: the scope that this one is
+    averaged into, where that is a row of its own.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    units: tuple[Unit, ...]
+    planned: int
+    part_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,119 +126,155 @@ class Tolerance:
     reason: str
 
 
-EXACT = Tolerance(0.0, "whole numbers")
+@dataclass(frozen=True)
+class Workload:
+    """What units cost before they are run, for plans.
 
-
-class Track(Protocol):
-    """One benchmark and one method of its kind.
-
-    `run` may talk to the method through its client as often as it likes; `score` sees only what was
-    stored, so that boards and the submission gate compute the same numbers.
+    trainings: how many networks they train; 0 where methods are asked about networks that are there. uncomputed: pieces
+    of work to be done before they can start. absent: files that the protocol names and that are not on this machine.
     """
 
-    @property
-    def method(self) -> MethodSpec: ...
+    trainings: int = 0
+    uncomputed: int = 0
+    absent: tuple[str, ...] = ()
 
+
+class Track(ABC):
+    """One benchmark and one method of its kind. Subclasses narrow `benchmark` and `method`.
+
+    `ask` may talk to the method through its client as often as it likes; `measure` sees only what was stored, so that
+    runs, boards and the submission gate compute the same numbers.
+    """
+
+    def __init__(self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu") -> None:
+        self.protocol = protocol
+        self.benchmark: Any = protocol.benchmark
+        self.method: Any = method
+        self.device = device
+
+    @abstractmethod
     def metric_versions(self) -> dict[str, str]:
-        """Every metric of the protocol by id. Raises UsageError for one that is not known or cannot be used."""
-        ...
+        """Every metric of the protocol by id, with the version of its code. Raises UsageError for one that is not known
+        or cannot be used."""
 
-    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
-        """All units of a run, in the order in which results list them."""
-        ...
+    @abstractmethod
+    def planned(self) -> Iterable[PlannedUnit]:
+        """What all units of a complete run are about, in the order in which results list them."""
 
-    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
-        """Exercise the method. Raises MethodError. Without a desk, nothing outlives a kill."""
-        ...
+    @abstractmethod
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
+        """Exercise the method. Raises MethodError. Without a workspace, nothing outlives a kill."""
 
-    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
-        """Every metric of the protocol, from stored outputs alone."""
-        ...
-
-    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
-        """Scores over units with their intervals, from stored outputs alone; units that are in neither are missing."""
-        ...
-
-    def submitted(self, outputs: Outputs) -> Outputs:
-        """The part of a unit's outputs that a submission carries and boards are computed from."""
-        ...
-
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
-        """Metrics of the unit that rest on numbers which only another run of the method can check. Reads no data."""
-        ...
-
-    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
-        """Recompute what can be recomputed from the part of a unit's outputs that a submission carries.
+    @abstractmethod
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
+        """The unit's metrics, or those named, from stored outputs alone; of what a submission carries, all that follow.
 
         Raises IntegrityError for outputs that are not those of this unit.
         """
-        ...
+
+    def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:
+        """Rows of a run's table: every study, each after the first mention of its group."""
+        metrics, sizes = tuple(self.metric_versions()), Counter(unit.study for unit in self.planned())
+        for name, studies in self.groups().items():
+            units = tuple(unit for unit in measured if unit.study in studies)
+            yield Scope(name, metrics, units, sum(sizes[study] for study in studies), self.part_of(name))
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Group or study -> its studies, each study after the first mention of its group."""
+        compared = self.benchmark.compared
+        names = dict.fromkeys(name for study in compared for name in (study.group, study.id))
+        return {name: tuple(study.id for study in compared if name in (study.id, study.group)) for name in names}
+
+    def part_of(self, name: str) -> str | None:
+        """The group that a study is averaged into, where that is a row of its own."""
+        return next((study.group for study in self.benchmark.compared if study.id == name != study.group), None)
+
+    def pooled(self, metric: str, members: Mapping[Unit, Measurement]) -> np.ndarray | None:
+        """One metric over the units of a complete scope, as `Score.draws`; None where it is not measured there.
+
+        By default the mean over seeds, which each replicate draws anew, and then over studies.
+        """
+        from harness.tracks.pooling import mean_over_seeds
+
+        return mean_over_seeds(metric, members, self.benchmark.bootstrap.seed)
+
+    def repeat(self, unit: Unit) -> object:
+        """What a unit repeats its study with: units that have it in common count once as a seed."""
+        return unit.model
+
+    def carried(self, name: str) -> bool:
+        """Whether a submission carries the output of this name, beside its hash."""
+        return True
 
     def tolerance(self, name: str) -> Tolerance:
         """How far the output of this name may differ when the method, as it declares itself, runs again."""
-        ...
+        return Tolerance(1e-4, "single precision")
 
-    def absent(self) -> tuple[str, ...]:
-        """Files that the protocol names and that are not on this machine, for plans."""
-        ...
+    def as_reported(self, unit: Unit, submitted: Answers) -> tuple[str, ...]:
+        """Metrics of the unit that rest on numbers which only another run of the method can check. Reads no data."""
+        return ()
 
-    def trainings(self, unit: Unit) -> int:
-        """How many networks the unit trains; 0 where methods are asked about networks that are there."""
-        ...
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
+        """Sentences about answers that no honest run gives."""
+        return iter(())
 
-    def uncomputed(self) -> int:
-        """How many pieces of work are to be done before units can start, for plans."""
-        ...
+    def workload(self, units: Sequence[Unit]) -> Workload:
+        """What the units cost before they are run."""
+        return Workload()
+
+    def estimate(self, units: Sequence[Unit]) -> Estimate | None:
+        """Hours of a graphics card; None for benchmarks that are small enough for a laptop."""
+        return None
+
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
+        """The picture of a run, beside the methods of its board."""
+        return None
+
+    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
+        """All units of a run."""
+        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
+        metrics = content_id(spec.metric_versions)
+        return tuple(
+            Unit(
+                task=spec.task,
+                benchmark_hash=spec.benchmark_hash,
+                method_hash=method,
+                model=unit.model,
+                model_seed=unit.seed,
+                artefacts_hash=content_id(unit.artefacts),
+                study=unit.study,
+                seed=spec.seed,
+                device=spec.device,
+                limit=spec.limit,
+                metrics_hash=metrics,
+            )
+            for unit in self.planned()
+        )
+
+    def submitted(self, outputs: Answers) -> Answers:
+        """The part of a unit's outputs that a submission carries and boards are computed from."""
+        return {name: array for name, array in outputs.items() if self.carried(name)}
+
+    def study(self, name: str) -> Any:
+        return next(study for study in self.benchmark.studies if study.id == name)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One method in a contest: what a comparison needs of it, and how many of its units have scores."""
-
-    method: MethodSpec
-    arrays: Mapping[str, np.ndarray]
-    scored: int
-    planned: int
-    """Units that apply to the method."""
-    exempt: int = 0
-    """Units that do not."""
-
-    @property
-    def complete(self) -> bool:
-        return self.scored == self.planned
+def check_unchanged(unit: Unit, artefacts: Any) -> None:
+    """Raises IntegrityError if the files that a unit rests on are not those that it was planned with."""
+    if content_id(artefacts) != unit.artefacts_hash:
+        raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
 
 
-@dataclass(frozen=True)
-class Heading:
-    """What the numbers of a contest are: `scale` is what they are multiplied with for display."""
-
-    metric: str
-    title: str
-    lower_is_better: bool
-    scale: float = 1.0
-    explanation: str = ""
-    oracles_bound: bool = True
-    """Whether no honest method can be better than a row that reads labels."""
+def check_declared(declared: Iterable[str], kind: str) -> None:
+    """Raises MethodError for a kind of task, modality or architecture that a method is not made for."""
+    if kind not in (known := tuple(declared)):
+        raise MethodError("not-applicable", f"it is declared for {', '.join(known)}, not for {kind}")
 
 
-class Contest(Protocol):
-    """How all methods under one benchmark are compared, column by column; the last column orders the board."""
+def spread(count: int, limit: int | None) -> np.ndarray:
+    """All positions of `count` samples, or `limit` of them spread evenly, so that every class has its share."""
+    import numpy as np
 
-    heading: Heading
-    columns: tuple[str, ...]
-
-    def entry(self, track: Track, answered: Mapping[Unit, Outputs]) -> dict[str, np.ndarray]:
-        """What the comparison needs of one method, from what its submission carries; small enough to be cached."""
-        ...
-
-    def exempt(self, inapplicable: Collection[Unit]) -> Collection[Unit]:
-        """Those of the units that ended as not applicable which are no debt of the method."""
-        ...
-
-    def cells(self, entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
-        """Column -> method -> its cell; ranks for competitors only. A method without scores there has no cell."""
-        ...
-
-    def tied(self, entries: Sequence[Entry], name: str) -> dict[str, tuple[str, ...]]:
-        """Column -> competitors that cannot be told apart from the method of this name, best first."""
-        ...
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return (np.arange(limit) * count) // limit

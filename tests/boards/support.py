@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.boards.submissions import read_about, write_about
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.method import ConfidenceMethod
-from harness.spec.submission import Submission
-from harness.storage import file_id, write_arrays
+from harness.spec.submission import Reproduction, Submission
+from harness.storage import file_id, read_arrays, write_arrays
 
 STUDIES, MODELS = ("iid", "shift"), ("one", "two")
 SAMPLES = 300
@@ -51,7 +53,7 @@ group = "shift"
 """
 
 
-def write_checkout(root: Path) -> Protocol:
+def write_checkout(root: Path) -> LoadedBenchmark:
     """`leaderboards/toy/1` with its tables, and empty folders beside it."""
     folder = root / "leaderboards" / "toy" / "1"
     folder.mkdir(parents=True)
@@ -67,7 +69,7 @@ def write_checkout(root: Path) -> Protocol:
     return load_protocol(folder / "benchmark.toml")
 
 
-def wrong(protocol: Protocol, model: str, study: str) -> np.ndarray:
+def wrong(protocol: LoadedBenchmark, model: str, study: str) -> np.ndarray:
     """1 where the model errs."""
     with np.load(protocol.path.parent / f"{model}.npz", allow_pickle=False) as table:
         rows = table["set"] == study
@@ -75,7 +77,7 @@ def wrong(protocol: Protocol, model: str, study: str) -> np.ndarray:
 
 
 def write_submission(
-    root: Path, protocol: Protocol, name: str, quality: float, units: int = 4, reference: bool = False
+    root: Path, protocol: LoadedBenchmark, name: str, quality: float, units: int = 4, reference: bool = False
 ) -> Path:
     """A score that tells failures from successes by `quality` standard deviations."""
     folder = root / "submissions" / protocol.benchmark.name / name
@@ -106,5 +108,33 @@ def write_submission(
         run="0" * 64,
         outputs={"outputs.npz": file_id(folder / "outputs.npz")},
     )
-    (folder / "submission.toml").write_text(tomli_w.dumps(about.model_dump(mode="json", exclude_none=True)))
+    write_about(folder, about)
     return folder
+
+
+def told(folder: Path, **changes: object) -> None:
+    """Say something else in `submission.toml`."""
+    write_about(folder, read_about(folder).model_copy(update=changes))
+
+
+def change_outputs(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    """As somebody who knows that the hash must fit."""
+    arrays = read_arrays(folder / "outputs.npz")
+    change(arrays)
+    write_arrays(folder / "outputs.npz", arrays)
+    told(folder, outputs={"outputs.npz": file_id(folder / "outputs.npz")})
+
+
+def reproduced(folder: Path) -> Reproduction:
+    """What says that a submission came out again."""
+    about = read_about(folder)
+    return Reproduction(
+        run=about.run,
+        outputs=about.outputs,
+        same=True,
+        tolerance=0.0,
+        sandbox="worker",
+        harness="0.1.0",
+        source_sha256="0" * 64,
+        on=date(2026, 1, 1),
+    )

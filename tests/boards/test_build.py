@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.boards.build import build_board, write_board
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Board, Row
 from tests.boards.support import MODELS, STUDIES, write_submission, wrong
 
@@ -17,7 +17,7 @@ QUALITIES = {"poor": 0.3, "fair": 1.0, "good": 2.0, "great": 3.5}
 
 
 @pytest.fixture
-def submitted(protocol: Protocol, tmp_path: Path) -> Path:
+def submitted(protocol: LoadedBenchmark, tmp_path: Path) -> Path:
     for name, quality in QUALITIES.items():
         write_submission(tmp_path, protocol, name, quality)
     return tmp_path
@@ -35,7 +35,7 @@ def brute_force_augrc(confidence: np.ndarray, residual: np.ndarray) -> float:
 
 
 @pytest.mark.usefixtures("submitted")
-def test_scores_are_those_of_the_stored_outputs(protocol: Protocol, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_stored_outputs(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     board = build_board(protocol)
     for name in QUALITIES:
         with np.load(tmp_path / "submissions" / "toy@1" / name / "outputs.npz", allow_pickle=False) as stored:
@@ -54,7 +54,7 @@ def test_scores_are_those_of_the_stored_outputs(protocol: Protocol, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("submitted")
-def test_ranks_follow_quality_and_groups_can_be_told_apart(protocol: Protocol) -> None:
+def test_ranks_follow_quality_and_groups_can_be_told_apart(protocol: LoadedBenchmark) -> None:
     board = build_board(protocol)
     assert [each.method for each in board.rows] == ["great", "good", "fair", "poor"]
     assert [each.cells["mean"].group for each in board.rows] == [1, 2, 3, 4]
@@ -62,7 +62,7 @@ def test_ranks_follow_quality_and_groups_can_be_told_apart(protocol: Protocol) -
 
 
 @pytest.mark.usefixtures("submitted")
-def test_the_same_bytes_every_time(protocol: Protocol, tmp_path: Path) -> None:
+def test_the_same_bytes_every_time(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     def built() -> list[bytes]:
         return [Path(path).read_bytes() for path in write_board(build_board(protocol), protocol)]
 
@@ -80,7 +80,9 @@ def test_the_same_bytes_every_time(protocol: Protocol, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("submitted")
 @pytest.mark.parametrize("quality", [0.0, 1.5, 9.0])
-def test_a_new_row_moves_others_only_by_the_count_above(protocol: Protocol, tmp_path: Path, quality: float) -> None:
+def test_a_new_row_moves_others_only_by_the_count_above(
+    protocol: LoadedBenchmark, tmp_path: Path, quality: float
+) -> None:
     before = build_board(protocol)
     write_submission(tmp_path, protocol, "newcomer", quality)
     after = build_board(protocol)
@@ -98,7 +100,7 @@ def test_a_new_row_moves_others_only_by_the_count_above(protocol: Protocol, tmp_
 
 
 @pytest.mark.usefixtures("submitted")
-def test_reference_rows_take_no_rank_and_change_none(protocol: Protocol, tmp_path: Path) -> None:
+def test_reference_rows_take_no_rank_and_change_none(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     before = build_board(protocol)
     write_submission(tmp_path, protocol, "bound", 50.0, reference=True)
     after = build_board(protocol)
@@ -106,41 +108,43 @@ def test_reference_rows_take_no_rank_and_change_none(protocol: Protocol, tmp_pat
     assert [each for each in after.rows if not each.reference] == list(before.rows)
 
 
-def reasons(protocol: Protocol) -> dict[str, str]:
+def reasons(protocol: LoadedBenchmark) -> dict[str, str]:
     return {each.method: each.reason for each in build_board(protocol).unranked}
 
 
-def test_an_incomplete_submission_is_listed_and_not_ranked(protocol: Protocol, submitted: Path) -> None:
+def test_an_incomplete_submission_is_listed_and_not_ranked(protocol: LoadedBenchmark, submitted: Path) -> None:
     write_submission(submitted, protocol, "half", 9.0, units=2)
     assert reasons(protocol) == {"half": "2 of 4 units are there"}
     assert build_board(protocol).rows[0].method == "great"
 
 
-def test_outputs_changed_after_submission_are_not_ranked(protocol: Protocol, submitted: Path) -> None:
+def test_outputs_changed_after_submission_are_not_ranked(protocol: LoadedBenchmark, submitted: Path) -> None:
     outputs = submitted / "submissions" / "toy@1" / "poor" / "outputs.npz"
     shutil.copy(submitted / "submissions" / "toy@1" / "great" / "outputs.npz", outputs)
     assert "is not the file that submission.toml names" in reasons(protocol)["poor"]
 
 
-def test_a_submission_to_another_state_of_the_benchmark_is_not_ranked(protocol: Protocol, submitted: Path) -> None:
+def test_a_submission_to_another_state_of_the_benchmark_is_not_ranked(
+    protocol: LoadedBenchmark, submitted: Path
+) -> None:
     about = submitted / "submissions" / "toy@1" / "fair" / "submission.toml"
     about.write_text(about.read_text().replace(protocol.hash, "1" * 64))
     assert "hash" in reasons(protocol)["fair"]
 
 
-def test_a_broken_file_is_not_ranked(protocol: Protocol, submitted: Path) -> None:
+def test_a_broken_file_is_not_ranked(protocol: LoadedBenchmark, submitted: Path) -> None:
     (submitted / "submissions" / "toy@1" / "good" / "submission.toml").write_text("method = [")
     assert "not valid TOML" in reasons(protocol)["good"]
 
 
-def test_a_submission_in_the_wrong_folder_is_not_ranked(protocol: Protocol, submitted: Path) -> None:
+def test_a_submission_in_the_wrong_folder_is_not_ranked(protocol: LoadedBenchmark, submitted: Path) -> None:
     folder = submitted / "submissions" / "toy@1"
     shutil.move(folder / "good", folder / "better")
     assert "the folder is called better" in reasons(protocol)["better"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_stored_nan_never_reaches_a_rank(protocol: Protocol, submitted: Path, bad: float) -> None:
+def test_stored_nan_never_reaches_a_rank(protocol: LoadedBenchmark, submitted: Path, bad: float) -> None:
     from harness.storage import file_id, read_arrays, write_arrays
 
     folder = submitted / "submissions" / "toy@1" / "good"
@@ -154,7 +158,7 @@ def test_stored_nan_never_reaches_a_rank(protocol: Protocol, submitted: Path, ba
 
 
 @pytest.mark.usefixtures("protocol")
-def test_an_empty_board_is_a_board(protocol: Protocol) -> None:
+def test_an_empty_board_is_a_board(protocol: LoadedBenchmark) -> None:
     board = build_board(protocol)
     assert board.rows == ()
     assert write_board(board, protocol)

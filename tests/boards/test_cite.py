@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.boards import bibliography
-from harness.boards.cite import Reference, bibtex, cite
+from harness.boards.cite import CitedWork, bibtex, cite
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.methods.discovery import baseline_names, find_method
 from harness.metrics.facts import metric_facts
@@ -87,9 +87,9 @@ def test_whatever_is_printed_is_bibtex(name: str) -> None:
 def test_known_works_have_their_venue_and_gather_what_rests_on_them() -> None:
     text = bibtex(
         [
-            Reference("Guo et al., ICML 2017", "method temperature-mls"),
-            Reference("Guo et al. 2017,  On Calibration of Modern Neural Networks", "metric ece"),
-            Reference("guo2017", "benchmark mine@1"),
+            CitedWork("Guo et al., ICML 2017", "method temperature-mls"),
+            CitedWork("Guo et al. 2017,  On Calibration of Modern Neural Networks", "metric ece"),
+            CitedWork("guo2017", "benchmark mine@1"),
         ]
     )
     ((key, (kind, fields)),) = parsed(text).items()
@@ -99,19 +99,19 @@ def test_known_works_have_their_venue_and_gather_what_rests_on_them() -> None:
 
 
 def test_several_works_in_one_text_are_several_entries() -> None:
-    entries = parsed(bibtex([Reference("Houlsby et al. 2011; Gal et al., ICML 2017; Nobody 2020", "method bald")]))
+    entries = parsed(bibtex([CitedWork("Houlsby et al. 2011; Gal et al., ICML 2017; Nobody 2020", "method bald")]))
     assert {key: kind for key, (kind, _) in entries.items() if kind != "misc"} == {
         "gal2017": "inproceedings",
         "houlsby2011": "article",
     }
     (other,) = (fields for kind, fields in entries.values() if kind == "misc")
     assert other["title"] == "{Nobody 2020}"
-    (whole,) = parsed(bibtex([Reference("Somebody 2019; 2nd edition", "method x")])).values()
+    (whole,) = parsed(bibtex([CitedWork("Somebody 2019; 2nd edition", "method x")])).values()
     assert whole[1]["title"] == "{Somebody 2019; 2nd edition}", "words that nobody knows stay together"
 
 
 @pytest.mark.parametrize("text", ["50 % } of {{ it \\ 2020", "{", "}", "a_b & c # $ ~ ^ 1999", "@article{x, y = {"])
 def test_hostile_words_stay_words(text: str) -> None:
-    ((_, (kind, fields)),) = parsed(bibtex([Reference(text, "method }{ x")])).items()
+    ((_, (kind, fields)),) = parsed(bibtex([CitedWork(text, "method }{ x")])).items()
     assert kind == "misc"
     assert set(fields) <= {"title", "year", "note"}

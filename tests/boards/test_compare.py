@@ -10,19 +10,19 @@ import pytest
 
 from harness.boards.build import build_board, write_board
 from harness.boards.compare import BoardComparison, Comparison, compare, compare_entries
-from harness.boards.entries import contest_of, submission_entry
+from harness.boards.entries import leaderboard_of, submission_entry
 from harness.boards.submissions import read_submission
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.errors import UsageError
-from tests.boards.support import write_submission
-from tests.boards.test_rows import _maps, _scores, told
+from tests.boards.support import told, write_submission
+from tests.boards.test_rows import _maps, _scores
 from tests.boards.workshop import GAP, evaluate, write_workshop
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.fixture
-def folders(protocol: Protocol, tmp_path: Path) -> dict[str, Path]:
+def folders(protocol: LoadedBenchmark, tmp_path: Path) -> dict[str, Path]:
     qualities = {"poor": 0.3, "good": 2.0}
     return {name: write_submission(tmp_path, protocol, name, quality) for name, quality in qualities.items()}
 
@@ -34,7 +34,7 @@ def methods(a: str | Path, b: str | Path) -> Comparison:
 
 
 def test_a_difference_is_that_of_the_scores_and_turns_with_the_sides(
-    folders: dict[str, Path], protocol: Protocol
+    folders: dict[str, Path], protocol: LoadedBenchmark
 ) -> None:
     found, turned = methods("toy@1/good", folders["poor"]), methods("toy@1/poor", "toy@1/good")
     assert (found.a, found.b, found.benchmark) == ("good", "poor", "toy@1")
@@ -58,9 +58,9 @@ def test_a_method_is_not_told_apart_from_itself() -> None:
         assert (each.difference, each.low, each.high, each.better) == (0.0, 0.0, 0.0, "")
 
 
-def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: Protocol) -> None:
+def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: LoadedBenchmark) -> None:
     """Two methods whose replicates differ by a constant: each is uncertain, their difference is not."""
-    columns = contest_of(protocol).columns
+    columns = leaderboard_of(protocol).columns
     a = _scores(columns, "a", 1.0)
     b = _scores(columns, "b", 1.0)
     shifted = {name: a.arrays[name] + 0.001 for name in columns}
@@ -69,8 +69,8 @@ def test_intervals_are_those_of_paired_replicates(tmp_path: Path, protocol: Prot
         assert each.better == "A"
 
 
-def test_replicates_without_a_value_are_left_out(protocol: Protocol) -> None:
-    columns = contest_of(protocol).columns
+def test_replicates_without_a_value_are_left_out(protocol: LoadedBenchmark) -> None:
+    columns = leaderboard_of(protocol).columns
     a, b = (_scores(columns, name, quality) for name, quality in (("a", 1.0), ("b", 3.0)))
     holed = {name: np.where(np.arange(61) == 5, np.nan, values) for name, values in a.arrays.items()}
     found = compare_entries(protocol, type(a)(a.method, holed, 1, 1), b)
@@ -91,7 +91,9 @@ def test_a_run_beside_a_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {each.better for each in found.differences} == {"B"}
 
 
-def test_methods_within_a_pool_have_a_verdict_and_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_within_a_pool_are_compared_as_if_both_were_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from harness.boards import compare as module
     from tests.tracks.attribution.support import BENCHMARK, write_benchmark
 
@@ -101,7 +103,10 @@ def test_methods_within_a_pool_have_a_verdict_and_no_interval(tmp_path: Path, mo
     pool = [_maps(name, quality) for name, quality in {"a": 1.0, "b": 2.0, "c": 3.0}.items()]
     monkeypatch.setattr(module, "read_standings", lambda protocol: _Standings(tuple(pool)))
     found = compare_entries(protocol, pool[2], _maps("new", 0.1))
-    assert {(each.a, each.b, each.low, each.better) for each in found.differences} == {(1.0, 4.0, None, "A")}
+    assert {(each.a, each.b, each.better) for each in found.differences} == {(1.0, 3.5, "A")}
+    # Ranks 1 and 4 in every resample, of which half a place is owed to joining, and said so.
+    assert "half a rank is taken off" in found.note
+    assert {(each.difference, each.low, each.high) for each in found.differences} == {(-2.5, -2.5, -2.5)}
     assert {each.better for each in compare_entries(protocol, pool[1], pool[1]).differences} == {""}
 
 
@@ -110,7 +115,7 @@ class _Standings:
         self.entries = entries
 
 
-def test_boards_of_two_versions(protocol: Protocol, folders: dict[str, Path]) -> None:
+def test_boards_of_two_versions(protocol: LoadedBenchmark, folders: dict[str, Path]) -> None:
     write_board(build_board(protocol), protocol)
     second = protocol.path.parent.parent / "2"
     shutil.copytree(protocol.path.parent, second)
@@ -127,7 +132,7 @@ def test_boards_of_two_versions(protocol: Protocol, folders: dict[str, Path]) ->
 
 
 @pytest.mark.usefixtures("folders")
-def test_what_cannot_be_compared_is_said(protocol: Protocol, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_said(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing is no folder of a run or submission.*boards: toy@1\."):
         compare("nothing", "toy@1/good")
     with pytest.raises(UsageError, match="holds no sealed run"):
@@ -143,7 +148,7 @@ def test_what_cannot_be_compared_is_said(protocol: Protocol, tmp_path: Path) -> 
         compare("toy@1/good", "toy@1/poor")
 
 
-def test_the_entry_is_that_of_the_board(protocol: Protocol, folders: dict[str, Path]) -> None:
+def test_the_entry_is_that_of_the_board(protocol: LoadedBenchmark, folders: dict[str, Path]) -> None:
     entry = submission_entry(protocol, read_submission(folders["good"]))
     again = submission_entry(protocol, read_submission(folders["good"]))
     assert entry.arrays.keys() == again.arrays.keys()

@@ -13,7 +13,7 @@ from harness.boards.build import board_files, build_board, read_board, write_boa
 from harness.boards.compare import BoardComparison, compare
 from harness.boards.diff import board_at, board_changes, changes_section
 from harness.boards.submissions import read_about
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from tests.boards.support import write_submission
@@ -23,19 +23,19 @@ FIRST, LATER = date(2026, 1, 1), date(2026, 2, 2)
 
 
 @pytest.fixture
-def folders(protocol: Protocol, tmp_path: Path) -> dict[str, Path]:
+def folders(protocol: LoadedBenchmark, tmp_path: Path) -> dict[str, Path]:
     made = {name: write_submission(tmp_path, protocol, name, q) for name, q in {"poor": 0.3, "good": 2.0}.items()}
     for folder in made.values():
         told(folder, submitted=FIRST)
     return made
 
 
-def texts(protocol: Protocol, before: object) -> dict[str, str]:
+def texts(protocol: LoadedBenchmark, before: object) -> dict[str, str]:
     return {each.method: f"{each.kind}: {each.text}" for each in board_changes(before, build_board(protocol))}  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("folders")
-def test_a_newcomer_moves_those_below_and_is_named(protocol: Protocol, tmp_path: Path) -> None:
+def test_a_newcomer_moves_those_below_and_is_named(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     before = build_board(protocol)
     assert board_changes(before, build_board(protocol)) == ()
     write_submission(tmp_path, protocol, "great", 4.0)
@@ -46,7 +46,7 @@ def test_a_newcomer_moves_those_below_and_is_named(protocol: Protocol, tmp_path:
     }
 
 
-def test_a_removed_and_an_unreadable_submission(protocol: Protocol, folders: dict[str, Path]) -> None:
+def test_a_removed_and_an_unreadable_submission(protocol: LoadedBenchmark, folders: dict[str, Path]) -> None:
     before = build_board(protocol)
     shutil.rmtree(folders["good"])
     (folders["poor"] / "submission.toml").write_text("method = [")
@@ -57,7 +57,9 @@ def test_a_removed_and_an_unreadable_submission(protocol: Protocol, folders: dic
     assert found["poor"].endswith("(it had rank 2)")
 
 
-def test_a_changed_submission_is_the_reason(protocol: Protocol, folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_changed_submission_is_the_reason(
+    protocol: LoadedBenchmark, folders: dict[str, Path], tmp_path: Path
+) -> None:
     before = build_board(protocol)
     shutil.rmtree(folders["poor"])
     folder = write_submission(tmp_path, protocol, "poor", 5.0)
@@ -67,7 +69,7 @@ def test_a_changed_submission_is_the_reason(protocol: Protocol, folders: dict[st
     assert found["good"] == "moved: moved from rank 1 to 2: poor now above it"
 
 
-def test_a_changed_benchmark_is_the_reason(protocol: Protocol, folders: dict[str, Path]) -> None:
+def test_a_changed_benchmark_is_the_reason(protocol: LoadedBenchmark, folders: dict[str, Path]) -> None:
     before = build_board(protocol)
     protocol.path.write_text(protocol.path.read_text().replace("replicates = 200", "replicates = 200\nseed = 1"))
     changed = load_protocol(protocol.path)
@@ -85,7 +87,7 @@ def test_a_changed_benchmark_is_the_reason(protocol: Protocol, folders: dict[str
 
 
 def test_the_log_says_each_change_once_with_the_date_of_its_submission(
-    protocol: Protocol, folders: dict[str, Path], tmp_path: Path
+    protocol: LoadedBenchmark, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     log = protocol.path.parent / "CHANGES.md"
     log.write_text("# Changes of toy\n\n## 1\nFirst version.\n")
@@ -111,7 +113,7 @@ def test_the_log_says_each_change_once_with_the_date_of_its_submission(
 
 
 def test_a_build_that_was_cut_off_after_the_log_does_not_say_it_twice(
-    protocol: Protocol, folders: dict[str, Path], tmp_path: Path
+    protocol: LoadedBenchmark, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     write_board(build_board(protocol), protocol)
     old = (protocol.path.parent / "board.json").read_bytes()
@@ -124,7 +126,7 @@ def test_a_build_that_was_cut_off_after_the_log_does_not_say_it_twice(
 
 
 @pytest.mark.usefixtures("folders")
-def test_a_damaged_board_is_built_again(protocol: Protocol) -> None:
+def test_a_damaged_board_is_built_again(protocol: LoadedBenchmark) -> None:
     board = build_board(protocol)
     write_board(board, protocol)
     path = protocol.path.parent / "board.json"
@@ -136,7 +138,7 @@ def test_a_damaged_board_is_built_again(protocol: Protocol) -> None:
         assert read_board(protocol) == board
 
 
-def test_an_empty_board_has_no_log(protocol: Protocol) -> None:
+def test_an_empty_board_has_no_log(protocol: LoadedBenchmark) -> None:
     assert changes_section(None, build_board(protocol)) == ""
     write_board(build_board(protocol), protocol)
     assert not (protocol.path.parent / "CHANGES.md").exists()
@@ -148,7 +150,7 @@ def git(root: Path, *arguments: str) -> None:
 
 
 @pytest.fixture
-def checkout(protocol: Protocol, folders: dict[str, Path], tmp_path: Path) -> Path:
+def checkout(protocol: LoadedBenchmark, folders: dict[str, Path], tmp_path: Path) -> Path:
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "submissions", "leaderboards/toy/1/benchmark.toml")
     git(tmp_path, "commit", "-qm", "empty")
@@ -159,7 +161,7 @@ def checkout(protocol: Protocol, folders: dict[str, Path], tmp_path: Path) -> Pa
     return tmp_path
 
 
-def test_the_board_of_a_revision(protocol: Protocol, checkout: Path) -> None:
+def test_the_board_of_a_revision(protocol: LoadedBenchmark, checkout: Path) -> None:
     first = build_board(protocol)
     assert board_at("HEAD", protocol) == first
     assert board_at("before", protocol) is None
@@ -173,7 +175,7 @@ def test_the_board_of_a_revision(protocol: Protocol, checkout: Path) -> None:
         compare("before", "toy@1")
 
 
-def test_an_unknown_revision_and_a_damaged_board_of_one(protocol: Protocol, checkout: Path) -> None:
+def test_an_unknown_revision_and_a_damaged_board_of_one(protocol: LoadedBenchmark, checkout: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no revision 'nowhere'; name a commit, branch or tag \(git log\)\."):
         board_at("nowhere", protocol)
     for hostile in ("--help", "HEAD; rm -rf .", ""):
@@ -186,13 +188,13 @@ def test_an_unknown_revision_and_a_damaged_board_of_one(protocol: Protocol, chec
 
 
 @pytest.mark.usefixtures("folders")
-def test_no_checkout(protocol: Protocol) -> None:
+def test_no_checkout(protocol: LoadedBenchmark) -> None:
     with pytest.raises(UsageError, match="is in no git checkout, so it has no earlier boards"):
         board_at("HEAD", protocol)
 
 
 @pytest.mark.usefixtures("folders")
-def test_a_board_of_an_older_layout_is_read(protocol: Protocol) -> None:
+def test_a_board_of_an_older_layout_is_read(protocol: LoadedBenchmark) -> None:
     """Rows of boards built before tiers and costs were shown: nothing of that counts as a change."""
     import json
 

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.build import build_board
-from harness.boards.cite import Reference, bibtex, bibtex_key, cite, latex
+from harness.boards.build import build_board, read_board, write_board
+from harness.boards.cite import CitedWork, bibtex, bibtex_key, cite, latex
 from harness.boards.exports import FORMATS, board_latex, export_board
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
+from harness.spec.submission import Cost
 from tests.boards.support import write_submission
 from tests.boards.test_rows import told
 
 
 @pytest.fixture
-def board(protocol: Protocol, tmp_path: Path) -> Board:
+def board(protocol: LoadedBenchmark, tmp_path: Path) -> Board:
     for name, quality in {"poor": 0.3, "good_one": 2.0}.items():
         told(write_submission(tmp_path, protocol, name, quality), citation=f"{name} et al. 2020, 50 % & more")
     write_submission(tmp_path, protocol, "bound", 9.0, reference=True)
@@ -29,13 +30,13 @@ def board(protocol: Protocol, tmp_path: Path) -> Board:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_has_the_same_bytes_twice(board: Board, protocol: Protocol, name: str) -> None:
+def test_every_format_has_the_same_bytes_twice(board: Board, protocol: LoadedBenchmark, name: str) -> None:
     data = export_board(board, protocol, name)
     assert data
     assert export_board(board, protocol, name) == data
 
 
-def test_json_and_csv_are_the_board(board: Board, protocol: Protocol) -> None:
+def test_json_and_csv_are_the_board(board: Board, protocol: LoadedBenchmark) -> None:
     assert Board.model_validate(json.loads(export_board(board, protocol, "json"))) == board
     rows = list(csv.DictReader(io.StringIO(export_board(board, protocol, "csv").decode())))
     assert len(rows) == 9, "three methods in three columns"
@@ -45,7 +46,7 @@ def test_json_and_csv_are_the_board(board: Board, protocol: Protocol) -> None:
     assert {row["rank"] for row in rows if row["reference"] == "True"} == {""}
 
 
-def test_parquet_is_the_long_table_with_types(board: Board, protocol: Protocol) -> None:
+def test_parquet_is_the_long_table_with_types(board: Board, protocol: LoadedBenchmark) -> None:
     from pyarrow import BufferReader, parquet
 
     table = parquet.read_table(BufferReader(export_board(board, protocol, "parquet")))
@@ -61,7 +62,22 @@ def test_parquet_is_the_long_table_with_types(board: Board, protocol: Protocol) 
     assert table.column("submitted").null_count == 9, "missing is null, not text"
 
 
-def test_latex_is_a_whole_table(board: Board, protocol: Protocol) -> None:
+def test_samples_through_networks_are_numbers_too(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    from pyarrow import BufferReader, parquet
+
+    cost = Cost(seconds=9.0, forwards=1500, backwards=20)
+    told(write_submission(tmp_path, protocol, "counted", 2.0), cost=cost)
+    write_submission(tmp_path, protocol, "silent", 0.3)
+    board = build_board(protocol)
+    table = parquet.read_table(BufferReader(export_board(board, protocol, "parquet")))
+    rows = list(csv.DictReader(io.StringIO(export_board(board, protocol, "csv").decode())))
+    for found, none in ((table.to_pylist(), None), (rows, "")):
+        assert {str(row["forwards"]) for row in found if row["method"] == "counted"} == {"1500"}
+        assert {str(row["backwards"]) for row in found if row["method"] == "counted"} == {"20"}
+        assert {row["forwards"] for row in found if row["method"] == "silent"} == {none}
+
+
+def test_latex_is_a_whole_table(board: Board, protocol: LoadedBenchmark) -> None:
     text = board_latex(board, protocol)
     for command in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}", r"\caption{Toy (toy@1, sha256 "):
         assert command in text
@@ -69,7 +85,13 @@ def test_latex_is_a_whole_table(board: Board, protocol: Protocol) -> None:
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(body) == 4
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {4}, "rank, method, three columns"
-    assert text.count("{") == text.count("}")
+    assert re.sub(r"\\[{}]", "", text).count("{") == re.sub(r"\\[{}]", "", text).count("}")
+    ends: list[str] = []
+    for what, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+        assert what == "begin" or ends.pop() == name
+        ends += [name] if what == "begin" else []
+    assert ends == []
+    assert rf"\label{{tab:{board.benchmark}}}" in text
     best = board.rows[0].cells["mean"]
     assert rf"\textbf{{{best.value:.1f}}} {{\scriptsize [{best.low:.1f}, {best.high:.1f}]}}" in text
     assert r"good\_one" in text
@@ -77,12 +99,25 @@ def test_latex_is_a_whole_table(board: Board, protocol: Protocol) -> None:
     assert r"AUGRC $\times$ 1000, lower is better" in text
 
 
-def test_latex_bold_is_the_best_group_and_missing_is_a_dash(board: Board, protocol: Protocol) -> None:
+def test_latex_bold_is_the_best_group_and_missing_is_a_dash(board: Board, protocol: LoadedBenchmark) -> None:
     second = board.rows[1]
     cells = {"mean": second.cells["mean"].model_copy(update={"spread": 1.25, "group": 1})}
     text = board_latex(board.model_copy(update={"rows": (second.model_copy(update={"cells": cells}),)}), protocol)
     assert rf" & -- & -- & \textbf{{{second.cells['mean'].value:.1f} $\pm$ 1.2}} " in text
     assert r"after $\pm$ how far the metrics behind a mean rank disagree" in text
+
+
+def test_latex_names_are_escaped(board: Board, protocol: LoadedBenchmark) -> None:
+    cell = board.rows[0].cells["mean"]
+    row = board.rows[0].model_copy(update={"cells": {"50_% & more": cell}})
+    text = board_latex(board.model_copy(update={"columns": ("50_% & more",), "rows": (row,)}), protocol)
+    assert r"rank & method & 50\_\% \& more \\" in text.splitlines()
+
+
+def test_exported_markdown_is_the_page_of_the_board(board: Board, protocol: LoadedBenchmark) -> None:
+    write_board(board, protocol)
+    page = (protocol.path.parent / "board.md").read_bytes()
+    assert export_board(read_board(protocol), protocol, "markdown") == page
 
 
 @pytest.mark.parametrize(
@@ -96,12 +131,12 @@ def test_nothing_is_a_command(text: str, escaped: str) -> None:
     assert latex(text) == escaped
 
 
-def test_an_unknown_format(board: Board, protocol: Protocol) -> None:
+def test_an_unknown_format(board: Board, protocol: LoadedBenchmark) -> None:
     with pytest.raises(UsageError, match="no format is called 'latx'; did you mean latex"):
         export_board(board, protocol, "latx")
 
 
-def test_bibtex_of_the_board_has_every_method_once(board: Board, protocol: Protocol) -> None:
+def test_bibtex_of_the_board_has_every_method_once(board: Board, protocol: LoadedBenchmark) -> None:
     text = export_board(board, protocol, "bibtex").decode()
     keys = re.findall(r"^@misc\{([^,]+),$", text, flags=re.MULTILINE)
     assert keys == sorted(set(keys))
@@ -115,11 +150,11 @@ def test_bibtex_of_the_board_has_every_method_once(board: Board, protocol: Proto
 def test_one_work_for_two_purposes_is_one_entry_and_nothing_to_cite_is_none() -> None:
     work = "Klein et al. 2024,  Navigating the Maze"
     text = bibtex(
-        [Reference(work, "metric a"), Reference(" ".join(work.split()), "method b"), Reference(work, "metric a")]
+        [CitedWork(work, "metric a"), CitedWork(" ".join(work.split()), "method b"), CitedWork(work, "metric a")]
     )
     assert text.count("@misc") == 1
     assert "note = {for metric a, method b}," in text
-    assert bibtex([Reference("", "method c"), Reference("none: part of the harness", "method d")]) == ""
+    assert bibtex([CitedWork("", "method c"), CitedWork("none: part of the harness", "method d")]) == ""
 
 
 def test_keys_say_name_and_year_and_stay() -> None:

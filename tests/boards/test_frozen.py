@@ -10,7 +10,7 @@ import pytest
 from harness.boards.build import build_board, write_board
 from harness.boards.frozen import frozen_problems, lock_path, lock_version
 from harness.boards.render import board_markdown
-from harness.data.catalog import Protocol, benchmark_files, load_protocol
+from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, file_id
 from tests.boards.support import write_submission
@@ -18,18 +18,18 @@ from tests.boards.support import write_submission
 ENDED = 'status = "deprecated"\nsuccessor = "toy@2"\n'
 
 
-def deprecate(protocol: Protocol, lines: str = ENDED) -> None:
+def deprecate(protocol: LoadedBenchmark, lines: str = ENDED) -> None:
     text = protocol.path.read_text()
     protocol.path.write_text(text.replace('title = "Toy"\n', f'title = "Toy"\n{lines}'))
 
 
-def write_successor(protocol: Protocol) -> None:
+def write_successor(protocol: LoadedBenchmark) -> None:
     folder = protocol.path.parent.parent / "2"
     folder.mkdir()
     (folder / "benchmark.toml").write_text(protocol.path.read_text().replace("version = 1\nt", "version = 2\nt"))
 
 
-def test_locking_writes_both_hashes_once(protocol: Protocol) -> None:
+def test_locking_writes_both_hashes_once(protocol: LoadedBenchmark) -> None:
     assert lock_version("toy@1")
     written = lock_path().read_bytes()
     assert json.loads(written) == {"toy@1": {"file": file_id(protocol.path), "hash": protocol.hash}}
@@ -38,7 +38,7 @@ def test_locking_writes_both_hashes_once(protocol: Protocol) -> None:
     assert frozen_problems() == ()
 
 
-def test_an_unreleased_version_needs_no_lock_and_a_released_one_does(protocol: Protocol, tmp_path: Path) -> None:
+def test_an_unreleased_version_needs_no_lock_and_a_released_one_does(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     assert frozen_problems() == ()
     write_submission(tmp_path, protocol, "good", 2.0)
     sentence = "toy@1 is released (it has a board or submissions) and not locked; run: harness board lock toy@1"
@@ -54,7 +54,7 @@ def test_an_unreleased_version_needs_no_lock_and_a_released_one_does(protocol: P
         lambda text: text.replace('title = "Toy"', 'title = "Toys"'),
     ],
 )
-def test_an_edit_of_a_locked_file_is_refused(protocol: Protocol, edit) -> None:  # type: ignore[no-untyped-def]
+def test_an_edit_of_a_locked_file_is_refused(protocol: LoadedBenchmark, edit) -> None:  # type: ignore[no-untyped-def]
     lock_version("toy@1")
     protocol.path.write_text(edit(protocol.path.read_text()))
     (sentence,) = frozen_problems()
@@ -66,7 +66,7 @@ def test_an_edit_of_a_locked_file_is_refused(protocol: Protocol, edit) -> None: 
         lock_version("toy@1")
 
 
-def test_a_locked_version_may_not_go_or_break(protocol: Protocol) -> None:
+def test_a_locked_version_may_not_go_or_break(protocol: LoadedBenchmark) -> None:
     lock_version("toy@1")
     protocol.path.write_text("id = [")
     assert "is not valid TOML" in frozen_problems()[0]
@@ -77,7 +77,7 @@ def test_a_locked_version_may_not_go_or_break(protocol: Protocol) -> None:
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"toy@1": {"file": "0"}}', '{"toy@1": 3}'])
-def test_a_damaged_lock_is_said(protocol: Protocol, damage: str) -> None:
+def test_a_damaged_lock_is_said(protocol: LoadedBenchmark, damage: str) -> None:
     lock_path().write_text(damage)
     with pytest.raises(IntegrityError, match=r"versions\.lock"):
         frozen_problems()
@@ -93,7 +93,7 @@ def test_an_unknown_version_is_not_locked() -> None:
 
 
 def test_a_deprecated_version_keeps_its_lock_its_board_and_names_its_successor(
-    protocol: Protocol, tmp_path: Path
+    protocol: LoadedBenchmark, tmp_path: Path
 ) -> None:
     write_submission(tmp_path, protocol, "good", 2.0)
     lock_version("toy@1")
@@ -109,7 +109,7 @@ def test_a_deprecated_version_keeps_its_lock_its_board_and_names_its_successor(
     assert "**This version is deprecated; its successor is toy@2.** It takes no new submissions." in page
 
 
-def test_deprecation_hides_no_other_edit(protocol: Protocol) -> None:
+def test_deprecation_hides_no_other_edit(protocol: LoadedBenchmark) -> None:
     lock_version("toy@1")
     write_successor(protocol)
     deprecate(protocol)
@@ -126,7 +126,7 @@ def test_deprecation_hides_no_other_edit(protocol: Protocol) -> None:
         ('successor = "toy@2"\n', 'set status = "deprecated" or take the successor out.'),
     ],
 )
-def test_an_end_without_a_successor_is_refused(protocol: Protocol, lines: str, sentence: str) -> None:
+def test_an_end_without_a_successor_is_refused(protocol: LoadedBenchmark, lines: str, sentence: str) -> None:
     deprecate(protocol, lines)
     assert frozen_problems("toy@1")[0].endswith(sentence)
 

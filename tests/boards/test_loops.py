@@ -14,27 +14,29 @@ from typer.testing import CliRunner
 
 from harness.boards.loops import write_loops
 from harness.boards.members import unit_key
-from harness.boards.submissions import OUTPUTS, read_about, read_submission, submissions_folder, write_about
+from harness.boards.submissions import read_submission, submissions_folder
 from harness.cli import replay as verb
 from harness.data.catalog import find_protocol
+from harness.execution.answers import outputs_path
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
-from harness.execution.unit_process import outputs_path
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
-from harness.storage import IntegrityError, file_id, read_arrays, write_arrays
-from harness.tracks.base import Outputs
+from harness.storage import IntegrityError, write_arrays
+from harness.tracks.base import Answers
+from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.loop_files import read_images, read_loops
 from harness.tracks.query.published import read_runs, run_scores
 from harness.tracks.query.segmentation.ledger import PatchLedger
 from harness.tracks.query.track import QueryTrack
+from tests.boards.support import change_outputs
 
 IMAGES, VOLUMES = submissions_folder("query-mnist@1") / "bald", submissions_folder("query-mni152@1") / "bald"
 app = Typer()
 app.command()(verb.replay)
 
 
-def opened(folder: Path) -> tuple[QueryTrack, Mapping[str, Unit], dict[Unit, Outputs]]:
+def opened(folder: Path) -> tuple[QueryTrack, Mapping[str, Unit], dict[Unit, Answers]]:
     """A submission's track, its units by id, and its answers."""
     submission = read_submission(folder)
     protocol = find_protocol(submission.about.benchmark)
@@ -44,7 +46,7 @@ def opened(folder: Path) -> tuple[QueryTrack, Mapping[str, Unit], dict[Unit, Out
     return track, units, submission.answers(units)
 
 
-def picks_of(outputs: Outputs) -> list[np.ndarray]:
+def picks_of(outputs: Answers) -> list[np.ndarray]:
     return [outputs[f"picks.{loop}"] for loop in range(sum(name.startswith("picks.") for name in outputs))]
 
 
@@ -67,7 +69,7 @@ def test_patches_are_those_of_the_arrays_and_the_whole_is_read_like_nnactives(tm
     write_loops(VOLUMES, tmp_path / "loops")
     run = {(unit.study, unit.seed): unit for unit in RunResult.open(VOLUMES).document.units}
     for unit, outputs in answers.items():
-        ledger = track.settings[unit.study].ledger(unit.model_seed)
+        ledger = open_ledger(track.settings[unit.study], unit.model_seed)
         assert isinstance(ledger, PatchLedger)
         for patches, picks in zip(read_loops(tmp_path / "loops" / unit_key(unit)), picks_of(outputs), strict=True):
             rows = [[ledger.cases.pool.index(image), *corner, *size] for image, corner, size in patches]
@@ -130,12 +132,11 @@ def test_a_submission_is_scored_again_by_another_verb() -> None:
 def test_queries_that_no_run_has_are_not_written(tmp_path: Path, row: int) -> None:
     folder = tmp_path / "bald"
     shutil.copytree(VOLUMES, folder)
-    arrays = read_arrays(folder / OUTPUTS)
-    name = next(each for each in arrays if each.endswith("picks.1"))
-    arrays[name][0, 0] = row
-    write_arrays(folder / OUTPUTS, arrays)
-    about = read_about(folder)
-    write_about(folder, about.model_copy(update={"outputs": {OUTPUTS: file_id(folder / OUTPUTS)}}))
+
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays[next(each for each in arrays if each.endswith("picks.1"))][0, 0] = row
+
+    change_outputs(folder, change)
     with pytest.raises(IntegrityError, match="cannot be written as loop files: the picks of loop 1 are no valid query"):
         write_loops(folder, tmp_path / "loops")
     assert not (tmp_path / "loops").exists()

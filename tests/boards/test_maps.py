@@ -18,8 +18,8 @@ from harness.boards import submit as boards
 from harness.boards.build import build_board
 from harness.boards.gate import validate
 from harness.boards.reproduce import Conditions, reproduce
-from harness.boards.submissions import read_about, write_about
-from harness.boards.submit import Shelf, Submitted, checkout_of, require_submittable
+from harness.boards.submissions import read_about
+from harness.boards.submit import MapsRepository, Submitted, checkout_of, require_submittable
 from harness.data import catalog
 from harness.data.catalog import find_protocol
 from harness.execution.evaluate import Listener
@@ -29,8 +29,8 @@ from harness.spec.submission import Maps
 from harness.storage import IntegrityError, array_id, content_id, file_id, read_arrays, write_arrays
 from tests.boards.explained import FROM_MAPS, FROM_THE_METHOD, MAPS, write_explained
 from tests.boards.gate.support import change_method, change_run, claim_what_outputs_give, said
-from tests.boards.test_submit import TODAY
-from tests.boards.workshop import TOLD
+from tests.boards.support import told as told_about
+from tests.boards.workshop import TODAY, TOLD, own_checkout
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -46,22 +46,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "checkout"
-    shutil.copytree(template, root)
-    monkeypatch.setattr(catalog, "_PACKAGE", root / "harness")
+    root = own_checkout(template, tmp_path, monkeypatch)
     monkeypatch.setenv("HARNESS_CACHE", str(root / "cache"))
-    monkeypatch.chdir(root)
     return root
 
 
-@pytest.fixture
-def run(checkout: Path) -> RunResult:
-    (folder,) = (checkout / "runs").iterdir()
-    return RunResult.open(folder)
-
-
-def submit(run: RunResult, checkout: Path, shelf: Shelf | None = None) -> Submitted:
-    return boards.submit(run, require_submittable(run, checkout_of(None)), TOLD, checkout, TODAY, shelf)
+def submit(run: RunResult, checkout: Path, repository: MapsRepository | None = None) -> Submitted:
+    return boards.submit(run, require_submittable(run, checkout_of(None)), TOLD, checkout, TODAY, repository)
 
 
 @pytest.fixture
@@ -85,11 +76,11 @@ def change_maps(folder: Path, change: Callable[[dict[str, np.ndarray]], object],
 
 def tell(folder: Path, **told: Any) -> None:
     """Say of the file of maps what it is, and what else is wanted."""
-    about = read_about(folder)
-    assert about.maps is not None
+    maps = read_about(folder).maps
+    assert maps is not None
     path = folder / "maps.npz"
     facts = {"sha256": file_id(path), "bytes": path.stat().st_size} if path.exists() else {}
-    write_about(folder, about.model_copy(update={"maps": about.maps.model_copy(update={**facts, **told})}))
+    told_about(folder, maps=maps.model_copy(update={**facts, **told}))
 
 
 def test_small_maps_lie_beside_the_submission_and_prove_all_but_what_asks_the_method(
@@ -133,7 +124,7 @@ def test_larger_maps_leave_their_hashes(run: RunResult, checkout: Path, monkeypa
 
 def test_a_new_submission_of_an_explainer_hashes_its_maps(good: Path) -> None:
     (good / "maps.npz").unlink()
-    write_about(good, read_about(good).model_copy(update={"maps": None}))
+    told_about(good, maps=None)
     assert said(good) == [
         "refused maps: submission.toml lacks the hashes of the maps that its scores are of; make the folder with: "
         "harness submit"
@@ -166,7 +157,7 @@ def test_the_perfect_forger_is_found_by_the_maps(run: RunResult, good: Path) -> 
     write_arrays(good / "outputs.npz", arrays)
     outputs = {name.rpartition("--")[2]: array_id(array) for name, array in arrays.items()}
     whole = content_id({**outputs, "maps": array_id(the_maps(run))})
-    write_about(good, read_about(good).model_copy(update={"outputs": {"outputs.npz": file_id(good / "outputs.npz")}}))
+    told_about(good, outputs={"outputs.npz": file_id(good / "outputs.npz")})
     change_run(good, lambda document: document["units"][0].update(outputs=whole))
     claim_what_outputs_give(good)
     assert said(good) == ["refused samples: sparseness of test · small is not what its maps give"]
@@ -243,7 +234,7 @@ def test_other_kinds_of_methods_have_no_maps(checkout: Path, tmp_path: Path) -> 
         write_template(root)
         folder = root / "submissions" / "toy@1" / "margin"
         assert read_about(folder).maps is None
-        write_about(folder, read_about(folder).model_copy(update={"maps": Maps(arrays={"one--iid--x": "1" * 64})}))
+        told_about(folder, maps=Maps(arrays={"one--iid--x": "1" * 64}))
         assert said(folder) == [
             "refused outputs: submission.toml names maps, but its outputs are all that such a method answers with."
         ]
@@ -294,7 +285,7 @@ def test_what_may_be_said_of_maps(told: dict[str, Any]) -> None:
     assert not Maps.model_validate({"arrays": {}, "sha256": "1" * 64, "bytes": 5, **place}).inline
 
 
-def test_a_shelf_is_filled_only_once_the_gate_has_passed_what_goes_there(run: RunResult, checkout: Path) -> None:
+def test_maps_are_uploaded_only_once_the_gate_has_passed_them(run: RunResult, checkout: Path) -> None:
     taken: list[tuple[str, str]] = []
 
     def upload(file: Path, path: str) -> str:
@@ -302,7 +293,7 @@ def test_a_shelf_is_filled_only_once_the_gate_has_passed_what_goes_there(run: Ru
         taken.append((path, file_id(file)))
         return "a" * 40
 
-    submitted = submit(run, checkout, Shelf("lab/maps", upload))
+    submitted = submit(run, checkout, MapsRepository("lab/maps", upload))
     assert submitted.report.accepted
     assert submitted.report.as_reported == FROM_THE_METHOD, "it was judged with its maps"
     maps = read_about(submitted.folder).maps
@@ -320,10 +311,10 @@ def test_nothing_is_uploaded_for_what_the_gate_refuses_or_cannot_take(
         raise AssertionError("it must not come to this")
 
     with pytest.raises(UsageError, match=r"--maps maps: repo: String should match pattern"):
-        submit(run, checkout, Shelf("maps", upload))
+        submit(run, checkout, MapsRepository("maps", upload))
     monkeypatch.setattr(boards, "LARGEST_FETCHED", 10)
     with pytest.raises(UsageError, match="more than the 0 MB that the gate fetches; leave --maps out"):
-        submit(run, checkout, Shelf("lab/maps", upload))
+        submit(run, checkout, MapsRepository("lab/maps", upload))
     monkeypatch.undo()
 
 

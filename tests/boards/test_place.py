@@ -9,16 +9,16 @@ import pytest
 
 import harness
 from harness.boards.place import place_of
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.metrics import augrc
-from harness.tracks.confidence.contest import MEAN
+from harness.tracks.leaderboard import MEAN
 from tests.boards.support import MODELS, write_submission, wrong
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.mark.usefixtures("protocol")
-def test_a_run_takes_its_place(protocol: Protocol, tmp_path: Path) -> None:
+def test_a_run_takes_its_place(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     for name, quality in {"hopeless": 0.0, "perfect": 50.0, "msr": 0.1}.items():
         write_submission(tmp_path, protocol, name, quality)
     result = harness.evaluate("msr", benchmark="toy@1", out=tmp_path / "runs", workers=1)
@@ -39,7 +39,7 @@ def test_a_run_takes_its_place(protocol: Protocol, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("protocol")
-def test_an_earlier_state_of_the_same_method_is_left_out(protocol: Protocol, tmp_path: Path) -> None:
+def test_an_earlier_state_of_the_same_method_is_left_out(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     write_submission(tmp_path, protocol, "other", 1.0)
     write_submission(tmp_path, protocol, "mine", 1.0)
     (tmp_path / "mine.py").write_text(

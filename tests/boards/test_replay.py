@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness.boards.replay import replay
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 
@@ -18,20 +18,21 @@ pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.fixture
-def run(protocol: Protocol, tmp_path: Path) -> RunResult:
+def run(protocol: LoadedBenchmark, tmp_path: Path) -> RunResult:
     return harness.evaluate("msr", benchmark="toy@1", out=tmp_path / "runs", workers=1)
 
 
-def test_a_run_is_what_it_was_under_its_own_benchmark_only(run: RunResult, protocol: Protocol) -> None:
-    again = replay(run, protocol)
-    assert again.changed == ()
-    assert again.summary == run.document.summary
-    assert again.records == {unit.unit: unit.records for unit in run.document.units}
-    with pytest.raises(UsageError, match="another state of toy@1"):
-        replay(run, replace(protocol, hash="1" * 64))
+def test_a_run_is_what_it_was_under_its_own_benchmark_only(run: RunResult, protocol: LoadedBenchmark) -> None:
+    for each in (run, RunResult.open(run.folder)):
+        again = replay(each, protocol)
+        assert again.changed == ()
+        assert again.summary == run.document.summary
+        assert again.records == {unit.unit: unit.records for unit in run.document.units}
+        with pytest.raises(UsageError, match="another state of toy@1"):
+            replay(each, replace(protocol, hash="1" * 64))
 
 
-def test_another_score_is_named(run: RunResult, protocol: Protocol) -> None:
+def test_another_score_is_named(run: RunResult, protocol: LoadedBenchmark) -> None:
     document = run.document
     row = document.summary[-1].model_copy(update={"value": 0.25})
     unit = document.units[0]
@@ -47,11 +48,11 @@ def test_another_score_is_named(run: RunResult, protocol: Protocol) -> None:
     assert second == f"{row.study} {row.metric}: 0.25 became {document.summary[-1].value}"
 
 
-def test_other_files_are_refused(run: RunResult, protocol: Protocol) -> None:
+def test_other_files_are_refused(run: RunResult, protocol: LoadedBenchmark) -> None:
     path = protocol.path.parent / "one.npz"
     with np.load(path, allow_pickle=False) as table:
         arrays = dict(table)
     arrays["logits"] = arrays["logits"] + 1.0
     np.savez(path, **arrays)
     with pytest.raises(UsageError, match="other files or other versions of the metrics"):
-        replay(run, protocol)
+        replay(RunResult.open(run.folder), protocol)

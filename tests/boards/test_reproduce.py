@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +12,10 @@ from typer.testing import CliRunner
 
 from harness.boards import reproduce as boards
 from harness.boards.reproduce import Conditions, find_submission, tier_of
-from harness.boards.submissions import read_about, write_about, write_submission
+from harness.boards.sources import share_source, shared_source
+from harness.boards.submissions import read_about
 from harness.cli import reproduce as verb
-from harness.data import catalog
-from harness.data.catalog import find_protocol, load_protocol
+from harness.data.catalog import find_protocol
 from harness.execution.evaluate import Listener
 from harness.execution.plan import open_track
 from harness.execution.run_result import RunResult
@@ -27,13 +24,13 @@ from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
 from harness.spec.submission import Reproduction
-from harness.storage import IntegrityError, bytes_id, file_id, read_arrays, read_json, write_arrays
+from harness.storage import IntegrityError, bytes_id, file_id, read_json
 from harness.tracks.base import Track
-from tests.boards.workshop import GAP, TOLD, evaluate, forged, write_workshop
+from tests.boards.support import change_outputs, reproduced, told, write_checkout, write_submission
+from tests.boards.workshop import GAP, TODAY, forged, store, write_workshop
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
-TODAY = date(2026, 2, 3)
 UNITS = ("iid · one", "shift · one", "iid · two", "shift · two")
 CHANCE = GAP.replace(
     "return top",
@@ -45,33 +42,11 @@ app = Typer()
 app.command()(verb.reproduce)
 
 
-def store(root: Path, source: str, name: str = "gap") -> Path:
-    """The submission of a real run."""
-    from harness.boards.place import units_of
-
-    run = evaluate(root, source, name)
-    assert run.complete
-    units, track = units_of(run, load_protocol(root / "leaderboards" / "toy" / "1" / "benchmark.toml"))
-    folder = root / "submissions" / "toy@1" / name
-    write_submission(run, track, units, folder, TOLD, TODAY)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
     write_workshop(root)
     store(root, GAP)
-    return root
-
-
-@pytest.fixture
-def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "checkout"
-    shutil.copytree(template, root)
-    monkeypatch.setattr(catalog, "_PACKAGE", root / "harness")
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(root)
     return root
 
 
@@ -82,15 +57,6 @@ def submission(checkout: Path) -> Path:
 
 def reproduce(folder: Path, **conditions: Any) -> Reproduction:
     return boards.reproduce(folder, Conditions(device="cpu", workers=1, **conditions), Listener(), TODAY)
-
-
-def change_outputs(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
-    """As somebody who knows that the hash must fit."""
-    arrays = read_arrays(folder / "outputs.npz")
-    change(arrays)
-    write_arrays(folder / "outputs.npz", arrays)
-    about = read_about(folder)
-    write_about(folder, about.model_copy(update={"outputs": {"outputs.npz": file_id(folder / "outputs.npz")}}))
 
 
 def test_an_honest_submission_comes_out_the_same(submission: Path, checkout: Path) -> None:
@@ -170,9 +136,7 @@ def test_a_method_that_fails_now_is_different(submission: Path, monkeypatch: pyt
     monkeypatch.setattr(boards, "sandbox_available", lambda: "bubblewrap is not installed")
     broken = GAP.replace("return top", "raise ValueError('not again')\n    return top").encode()
     (submission / "method.py").write_bytes(broken)
-    about = read_about(submission)
-    method = about.method.model_copy(update={"source_sha256": bytes_id(broken)})
-    write_about(submission, about.model_copy(update={"method": method}))
+    told(submission, method=read_about(submission).method.model_copy(update={"source_sha256": bytes_id(broken)}))
     found = reproduce(submission)
     assert found.sandbox == "worker"
     assert len(found.differences) == len(UNITS)
@@ -181,15 +145,28 @@ def test_a_method_that_fails_now_is_different(submission: Path, monkeypatch: pyt
 
 def test_a_baseline_runs_by_its_name(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = store(checkout, "", "msr")
+    share_source(folder)
     done = CliRunner().invoke(app, ["toy@1/msr", "--device", "cpu", "--workers", "1"])
     assert done.exit_code == 0, done.output
     assert "msr came out the same (confidence by at most 0, where 0.0001 is allowed, in " in done.output
-    about = read_about(folder)
-    older = about.method.model_copy(update={"source_sha256": bytes_id(b"older")})
-    (folder / "method.py").write_bytes(b"older")
-    write_about(folder, about.model_copy(update={"method": older}))
+    # Written anew since, in the same version: whether it is the same is for its outputs to say.
+    older = forget_source(folder, b"older", "1.0")
+    assert reproduce(folder).same
+    older.write_bytes(b"other")
+    with pytest.raises(IntegrityError, match=rf"{older.name} is not the file that the submission was made with"):
+        reproduce(folder)
+    forget_source(folder, b"older", "0.9")
     with pytest.raises(UsageError, match="is not the submitted one any more"):
         reproduce(folder)
+
+
+def forget_source(folder: Path, source: bytes, version: str) -> Path:
+    """Let the submission be made with another shared source, which is returned."""
+    changes = {"source_sha256": bytes_id(source), "version": version}
+    told(folder, method=read_about(folder).method.model_copy(update=changes))
+    shared = shared_source(folder, bytes_id(source))
+    shared.write_bytes(source)
+    return shared
 
 
 def test_what_cannot_be_reproduced_is_refused(submission: Path, checkout: Path) -> None:
@@ -201,7 +178,7 @@ def test_what_cannot_be_reproduced_is_refused(submission: Path, checkout: Path) 
     (submission / "method.py").write_text("other")
     with pytest.raises(IntegrityError, match=r"method\.py is not the file"):
         reproduce(submission)
-    write_about(submission, read_about(submission).model_copy(update={"benchmark_hash": "1" * 64}))
+    told(submission, benchmark_hash="1" * 64)
     with pytest.raises(UsageError, match="another state of toy@1"):
         reproduce(submission)
     forged(RunResult(RunResult.open(submission).document, submission), lambda document: document.update(id="2" * 64))
@@ -210,21 +187,9 @@ def test_what_cannot_be_reproduced_is_refused(submission: Path, checkout: Path) 
 
 
 def test_only_a_fitting_record_raises_the_tier(tmp_path: Path) -> None:
-    from tests.boards.support import write_checkout
-    from tests.boards.support import write_submission as write_made_up
-
-    folder = write_made_up(tmp_path, write_checkout(tmp_path), "gap", 1.0)
+    folder = write_submission(tmp_path, write_checkout(tmp_path), "gap", 1.0)
     about = read_about(folder)
-    good = Reproduction(
-        run=about.run,
-        outputs=about.outputs,
-        same=True,
-        tolerance=0.0,
-        sandbox="worker",
-        harness="0",
-        source_sha256="0" * 64,
-        on=TODAY,
-    )
+    good = reproduced(folder)
 
     def tier(record: Reproduction) -> str:
         (folder / "reproduction.json").write_text(record.model_dump_json())

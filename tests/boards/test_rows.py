@@ -11,19 +11,17 @@ import pytest
 
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
-from harness.boards.submissions import read_about, write_about
-from harness.data.catalog import Protocol, load_protocol
+from harness.boards.sources import share_source
+from harness.boards.submissions import read_about
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.board import Board, Row
 from harness.spec.method import AttributionMethod
-from harness.spec.submission import Cost, Reproduction
+from harness.spec.submission import Cost
 from harness.storage import write_json
-from harness.tracks.attribution.contest import AttributionContest
-from harness.tracks.base import Contest, Entry
-from tests.boards.support import write_submission
-
-
-def told(folder: Path, **changes: object) -> None:
-    write_about(folder, read_about(folder).model_copy(update=changes))
+from harness.tracks.attribution.leaderboard import AttributionLeaderboard
+from harness.tracks.leaderboard import Entry, Leaderboard
+from tests.boards.support import reproduced, told, write_submission
+from tests.tracks.support import cells_of
 
 
 def row(board: Board, name: str) -> Row:
@@ -31,12 +29,12 @@ def row(board: Board, name: str) -> Row:
 
 
 @pytest.fixture
-def good(protocol: Protocol, tmp_path: Path) -> Path:
+def good(protocol: LoadedBenchmark, tmp_path: Path) -> Path:
     write_submission(tmp_path, protocol, "poor", 0.5)
     return write_submission(tmp_path, protocol, "good", 2.0)
 
 
-def test_a_row_says_what_stands_behind_it(protocol: Protocol, good: Path) -> None:
+def test_a_row_says_what_stands_behind_it(protocol: LoadedBenchmark, good: Path) -> None:
     told(good, cost=Cost(seconds=1234.0, trainings=6), submitted=date(2026, 3, 4))
     board = build_board(protocol)
     found = row(board, "good")
@@ -46,28 +44,21 @@ def test_a_row_says_what_stands_behind_it(protocol: Protocol, good: Path) -> Non
     assert "| 4/4 | recomputed | 1,234 s, 6 trainings | 2026-03-04 |" in page
     assert "[good](../../../submissions/toy@1/good) [code](../../../submissions/toy@1/good/method.py)" in page
     assert "| 4/4 | recomputed | – | – |" in page, "of the one that says nothing"
+    (good / "method.py").write_text("")
+    share_source(good)
+    source = read_about(good).method.source_sha256
+    assert f"[code](../../../submissions/toy@1/sources/{source}.py)" in board_markdown(board, protocol.benchmark)
 
 
-def test_a_reproduced_row_says_so(protocol: Protocol, good: Path) -> None:
-    about = read_about(good)
-    again = Reproduction(
-        run=about.run,
-        outputs=about.outputs,
-        same=True,
-        tolerance=0.0,
-        sandbox="worker",
-        harness="0",
-        source_sha256="0" * 64,
-        on=date(2026, 1, 1),
-    )
-    write_json(good / "reproduction.json", again.canonical())
+def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None:
+    write_json(good / "reproduction.json", reproduced(good).canonical())
     assert {each.method: each.tier for each in build_board(protocol).rows} == {
         "good": "reproduced",
         "poor": "recomputed",
     }
 
 
-def test_an_oracle_is_marked(protocol: Protocol, good: Path) -> None:
+def test_an_oracle_is_marked(protocol: LoadedBenchmark, good: Path) -> None:
     told(good, method=read_about(good).method.model_copy(update={"oracle": True, "reference": True}))
     board = build_board(protocol)
     assert row(board, "good").oracle
@@ -77,7 +68,7 @@ def test_an_oracle_is_marked(protocol: Protocol, good: Path) -> None:
 
 
 @pytest.mark.usefixtures("good")
-def test_an_incomplete_method_is_listed_with_what_it_has(protocol: Protocol, tmp_path: Path) -> None:
+def test_an_incomplete_method_is_listed_with_what_it_has(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     before = build_board(protocol)
     folder = write_submission(tmp_path, protocol, "half", 2.0)
     whole = row(build_board(protocol), "half").cells["iid"]
@@ -99,7 +90,7 @@ def test_an_incomplete_method_is_listed_with_what_it_has(protocol: Protocol, tmp
     assert f"- half: 2 of 4 units are there; it has iid {whole.value:.1f}" in page
 
 
-def test_a_submission_of_another_kind_is_listed(protocol: Protocol, good: Path) -> None:
+def test_a_submission_of_another_kind_is_listed(protocol: LoadedBenchmark, good: Path) -> None:
     alien = AttributionMethod(
         task="attribution",
         name="good",
@@ -114,19 +105,19 @@ def test_a_submission_of_another_kind_is_listed(protocol: Protocol, good: Path) 
     assert listed.reason == "good is a method for attribution benchmarks, but toy@1 is one for confidence."
 
 
-def test_worker_count_and_cache_change_no_byte(protocol: Protocol, tmp_path: Path) -> None:
+def test_worker_count_and_cache_change_no_byte(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     for number in range(7):
         write_submission(tmp_path, protocol, f"m{number}", number / 2)
     one = build_board(protocol, workers=1)
     shutil.rmtree(tmp_path / "cache")
     assert build_board(protocol, workers=2) == one
-    for path in (tmp_path / "cache" / "entries").iterdir():
+    for path in (tmp_path / "cache" / "entries").rglob("*.npz"):
         path.write_bytes(b"damaged")
     assert build_board(protocol) == one
 
 
 @pytest.mark.usefixtures("good")
-def test_drift_is_told_with_its_first_line(protocol: Protocol) -> None:
+def test_drift_is_told_with_its_first_line(protocol: LoadedBenchmark) -> None:
     board = build_board(protocol)
     folder = protocol.path.parent
     assert board_drift(board, protocol) == f"{folder / 'board.json'} is missing; run: harness board build toy@1"
@@ -143,32 +134,32 @@ def test_drift_is_told_with_its_first_line(protocol: Protocol) -> None:
     assert "there is '', but" in str(board_drift(board, protocol))
 
 
-# Rows leave each other alone: the promise of every contest.
+# Rows leave each other alone: the promise of every leaderboard.
 
 
-def confidence_contest(tmp_path: Path) -> tuple[Contest, list[Entry]]:
-    from harness.boards.entries import contest_of
+def confidence_board(tmp_path: Path) -> tuple[Leaderboard, list[Entry]]:
+    from harness.boards.entries import leaderboard_of
     from tests.boards.support import write_checkout
 
     protocol = write_checkout(tmp_path)
-    contest = contest_of(protocol)
-    return contest, [_scores(contest.columns, name, quality) for name, quality in _QUALITIES.items()]
+    board = leaderboard_of(protocol)
+    return board, [_scores(board.columns, name, quality) for name, quality in _QUALITIES.items()]
 
 
-def query_contest(tmp_path: Path) -> tuple[Contest, list[Entry]]:
-    from harness.boards.entries import contest_of
+def query_board(tmp_path: Path) -> tuple[Leaderboard, list[Entry]]:
+    from harness.boards.entries import leaderboard_of
     from harness.data.catalog import find_protocol
 
-    contest = contest_of(find_protocol("query-realistic-al@1"))
-    return contest, [_scores(contest.columns, name, quality) for name, quality in _QUALITIES.items()]
+    board = leaderboard_of(find_protocol("query-realistic-al@1"))
+    return board, [_scores(board.columns, name, quality) for name, quality in _QUALITIES.items()]
 
 
-def attribution_contest(tmp_path: Path) -> tuple[Contest, list[Entry]]:
+def attribution_board(tmp_path: Path) -> tuple[Leaderboard, list[Entry]]:
     from tests.tracks.attribution.support import BENCHMARK, write_benchmark
 
     text = BENCHMARK.replace('["input-x-gradient", "saliency"]', '["a", "b", "c"]')
-    contest = AttributionContest(load_protocol(write_benchmark(tmp_path, text)))
-    return contest, [_maps(name, quality) for name, quality in _QUALITIES.items()]
+    board = AttributionLeaderboard(load_protocol(write_benchmark(tmp_path, text)))
+    return board, [_maps(name, quality) for name, quality in _QUALITIES.items()]
 
 
 _QUALITIES = {"a": 1.0, "b": 2.0, "c": 2.05, "new": 2.02, "other": 0.2}
@@ -213,24 +204,24 @@ def _maps(name: str, quality: float) -> Entry:
     )
 
 
-@pytest.mark.parametrize("of", [confidence_contest, query_contest, attribution_contest], ids=lambda of: of.__name__)
+@pytest.mark.parametrize("of", [confidence_board, query_board, attribution_board], ids=lambda of: of.__name__)
 @pytest.mark.parametrize("leaves", ["new", "other"])
 def test_a_row_that_goes_changes_no_score_and_ranks_by_the_count_above(of, leaves: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    contest, entries = of(tmp_path)
-    before = contest.cells(entries)
-    after = contest.cells([each for each in entries if each.method.name != leaves])
-    for column in contest.columns:
+    board, entries = of(tmp_path)
+    before = cells_of(board, entries)
+    after = cells_of(board, [each for each in entries if each.method.name != leaves])
+    for column in board.columns:
         gone = before[column][leaves]
         for name, cell in after[column].items():
             old = before[column][name]
             assert (cell.value, cell.low, cell.high) == (old.value, old.low, old.high)
-            above = gone.value < old.value if contest.heading.lower_is_better else gone.value > old.value
+            above = gone.value < old.value if board.shows.lower_is_better else gone.value > old.value
             # In a pool, others than its members are compared with the pool alone and move nobody.
-            pooled = isinstance(contest, AttributionContest)
+            pooled = isinstance(board, AttributionLeaderboard)
             assert old.rank - cell.rank == (0 if pooled else int(above))
 
 
-def test_the_page_says_what_moves_and_what_does_not(protocol: Protocol) -> None:
+def test_the_page_says_what_moves_and_what_does_not(protocol: LoadedBenchmark) -> None:
     page = board_markdown(build_board(protocol), protocol.benchmark)
     assert "A row that comes or goes changes no other row's score or interval" in page
     assert "reference pool excepted" not in page

@@ -26,18 +26,17 @@ from harness.boards.gate import validate
 from harness.boards.submissions import read_about, read_submission
 from harness.boards.submit import Submitted, checkout_of, require_submittable
 from harness.cli import submit as verb
-from harness.data import catalog
 from harness.data.catalog import find_protocol
-from harness.execution import environment
 from harness.execution.evaluate import Listener
 from harness.execution.run_result import RunResult
+from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays, write_text
-from tests.boards.workshop import GAP, TOLD, evaluate, files, forged, write_workshop
+from tests.boards.workshop import GAP, TODAY, TOLD, evaluate_clean, files, forged, write_workshop
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
-TODAY = date(2026, 2, 3)
+FACTS = ("--author", "A", "--licence", "MIT", "--training-data", "none", "--citation", "none", "--hardware", "2 cores")
 app = Typer()
 app.command()(verb.submit)
 
@@ -47,25 +46,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout, and a run by a harness that has nothing uncommitted."""
     root = tmp_path_factory.mktemp("template")
     write_workshop(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "git_state", lambda: ("0" * 40, False))
-        assert evaluate(root, GAP).complete
+    assert evaluate_clean(root, GAP).complete
     return root
-
-
-@pytest.fixture
-def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "checkout"
-    shutil.copytree(template, root)
-    monkeypatch.setattr(catalog, "_PACKAGE", root / "harness")
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    return root
-
-
-@pytest.fixture
-def run(checkout: Path) -> RunResult:
-    (folder,) = (checkout / "runs").iterdir()
-    return RunResult.open(folder)
 
 
 def submit(run: RunResult, checkout: Path, **facts: Any) -> Submitted:
@@ -123,6 +105,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "unknown hash": (lambda d: d["spec"].update(benchmark_hash="2" * 64), "does not know (its hash differs)"),
     "baseline": (lambda d: d["spec"]["method"].update(name="msr", origin="baseline"), "one of the harness's own"),
     "name of a baseline": (lambda d: d["spec"]["method"].update(name="msr"), "msr is the name of one of"),
+    "name of the sources": (lambda d: d["spec"]["method"].update(name="sources"), "sources is the name of the folder"),
     "other metrics": (lambda d: d["units"][0].update(unit="3" * 64), "other versions of the metrics"),
 }
 
@@ -191,12 +174,6 @@ def test_a_higher_version_takes_the_place_and_says_so(run: RunResult, checkout: 
     assert sorted(path.name for path in (checkout / "submissions").rglob("*")) == [
         *("gap", "method.py", "outputs.npz", "run.json", "submission.toml", "toy@1")
     ]
-
-
-def evaluate_clean(checkout: Path, source: str, name: str = "gap") -> RunResult:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "git_state", lambda: ("0" * 40, False))
-        return evaluate(checkout, source, name)
 
 
 def test_the_same_run_with_other_facts_replaces_itself(run: RunResult, checkout: Path) -> None:
@@ -307,8 +284,7 @@ def test_hardware_is_found_on_this_machine() -> None:
 
 
 def test_the_verb_stores_a_run(run: RunResult, checkout: Path) -> None:
-    options = ["--author", "A. Contributor", "--licence", "MIT", "--training-data", "none", "--citation", "none"]
-    done = CliRunner().invoke(app, [str(run.folder), *options, "--hardware", "2 cores", "--into", str(checkout)])
+    done = CliRunner().invoke(app, [str(run.folder), *FACTS, "--into", str(checkout)])
     assert done.exit_code == 0, done.output
     assert f"Submission: {checkout}/submissions/toy@1/gap" in done.output
     assert read_about(checkout / "submissions/toy@1/gap").licence == "MIT"
@@ -331,8 +307,7 @@ def test_the_verb_names_options_where_nobody_can_be_asked(run: RunResult, checko
 
 def test_the_verb_prints_what_the_gate_says(run: RunResult, checkout: Path) -> None:
     forged(run, lambda document: document["units"][0]["records"][0].update(value=0.5))
-    options = ["--author", "A", "--licence", "MIT", "--training-data", "none", "--citation", "none"]
-    done = CliRunner().invoke(app, [str(run.folder), *options])
+    done = CliRunner().invoke(app, [str(run.folder), *FACTS])
     assert done.exit_code == 1
     assert "refused: metrics: " in done.output
     assert "Nothing was stored." in done.output
@@ -347,6 +322,9 @@ def test_baselines_say_the_same_of_themselves_and_keep_their_date(checkout: Path
     ((_, where),) = submit_baselines(protocol, checkout / "runs", Listener(), ["msr"])
     first = read_about(Path(where))
     assert first.submitted == date.today()
+    source = Path(where).parent / "sources" / f"{first.method.source_sha256}.py"
+    assert source.read_bytes() == find_method("msr").source
+    assert sorted(path.name for path in Path(where).iterdir()) == ["outputs.npz", "run.json", "submission.toml"]
     assert first.cost is not None
     assert (first.licence, first.training_data) == ("Apache-2.0", "none beyond the benchmark's reference sets")
     assert first.hardware == found_hardware()
@@ -356,3 +334,8 @@ def test_baselines_say_the_same_of_themselves_and_keep_their_date(checkout: Path
     (Path(where) / "submission.toml").write_text(older)
     list(submit_baselines(protocol, checkout / "runs", Listener(), ["msr"]))
     assert (Path(where) / "submission.toml").read_text() == older
+    # What it was before is gone once no submission has it.
+    write_text(source, "older")
+    source.rename(source.with_name(f"{'1' * 64}.py"))
+    list(submit_baselines(protocol, checkout / "runs", Listener(), ["msr"]))
+    assert [path.name for path in source.parent.iterdir()] == [source.name]

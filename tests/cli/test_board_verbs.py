@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from harness.cli import board, cite, compare
 from harness.data import catalog
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from tests.boards.support import write_checkout, write_submission
@@ -26,7 +26,7 @@ APP.command("compare")(compare.compare)
 
 
 @pytest.fixture
-def protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Protocol:
+def protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedBenchmark:
     monkeypatch.setattr(catalog, "_PACKAGE", tmp_path / "harness")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "100")
@@ -42,16 +42,7 @@ def run(*arguments: str, code: int = 0) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [["board", each] for each in ("build", "check", "diff", "lock", "export", "show")] + [["cite"], ["compare"]],
-    ids=" ".join,
-)
-def test_help_shows_an_example(verb: list[str]) -> None:
-    assert "Example: harness" in run(*verb, "--help")
-
-
-def test_build_check_lock_and_drift(protocol: Protocol) -> None:
+def test_build_check_lock_and_drift(protocol: LoadedBenchmark) -> None:
     assert "board.json is missing; run: harness board build toy@1" in run("board", "check", "toy@1", code=1)
     assert "good" in run("board", "build", "toy@1", "--workers", "1")
     assert "and not locked; run: harness board lock toy@1" in run("board", "check", "--all", code=1)
@@ -75,7 +66,7 @@ def test_one_benchmark_or_all(arguments: list[str]) -> None:
         run("board", *arguments)
 
 
-def test_diff_since_a_revision(protocol: Protocol, tmp_path: Path) -> None:
+def test_diff_since_a_revision(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     run("board", "build", "toy@1")
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "leaderboards")
@@ -112,7 +103,7 @@ def test_export_prints_or_writes(tmp_path: Path) -> None:
         assert sentence in str(error.value)
 
 
-def test_a_damaged_board_is_said(protocol: Protocol) -> None:
+def test_a_damaged_board_is_said(protocol: LoadedBenchmark) -> None:
     (protocol.path.parent / "board.json").write_text("{}")
     for arguments in (["board", "show", "toy@1"], ["board", "export", "toy@1"], ["compare", "toy@1", "toy@1"]):
         with pytest.raises(IntegrityError, match=r"board\.json is not a board: .*; build it again\."):
@@ -129,7 +120,7 @@ def test_cite_and_compare() -> None:
     assert [each["better"] for each in found["differences"]] == ["A", "A", "A"]
 
 
-def test_the_terminal_shows_published_rows_and_whom_it_does_not_rank(protocol: Protocol, tmp_path: Path) -> None:
+def test_the_terminal_shows_published_rows_and_whom_it_does_not_rank(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     folder = protocol.path.parent
     (folder / "published.csv").write_text("method,column,value,source,std\nold,iid,0.1,A paper 2020,0.01\n")
     told(write_submission(tmp_path, protocol, "other", 1.0), benchmark_hash="1" * 64)
@@ -151,7 +142,7 @@ def test_a_wide_board_fits_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) ->
         assert "…" not in shown
 
 
-def test_tables_behind_the_ranking_are_shown(protocol: Protocol, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_behind_the_ranking_are_shown(protocol: LoadedBenchmark, capsys: pytest.CaptureFixture[str]) -> None:
     from harness.boards.build import build_board
     from harness.cli.render import print_board
     from harness.spec.board import Table, TableRow

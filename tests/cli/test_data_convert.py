@@ -52,7 +52,3 @@ def test_mistakes_have_sentences(tmp_path, checkpoint, arguments, sentence):
     done = harness("data", "convert", *arguments, folder=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr
-
-
-def test_help_has_an_example(tmp_path):
-    assert "Example: harness data convert" in harness("data", "convert", "--help", folder=tmp_path).stdout

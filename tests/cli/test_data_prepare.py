@@ -63,9 +63,3 @@ def test_a_slip_of_the_pen(tmp_path: Path) -> None:
     result = harness("data", "prepare", "query-nnactiv", cache=tmp_path)
     assert result.returncode == 2
     assert "did you mean query-nnactive" in result.stderr
-
-
-def test_help_has_an_example(tmp_path: Path) -> None:
-    result = harness("data", "prepare", "--help", cache=tmp_path)
-    assert result.returncode == 0
-    assert "Example: harness data prepare" in result.stdout

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from harness.cli.data import app
+from harness.data import catalog
+from harness.spec.errors import UsageError
 from tests.cli.support import harness
 from tests.data.server import FileServer
 from tests.data.server import server as server
+from tests.data.test_catalog import BENCHMARK
 
 DATA = bytes(range(256)) * 100
 SOURCE = """
@@ -116,3 +122,82 @@ def test_the_doctor_counts_a_file_with_two_names_once(folder: Path) -> None:
     assert _size_of(folder / "cache") == 0
     harness("data", "fetch", "mine/source.toml", folder=folder)
     assert len(DATA) <= _size_of(folder / "cache") < len(DATA) + 2000
+
+
+@pytest.fixture
+def bundled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The bundled data sets, of which there is one: `toy`."""
+    monkeypatch.setattr(catalog, "_PACKAGE", folder / "harness")
+    monkeypatch.setenv("HARNESS_CACHE", str(folder / "cache"))
+    (folder / "datasets").mkdir()
+    (folder / "mine").rename(folder / "datasets" / "toy")
+    (folder / "datasets" / "toy" / "README.md").write_text("# toy\n")
+    return folder / "datasets"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+BAD = {
+    "syntax": (b"id = [", "is not valid TOML: "),
+    "depth": (b"id = " + b"[" * 10_000, "is not valid TOML: "),
+    "encoding": ('title = "für"'.encode("latin-1"), "is not valid TOML: 'utf-8' codec can't decode"),
+    "unknown": (SOURCE.format(url="http://x").encode() + b'colour = "red"\n', "Extra inputs are not permitted"),
+    "type": (SOURCE.format(url="http://x").replace('"Toy"', "3").encode(), "title: Input should be a valid string"),
+    "name": (SOURCE.format(url="http://x").encode(), "its folder is called 'bad'"),
+    "base": (b'extends = "../none/source.toml"\n', "extends: there is no file "),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), BAD.values(), ids=BAD)
+def test_a_bad_manifest_hides_no_other(bundled: Path, content: bytes, sentence: str) -> None:
+    assert run("fetch", "toy").exit_code == 0
+    (bundled / "bad").mkdir()
+    (bundled / "bad" / "source.toml").write_bytes(content)
+    listed = run("list", "--json")
+    assert listed.exit_code == 2
+    bad, good = sorted(json.loads(listed.stdout), key=lambda row: row["id"])
+    assert (bad["id"], sentence in bad["error"], "\n" in bad["error"]) == ("bad", True, False)
+    assert (good["id"], good["here"], "error" in good) == ("toy", 1, False)
+    table = run("list")
+    assert table.exit_code == 2
+    assert "toy" in table.stdout
+    assert f"bad: {bad['error']}" in table.stdout
+    verified = run("verify", "--all")
+    assert verified.exit_code == 2
+    assert verified.stdout.splitlines() == [f"bad: {bad['error']}", "1 data set as fetched."]
+    assert run("where", "toy").exit_code == 0
+
+
+def test_a_damaged_lock_hides_no_other(bundled: Path) -> None:
+    shutil.copytree(bundled / "toy", bundled / "bad")
+    (bundled / "bad" / "source.toml").write_text(SOURCE.format(url="http://x").replace('"toy"', '"bad"'))
+    (bundled / "bad" / "lock.json").write_text("{")
+    listed = run("list", "--json")
+    assert listed.exit_code == 2
+    assert {row["id"]: "is not valid JSON" in row.get("error", "") for row in json.loads(listed.stdout)} == {
+        "bad": True,
+        "toy": False,
+    }
+
+
+def test_a_set_without_a_card_is_listed_with_that_and_still_fetched(bundled: Path) -> None:
+    (bundled / "toy" / "README.md").unlink()
+    listed = run("list", "--json")
+    assert listed.exit_code == 2
+    (row,) = json.loads(listed.stdout)
+    assert row["files"] == 1
+    assert row["error"] == f"{bundled / 'toy'} has no card; write a README.md that says what the data set is."
+    assert run("fetch", "toy").exit_code == 0
+    assert run("verify", "--all").exit_code == 0
+
+
+def test_a_benchmark_is_prepared_and_the_unreadable_set_is_told(bundled: Path) -> None:
+    (bundled / "bad").mkdir()
+    (bundled / "bad" / "source.toml").write_text("id = [")
+    (bundled.parent / "b.toml").write_text(BENCHMARK)
+    done = run("prepare", str(bundled.parent / "b.toml"))
+    assert isinstance(done.exception, UsageError)
+    assert "has no file that is made from data sets. " in str(done.exception)
+    assert "is not valid TOML" in str(done.exception)

@@ -15,13 +15,6 @@ from tests.data.importers.latec_files import CONFIG, score_arrays
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
-@pytest.mark.parametrize("verb", ["import", "pack"])
-def test_help_has_an_example(verb: str, tmp_path: Path) -> None:
-    done = harness("data", verb, "--help", folder=tmp_path)
-    assert done.returncode == 0
-    assert f"Example: harness data {verb} " in done.stdout
-
-
 def test_scores_become_a_table_or_a_sentence(tmp_path: Path) -> None:
     np.savez(tmp_path / "eval_scores_oct.npz", *score_arrays())
     unnamed = harness("data", "import", "latec-scores", "eval_scores_oct.npz", folder=tmp_path)

@@ -15,42 +15,23 @@ pytestmark = pytest.mark.usefixtures("in_this_process")
 
 HEADER = "from harness import confidence_score\n\n"
 MISTAKES = {
-    "unknown metric": ("evaluate", "msr", "--benchmark", "metric.toml"),
-    "metric with options": ("plan", "msr", "--benchmark", "options.toml"),
-    "probabilities called logits": ("evaluate", "msr", "--benchmark", "soft.toml"),
-    "no such file": ("evaluate", "no_such.py"),
-    "no such baseline": ("evaluate", "margn"),
-    "no such plug-in": ("evaluate", "nobody/nothing"),
-    "no method in file": ("evaluate", "empty.py"),
-    "syntax error": ("evaluate", "broken.py"),
-    "two methods": ("evaluate", "two.py"),
-    "unknown benchmark": ("evaluate", "msr", "--benchmark", "confidence-mnst"),
-    "no such benchmark file": ("evaluate", "msr", "--benchmark", "nowhere.toml"),
-    "bad benchmark file": ("evaluate", "msr", "--benchmark", "bad.toml"),
-    "limit of zero": ("evaluate", "msr", "--benchmark", "toy.toml", "--limit", "0"),
-    "unknown device": ("evaluate", "msr", "--benchmark", "toy.toml", "--device", "tpu"),
-    "not a run": ("show", "."),
-    "head that no model has": ("evaluate", "devries", "--benchmark", "toy.toml"),
-    "out is a file": ("evaluate", "margin.py", "--benchmark", "toy.toml", "--out", "margin.py"),
-}
-SAYS = {
-    "unknown metric": "did you mean augrc",
-    "metric with options": "risk_at_coverage needs coverage",
-    "probabilities called logits": 'say holds = "probabilities"',
-    "no such file": "did you mean two.py",
-    "no such baseline": "did you mean margin",
-    "no such plug-in": "no installed plug-in",
-    "no method in file": "@confidence_score",
-    "syntax error": "broken.py, line 3",
-    "two methods": "two.py:first",
-    "unknown benchmark": "did you mean confidence-mnist",
-    "no such benchmark file": "nowhere.toml does not exist",
-    "bad benchmark file": "bad.toml",
-    "limit of zero": "at least 1",
-    "unknown device": "auto, cpu or cuda",
-    "not a run": "run.json is missing",
-    "head that no model has": "head 'devries'",
-    "out is a file": "--out",
+    "unknown metric": (("evaluate", "msr", "--benchmark", "metric.toml"), "did you mean augrc"),
+    "metric with options": (("plan", "msr", "--benchmark", "options.toml"), "risk_at_coverage needs coverage"),
+    "probabilities called logits": (("evaluate", "msr", "--benchmark", "soft.toml"), 'say holds = "probabilities"'),
+    "no such file": (("evaluate", "no_such.py"), "did you mean two.py"),
+    "no such baseline": (("evaluate", "margn"), "did you mean margin"),
+    "no such plug-in": (("evaluate", "nobody/nothing"), "no installed plug-in"),
+    "no method in file": (("evaluate", "empty.py"), "@confidence_score"),
+    "syntax error": (("evaluate", "broken.py"), "broken.py, line 3"),
+    "two methods": (("evaluate", "two.py"), "two.py:first"),
+    "unknown benchmark": (("evaluate", "msr", "--benchmark", "confidence-mnst"), "did you mean confidence-mnist"),
+    "no such benchmark file": (("evaluate", "msr", "--benchmark", "nowhere.toml"), "nowhere.toml does not exist"),
+    "bad benchmark file": (("evaluate", "msr", "--benchmark", "bad.toml"), "bad.toml"),
+    "limit of zero": (("evaluate", "msr", "--benchmark", "toy.toml", "--limit", "0"), "at least 1"),
+    "unknown device": (("evaluate", "msr", "--benchmark", "toy.toml", "--device", "tpu"), "auto, cpu or cuda"),
+    "not a run": (("show", "."), "run.json is missing"),
+    "head that no model has": (("evaluate", "devries", "--benchmark", "toy.toml"), "head 'devries'"),
+    "out is a file": (("evaluate", "margin.py", "--benchmark", "toy.toml", "--out", "margin.py"), "--out"),
 }
 
 
@@ -73,11 +54,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_one_clear_line_and_exit_code_two(mistake: str, folder: Path) -> None:
-    done = harness(*MISTAKES[mistake], folder=folder)
+@pytest.mark.parametrize(("words", "sentence"), MISTAKES.values(), ids=MISTAKES)
+def test_one_clear_line_and_exit_code_two(words: tuple[str, ...], sentence: str, folder: Path) -> None:
+    done = harness(*words, folder=folder)
     assert done.returncode == 2, done.stderr
-    assert SAYS[mistake] in done.stderr
+    assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
@@ -97,11 +78,13 @@ def test_a_method_that_fails_the_check_ends_with_exit_code_one(folder: Path) -> 
 def test_failed_units_end_with_exit_code_one(folder: Path) -> None:
     (folder / "late.py").write_text(
         HEADER + "@confidence_score(version='1')\ndef late(outputs):\n"
-        "    assert len(outputs) < 100, 'too many'\n    return outputs.logits[:, 0]\n"
+        "    assert len(outputs) < 100, 'too <b>many'\n    return outputs.logits[:, 0]\n"
     )
     done = harness("evaluate", "late.py", "--benchmark", "toy.toml", folder=folder)
     assert done.returncode == 1
-    assert "AssertionError: too many (line 5)" in done.stdout
+    assert "AssertionError: too <b>many (line 5)" in done.stdout
+    (report,) = folder.glob("runs/*/report.html")
+    assert "AssertionError: too &lt;b&gt;many (line 5)" in report.read_text()
 
 
 EVALUATE = ("evaluate", "margin.py", "--benchmark", "toy.toml")

@@ -11,40 +11,9 @@ from tests.cli.support import harness, write_toy
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
-VERBS = (
-    ["evaluate"],
-    ["check"],
-    ["plan"],
-    ["show"],
-    ["list"],
-    ["doctor"],
-    ["replay"],
-    ["cite"],
-    ["compare"],
-    ["board", "check"],
-    ["board", "diff"],
-    ["board", "export"],
-    ["board", "lock"],
-    ["submit"],
-    ["validate"],
-    ["reproduce"],
-    ["board"],
-    ["board", "build"],
-    ["board", "show"],
-    ["board", "baselines"],
-    ["data"],
-    ["data", "list"],
-    ["data", "fetch"],
-    ["data", "verify"],
-    ["data", "where"],
-    ["data", "prune"],
-    ["data", "lock"],
-)
 
-
-@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
-def test_help_shows_an_example(verb: list[str], tmp_path: Path) -> None:
-    done = harness(*verb, "--help", folder=tmp_path)
+def test_help_is_printed_with_its_example(tmp_path: Path) -> None:
+    done = harness("board", "export", "--help", folder=tmp_path)
     assert done.returncode == 0
     assert "Example:" in done.stdout
 

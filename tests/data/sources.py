@@ -6,15 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from harness.data.fetch import Manner
+from harness.data.fetch import FetchOptions
 from harness.data.manifests import Manifest
-from harness.data.origins import Patience, Watch
+from harness.data.origins.base import ProgressListener, RetryPolicy
 from harness.spec.manifest import DataSet
 
-HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=100.0, connect=60.0, stall=60.0, least_bytes=100)
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=100.0, connect=60.0, stall=60.0, least_bytes=100)
 
 
-class Listener(Watch):
+class Listener(ProgressListener):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
@@ -52,9 +52,9 @@ def url_file(url: str, data: bytes | None = None, **facts: Any) -> dict[str, Any
     return {"path": url.rpartition("/")[2], "origin": {"kind": "url", "url": url}, **pins, **facts}
 
 
-def hastily(watch: Watch | None = None, **facts: Any) -> Manner:
+def hastily(progress: ProgressListener | None = None, **facts: Any) -> FetchOptions:
     """How tests fetch: without long waits."""
-    return Manner(**{"patience": HASTY, "watch": watch or Watch(), **facts})
+    return FetchOptions(**{"retry": HASTY, "progress": progress or ProgressListener(), **facts})
 
 
 def tree(folder: Path) -> dict[str, bytes]:

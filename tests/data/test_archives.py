@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from harness.data.archives import Limits, Member, unpack
-from harness.data.origins import Watch
+from harness.data.archives import Member, UnpackLimits, unpack
+from harness.data.origins.base import ProgressListener
 from harness.storage import IntegrityError, StorageError, UnsafeArtefactError
 from tests.data.sources import sha256, tree
 
 FILES = {"a/one.bin": b"one" * 100, "a/b/two.bin": b"two", "three": b""}
-SMALL = Limits(ratio=5, floor=10_000, members=20)
+SMALL = UnpackLimits(ratio=5, floor=10_000, members=20)
 
 
 def tar(path: Path, *members: tarfile.TarInfo | tuple[str, bytes], mode: str = "w:gz") -> Path:
@@ -53,8 +53,8 @@ def moded(name: str, mode: int) -> zipfile.ZipInfo:
     return info
 
 
-def opened(path: Path, kind: Any, folder: Path, limits: Limits | None = SMALL) -> dict[str, Member]:
-    return unpack(path, kind, folder, path.name, Watch(), limits)
+def opened(path: Path, kind: Any, folder: Path, limits: UnpackLimits | None = SMALL) -> dict[str, Member]:
+    return unpack(path, kind, folder, path.name, ProgressListener(), limits)
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])

@@ -137,6 +137,17 @@ def test_configurations_are_read_without_their_classes(tmp_path, state, configur
     assert not [name for _, name in allowed if name.startswith("omegaconf")]  # it was for this file only
 
 
+def test_dicts_of_lightning_are_read_as_plain_ones(tmp_path, state, monkeypatch):
+    module = types.ModuleType("pytorch_lightning.utilities.parsing")
+    module.AttributeDict = type("AttributeDict", (dict,), {"__module__": module.__name__})
+    for name in ("pytorch_lightning", "pytorch_lightning.utilities"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    torch.save(lightning(state, module.AttributeDict(rate=0.5)), tmp_path / "last.ckpt")
+    monkeypatch.delitem(sys.modules, module.__name__)
+    assert load_checkpoint(tmp_path / "last.ckpt").hyper_parameters == {"rate": 0.5}
+
+
 def test_a_hidden_call_is_named_and_not_made(tmp_path, state):
     path, marker = tmp_path / "last.ckpt", tmp_path / "ran"
     torch.save(lightning(state, {"cf": Touch(marker)}), path)
@@ -147,7 +158,7 @@ def test_a_hidden_call_is_named_and_not_made(tmp_path, state):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", ["builtins.eval", "torch.hub.load", "omegaconf.x.__import__('os')", "numpy.core.multiarray._reconstruct"])  # fmt: skip
+@pytest.mark.parametrize("name", ["builtins.eval", "torch.hub.load", "omegaconf.x.__import__('os')", "numpy.core.multiarray._reconstruct", "builtins.bytearray", "torch.FloatTensor"])  # fmt: skip
 def test_other_calls_are_refused_too(tmp_path, name):
     package, _, own = name.rpartition(".")
     program = b"\x80\x02" + f"c{package}\n{own}\n".encode() + b"X\x01\x00\x00\x001\x85R."

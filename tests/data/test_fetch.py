@@ -15,8 +15,8 @@ import pytest
 
 from harness.data import archives, store
 from harness.data import fetch as fetching
-from harness.data.fetch import Manner, fetch
-from harness.data.origins import OriginError
+from harness.data.fetch import FetchOptions, fetch
+from harness.data.origins.base import OriginError
 from harness.data.store import dataset_folder
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, UnsafeArtefactError
@@ -121,10 +121,10 @@ def test_what_is_here_already_stays_when_a_later_file_fails(cache: Path, server:
 
 
 def test_unlocked_files_come_with_a_warning(cache: Path, server: FileServer) -> None:
-    watch = Listener()
+    progress = Listener()
     manifest = dataset(cache, url_file(server.put("/a.bin", DATA)), url_file(server.put("/b.bin", DATA), DATA))
-    fetch(manifest, hastily(watch))
-    assert watch.said == [
+    fetch(manifest, hastily(progress))
+    assert progress.said == [
         "toy: nobody has recorded the sha256 of 1 of 2 files; what rests on them cannot enter a ranked board"
     ]
     assert not manifest.locked
@@ -377,7 +377,7 @@ def test_an_archive_never_writes_into_a_folder_of_the_users(cache: Path, tmp_pat
 
 
 def test_what_users_have_is_closed_to_methods(cache: Path, tmp_path: Path) -> None:
-    from harness.data.catalog import private_folders
+    from harness.data.private import private_folders
 
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -475,4 +475,4 @@ def test_a_published_md5_of_the_manifest_is_checked(cache: Path, server: FileSer
     url = server.put("/a.bin", DATA)
     assert fetch(dataset(cache, url_file(url, md5=md5(DATA))), hastily())
     with pytest.raises(IntegrityError, match=f"its md5 is {md5(DATA)}, expected {'0' * 32}"):
-        fetch(dataset(cache, {**url_file(url, md5="0" * 32), "path": "b.bin"}), Manner())
+        fetch(dataset(cache, {**url_file(url, md5="0" * 32), "path": "b.bin"}), FetchOptions())

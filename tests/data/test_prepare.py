@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from harness.data import catalog, forms, prepare
-from harness.data.fetch import Manner, fetch
+from harness.data.fetch import FetchOptions, fetch
 from harness.data.locking import lock_dataset
 from harness.data.manifests import find_dataset
-from harness.data.prepare import Work, works_for
+from harness.data.prepare import ProductJob, jobs_for
 from harness.data.prepare import prepare as make
-from harness.data.readers import open_part, part_id
+from harness.data.readers.opening import open_part, part_id
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, RunLock, RunLockedError, read_arrays, read_json
 from tests.data.readers.support import cifar_10, pixels, png, shared, write
@@ -58,16 +58,16 @@ def own(tmp_path: Path) -> Path:
     for number in range(12):
         write(tmp_path / f"disk/images/{'ab'[number % 2]}/{number:02}.png", png(pixels(6, 6, 3)))
     path = write(tmp_path / "mine/source.toml", MANIFEST)
-    fetch(find_dataset(path), Manner(source=tmp_path / "disk"))
+    fetch(find_dataset(path), FetchOptions(source=tmp_path / "disk"))
     return path
 
 
-def works(path: Path, pattern: str = "*") -> list[Work]:
-    return works_for(str(path), pattern)
+def jobs(path: Path, pattern: str = "*") -> list[ProductJob]:
+    return jobs_for(str(path), pattern)
 
 
 def test_products_are_what_parts_and_form_say(own: Path, cache: Path) -> None:
-    assert [make(work) for work in works(own)] == [True, True]
+    assert [make(job) for job in jobs(own)] == [True, True]
     manifest = find_dataset(own)
     folder = cache / "data/sets" / manifest.key
     everything, few = (open_part(manifest, part, folder) for part in ("all", "few"))
@@ -83,142 +83,142 @@ def test_products_are_what_parts_and_form_say(own: Path, cache: Path) -> None:
 
 
 def test_what_is_there_is_left_alone(own: Path) -> None:
-    for work in works(own):
-        make(work)
-    before = [work.path.stat().st_mtime_ns for work in works(own)]
-    assert [make(work) for work in works(own)] == [False, False]
-    assert [work.path.stat().st_mtime_ns for work in works(own)] == before
+    for job in jobs(own):
+        make(job)
+    before = [job.path.stat().st_mtime_ns for job in jobs(own)]
+    assert [make(job) for job in jobs(own)] == [False, False]
+    assert [job.path.stat().st_mtime_ns for job in jobs(own)] == before
 
 
 def test_a_changed_file_makes_products_anew(own: Path, tmp_path: Path) -> None:
-    (work,) = works(own, "*/all.npz")
-    make(work)
+    (job,) = jobs(own, "*/all.npz")
+    make(job)
     write(tmp_path / "disk/images/a/00.png", png(np.zeros((6, 6, 3), np.uint8)))
-    assert make(work)
-    assert read_arrays(work.path)["inputs"][0].max() == 0
+    assert make(job)
+    assert read_arrays(job.path)["inputs"][0].max() == 0
 
 
 def test_a_changed_rule_makes_products_anew(own: Path) -> None:
-    make(works(own, "*few*")[0])
+    make(jobs(own, "*few*")[0])
     write(own, MANIFEST.replace("stop = 5", "stop = 4"))
-    (work,) = works(own, "*few*")
-    assert make(work)
-    assert len(read_arrays(work.path)["labels"]) == 4
+    (job,) = jobs(own, "*few*")
+    assert make(job)
+    assert len(read_arrays(job.path)["labels"]) == 4
 
 
 def test_a_changed_list_beside_the_manifest_makes_products_anew(own: Path) -> None:
     text = MANIFEST.replace("[parts.all]\n", '[parts.all]\nsteps = [{ do = "list", file = "l.txt" }]\n')
     write(own, text)
     write(own.parent / "l.txt", "images/b/03.png\nimages/a/02.png\n")
-    (work,) = works(own, "*/all.npz")
-    assert make(work)
-    assert not make(work)
-    assert read_arrays(work.path)["labels"].tolist() == [1, 0]
+    (job,) = jobs(own, "*/all.npz")
+    assert make(job)
+    assert not make(job)
+    assert read_arrays(job.path)["labels"].tolist() == [1, 0]
     write(own.parent / "l.txt", "images/a/02.png\n")
-    assert make(work)
+    assert make(job)
 
 
 def test_a_lost_record_or_product_is_no_harm(own: Path) -> None:
-    (work,) = works(own, "*few*")
-    make(work)
-    record = work.path.with_name(".few.npz.made.json")
+    (job,) = jobs(own, "*few*")
+    make(job)
+    record = job.path.with_name(".few.npz.made.json")
     record.write_text("{")
-    assert make(work)
+    assert make(job)
     record.unlink()
-    assert make(work)
-    work.path.unlink()
-    assert make(work)
+    assert make(job)
+    job.path.unlink()
+    assert make(job)
 
 
 def test_an_interrupted_preparation_leaves_no_half_file(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forms, "BATCH", 4)
-    (work,) = works(own, "*/all.npz")
+    (job,) = jobs(own, "*/all.npz")
 
     def stop(done: int) -> None:
         if done == 8:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(work, stop)
-    assert not list(work.path.parent.iterdir())
-    assert make(work)
+        make(job, stop)
+    assert not list(job.path.parent.iterdir())
+    assert make(job)
 
 
 def test_a_damaged_image_keeps_the_old_product(own: Path, tmp_path: Path) -> None:
-    (work,) = works(own, "*/all.npz")
-    make(work)
-    before = work.path.read_bytes()
+    (job,) = jobs(own, "*/all.npz")
+    make(job)
+    before = job.path.read_bytes()
     write(tmp_path / "disk/images/b/11.png", b"<html>")
     with pytest.raises(IntegrityError, match=r"11\.png is no readable image"):
-        make(work)
-    assert work.path.read_bytes() == before
+        make(job)
+    assert job.path.read_bytes() == before
     write(tmp_path / "disk/images/b/11.png", png(pixels(6, 6, 3)))
-    assert make(work)
+    assert make(job)
 
 
 def test_leftovers_of_a_killed_preparation_are_removed(own: Path) -> None:
-    (work,) = works(own, "*few*")
-    stale = write(work.path.parent / ".harness-0123456789abcdef.tmp", b"half")
-    make(work)
+    (job,) = jobs(own, "*few*")
+    stale = write(job.path.parent / ".harness-0123456789abcdef.tmp", b"half")
+    make(job)
     assert not stale.exists()
 
 
 def test_only_one_prepares_at_a_time(own: Path) -> None:
-    (work,) = works(own, "*few*")
-    work.path.parent.mkdir(parents=True)
-    with RunLock(work.path.parent), pytest.raises(RunLockedError, match=r"is writing to"):
-        make(work)
+    (job,) = jobs(own, "*few*")
+    job.path.parent.mkdir(parents=True)
+    with RunLock(job.path.parent), pytest.raises(RunLockedError, match=r"is writing to"):
+        make(job)
 
 
 def test_a_full_disk_is_told_before(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match=r"takes 0\.0 GB, but .* has 0\.0 GB left; make room, or set HARNESS_CACHE"):
-        make(works(own, "*few*")[0])
+        make(jobs(own, "*few*")[0])
 
 
 def test_data_that_are_not_fetched_are_asked_for() -> None:
     with pytest.raises(UsageError, match=r"run: harness data fetch vesselmnist3d"):
-        make(works_for("vesselmnist3d")[0])
+        make(jobs_for("vesselmnist3d")[0])
 
 
 def test_names_that_mean_nothing() -> None:
     with pytest.raises(UsageError, match=r"no data set or benchmark is called 'cifar-11'; did you mean"):
-        works_for("cifar-11")
+        jobs_for("cifar-11")
     with pytest.raises(UsageError, match=r"confidence-mnist has no file that is made from data sets"):
-        works_for("confidence-mnist")
+        jobs_for("confidence-mnist")
     with pytest.raises(UsageError, match=r"no product is called 'x\*'"):
-        works_for("cifar-10", "x*")
+        jobs_for("cifar-10", "x*")
 
 
 def test_a_part_that_is_not_as_it_was_locked_is_refused(own: Path, tmp_path: Path) -> None:
-    lock = lock_dataset(find_dataset(own), Manner(source=tmp_path / "disk"))
+    lock = lock_dataset(find_dataset(own), FetchOptions(source=tmp_path / "disk"))
     manifest = find_dataset(own)
     samples = open_part(manifest, "few", catalog.cache_folder() / "data/sets" / manifest.key)
     assert read_json(lock)["parts"]["few"] == part_id(samples)
-    (work,) = works(own, "*few*")
-    assert make(work)
+    (job,) = jobs(own, "*few*")
+    assert make(job)
     write(tmp_path / "disk/images/a/99.png", png(pixels(6, 6, 3)))
     with pytest.raises(IntegrityError, match=r"the part few of mine has other samples than when"):
-        make(work)
+        make(job)
 
 
 @pytest.mark.parametrize(
     ("benchmark", "count"), [("attribution-latec@1", 36), ("attribution-latec@2", 36), ("query-realistic-al", 8)]
 )
 def test_benchmarks_at_paper_scale_get_all_their_files(benchmark: str, count: int) -> None:
-    found = works_for(benchmark)
-    assert len({work.product.path for work in found}) == len(found) == count
+    found = jobs_for(benchmark)
+    assert len({job.product.path for job in found}) == len(found) == count
     source: Any = catalog.find_protocol(benchmark).benchmark.source
     if benchmark.startswith("attribution"):
         files = {each.file.path for each in source.sets} | {model.weights.path for model in source.models}
     else:
         files = {file.path for each in source.datasets for file in each.files}
-    assert {work.product.path for work in found} == files
+    assert {job.product.path for job in found} == files
 
 
 def test_nnactive_gets_all_its_folders() -> None:
     source: Any = catalog.find_protocol("query-nnactive").benchmark.source
-    assert {work.product.path for work in works_for("query-nnactive")} == {each.folder for each in source.datasets}
+    assert {job.product.path for job in jobs_for("query-nnactive")} == {each.folder for each in source.datasets}
 
 
 def test_realistic_al_trains_on_prepared_cifar_10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,8 +228,8 @@ def test_realistic_al_trains_on_prepared_cifar_10(tmp_path: Path, monkeypatch: p
 
     cifar_10(tmp_path / "tree", train=1100, test=30)
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: tmp_path / "tree")
-    for work in works_for("query-realistic-al", "*cifar10-*"):
-        assert make(work)
+    for job in jobs_for("query-realistic-al", "*cifar10-*"):
+        assert make(job)
     protocol = catalog.find_protocol("query-realistic-al@1")
     setting = Setting(protocol, next(s for s in protocol.benchmark.studies if s.id == "cifar10-low-st"))  # type: ignore[arg-type, attr-defined]
     assert setting.absent() == ()
@@ -257,12 +257,12 @@ def test_nnactive_opens_the_prepared_hippocampus(tmp_path: Path, monkeypatch: py
         image = source / "imagesTr" / path.name.replace(".nii.gz", "_0000.nii.gz")
         (root / "imagesTr" / path.name).symlink_to(image)
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: tmp_path / "tree")
-    (work,) = works_for("hippocampus")
-    assert make(work)
-    assert not make(work)
+    (job,) = jobs_for("hippocampus")
+    assert make(job)
+    assert not make(job)
     protocol = catalog.find_protocol("query-nnactive@1")
     place = protocol.locate("Dataset004_Hippocampus")
-    assert place == work.path
+    assert place == job.path
     assert str(place) in protocol.private_folders()
     dataset = RawFolder(kind="nnunet-raw", id="hippocampus", folder="Dataset004_Hippocampus", validation_share=0.25)
     (tmp_path / "scratch").mkdir()
@@ -286,8 +286,8 @@ def test_latec_opens_a_prepared_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "tree").mkdir()
     np.savez_compressed(tmp_path / "tree/vesselmnist3d.npz", **volumes, **labels)
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: tmp_path / "tree")
-    (work,) = works_for("attribution-latec@1", "*vessel.npz")
-    make(work)
+    (job,) = jobs_for("attribution-latec@1", "*vessel.npz")
+    make(job)
     path = catalog.find_protocol("attribution-latec@1").locate("attribution-latec/vessel.npz")
     arrays = read_arrays(path)
     numbers: Any = list(range(60))

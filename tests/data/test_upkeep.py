@@ -12,7 +12,7 @@ from harness.data import catalog, store
 from harness.data.fetch import fetch
 from harness.data.locking import lock_dataset
 from harness.data.manifests import Manifest, load_manifest
-from harness.data.origins import OriginError
+from harness.data.origins.base import OriginError
 from harness.data.upkeep import prune, removable, verify
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
@@ -112,10 +112,10 @@ def test_a_file_that_was_recorded_as_another_one_since(pair: Manifest, cache: Pa
 
 
 def test_pruning_frees_what_it_says_and_all_can_be_fetched_again(pair: Manifest, cache: Path) -> None:
-    rooms = removable(["toy"], None)
-    assert sum(room.bytes for room in rooms) == len(DATA) + 2
+    entries = removable(["toy"], None)
+    assert sum(entry.bytes for entry in entries) == len(DATA) + 2
     assert tree(store.set_folder(pair)), "looking removes nothing"
-    assert prune(rooms) == len(DATA) + 2
+    assert prune(entries) == len(DATA) + 2
     assert tree(cache / "data") == {}
     fetch(pair, hastily())
     assert verify(pair) == ()
@@ -138,7 +138,7 @@ def test_all_takes_leftovers_too_but_no_prepared_files(pair: Manifest, cache: Pa
     prepared = catalog.prepared_folder() / "toy.npz"
     prepared.parent.mkdir(parents=True)
     prepared.write_bytes(b"prepared")
-    assert any(room.what == "unfinished" for room in removable([], None))
+    assert any(entry.what == "unfinished" for entry in removable([], None))
     prune(removable([], None))
     assert tree(cache / "data") == {"prepared/toy.npz": b"prepared"}
     prune(removable([], None, prepared=True))
@@ -146,10 +146,10 @@ def test_all_takes_leftovers_too_but_no_prepared_files(pair: Manifest, cache: Pa
 
 
 def test_what_another_process_is_fetching_is_no_leftover(cache: Path, server: FileServer) -> None:
-    from harness.data.origins import Watch
+    from harness.data.origins.base import ProgressListener
 
     part = cache / "data" / "incoming" / "abc.part"
-    with store.locked(part, "a.bin", Watch()):
+    with store.locked(part, "a.bin", ProgressListener()):
         part.write_bytes(b"half")
         part.with_suffix(".json").write_text("{}")
         assert removable([], None) == []
@@ -163,7 +163,7 @@ def test_only_what_is_old(pair: Manifest, cache: Path, server: FileServer) -> No
         held["since"] = (datetime.now(timezone.utc) - timedelta(days=2)).isoformat()
     store.index_path(pair.key).write_text(json.dumps(index))
     assert removable([], 3.0) == []
-    assert sum(room.bytes for room in removable([], 1.0)) == len(DATA) + 2
+    assert sum(entry.bytes for entry in removable([], 1.0)) == len(DATA) + 2
 
 
 def test_what_users_have_elsewhere_is_never_removed(cache: Path, tmp_path: Path) -> None:
@@ -274,13 +274,10 @@ def test_parts_are_locked_by_their_samples(cache: Path, tmp_path: Path) -> None:
     arrays |= {f"{split}_images": np.zeros((len(each), 28, 28), dtype=np.uint8) for split, each in labels.items()}
     np.savez(source, **arrays)  # type: ignore[arg-type]
     manifest = dataset(
-        tmp_path,
-        own("tiny.npz"),
-        reader={"kind": "medmnist", "file": "tiny.npz"},
-        parts={"train": {"split": "train"}},
+        tmp_path, own("tiny.npz"), reader={"kind": "medmnist", "file": "tiny.npz"}, parts={"train": {"split": "train"}}
     )
     lock = json.loads(lock_dataset(manifest, hastily(source=source)).read_text())
-    from harness.data.readers import open_part
+    from harness.data.readers.opening import open_part
 
     ids = open_part(manifest, "train", store.dataset_folder(manifest)).ids
     text = "".join(json.dumps([name, label]) + "\n" for name, label in zip(ids, (2, 0, 1), strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.data.catalog import bundled_folder
-from harness.data.fetch import Manner, fetch
+from harness.data.fetch import FetchOptions, fetch
 from harness.execution.evaluate import prepare, run
 from harness.storage import IntegrityError, read_arrays
 from tests.data.sources import dataset
@@ -138,8 +138,8 @@ def test_fetched_data_are_closed_also_where_they_lie_outside_of_the_cache(tmp_pa
         (tmp_path / name).write_text("0,1,2")
     own = {"kind": "own", "page": "https://example.org"}
     files = ({"path": "a.csv", "origin": own}, {"path": "train", "origin": own, "folder": True})
-    folder = fetch(dataset(tmp_path, *files), Manner(source=tmp_path / "mine"))
-    copied = fetch(dataset(tmp_path, files[0], id="copied"), Manner(source=tmp_path / "mine", copy=True))
+    folder = fetch(dataset(tmp_path, *files), FetchOptions(source=tmp_path / "mine"))
+    copied = fetch(dataset(tmp_path, files[0], id="copied"), FetchOptions(source=tmp_path / "mine", copy=True))
     closed = {
         "by-its-link": folder / "a.csv",
         "where-it-lies": tmp_path / "mine" / "a.csv",

@@ -149,14 +149,14 @@ def test_stopping_while_a_process_is_being_started(tmp_path, temporary, delay, m
     job = Job(prepared.protocol.path, prepared.method, prepared.plan.folder, prepared.limits)
     running = LocalExecutor(job, 1).run(prepared.plan.units)
     consumer = threading.Thread(target=lambda: next(running, None), daemon=True)
-    lane_count = threading.active_count()
+    threads = threading.active_count()
     consumer.start()
     assert started.wait(PATIENCE)
-    lane = next(each for each in threading.enumerate() if type(each).__name__ == "_Lane")
-    lane.stop()
-    lane.join(PATIENCE)
-    assert not lane.is_alive()
-    assert soon(lambda: threading.active_count() <= lane_count + 1)
+    worker = next(each for each in threading.enumerate() if type(each).__name__ == "_Worker")
+    worker.stop()
+    worker.join(PATIENCE)
+    assert not worker.is_alive()
+    assert soon(lambda: threading.active_count() <= threads + 1)
     assert list(temporary.iterdir()) == []
     assert not descendants(os.getpid()) - before
 

@@ -9,13 +9,14 @@ import pytest
 
 from harness.data import catalog
 from harness.data.catalog import benchmark_files, find_protocol, load_protocol
-from harness.data.fetch import Manner, fetch
+from harness.data.fetch import FetchOptions, fetch
 from harness.data.manifests import load_manifest
-from harness.execution.costs import COSTS, estimate, text_of
+from harness.data.toml import read_toml
 from harness.execution.evaluate import Request, prepare
 from harness.execution.needs import needs_of
 from harness.spec.errors import UsageError
-from harness.tracks.registry import KINDS
+from harness.spec.kinds import kind_of
+from harness.tracks.costs import COSTS, text_of
 
 LARGE = [
     "attribution-latec@1",
@@ -110,7 +111,7 @@ def test_files_that_are_here_are_not_asked_for_again(mine, tmp_path):
     manifest = load_manifest(catalog.bundled_folder("datasets") / "images" / "source.toml")
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "train.npz").write_bytes(b"x" * 30)
-    fetch(manifest, Manner(pattern="train.npz", source=tmp_path / "own"))
+    fetch(manifest, FetchOptions(pattern="train.npz", source=tmp_path / "own"))
     (need,) = needs_of(mine).data
     assert (need.files_here, need.bytes_missing) == (1, 20)
     assert need.fetch == tuple(f"harness data fetch images --file '{name}'" for name in ("test.npz", "notes.txt"))
@@ -120,11 +121,11 @@ def test_files_that_are_here_are_not_asked_for_again(mine, tmp_path):
 def test_large_benchmarks_are_planned_where_nothing_is(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     task = find_protocol(name).benchmark.task
-    prepared = prepare(Request(KINDS[task].simple_method, name, out=tmp_path / "runs"))
-    needs, cost = needs_of(prepared.protocol), estimate(prepared.protocol, prepared.track, prepared.plan.units.values())
+    prepared = prepare(Request(kind_of(task).simple_method, name, out=tmp_path / "runs"))
+    needs, cost = needs_of(prepared.protocol), estimated(prepared)
     assert len(needs.data) >= 3
     assert all(need.licence and (need.bytes or need.unsized) for need in needs.data)
-    assert prepared.track.absent()
+    assert prepared.track.workload(list(prepared.plan.units.values())).absent
     assert all(need.fetch or need.prepare for need in needs.data)
     if name != "confidence-silent-failures@1":  # whose networks have been run by somebody else
         assert cost is not None
@@ -148,9 +149,13 @@ def test_of_released_weights_only_the_archives_that_are_used_are_fetched():
     assert commands.count("--file") == 7
 
 
+def estimated(prepared):
+    return prepared.track.estimate(list(prepared.plan.units.values()))
+
+
 def hours(protocol, method="msr", **wishes):
     prepared = prepare(Request(method, protocol, **wishes))
-    return estimate(prepared.protocol, prepared.track, prepared.plan.units.values()).hours
+    return estimated(prepared).hours
 
 
 def test_members_of_dropout_cost_as_many_passes(tmp_path, monkeypatch):
@@ -163,7 +168,7 @@ def test_members_of_dropout_cost_as_many_passes(tmp_path, monkeypatch):
 def test_trainings_are_counted_in_steps_and_networks(mine, tmp_path):
     """A campaign of two loops trains twice, on 20 and on 30 images for 10 epochs, three times a forward pass each."""
     path = tmp_path / "mine.toml"
-    costs = catalog.read_toml(COSTS)
+    costs = read_toml(COSTS)
     once = costs["forward"]["resnet-18"][0]["multiply_adds"] * costs["training_factor"]
     expected = 2 * 25 * 10 * once / costs["multiply_adds_per_second"] / 3600
     assert hours(str(path), "random-sampling") == pytest.approx(expected)

@@ -10,7 +10,7 @@ import pytest
 from harness.cli.render import print_result
 from harness.execution.evaluate import prepare, run
 from harness.execution.method_process import PRINTED
-from harness.reports.remarks import remarks
+from harness.tracks.confidence.picture import tied_answers
 from tests.execution.support import HONEST, request, request_one
 
 PRINTING = {
@@ -71,10 +71,10 @@ def test_only_the_end_of_endless_output_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_confidences_that_hardly_tell_samples_apart_are_noted(tmp_path: Path, body: str, words: str) -> None:
-    (sentence,) = remarks(run(prepare(request_one(tmp_path, body, workers=1))))
+    (sentence,) = tied_answers(run(prepare(request_one(tmp_path, body, workers=1))).outputs())
     assert sentence.startswith("in 2 of 2 units the confidence is tied almost everywhere (")
     assert re.search(words, sentence)
 
 
 def test_ordinary_confidences_are_not_noted(tmp_path: Path) -> None:
-    assert remarks(run(prepare(request_one(tmp_path, HONEST, workers=1)))) == ()
+    assert list(tied_answers(run(prepare(request_one(tmp_path, HONEST, workers=1))).outputs())) == []

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from harness.data.catalog import bundled_folder
-from harness.data.embedded import package_folders
+from harness.data.embedded import folders
 from harness.execution import sandbox
 from harness.execution.evaluate import prepare, run
 from harness.execution.sandbox import MOST_PROCESSES, Sandbox, sandbox_available
@@ -80,7 +80,7 @@ def attacks(folder, port):
         "native": NATIVE.format(path=table),
         "journal": CAT.format(path=str(folder / "home" / "key")),
         "lists": LISTS.format(path=str(bundled_folder("submissions"))),
-        "images": LISTS.format(path=package_folders()[0]),
+        "images": LISTS.format(path=str(folders()[0])),
         "plants": WRITES.format(path=home + "/planted"),
         "library": WRITES.format(path=str(folder / "benchmark" / "planted")),
         "connects": CONNECTS.format(port=port),

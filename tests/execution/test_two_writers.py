@@ -10,6 +10,8 @@ from harness.execution.evaluate import prepare, run
 from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.storage import RunLockedError
+from harness.storage.lock import LOCK_NAME
+from tests.data.server import wait_until
 
 from .support import PATIENCE, ends, request_one, soon, start_evaluation, stored, untimed, waiting_for
 
@@ -35,7 +37,7 @@ def test_the_second_writer_disturbs_nothing_and_gets_a_sentence_with_exit_code_2
     asked = request_one(tmp_path, waiting_for(tmp_path / "go"), models=5)
     winner = start_evaluation(asked, tmp_path / "temporary")
     folder = prepare(asked).plan.folder
-    assert soon(lambda: (folder / "run.lock").exists())
+    wait_until((folder / LOCK_NAME).exists)
     with pytest.raises(RunLockedError, match=rf"Process {winner.pid} on .* is writing to "):
         run(prepare(asked))
     with pytest.raises(RunLockedError):

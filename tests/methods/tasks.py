@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import import_module
 
 import numpy as np
 
-from harness.methods.discovery import find_method
+from harness.methods.discovery import find_method, load_baseline
 from harness.methods.outputs import LabelledOutputs, Outputs, Reference
 
 CLASSES, FEATURES, MEMBERS = 4, 10, 7
@@ -67,9 +66,8 @@ class Task:
 
 
 def confidence(name, task):
-    """What a baseline says about the test samples of a task, after it has learnt from the rest."""
-    found = find_method(name)
-    method = getattr(import_module(found.module), found.spec.symbol)
+    """What a baseline, or a decorated method, says about the test samples of a task, after it has learnt from the rest."""
+    method = load_baseline(find_method(name).spec) if isinstance(name, str) else name
     if isinstance(method, type):
         method = method()
     parts = {"train": task.train, "validation": task.validation}

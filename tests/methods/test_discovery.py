@@ -160,8 +160,8 @@ def test_two_methods_of_one_name(tmp_path):
 def test_no_decorated_method(tmp_path):
     path = write(tmp_path, "import harness\n\ndef score(outputs): ...\n")
     assert sentence(path) == (
-        f"{path} has no decorated method; put one of @confidence_score, @query_strategy, @explainer, "
-        '@attribution_metric above the function, as in @query_strategy(version="1.0").'
+        f"{path} has no decorated method; put one of @explainer, @attribution_metric, @confidence_score, "
+        '@query_strategy above the function, as in @query_strategy(version="1.0").'
     )
 
 

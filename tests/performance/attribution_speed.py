@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.metrics.attribution import METRICS
-from harness.metrics.attribution.base import AttributionMetric
+from harness.metrics.attribution.base import MapMetric
 from harness.metrics.attribution.explanations import Explanations
 from harness.metrics.attribution.forwards import Forwards
 
@@ -82,7 +82,7 @@ class Case:
     shared: whether all methods share its forwards. channels: Quantus' IROF and ROAD work with one only.
     """
 
-    metric: AttributionMetric
+    metric: MapMetric
     other: Callable[[Scene], Any]
     shared: bool = False
     channels: int = 3
@@ -117,13 +117,13 @@ def measure(scene: Scene, case: Case) -> Measured:
     return Measured(case.metric.id, forwards, *times)
 
 
-def _score(scene: Scene, metric: AttributionMetric, runs: Forwards, methods: int) -> None:
+def _score(scene: Scene, metric: MapMetric, runs: Forwards, methods: int) -> None:
     for maps in scene.maps[:methods]:
         generator = torch.Generator().manual_seed(0)
         metric(runs, scene.inputs, scene.targets, maps, explain=scene.explain, generator=generator)
 
 
-def _asked(scene: Scene, metric: AttributionMetric) -> float:
+def _asked(scene: Scene, metric: MapMetric) -> float:
     """How many maps a sample costs beyond the stored one."""
     if "explain" not in metric.needs:
         return 0.0

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from harness.metrics import augrc, aurc, paired_bootstrap
-from harness.ranking import consensus, criterion_ranks
+from harness.statistics import consensus, criterion_ranks
 from harness.tracks.query.scoring import summarize
-from tests.ranking.support import rank_table
+from tests.statistics.support import rank_table
 from tests.tracks.query.outcomes import benchmark, random_counts, study, track_of, unit, volumes
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from harness.data.meta_evaluation import MapRecord, ScoreRecord
 from harness.publish.meta_evaluation import build
 from harness.publish.schema import MapConfig
-from harness.publish.shards import Limits
+from harness.publish.shards import ShardLimits
 
 _SET = MapConfig("image", "made-up")
 
@@ -67,9 +67,9 @@ def main() -> None:
     chosen = parser.parse_args()
     build([MadeUp(2, (1, 2, 2))], chosen.out / "imports")  # what the libraries take
     before, started = peak(), time.perf_counter()
-    built = build([MadeUp(chosen.maps)], chosen.out / "set", limits=Limits(file=chosen.file_megabytes << 20))
+    built = build([MadeUp(chosen.maps)], chosen.out / "set", limits=ShardLimits(file=chosen.file_megabytes << 20))
     seconds = time.perf_counter() - started
-    size = sum(built.bytes.values()) / 1e9
+    size = sum(size.bytes for size in built.sizes.values()) / 1e9
     print(f"{chosen.maps} maps, {len(built.shards)} files, {size:.2f} GB, {seconds:.0f} s")
     print(f"peak resident size: {before:.0f} MB before, {peak():.0f} MB after")
 

@@ -20,13 +20,13 @@ from harness.publish import meta_evaluation, shards
 from harness.publish.meta_evaluation import build, open_built
 from harness.publish.run_source import open_runs
 from harness.publish.schema import MapConfig
-from harness.publish.shards import PROVENANCE, Limits
+from harness.publish.shards import PROVENANCE, ShardLimits
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, RunLock, RunLockedError, StorageError, read_json
 from tests.publish.conftest import Workshop
 
 SET = MapConfig("image", "made-up")
-SMALL = Limits(file=2500, batch=1000)
+SMALL = ShardLimits(file=2500, batch=1000)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def test_a_map_that_is_not_finite_is_missing(tmp_path: Path) -> None:
 
 def test_another_build_is_not_mixed_in(tmp_path: Path) -> None:
     build([MadeUp()], tmp_path)
-    for other, limits in ((MadeUp(count=41), Limits()), (MadeUp(), SMALL)):
+    for other, limits in ((MadeUp(count=41), ShardLimits()), (MadeUp(), SMALL)):
         with pytest.raises(UsageError, match="built from something else"):
             build([other], tmp_path, limits=limits)
 

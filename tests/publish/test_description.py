@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness.publish.meta_evaluation import build
-from harness.publish.shards import Limits
+from harness.publish.shards import ShardLimits
 from tests.publish.test_build import MadeUp
 
 mlcroissant = pytest.importorskip("mlcroissant")
@@ -69,7 +69,7 @@ def test_the_head_of_the_card_names_every_configuration(tmp_path: Path) -> None:
 
 
 def test_the_sizes_of_the_card_are_those_of_the_files(tmp_path: Path) -> None:
-    build([MadeUp()], tmp_path, limits=Limits(file=2500, batch=1000))
+    build([MadeUp()], tmp_path, limits=ShardLimits(file=2500, batch=1000))
     head = yaml.safe_load((tmp_path / "README.md").read_text().split("---\n")[1])
     for each in head["dataset_info"]:
         folder = "data/scores" if each["config_name"] == "scores" else "data/maps/image/made-up"

@@ -149,7 +149,7 @@ def test_large_sets_go_in_several_commits_with_the_card_last(
     build([MadeUp()], tmp_path / "set")
     code = (
         "import sys; from pathlib import Path; from harness.publish import hub; hub.FILES_PER_COMMIT = 2\n"
-        "made = hub.publish_folder(Path('set'), 'lab/maps', message='All', create_pr=sys.argv[1] == 'pr')\n"
+        "made = hub.publish(hub.files_of(Path('set')), 'lab/maps', message='All', create_pr=sys.argv[1] == 'pr')\n"
         "print(made.revision, made.pull_request)"
     )
     revision, _ = run_code(code, environment, tmp_path, "direct").split()
@@ -189,7 +189,7 @@ REFUSALS = """
 import json, os, sys
 from pathlib import Path
 from harness.data.published_sets import fetch_configs
-from harness.publish.hub import publish_folder
+from harness.publish.hub import files_of, publish
 from harness.spec.errors import UsageError
 for token, call in json.loads(sys.argv[1]):
     os.environ.pop("HF_TOKEN", None)
@@ -210,7 +210,7 @@ def refusals(environment: Mapping[str, str], folder: Path, cases: list[tuple[str
         assert line.startswith(sentence)
 
 
-PUSH = "publish_folder(Path('set'), 'lab/maps', message='All')"
+PUSH = "publish(files_of(Path('set')), 'lab/maps', message='All')"
 
 
 def test_who_cannot_publish_is_told_why(hub: HubServer, tmp_path: Path) -> None:
@@ -260,7 +260,11 @@ def test_what_cannot_be_fetched_is_said(hub: HubServer, tmp_path: Path) -> None:
     hub.create("lab/gated", gated=True)
     cases = [
         ("hf_writer", "fetch_configs('lab/none')", "lab/none does not exist on the Hub or is closed to this account"),
-        ("hf_reader", "fetch_configs('lab/gated')", "lab/gated is gated: ask for access on its page"),
+        (
+            "hf_reader",
+            "fetch_configs('lab/gated')",
+            "lab/gated is gated: ask for access at https://huggingface.co/datasets/lab/gated",
+        ),
         ("hf_nobody", "fetch_configs('lab/maps')", "the Hub answers 401 for lab/maps; run: hf auth login"),
         ("hf_writer", "fetch_configs('lab/maps', (), 'v9')", "lab/maps has no revision v9"),
         ("hf_writer", "fetch_configs('lab/other')", "lab/other is not a data set that the harness published"),
@@ -307,10 +311,10 @@ def test_the_place_of_a_set_is_read_from_its_folder(tmp_path: Path, monkeypatch:
     (tmp_path / "meta-evaluation").mkdir()
     path = tmp_path / "meta-evaluation" / "published.toml"
     path.write_text('repo = "lab/maps"\nrevision = "0123"\n')
-    assert published_sets.known_place("meta-evaluation") == published_sets.Place("lab/maps", "0123")
+    assert published_sets.known_location("meta-evaluation") == published_sets.HubLocation("lab/maps", "0123")
     path.write_text("repo = 1\n")
     with pytest.raises(UsageError, match="must hold the texts"):
-        published_sets.known_place("meta-evaluation")
+        published_sets.known_location("meta-evaluation")
 
 
 def test_a_pack_is_published_as_it_is(hub: HubServer, tmp_path: Path, environment: dict[str, str]) -> None:

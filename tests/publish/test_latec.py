@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness.data.importers.latec import Place
+from harness.data.importers.latec import LatecSet
 from harness.data.meta_evaluation import decode_map
 from harness.metrics.attribution.registry import ORDERS
 from harness.publish.latec_source import open_latec
@@ -17,7 +17,7 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from harness.tracks.importers import latec_orders
 
-PLACE = Place("coma", "point-cloud")
+PLACE = LatecSet("coma", "point-cloud")
 OBSERVATIONS = 4
 
 
@@ -77,7 +77,7 @@ def test_scores_need_their_order(tmp_path: Path) -> None:
 
 def test_maps_alone_need_none(tmp_path: Path) -> None:
     write_release(tmp_path / "release", scores=False)
-    assert build([open_latec(tmp_path / "release", None)], tmp_path / "out").configs == ["maps-point-cloud-coma"]
+    assert build([open_latec(tmp_path / "release", None)], tmp_path / "out").rows.keys() == {"maps-point-cloud-coma"}
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 import harness
 from harness.storage import IntegrityError
+from harness.tracks.confidence.model_outputs import ModelOutputs
 from harness.tracks.confidence.outcomes import predictions
-from harness.tracks.confidence.sources import SampleSet
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -230,7 +230,7 @@ def test_the_mean_of_members_in_half_precision_is_taken_in_full():
     """In float16 both means would round to 0.5, and the first class would win."""
     members = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.49951, 0.50049]], dtype=np.float16)[:, None]
     assert members.astype(float).mean(0)[0, 1] > members.astype(float).mean(0)[0, 0]
-    samples = SampleSet({"probabilities": members[0], "mc_probabilities": members}, np.array([1]))
+    samples = ModelOutputs({"probabilities": members[0], "mc_probabilities": members}, np.array([1]))
     assert predictions(samples, "mc-mean").tolist() == [1]
 
 

@@ -9,12 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from harness.reports.site import write_site
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def build(leaderboards: Path, site: Path) -> None:
-    script = str(ROOT / ".github" / "scripts" / "site.py")
-    subprocess.run([sys.executable, script, str(leaderboards), str(site)], check=True, timeout=240)
 
 
 class Cells(HTMLParser):
@@ -56,7 +53,7 @@ def write_board(folder: Path, **changes: Any) -> None:
 def test_a_page_shows_the_board(tmp_path: Path) -> None:
     write_board(tmp_path / "leaderboards" / "toy" / "1")
     (tmp_path / "leaderboards" / "unbuilt" / "1").mkdir(parents=True)
-    build(tmp_path / "leaderboards", tmp_path / "site")
+    write_site(tmp_path / "leaderboards", tmp_path / "site")
     page = (tmp_path / "site" / "toy" / "1" / "index.html").read_text()
     rows = Cells(page).rows
     assert rows[0] == ["method", "iid", "mean"]
@@ -77,14 +74,15 @@ def test_markup_in_a_board_stays_text(tmp_path: Path) -> None:
         columns=[hostile],
         rows=[row],
     )
-    build(tmp_path / "boards", tmp_path / "site")
+    write_site(tmp_path / "boards", tmp_path / "site")
     page = Cells((tmp_path / "site" / "toy" / "1" / "index.html").read_text())
     assert "script" not in page.tags
     assert page.rows[1][0] == hostile
 
 
 def test_the_boards_of_the_repository(tmp_path: Path) -> None:
-    build(ROOT / "leaderboards", tmp_path / "site")
+    script = str(ROOT / ".github" / "scripts" / "site.py")
+    subprocess.run([sys.executable, script, "leaderboards", str(tmp_path / "site")], cwd=ROOT, check=True, timeout=240)
     built = {path.parent.relative_to(ROOT / "leaderboards") for path in (ROOT / "leaderboards").glob("*/*/board.json")}
     assert built == {path.parent.relative_to(tmp_path / "site") for path in (tmp_path / "site").glob("*/*/index.html")}
     assert built

@@ -105,7 +105,7 @@ def test_a_changed_metric(world: Path, tmp_path: Path) -> None:
         change_run(clone / OWN, improve)
 
     said = refused(judge(world, tmp_path, change))
-    claimed = re.search(r"metrics: augrc of iid · one is claimed as (\S+) \(n = 200\), its outputs give (\S+) ", said)
+    claimed = re.search(r"metrics: augrc of iid · one is claimed as (\S+) \(n = 300\), its outputs give (\S+) ", said)
     assert claimed is not None, said
     assert float(claimed[1]) == pytest.approx(0.9 * float(claimed[2]))
 
@@ -143,6 +143,7 @@ def test_a_pickle(world: Path, tmp_path: Path) -> None:
     [
         ("submissions/toy@1/msr/submission.toml", "changes"),
         ("submissions/toy@1/msr/README.md", "adds"),
+        ("submissions/toy@1/sources/0.py", "adds"),
         ("leaderboards/toy/1/benchmark.toml", "changes"),
         ("datasets/other/card.md", "adds"),
     ],

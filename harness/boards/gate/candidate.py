@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from harness.boards.gate.revision import Revision
+from harness.boards.gate.revision import FileChange, Revision
 from harness.boards.maps import Fetch, read_maps
 from harness.boards.members import by_unit, unit_key
-from harness.boards.submissions import StoredSubmission, read_about, read_submission, submissions_folder
-from harness.data.catalog import Protocol, find_protocol
+from harness.boards.submissions import (
+    StoredSubmission,
+    read_about,
+    read_submission,
+    submission_folders,
+    submissions_folder,
+)
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
@@ -18,7 +24,7 @@ from harness.spec.result import RunDocument, UnitResult
 from harness.spec.run import Unit
 from harness.spec.submission import Submission
 from harness.storage import IntegrityError
-from harness.tracks.base import Audit, Outputs, Track
+from harness.tracks.base import Answers, Measurement, Track
 
 LARGEST_UNPACKED = 200_000_000
 """Bytes of all arrays of a submission in memory."""
@@ -33,15 +39,20 @@ class Candidate:
 
     def __init__(self, folder: Path, since: Revision | None, fetch: Fetch | None = None) -> None:
         self.folder = folder
-        self.since = since
+        self._since = since
         self._fetch = fetch
+
+    @property
+    def changes(self) -> tuple[FileChange, ...]:
+        """All that the checkout changed, where this is asked."""
+        return () if self._since is None else self._since.changes
 
     @cached_property
     def about(self) -> Submission:
         return read_about(self.folder)
 
     @cached_property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> LoadedBenchmark:
         return find_protocol(self.about.benchmark)
 
     @cached_property
@@ -63,7 +74,7 @@ class Candidate:
         return plan_units(self.protocol, self.track, self.about.method, self.request)
 
     @cached_property
-    def stored(self) -> dict[str, Outputs]:
+    def stored(self) -> dict[str, Answers]:
         """Stored answers by `unit_key`: with maps, where these lie beside them or may be fetched from the Hub."""
         found = StoredSubmission(self.about, self.folder).stored(LARGEST_UNPACKED)
         maps = self.about.maps
@@ -73,7 +84,7 @@ class Candidate:
         return found
 
     @cached_property
-    def answers(self) -> dict[Unit, Outputs]:
+    def answers(self) -> dict[Unit, Answers]:
         """Stored answers of the units that are scored."""
         return {unit: self.stored[unit_key(unit)] for unit, result in self.results() if result.status == "ok"}
 
@@ -82,15 +93,21 @@ class Candidate:
         return tuple(unit for unit, result in self.results() if result.status == "not-applicable")
 
     @cached_property
-    def audits(self) -> dict[Unit, Audit]:
-        return {unit: self.track.audit(unit, outputs) for unit, outputs in self.answers.items()}
+    def measured(self) -> dict[Unit, Measurement]:
+        """What the answers are worth."""
+        return {unit: self.track.measure(unit, outputs) for unit, outputs in self.answers.items()}
+
+    @cached_property
+    def problems(self) -> dict[Unit, tuple[str, ...]]:
+        """What no honest run answers, in sentences; of answers that can be measured."""
+        return {unit: tuple(self.track.problems(unit, self.answers[unit])) for unit in self.measured}
 
     @cached_property
     def others(self) -> tuple[StoredSubmission, ...]:
         """Other methods' submissions to the benchmark: beside this one, and in the checkout of the harness."""
         found: dict[str, StoredSubmission] = {}
         for place in dict.fromkeys((self.folder.resolve().parent, submissions_folder(self.about.benchmark))):
-            for folder in sorted(place.iterdir()) if place.is_dir() else ():
+            for folder in submission_folders(place):
                 try:
                     found.setdefault(folder.name, read_submission(folder))
                 except (UsageError, IntegrityError):  # the gate says so where it is asked about that folder

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.boards.entries import contest_of
+from harness.boards.entries import leaderboard_of
 from harness.boards.gate.candidate import Candidate
 from harness.boards.members import by_unit, unit_key
 from harness.boards.submissions import ABOUT, OUTPUTS
 from harness.data.catalog import benchmark_files
+from harness.execution.answers import outputs_id
 from harness.execution.plan import run_spec
-from harness.execution.runner import SEALED
-from harness.execution.unit_process import outputs_id
+from harness.execution.run_result import SEALED
 from harness.spec.result import Record, Summary
 from harness.storage import array_id, content_id
 from harness.tracks.base import Track
+from harness.tracks.summary import records, summarize
 
 RELATIVE = 1e-9
 """Largest difference between a claimed and a recomputed number, relative to the larger of them."""
@@ -89,7 +90,7 @@ def every_unit(candidate: Candidate) -> Iterator[str]:
             yield f"{unit.label} has scores, but no hash of the outputs that they were computed from."
         elif result.status == "not-applicable" and result.records:
             yield f"{unit.label} is not applicable, but has scores."
-    exempt = contest_of(candidate.protocol).exempt(candidate.inapplicable)
+    exempt = leaderboard_of(candidate.protocol).exempt(candidate.inapplicable)
     owed = [unit for unit in candidate.inapplicable if unit not in exempt]
     yield from (f"{unit.label} is not applicable, for which the benchmark makes no exemption." for unit in owed)
 
@@ -126,32 +127,32 @@ def maps(candidate: Candidate) -> Iterator[str]:
 
 def samples(candidate: Candidate) -> Iterator[str]:
     """One output for each sample of the unit, and none that no honest run gives."""
-    for audit in candidate.audits.values():
-        yield from audit.problems
+    for problems in candidate.problems.values():
+        yield from problems
 
 
 def metrics(candidate: Candidate) -> Iterator[str]:
     """Every score of every unit, recomputed."""
     for unit, result in candidate.results():
-        if unit not in candidate.audits:
+        if unit not in candidate.measured:
             continue
-        audit = candidate.audits[unit]
+        reported = candidate.track.as_reported(unit, candidate.answers[unit])
         claimed = {record.metric: record for record in result.records}
-        found = {record.metric: record for record in audit.records}
+        found = {record.metric: record for record in records(candidate.measured[unit])}
         if len(claimed) != len(result.records):
             yield f"{unit.label} claims a metric twice."
         yield from (f"{unit.label} lacks {name}." for name in found if name not in claimed)
         for name, record in claimed.items():
             if name in found and not _same(record, found[name]):
                 yield f"{name} of {unit.label} is claimed as {_text(record)}, its outputs give {_text(found[name])}."
-            elif name not in found and name not in audit.as_reported:
+            elif name not in found and name not in reported:
                 yield f"{unit.label} claims {name}, which {candidate.about.benchmark} does not measure."
 
 
 def summary(candidate: Candidate) -> Iterator[str]:
     """Scores over units with their intervals, recomputed."""
     claimed = {(row.study, row.metric): row for row in candidate.run.summary}
-    recomputed = candidate.track.summarize(candidate.answers, candidate.inapplicable)
+    recomputed = summarize(candidate.track, candidate.measured, candidate.inapplicable)
     found = {(row.study, row.metric): row for row in recomputed}
     if claimed.keys() != found.keys() or len(claimed) != len(candidate.run.summary):
         yield f"the summary in {SEALED} does not have the rows that its units give."
@@ -192,6 +193,4 @@ def _whole_id(candidate: Candidate, key: str) -> str | None:
 
 def _carries_all(track: Track) -> bool:
     """Whether submissions hold all that the hash of a unit's outputs was computed over."""
-    import numpy as np
-
-    return bool(track.submitted({"anything": np.zeros(0)}))
+    return track.carried("anything")

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.boards.entries import contest_of, method_entry, submission_entry
+from harness.boards.entries import leaderboard_of, method_entry, submission_entry
 from harness.boards.gate.candidate import LARGEST_UNPACKED, Candidate
 from harness.boards.members import unit_key
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
-from harness.tracks.base import Entry, Outputs
+from harness.tracks.base import Answers
+from harness.tracks.leaderboard import Entry
+from harness.tracks.summary import records
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +26,7 @@ _ROUNDING = 1e-9
 
 
 def constant(candidate: Candidate) -> Iterator[str]:
-    """Outputs that do not depend on the input. Rows for reference are allowed to do just that."""
+    """Answers that do not depend on the input. Rows for reference are allowed to do just that."""
     if _reference(candidate):
         return
     for unit, outputs in candidate.answers.items():
@@ -49,18 +51,18 @@ def label_like(candidate: Candidate) -> Iterator[str]:
     """As good as labels would be: it may be true, but somebody has to look."""
     if _reference(candidate):
         return
-    for unit, audit in candidate.audits.items():
-        for record in audit.records:
+    for unit, measurement in candidate.measured.items():
+        for record in records(measurement):
             if record.value is not None and record.value >= PERFECT.get(record.metric, math.inf) - _ROUNDING:
                 yield f"{record.metric} of {unit.label} is perfect ({record.value:g}); see whether it knows labels."
-    contest = contest_of(candidate.protocol)
-    oracles = [entry for entry in _oracles(candidate) if entry.complete] if contest.heading.oracles_bound else []
+    leaderboard = leaderboard_of(candidate.protocol)
+    oracles = [entry for entry in _oracles(candidate) if entry.complete] if leaderboard.shows.oracles_bound else []
     if not oracles:
         return
-    exempt = len(contest.exempt(candidate.inapplicable))
-    own = method_entry(candidate.protocol, candidate.track, candidate.answers, len(candidate.units) - exempt, exempt)
-    sign = -1.0 if contest.heading.lower_is_better else 1.0
-    for column, cells in contest.cells((own, *oracles)).items():
+    exempt = len(leaderboard.exempt(candidate.inapplicable))
+    own = method_entry(candidate.protocol, candidate.track, candidate.measured, len(candidate.units) - exempt, exempt)
+    sign = -1.0 if leaderboard.shows.lower_is_better else 1.0
+    for column, cells in ((name, each.cells()) for name, each in leaderboard.compared((own, *oracles)).items()):
         for oracle in oracles:
             if own.method.name not in cells or oracle.method.name not in cells:
                 continue
@@ -88,7 +90,7 @@ def _constant(array: np.ndarray) -> bool:
     return bool(array.size > 1 and (array == array.flat[0]).all())
 
 
-def _equal(one: Outputs, other: Outputs) -> bool:
+def _equal(one: Answers, other: Answers) -> bool:
     """In all that both carry: maps may lie beside the one and not beside the other."""
     shared = one.keys() & other.keys()
     return bool(shared) and all(_equal_arrays(one[name], other[name]) for name in shared)

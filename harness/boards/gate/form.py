@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-
-from pydantic import ValidationError
 
 from harness.boards.gate.candidate import Candidate
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_INLINE
-from harness.boards.submissions import ABOUT, METHOD, OUTPUTS
-from harness.execution.runner import SEALED
+from harness.boards.reproduce import REPRODUCTION, read_reproduction
+from harness.boards.sources import shared_source
+from harness.boards.submissions import ABOUT, OUTPUTS, SOURCES, SUBMISSIONS, submissions_folder
+from harness.execution.run_result import METHOD, SEALED
 from harness.methods.declaration import declared_methods
 from harness.methods.discovery import baseline_names, find_method
-from harness.spec.submission import Reproduction
-from harness.storage import IntegrityError, bytes_id, read_json
+from harness.spec.submission import Submission
+from harness.storage import bytes_id
 
-README, REPRODUCTION = "README.md", "reproduction.json"
-REQUIRED = (ABOUT, METHOD, SEALED, OUTPUTS)
-ALLOWED = (*REQUIRED, MAPS, REPRODUCTION, README)
+README = "README.md"
+REQUIRED = (ABOUT, SEALED, OUTPUTS)
+ALLOWED = (ABOUT, METHOD, SEALED, OUTPUTS, MAPS, REPRODUCTION, README)
 
 LARGEST_FILE = 10_000_000
 LARGEST_TEXT = 1_000_000
@@ -32,10 +32,9 @@ LARGEST_SUBMISSION = 20_000_000
 
 _TEXTS = (ABOUT, METHOD, README, REPRODUCTION)
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
-_SUBMISSIONS = "submissions"
-_PROTECTED = ("submissions", "leaderboards", "datasets")
+_PROTECTED = (SUBMISSIONS, "leaderboards", "datasets")
 _BUILT = re.compile(r"leaderboards/[^/]+/[^/]+/(board\.[a-z]+|curves\.svg|CHANGES\.md)")
-_VERBS = {"A": "adds", "D": "removes"}
+VERBS = {"A": "adds", "D": "removes"}
 
 
 def allowed_files(candidate: Candidate) -> Iterator[str]:
@@ -47,21 +46,26 @@ def allowed_files(candidate: Candidate) -> Iterator[str]:
     if folder.is_symlink() or not folder.is_dir():
         yield f"{folder.name} is not a folder; a submission is a folder of files."
         return
+    yield from unfit_files(folder, "a submission", ALLOWED)
+    for name in REQUIRED:
+        if not os.path.lexists(folder / name):
+            yield f"{name} is missing; make the folder with: harness submit"
+
+
+def unfit_files(folder: Path, place: str, allowed: Sequence[str], pattern: str = "") -> Iterator[str]:
+    """What is no plain file, or has none of the allowed names and does not match the pattern. Nothing is opened."""
     found = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in os.scandir(folder)}
     for name, mode in sorted(found.items()):
         if stat.S_ISLNK(mode):
             yield f"{name} is a symbolic link; store the file itself."
         elif stat.S_ISDIR(mode):
-            yield f"{name} is a folder; a submission has none."
+            yield f"{name} is a folder; {place} has none."
         elif not stat.S_ISREG(mode):
             yield f"{name} is not a regular file."
-        elif name not in ALLOWED:
-            yield f"{name} has no place in a submission, which may hold: {', '.join(ALLOWED)}."
+        elif name not in allowed and not re.fullmatch(pattern, name):
+            yield f"{name} has no place in {place}, which may hold: {', '.join(allowed)}."
         elif mode & 0o111:
             yield f"{name} is executable; take that right away (chmod -x)."
-    for name in REQUIRED:
-        if name not in found:
-            yield f"{name} is missing; make the folder with: harness submit"
 
 
 def sizes(candidate: Candidate) -> Iterator[str]:
@@ -77,24 +81,24 @@ def sizes(candidate: Candidate) -> Iterator[str]:
 
 def own_changes(candidate: Candidate) -> Iterator[str]:
     """A submission adds one folder, and the boards that are built from it; every other row stays as it is."""
-    for change in candidate.since.changes if candidate.since else ():
+    for change in candidate.changes:
         if _is_own(candidate.folder, change.path) or _BUILT.fullmatch(change.path):
             continue
         if PurePosixPath(change.path).parts[0] in _PROTECTED:
-            verb = _VERBS.get(change.status, "changes")
+            verb = VERBS.get(change.status, "changes")
             yield f"the same change {verb} {change.path}; a submission adds its own folder and built boards only."
 
 
 def other_changes(candidate: Candidate) -> Iterator[str]:
     """What a human has to read: code beside the submission, earlier states of it, and a tier that it gives itself."""
-    for change in candidate.since.changes if candidate.since else ():
+    for change in candidate.changes:
         own = _is_own(candidate.folder, change.path)
         if own and change.path.endswith(f"/{REPRODUCTION}"):
             yield f"{REPRODUCTION} comes with this change; it is for maintainers to add."
         elif own and change.status != "A" and candidate.folder.is_dir():
             yield f"{PurePosixPath(change.path).name} replaces an earlier state; see that its authors want this."
         elif not own and PurePosixPath(change.path).parts[0] not in _PROTECTED:
-            verb = _VERBS.get(change.status, "changes")
+            verb = VERBS.get(change.status, "changes")
             yield f"the same change {verb} {change.path}, which no submission needs; read it before any of it is run."
 
 
@@ -102,7 +106,7 @@ def schema(candidate: Candidate) -> Iterator[str]:
     """`submission.toml` and `reproduction.json` say what their schemas ask for and nothing else; README.md is text."""
     about = candidate.about
     if (candidate.folder / REPRODUCTION).exists():
-        again = _reproduction(candidate.folder / REPRODUCTION)
+        again = read_reproduction(candidate.folder)
         if again.run != about.run or again.outputs != about.outputs:
             yield f"{REPRODUCTION} is about another run than {ABOUT}."
     if (candidate.folder / MAPS).exists() != (about.maps is not None and about.maps.inline):
@@ -140,30 +144,38 @@ def disclosure(candidate: Candidate) -> Iterator[str]:
 
 
 def method_source(candidate: Candidate) -> Iterator[str]:
-    """`method.py` is the hashed file and declares what the submission says, as its syntax tree tells."""
+    """There is one source, it is the hashed file, and its syntax tree declares what the submission says."""
     spec = candidate.about.method
-    source = (candidate.folder / METHOD).read_bytes()
-    if bytes_id(source) != spec.source_sha256:
-        yield f"{METHOD} is not the file that {ABOUT} names: its sha256 differs."
+    own, shared = candidate.folder / METHOD, shared_source(candidate.folder, spec.source_sha256)
+    path, name = (own, METHOD) if own.exists() else (shared, f"{SOURCES}/{shared.name}")
+    if own.exists() and os.path.lexists(shared):
+        yield f"its source is there twice, as {METHOD} and as {SOURCES}/{shared.name}; remove {METHOD}."
         return
-    declared = [each for each in declared_methods(source, Path(METHOD), spec.origin) if each.symbol == spec.symbol]
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_TEXT:
+        yield f"{METHOD} is missing, and {name} is not there in its place; make the folder with: harness submit"
+        return
+    source = path.read_bytes()
+    if bytes_id(source) != spec.source_sha256:
+        yield f"{name} is not the file that {ABOUT} names: its sha256 differs."
+        return
+    declared = [each for each in declared_methods(source, Path(name), spec.origin) if each.symbol == spec.symbol]
     if len(declared) != 1:
-        yield f"{METHOD} declares {len(declared) or 'no'} methods called {spec.symbol}; it must declare one."
+        yield f"{name} declares {len(declared) or 'no'} methods called {spec.symbol}; it must declare one."
         return
     claimed, found = (each.model_dump(mode="json", exclude={"target"}) for each in (spec, declared[0]))
-    for name in claimed | found:
-        if claimed.get(name) != found.get(name):
-            yield f"{ABOUT} gives {name} {claimed.get(name)!r}, but {METHOD} declares {found.get(name)!r}."
-    if spec.origin == "baseline" and not (spec.name in baseline_names() and find_method(spec.name).source == source):
-        yield f"it calls itself a baseline, but {METHOD} is not that of a baseline that comes with the harness."
+    for field in claimed | found:
+        if claimed.get(field) != found.get(field):
+            yield f"{ABOUT} gives {field} {claimed.get(field)!r}, but {name} declares {found.get(field)!r}."
+    if spec.origin == "baseline" and not _is_baseline(candidate.about, source):
+        yield f"it calls itself a baseline, but {name} is not that of a baseline that comes with the harness."
 
 
-def _reproduction(path: Path) -> Reproduction:
-    try:
-        return Reproduction.model_validate(read_json(path, max_bytes=LARGEST_TEXT))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise IntegrityError(f"{path.name}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from error
+def _is_baseline(about: Submission, source: bytes) -> bool:
+    """Whether it is a method of this harness, as it is now or as this harness's own submissions keep it."""
+    if about.method.name not in baseline_names():
+        return False
+    kept = submissions_folder(about.benchmark) / SOURCES / f"{about.method.source_sha256}.py"
+    return find_method(about.method.name).source == source or kept.is_file()
 
 
 def _is_text(content: bytes) -> bool:
@@ -174,4 +186,4 @@ def _is_text(content: bytes) -> bool:
 
 
 def _is_own(folder: Path, changed: str) -> bool:
-    return PurePosixPath(changed).parts[:3] == (_SUBMISSIONS, *folder.resolve().parts[-2:])
+    return PurePosixPath(changed).parts[:3] == (SUBMISSIONS, *folder.resolve().parts[-2:])

@@ -13,7 +13,7 @@ _SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """One path, relative to the checkout. status: A added, M modified, D deleted, T other type of file."""
 
     status: str
@@ -28,16 +28,16 @@ class Revision:
     name: str
 
     @cached_property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[FileChange, ...]:
         """What this checkout changed since it parted from the revision, in order of paths; untracked files are added.
 
         Raises UsageError for a folder that is no checkout, and for a revision that it does not hold.
         """
         base = self._base()
         fields = self._git("diff", "--name-status", "--no-renames", "--no-ext-diff", "-z", base, "--").split("\0")
-        changed = [Change(*pair) for pair in zip(fields[0::2], fields[1::2], strict=False)]
+        changed = [FileChange(*pair) for pair in zip(fields[0::2], fields[1::2], strict=False)]
         untracked = self._git("ls-files", "--others", "--exclude-standard", "-z").split("\0")
-        changed += [Change("A", path) for path in untracked if path]
+        changed += [FileChange("A", path) for path in untracked if path]
         return tuple(sorted(changed, key=lambda change: change.path))
 
     def _base(self) -> str:

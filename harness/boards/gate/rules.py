@@ -1,11 +1,11 @@
-"""All rules of the gate, in order."""
+"""All rules of the gate, in order: those for submissions, and those for the sources that they share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from harness.boards.gate import claims, conduct, form
+from harness.boards.gate import claims, conduct, form, sources
 from harness.boards.gate.candidate import Candidate
 from harness.boards.gate.report import Severity
 
@@ -44,4 +44,10 @@ RULES = (
     Rule("constant", conduct.constant, ("samples", "method")),
     Rule("duplicate", conduct.duplicate, ("samples",)),
     Rule("label-like", conduct.label_like, ("samples", "method"), severity="flagged"),
+)
+
+RULES_FOR_SOURCES = (
+    Rule("files", sources.allowed_files),
+    Rule("changes", sources.unchanged),
+    Rule("sources", sources.named, ("files",)),
 )

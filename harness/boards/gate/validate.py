@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from harness.boards.gate.candidate import Candidate
 from harness.boards.gate.report import Finding, Report
 from harness.boards.gate.revision import Revision
-from harness.boards.gate.rules import RULES, Rule
+from harness.boards.gate.rules import RULES, RULES_FOR_SOURCES, Rule
 from harness.boards.maps import Fetch
+from harness.boards.submissions import SOURCES, SUBMISSIONS
 from harness.data.catalog import bundled_folder
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
@@ -26,7 +27,7 @@ MOST_SENTENCES = 5
 def validate(
     folder: Path, *, since: Revision | None = None, standing: bool = False, fetch: Fetch | None = None
 ) -> Report:
-    """Whether a folder may enter the board of its benchmark. Its code is never run.
+    """Whether a folder may enter the board of its benchmark, or may be its folder of sources. Its code is never run.
 
     since: also look at what else the checkout changed since then. standing: the submission is on a board already, so
     rules for new ones are left out. fetch: bring maps that lie on the Hub, and recompute what follows from them.
@@ -36,30 +37,32 @@ def validate(
     candidate = Candidate(folder, since, fetch)
     findings: list[Finding] = []
     passed: set[str] = set()
-    for rule in RULES:
+    for rule in RULES_FOR_SOURCES if candidate.folder.absolute().name == SOURCES else RULES:
         if not passed.issuperset(rule.needs) or (standing and rule.entry_only):
             continue
         sentences = _sentences(rule, candidate)
         findings += [Finding(rule=rule.name, severity=rule.severity, sentence=each) for each in sentences]
         if not sentences or rule.severity == "flagged":
             passed.add(rule.name)
-    audits = candidate.audits.values() if "samples" in passed else ()
-    as_reported = dict.fromkeys(name for audit in audits for name in audit.as_reported)
+    answers = candidate.answers.items() if "samples" in passed else ()
+    as_reported = dict.fromkeys(
+        name for unit, outputs in answers for name in candidate.track.as_reported(unit, outputs)
+    )
     return Report(folder=str(folder), findings=tuple(findings), as_reported=tuple(as_reported))
 
 
 def validate_changed(checkout: Path, revision: str, fetch: Fetch | None = None) -> Iterator[Report]:
-    """Every submission that a checkout adds, changes or removes since it parted from a revision."""
+    """Every submission or folder of sources that a checkout adds, changes or removes since it parted from a revision."""
     since = Revision(checkout, revision)
     touched = {PurePosixPath(change.path).parts[:3] for change in since.changes}
-    for parts in sorted(each for each in touched if each[0] == "submissions"):
+    for parts in sorted(each for each in touched if each[0] == SUBMISSIONS):
         report = validate(checkout.joinpath(*parts), since=since, fetch=fetch)
         yield Report(folder="/".join(parts), findings=report.findings, as_reported=report.as_reported)
 
 
 def validate_all(fetch: Fetch | None = None) -> Iterator[Report]:
-    """Every submission of the checkout that the harness runs from."""
-    for folder in sorted(bundled_folder("submissions").glob("*/*")):
+    """Every submission, and every folder of sources, of the checkout that the harness runs from."""
+    for folder in sorted(bundled_folder(SUBMISSIONS).glob("*/*")):
         yield validate(folder, standing=True, fetch=fetch)
 
 

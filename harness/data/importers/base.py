@@ -55,7 +55,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """One column of a long table."""
 
     name: str
@@ -68,7 +68,7 @@ class Imported:
     """A long table. key: the columns that tell rows apart. notes: what a reader of its numbers must know."""
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     key: tuple[str, ...]
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
@@ -84,7 +84,12 @@ class Imported:
 
 
 def long_table(
-    title: str, columns: Sequence[Column], key: Sequence[str], rows: pd.DataFrame, path: Path, notes: Iterable[str] = ()
+    title: str,
+    columns: Sequence[TableColumn],
+    key: Sequence[str],
+    rows: pd.DataFrame,
+    path: Path,
+    notes: Iterable[str] = (),
 ) -> Imported:
     """Rows in the order of their source. Raises IntegrityError where two of them have one id, UsageError for none."""
     if rows.empty:
@@ -103,6 +108,14 @@ def status_of(value: float) -> str:
     if math.isfinite(value):
         return OK
     return MISSING if math.isnan(value) else INFINITE
+
+
+def status_and_value(value: float, measure: Measured | None, where: str) -> dict[str, Any]:
+    """The columns `value` and `status` of a cell. Raises IntegrityError for a value that this metric cannot have."""
+    status = status_of(value)
+    if status == OK and measure is not None:
+        check_range(value, measure, where)
+    return {"value": value if status == OK else None, "status": status}
 
 
 def check_range(value: float, measure: Measured, where: str) -> None:
@@ -172,7 +185,7 @@ def given(options: Mapping[str, str], name: str, found: str | None, path: Path, 
     return value
 
 
-def frame_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> pd.DataFrame:
+def frame_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[TableColumn]) -> pd.DataFrame:
     """Rows as a table, a missing number as NaN."""
     import pandas as pd
 

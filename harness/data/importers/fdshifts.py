@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.fdshifts import read_fdshifts
 from harness.data.importers.base import (
-    MISSING,
-    OK,
-    Column,
     Imported,
     Measure,
     Measured,
-    check_range,
+    TableColumn,
     frame_of,
     integer,
     long_table,
     number,
     read_csv,
     refuse_pickle,
-    status_of,
+    status_and_value,
 )
 from harness.spec.errors import UsageError
 
@@ -36,26 +33,26 @@ if TYPE_CHECKING:
 
 _ANALYSIS = "analysis_metrics_*.csv"
 _SAMPLE = (
-    Column("dataset_idx", "number of the set of samples, 0 for validation", "integer"),
-    Column("sample", "position among the samples of that set", "integer"),
-    Column("label", "true class; below 0 where it is none of the network's", "integer"),
-    Column("prediction", "class of the highest logit or probability", "integer"),
+    TableColumn("dataset_idx", "number of the set of samples, 0 for validation", "integer"),
+    TableColumn("sample", "position among the samples of that set", "integer"),
+    TableColumn("label", "true class; below 0 where it is none of the network's", "integer"),
+    TableColumn("prediction", "class of the highest logit or probability", "integer"),
 )
 _METRIC = (
-    Column("name", "experiment"),
-    Column("study", "question that is asked, such as iid_study"),
-    Column("model", "how the network was trained"),
-    Column("network", "backbone"),
-    Column("fold", "independent training"),
-    Column("confid", "confidence score"),
-    Column("metric", "id of the harness's metric; empty where it has none of this meaning"),
-    Column("column", "name of the metric in the file"),
-    Column("direction", "higher or lower is better"),
-    Column("unit", "of the value: share, x1000 or %"),
-    Column("factor", "the value is the harness's times this", "real"),
-    Column("n", "samples", "integer"),
-    Column("value", "as in the file; empty unless the status is ok", "real"),
-    Column("status", "ok, missing or infinite"),
+    TableColumn("name", "experiment"),
+    TableColumn("study", "question that is asked, such as iid_study"),
+    TableColumn("model", "how the network was trained"),
+    TableColumn("network", "backbone"),
+    TableColumn("fold", "independent training"),
+    TableColumn("confid", "confidence score"),
+    TableColumn("metric", "id of the harness's metric; empty where it has none of this meaning"),
+    TableColumn("column", "name of the metric in the file"),
+    TableColumn("direction", "higher or lower is better"),
+    TableColumn("unit", "of the value: share, x1000 or %"),
+    TableColumn("factor", "the value is the harness's times this", "real"),
+    TableColumn("n", "samples", "integer"),
+    TableColumn("value", "as in the file; empty unless the status is ok", "real"),
+    TableColumn("status", "ok, missing or infinite"),
 )
 _IDS = ("name", "study", "model", "network", "fold", "confid")
 
@@ -127,7 +124,7 @@ def _samples(path: Path, logits: bool, notes: list[str]) -> Imported:
     folder = read_fdshifts(path)
     tables = [_set_table(index, folder.sets[index], folder.labels[index], logits) for index in sorted(folder.sets)]
     rows = pd.concat(tables, ignore_index=True)
-    added = [Column(name, _meaning(name), "real") for name in rows.columns[4:]]
+    added = [TableColumn(name, _meaning(name), "real") for name in rows.columns[4:]]
     return long_table("FD-Shifts outputs", (*_SAMPLE, *added), ("dataset_idx", "sample"), rows, path, notes)
 
 
@@ -174,7 +171,7 @@ def _analysis(tables: list[Path], path: Path, measures: Mapping[str, Measured]) 
         resampled = resampled or "bootstrap_index" in header
         for at, line in lines:
             rows += _metric_rows(line, f"{table}, line {at}", known)
-    columns = (*_METRIC, *([Column("bootstrap", "number of the resample", "integer")] if resampled else []))
+    columns = (*_METRIC, *([TableColumn("bootstrap", "number of the resample", "integer")] if resampled else []))
     key = (*_IDS, "column", *(["bootstrap"] if resampled else []))
     notes = [*_NOTES, *([f"columns left out: {', '.join(sorted(others))}"] if others else [])]
     return long_table("FD-Shifts metrics", columns, key, frame_of(rows, columns), path, notes)
@@ -191,9 +188,8 @@ def _metric_rows(line: Mapping[str, str], where: str, known: Mapping[str, Measur
         if column not in line:
             continue
         value = number(line[column], f"{where}, column {column}")
-        status = MISSING if column in ("ece", "mce") and value < 0 else status_of(value)
-        if status == OK:
-            check_range(value, measure, f"{where}, column {column}")
+        if column in ("ece", "mce") and value < 0:
+            value = math.nan
         yield {
             **ids,
             **rest,
@@ -202,8 +198,7 @@ def _metric_rows(line: Mapping[str, str], where: str, known: Mapping[str, Measur
             "direction": measure.direction,
             "unit": measure.unit,
             "factor": measure.factor,
-            "value": value if status == OK else None,
-            "status": status,
+            **status_and_value(value, measure, f"{where}, column {column}"),
         }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.data.importers.base import given
+from harness.data.importers.base import TableColumn, given
 from harness.storage import IntegrityError
 
 Modality = Literal["image", "volume", "point-cloud"]
@@ -43,6 +43,13 @@ _GRADIENTS = (
 _CAMS = ("grad-cam", "score-cam", "grad-cam-plus-plus")
 _ATTENTION = ("raw-attention", "attention-rollout-latec", "attention-lrp")
 
+IDS = (
+    TableColumn("modality", "image, volume or point-cloud"),
+    TableColumn("dataset", "id of the data set"),
+    TableColumn("model", "network, as attribution-latec names it"),
+    TableColumn("method", "XAI method, as the harness names it"),
+    TableColumn("observation", "position in the file", "integer"),
+)
 NOTES = (
     "Maps and scores are of positive attribution alone: LATEC clamps every map at 0.",
     "The class that is explained is the true one, whatever the network predicts.",
@@ -51,7 +58,7 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Place:
+class LatecSet:
     """Whose arrays a file holds."""
 
     dataset: str
@@ -68,7 +75,7 @@ class Place:
         return rest + (_ATTENTION if network == 2 else ())
 
 
-def place_of(path: Path, options: Mapping[str, str]) -> Place:
+def latec_set(path: Path, options: Mapping[str, str]) -> LatecSet:
     """By the option `dataset`, else by the file's name. Raises UsageError where neither names one of the nine sets."""
     words = set(re.split(r"[^a-z0-9]+", path.stem.lower()))
     named = sorted(
@@ -77,7 +84,7 @@ def place_of(path: Path, options: Mapping[str, str]) -> Place:
     ours = dict(SETS.values())
     found = SETS[named[0]][0] if len(named) == 1 else None
     dataset = given(options, "dataset", found, path, tuple(ours))
-    return Place(dataset, ours[dataset])
+    return LatecSet(dataset, ours[dataset])
 
 
 def check_names(path: Path, names: Iterable[str]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.importers.base import OK, Column, Imported, frame_of, long_table, refuse_objects
-from harness.data.importers.latec import NOTES, Modality, Place, check_names, place_of
+from harness.data.importers.base import OK, Imported, TableColumn, frame_of, long_table, refuse_objects
+from harness.data.importers.latec import IDS, NOTES, LatecSet, Modality, check_names, latec_set
 from harness.data.meta_evaluation import MapRecord
 from harness.storage import IntegrityError, StoredArray, stored_arrays
 
@@ -15,16 +15,12 @@ _DIMENSIONS: dict[Modality, tuple[int, int]] = {"image": (3, 3), "volume": (4, 1
 """Of one map: how many axes, and channels along the first."""
 
 COLUMNS = (
-    Column("modality", "image, volume or point-cloud"),
-    Column("dataset", "id of the data set"),
-    Column("model", "network, as attribution-latec names it"),
-    Column("method", "XAI method, as the harness names it"),
-    Column("observation", "position in the file", "integer"),
-    Column("shape", "of the map: channels first"),
-    Column("low", "smallest value", "real"),
-    Column("high", "largest value", "real"),
-    Column("zeros", "share of values that are exactly 0", "real"),
-    Column("status", "ok, or missing where a map holds NaN or infinite values"),
+    *IDS,
+    TableColumn("shape", "of the map: channels first"),
+    TableColumn("low", "smallest value", "real"),
+    TableColumn("high", "largest value", "real"),
+    TableColumn("zeros", "share of values that are exactly 0", "real"),
+    TableColumn("status", "ok, or missing where a map holds NaN or infinite values"),
 )
 KEY = ("model", "method", "observation")
 
@@ -59,26 +55,33 @@ def describe_latec_maps(path: Path, options: Mapping[str, str]) -> Imported:
 
 def _records(path: Path, options: Mapping[str, str]) -> Iterator[MapRecord]:
     refuse_objects(path)
-    place = place_of(path, options)
+    source = latec_set(path, options)
     arrays = stored_arrays(path)
     check_names(path, arrays)
     for network in range(3):
-        _check_shape(arrays[f"arr_{network}"], place, network)
-    for network, name in enumerate(place.networks):
-        methods = place.methods(network)
+        _check_shape(arrays[f"arr_{network}"], source, network)
+    for network, name in enumerate(source.networks):
+        methods = source.methods(network)
         for observation, maps in enumerate(arrays[f"arr_{network}"].rows()):
             for method, one in zip(methods, maps, strict=True):
                 yield MapRecord(
-                    place.modality, place.dataset, f"{place.dataset}-{name}", method, str(observation), None, None, one
+                    source.modality,
+                    source.dataset,
+                    f"{source.dataset}-{name}",
+                    method,
+                    str(observation),
+                    None,
+                    None,
+                    one,
                 )
 
 
-def _check_shape(array: StoredArray, place: Place, network: int) -> None:
-    axes, channels = _DIMENSIONS[place.modality]
-    methods, shape = len(place.methods(network)), array.shape
+def _check_shape(array: StoredArray, source: LatecSet, network: int) -> None:
+    axes, channels = _DIMENSIONS[source.modality]
+    methods, shape = len(source.methods(network)), array.shape
     if len(shape) != axes + 2 or shape[1:3] != (methods, channels) or 0 in shape or array.dtype.kind != "f":
         raise IntegrityError(
-            f"{array.path}: {array.name} has shape {shape} and holds {array.dtype}; of {place.networks[network]} there are "
+            f"{array.path}: {array.name} has shape {shape} and holds {array.dtype}; of {source.networks[network]} there are "
             f"real numbers of shape (observations, {methods} methods, {channels} channels"
             f"{', positions' * (axes - 1)})."
         )

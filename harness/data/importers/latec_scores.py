@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.importers.base import Column, Imported, Measured, long_table, refuse_objects
-from harness.data.importers.latec import NOTES, Place, check_names, place_of
+from harness.data.importers.base import Imported, Measured, TableColumn, long_table, refuse_objects
+from harness.data.importers.latec import IDS, NOTES, LatecSet, check_names, latec_set
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
 
@@ -17,16 +17,12 @@ if TYPE_CHECKING:
 
 VERSION = "latec"
 COLUMNS = (
-    Column("modality", "image, volume or point-cloud"),
-    Column("dataset", "id of the data set"),
-    Column("model", "network, as attribution-latec names it"),
-    Column("method", "XAI method, as the harness names it"),
-    Column("observation", "position in the file", "integer"),
-    Column("metric", "id of the metric"),
-    Column("version", "of the metric: LATEC's own reading, not comparable with the harness's"),
-    Column("direction", "higher or lower is better"),
-    Column("value", "score; empty unless the status is ok", "real"),
-    Column("status", "ok, missing (NaN) or infinite"),
+    *IDS,
+    TableColumn("metric", "id of the metric"),
+    TableColumn("version", "of the metric: LATEC's own reading, not comparable with the harness's"),
+    TableColumn("direction", "higher or lower is better"),
+    TableColumn("value", "score; empty unless the status is ok", "real"),
+    TableColumn("status", "ok, missing (NaN) or infinite"),
 )
 KEY = ("model", "method", "observation", "metric")
 
@@ -42,20 +38,20 @@ def read_latec_scores(path: Path, orders: Mapping[str, Sequence[Measured]], opti
     """
     order = _order(orders, options, path)
     refuse_objects(path)
-    place = place_of(path, options)
+    source = latec_set(path, options)
     arrays = read_arrays(path)
     check_names(path, arrays)
     for network in range(3):
-        _check_shape(arrays[f"arr_{network}"], place, network, path)
-    problem = _first_problem(arrays, place, orders[order])
-    fitting = [name for name in orders if name != order and _first_problem(arrays, place, orders[name]) is None]
+        _check_shape(arrays[f"arr_{network}"], source, network, path)
+    problem = _first_problem(arrays, source, orders[order])
+    fitting = [name for name in orders if name != order and _first_problem(arrays, source, orders[name]) is None]
     if problem is not None:
         advice = f"; all values fit --order {fitting[0]}" if fitting else ""
         raise IntegrityError(f"{path}: {problem}{advice}.")
     notes = [*NOTES, f"metrics in the order {order!r}, as named by the user"]
     if fitting:
         notes.append(f"the ranges do not tell {order!r} and {fitting[0]!r} apart in this file: its order is unproven")
-    return long_table("LATEC scores", COLUMNS, KEY, _long(arrays, place, orders[order]), path, notes)
+    return long_table("LATEC scores", COLUMNS, KEY, _long(arrays, source, orders[order]), path, notes)
 
 
 def _order(orders: Mapping[str, Sequence[Measured]], options: Mapping[str, str], path: Path) -> str:
@@ -69,16 +65,16 @@ def _order(orders: Mapping[str, Sequence[Measured]], options: Mapping[str, str],
     return order
 
 
-def _check_shape(array: np.ndarray, place: Place, network: int, path: Path) -> None:
-    expected = len(place.methods(network))
+def _check_shape(array: np.ndarray, source: LatecSet, network: int, path: Path) -> None:
+    expected = len(source.methods(network))
     if array.ndim != 3 or array.shape[:2] != (expected, 20) or not array.shape[2] or array.dtype.kind != "f":
         raise IntegrityError(
-            f"{path}: arr_{network} has shape {array.shape} and holds {array.dtype}; of {place.networks[network]} there are "
+            f"{path}: arr_{network} has shape {array.shape} and holds {array.dtype}; of {source.networks[network]} there are "
             f"real numbers of shape ({expected} methods, 20 metrics, observations)."
         )
 
 
-def _first_problem(arrays: Mapping[str, np.ndarray], place: Place, metrics: Sequence[Measured]) -> str | None:
+def _first_problem(arrays: Mapping[str, np.ndarray], source: LatecSet, metrics: Sequence[Measured]) -> str | None:
     """A sentence on the first value out of its metric's range, without its end."""
     import numpy as np
 
@@ -92,19 +88,19 @@ def _first_problem(arrays: Mapping[str, np.ndarray], place: Place, metrics: Sequ
             if outside.any():
                 method, observation = (int(each[0]) for each in np.nonzero(outside))
                 return (
-                    f"arr_{network}[{method}, {position}, {observation}] ({place.methods(network)[method]}) is "
+                    f"arr_{network}[{method}, {position}, {observation}] ({source.methods(network)[method]}) is "
                     f"{values[method, observation]:g}, but {metric.id} lies between {low:g} and {high:g}"
                 )
     return None
 
 
-def _long(arrays: Mapping[str, np.ndarray], place: Place, metrics: Sequence[Measured]) -> pd.DataFrame:
+def _long(arrays: Mapping[str, np.ndarray], source: LatecSet, metrics: Sequence[Measured]) -> pd.DataFrame:
     """Network, method, observation and metric, the last fastest."""
     import numpy as np
     import pandas as pd
 
     tables = []
-    for network, name in enumerate(place.networks):
+    for network, name in enumerate(source.networks):
         array = arrays[f"arr_{network}"].astype(np.float64)
         methods, count, observations = array.shape
         values = array.transpose(0, 2, 1).ravel()
@@ -112,10 +108,10 @@ def _long(arrays: Mapping[str, np.ndarray], place: Place, metrics: Sequence[Meas
         tables.append(
             pd.DataFrame(
                 {
-                    "modality": place.modality,
-                    "dataset": place.dataset,
-                    "model": f"{place.dataset}-{name}",
-                    "method": np.repeat(place.methods(network), observations * count),
+                    "modality": source.modality,
+                    "dataset": source.dataset,
+                    "model": f"{source.dataset}-{name}",
+                    "method": np.repeat(source.methods(network), observations * count),
                     "observation": np.tile(np.repeat(np.arange(observations), count), methods),
                     "metric": np.tile([metric.id for metric in metrics], methods * observations),
                     "version": VERSION,

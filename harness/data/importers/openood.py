@@ -5,22 +5,13 @@ Zhang et al. 2023, "OpenOOD v1.5: Enhanced Benchmark for Out-of-Distribution Det
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.importers.base import (
-    MISSING,
-    OK,
-    Column,
-    Imported,
-    Measure,
-    check_range,
-    frame_of,
-    long_table,
-    read_csv,
-)
+from harness.data.importers.base import Imported, Measure, TableColumn, frame_of, long_table, read_csv, status_and_value
 from harness.storage import IntegrityError
 
 _NAMES = {
@@ -31,17 +22,17 @@ _NAMES = {
     "Additional_Description": "description",
 }
 COLUMNS = (
-    Column("board", "name of the file, such as cifar10 or imagenet1k_ood"),
-    Column("training", "how the network was trained"),
-    Column("method", "post-processor that gives the score"),
-    Column("outliers", "whether training saw outliers: Yes or No"),
-    Column("network", "architecture"),
-    Column("description", "epochs or checkpoint"),
-    Column("column", "name of the metric in the file"),
-    Column("direction", "higher or lower is better"),
-    Column("value", "in %, mean over trainings; empty unless the status is ok", "real"),
-    Column("std", "in %, over trainings; empty where none is given", "real"),
-    Column("status", "ok or missing"),
+    TableColumn("board", "name of the file, such as cifar10 or imagenet1k_ood"),
+    TableColumn("training", "how the network was trained"),
+    TableColumn("method", "post-processor that gives the score"),
+    TableColumn("outliers", "whether training saw outliers: Yes or No"),
+    TableColumn("network", "architecture"),
+    TableColumn("description", "epochs or checkpoint"),
+    TableColumn("column", "name of the metric in the file"),
+    TableColumn("direction", "higher or lower is better"),
+    TableColumn("value", "in %, mean over trainings; empty unless the status is ok", "real"),
+    TableColumn("std", "in %, over trainings; empty where none is given", "real"),
+    TableColumn("status", "ok or missing"),
 )
 KEY = tuple(column.name for column in COLUMNS[:7])
 NOTES = (
@@ -67,16 +58,13 @@ def _rows(line: Mapping[str, str], metrics: Mapping[str, Measure], path: Path, a
     for name, measure in metrics.items():
         where = f"{path}, line {at}, column {name}"
         value, std = _cell(line[name].strip(), where)
-        if value is not None:
-            check_range(value, measure, where)
         yield {
             "board": path.stem,
             **ids,
             "column": name,
             "direction": measure.direction,
-            "value": value,
             "std": std,
-            "status": MISSING if value is None else OK,
+            **status_and_value(value, measure, where),
         }
 
 
@@ -84,9 +72,9 @@ def _measure(name: str) -> Measure:
     return Measure(name, "lower" if "FPR" in name.upper() else "higher", (0, 100), "%")
 
 
-def _cell(text: str, where: str) -> tuple[float | None, float | None]:
+def _cell(text: str, where: str) -> tuple[float, float | None]:
     if text in _NONE:
-        return None, None
+        return math.nan, None
     match = _CELL.fullmatch(text)
     if match is None:
         raise IntegrityError(f"{where}: {text!r} is no value, such as 88.03 ± 0.25.")

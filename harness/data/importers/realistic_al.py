@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.importers.base import (
-    OK,
-    Column,
     Imported,
     Measure,
     Measured,
+    TableColumn,
     check_range,
     frame_of,
     integer,
@@ -24,28 +23,30 @@ from harness.data.importers.base import (
     read_csv,
     refuse_objects,
     refuse_pickle,
-    status_of,
+    status_and_value,
 )
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
 
 _AREAS = (
-    Column("dataset", "data set, as query-realistic-al names it"),
-    Column("regime", "label regime: low, medium or high"),
-    Column("training", "how networks are trained: st (from scratch), self-sl (SimCLR first) or semi-sl (FixMatch)"),
-    Column("method", "query method"),
-    Column("metric", "id of the metric"),
-    Column("direction", "higher or lower is better"),
-    Column("value", "mean over seeds; empty unless the status is ok", "real"),
-    Column("std", "standard deviation over seeds", "real"),
-    Column("status", "ok or missing"),
+    TableColumn("dataset", "data set, as query-realistic-al names it"),
+    TableColumn("regime", "label regime: low, medium or high"),
+    TableColumn(
+        "training", "how networks are trained: st (from scratch), self-sl (SimCLR first) or semi-sl (FixMatch)"
+    ),
+    TableColumn("method", "query method"),
+    TableColumn("metric", "id of the metric"),
+    TableColumn("direction", "higher or lower is better"),
+    TableColumn("value", "mean over seeds; empty unless the status is ok", "real"),
+    TableColumn("std", "standard deviation over seeds", "real"),
+    TableColumn("status", "ok or missing"),
 )
 _LOOPS = (
-    Column("loop", "training, from 0 on the start", "integer"),
-    Column("samples", "labelled by then", "integer"),
-    Column("metric", "name of the metric in the file, such as test_acc"),
-    Column("value", "share; empty unless the status is ok", "real"),
-    Column("status", "ok, missing or infinite"),
+    TableColumn("loop", "training, from 0 on the start", "integer"),
+    TableColumn("samples", "labelled by then", "integer"),
+    TableColumn("metric", "name of the metric in the file, such as test_acc"),
+    TableColumn("value", "share; empty unless the status is ok", "real"),
+    TableColumn("status", "ok, missing or infinite"),
 )
 _HEADER = ("dataset", "label_regime", "training", "query_method", "aubc_mean", "aubc_std")
 _NOTES = ("areas of isic2019 and miotcd are under curves of the mean recall, the others under those of the accuracy",)
@@ -88,7 +89,6 @@ def read_realistic_al(path: Path, measures: Mapping[str, Measured], options: Map
 
 def _area(line: Mapping[str, str], where: str, measure: Measured) -> dict[str, Any]:
     value, std = number(line["aubc_mean"], f"{where}, column aubc_mean"), number(line["aubc_std"], where)
-    check_range(value, measure, f"{where}, column aubc_mean")
     check_range(std, Measure("standard deviation", "lower", (0, 1)), f"{where}, column aubc_std")
     return {
         "dataset": _named(line["dataset"], _DATASETS, f"{where}, column dataset"),
@@ -97,9 +97,8 @@ def _area(line: Mapping[str, str], where: str, measure: Measured) -> dict[str, A
         "method": line["query_method"],
         "metric": measure.id,
         "direction": measure.direction,
-        "value": value if status_of(value) == OK else None,
         "std": std,
-        "status": status_of(value),
+        **status_and_value(value, measure, f"{where}, column aubc_mean"),
     }
 
 
@@ -151,10 +150,8 @@ def _tested(path: Path, header: list[str], lines: list[tuple[int, dict[str, str]
 
 
 def _by_loop(rows: Any, path: Path) -> Imported:
-    checked = []
-    for row in rows:
-        status = status_of(row["value"])
-        if "acc" in row["metric"]:
-            check_range(row["value"], _SHARE, row["where"])
-        checked.append({**row, "value": row["value"] if status == OK else None, "status": status})
+    checked = [
+        {**row, **status_and_value(row["value"], _SHARE if "acc" in row["metric"] else None, row["where"])}
+        for row in rows
+    ]
     return long_table("realistic-al campaign", _LOOPS, ("loop", "metric"), frame_of(checked, _LOOPS), path)

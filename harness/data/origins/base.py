@@ -19,8 +19,8 @@ class OriginError(UsageError):
     """An origin that does not give a file: not reachable, refused, gone. The message says what to do."""
 
 
-class Watch:
-    """Is told how far things are. This one keeps silent."""
+class ProgressListener:
+    """Receives progress and messages; this one ignores them, subclasses show them."""
 
     def begin(self, what: str, total: int | None, done: int = 0) -> None:
         """Something begins that takes `total` bytes, of which some are done already."""
@@ -33,8 +33,8 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long origins are borne with, in seconds. Attempts count only while they bring nothing new."""
+class RetryPolicy:
+    """How often and how long a download is tried; times in seconds. Only attempts that bring no new byte are counted."""
 
     attempts: int = 5
     first_wait: float = 1.0
@@ -46,8 +46,8 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Errand:
-    """One file to get: `part` is where its bytes may be collected, and stay for the next attempt."""
+class DownloadRequest:
+    """One file to download: `part` is where its bytes are collected; they stay there for the next attempt."""
 
     spec: DataSet
     name: str
@@ -55,8 +55,8 @@ class Errand:
     file: SourceFile
     pin: Pin
     part: Path
-    patience: Patience = Patience()
-    watch: Watch = field(default_factory=Watch)
+    retry: RetryPolicy = RetryPolicy()
+    progress: ProgressListener = field(default_factory=ProgressListener)
 
     def by_hand(self) -> str:
         """What a user can always do instead, as the end of a sentence."""
@@ -77,14 +77,14 @@ class Digests:
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
 
     @classmethod
-    def of(cls, path: Path, watch: Watch | None = None) -> Digests:
+    def of(cls, path: Path, progress: ProgressListener | None = None) -> Digests:
         """Of a file's bytes, in constant memory."""
         digests = cls()
         with path.open("rb") as stream:
             while chunk := stream.read(_CHUNK):
                 digests.update(chunk)
-                if watch is not None:
-                    watch.advance(len(chunk))
+                if progress is not None:
+                    progress.advance(len(chunk))
         return digests
 
     def update(self, data: bytes) -> None:
@@ -101,7 +101,7 @@ class Digests:
         return self._md5.hexdigest()
 
 
-class Got(NamedTuple):
+class DownloadedFile(NamedTuple):
     """A whole file, which may be moved away; `md5` is what its origin says that it is."""
 
     path: Path
@@ -113,11 +113,11 @@ class Got(NamedTuple):
 class Client(Protocol):
     """What a module of this package offers."""
 
-    def size(self, errand: Errand, /) -> int | None:
+    def size(self, request: DownloadRequest, /) -> int | None:
         """Bytes of the file, asked for without fetching it; None where its origin does not say."""
         ...
 
-    def obtain(self, errand: Errand, /) -> Got:
+    def obtain(self, request: DownloadRequest, /) -> DownloadedFile:
         """The whole file, unchecked. Raises OriginError, or IntegrityError where it is certainly another one."""
         ...
 
@@ -127,7 +127,9 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def refuse_offline(errand: Errand) -> None:
+def refuse_offline(request: DownloadRequest) -> None:
     """Raise OriginError where there is to be no network."""
     if offline():
-        raise OriginError(f"{errand.file.path} is not here and HF_HUB_OFFLINE is set; unset it, or {errand.by_hand()}")
+        raise OriginError(
+            f"{request.file.path} is not here and HF_HUB_OFFLINE is set; unset it, or {request.by_hand()}"
+        )

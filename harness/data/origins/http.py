@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import harness
-from harness.data.origins.base import Digests, Errand, Got, OriginError, refuse_offline
+from harness.data.origins.base import Digests, DownloadedFile, DownloadRequest, OriginError, refuse_offline
 from harness.spec.manifest import UrlFile
 from harness.storage import IntegrityError, growing, read_json, remove, write_json
 
@@ -25,33 +25,33 @@ _PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
-class Hitch(Exception):  # noqa: N818 - it is mended, not reported
-    """What may pass: worth another attempt, perhaps after a wait that the server names (seconds)."""
+class TransientError(Exception):
+    """Worth another attempt, perhaps after a wait that the server names (seconds)."""
 
     def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
         self.wait = wait
 
 
-def size(errand: Errand) -> int | None:
+def size(request: DownloadRequest) -> int | None:
     """As `base.Client`."""
-    assert isinstance(errand.file.origin, UrlFile)
-    return content_length(errand.file.origin.url, errand)
+    assert isinstance(request.file.origin, UrlFile)
+    return content_length(request.file.origin.url, request)
 
 
-def obtain(errand: Errand) -> Got:
+def obtain(request: DownloadRequest) -> DownloadedFile:
     """As `base.Client`."""
-    assert isinstance(errand.file.origin, UrlFile)
-    return download(errand.file.origin.url, errand)
+    assert isinstance(request.file.origin, UrlFile)
+    return download(request.file.origin.url, request)
 
 
-def content_length(url: str, errand: Errand) -> int | None:
+def content_length(url: str, request: DownloadRequest) -> int | None:
     """What a HEAD request says; None for any trouble, because the download itself will say it better."""
     import httpx2
 
-    refuse_offline(errand)
+    refuse_offline(request)
     try:
-        with _client(errand) as client:
+        with _client(request) as client:
             answer = client.head(url)
     except httpx2.HTTPError:
         return None
@@ -59,105 +59,105 @@ def content_length(url: str, errand: Errand) -> int | None:
     return int(length) if answer.status_code == 200 and length.isdecimal() else None
 
 
-def download(url: str, errand: Errand) -> Got:
-    """The bytes at an address, collected in `errand.part`; resumed there if that holds the beginning of the same file."""
-    refuse_offline(errand)
+def download(url: str, request: DownloadRequest) -> DownloadedFile:
+    """The bytes at an address, collected in `request.part`; resumed there if that holds the beginning of the same file."""
+    refuse_offline(request)
     memory: dict[int, Digests] = {}
-    with _client(errand) as client:
-        return patiently(lambda: _stream(client, url, errand, memory), url, errand)
+    with _client(request) as client:
+        return with_retries(lambda: _stream(client, url, request, memory), url, request)
 
 
-def get_json(url: str, errand: Errand) -> Any:
+def get_json(url: str, request: DownloadRequest) -> Any:
     """The value of a JSON answer, such as a record's description."""
 
     def ask() -> Any:
-        with _client(errand) as client, _hitches(errand):
+        with _client(request) as client, _transport_errors(request):
             answer = client.get(url)
-            _check_status(answer, errand)
+            _check_status(answer, request)
             return answer.json()
 
-    refuse_offline(errand)
+    refuse_offline(request)
     try:
-        return patiently(ask, url, errand)
+        return with_retries(ask, url, request)
     except ValueError as error:
-        raise OriginError(f"{url} does not answer with JSON; {errand.by_hand()}") from error
+        raise OriginError(f"{url} does not answer with JSON; {request.by_hand()}") from error
 
 
-def patiently(attempt: Callable[[], Value], url: str, errand: Errand) -> Value:
-    """The value of `attempt()`, tried again after hitches with growing waits, as `errand.patience` says."""
-    patience, fruitless = errand.patience, 0
+def with_retries(attempt: Callable[[], Value], url: str, request: DownloadRequest) -> Value:
+    """The value of `attempt()`, tried again after transient errors with growing waits, as `request.retry` says."""
+    retry, fruitless = request.retry, 0
     while True:
-        before = _collected(errand.part)
+        before = _collected(request.part)
         try:
             return attempt()
-        except Hitch as hitch:
-            fruitless = 1 if _collected(errand.part) > before else fruitless + 1
-            wait = hitch.wait if hitch.wait is not None else patience.first_wait * 2 ** (fruitless - 1)
-            if hitch.wait is not None and hitch.wait > patience.longest_wait:
+        except TransientError as error:
+            fruitless = 1 if _collected(request.part) > before else fruitless + 1
+            wait = error.wait if error.wait is not None else retry.first_wait * 2 ** (fruitless - 1)
+            if error.wait is not None and error.wait > retry.longest_wait:
                 raise OriginError(
-                    f"{url}: {hitch}, and asks to wait {hitch.wait:.0f} s; run this again then."
+                    f"{url}: {error}, and asks to wait {error.wait:.0f} s; run this again then."
                 ) from None
-            if fruitless >= patience.attempts:
+            if fruitless >= retry.attempts:
                 raise OriginError(
-                    f"{url}: {hitch}, {fruitless} times in a row; check the network and run this again (it goes on "
-                    f"from where it stopped), or {errand.by_hand()}"
+                    f"{url}: {error}, {fruitless} times in a row; check the network and run this again (it goes on "
+                    f"from where it stopped), or {request.by_hand()}"
                 ) from None
-            wait = min(wait, patience.longest_wait)
-            errand.watch.say(f"{errand.file.path}: {hitch}; trying again in {wait:.0f} s")
+            wait = min(wait, retry.longest_wait)
+            request.progress.say(f"{request.file.path}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
-def _stream(client: httpx2.Client, url: str, errand: Errand, memory: dict[int, Digests]) -> Got:
+def _stream(client: httpx2.Client, url: str, request: DownloadRequest, memory: dict[int, Digests]) -> DownloadedFile:
     """One attempt. `memory` has the digests of what earlier ones have collected, by its size."""
-    digests, headers = _beginning(url, errand, memory)
-    if digests.size and digests.sha256 == errand.pin.sha256:
-        return Got(errand.part, digests)  # a fetch was stopped between its last byte and its end
-    with _hitches(errand), client.stream("GET", url, headers=headers) as answer:
+    digests, headers = _beginning(url, request, memory)
+    if digests.size and digests.sha256 == request.pin.sha256:
+        return DownloadedFile(request.part, digests)  # a fetch was stopped between its last byte and its end
+    with _transport_errors(request), client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == 416 and headers:
-            return _after_the_end(answer, digests, errand)
-        _check_status(answer, errand)
-        if url.startswith("https:") and answer.url.scheme != "https" and errand.pin.sha256 is None:
-            raise OriginError(f"{url} leads to {answer.url}, which is not encrypted; {errand.by_hand()}")
+            return _after_the_end(answer, digests, request)
+        _check_status(answer, request)
+        if url.startswith("https:") and answer.url.scheme != "https" and request.pin.sha256 is None:
+            raise OriginError(f"{url} leads to {answer.url}, which is not encrypted; {request.by_hand()}")
         if answer.status_code != 206 or not _goes_on(answer, digests.size, headers):
             if answer.status_code == 206:
-                _forget(errand.part)
-                raise Hitch("the server sent another part than it was asked for", 0.0)
+                _forget(request.part)
+                raise TransientError("the server sent another part than it was asked for", 0.0)
             digests = Digests()
-            _start_over(url, answer, errand)
+            _start_over(url, answer, request)
         total = _total(answer, digests.size)
-        _check_length(url, total, errand)
-        errand.watch.begin(errand.file.path, total or errand.pin.bytes, digests.size)
+        _check_length(url, total, request)
+        request.progress.begin(request.file.path, total or request.pin.bytes, digests.size)
         try:
-            _collect(answer, digests, errand)
+            _collect(answer, digests, request)
         finally:
             memory[digests.size] = digests
-    whole = total or errand.pin.bytes
+    whole = total or request.pin.bytes
     if whole is not None and digests.size < whole:
-        raise Hitch(f"the connection ended after {digests.size} of {whole} bytes")
-    return Got(errand.part, digests)
+        raise TransientError(f"the connection ended after {digests.size} of {whole} bytes")
+    return DownloadedFile(request.part, digests)
 
 
-def _collect(answer: httpx2.Response, digests: Digests, errand: Errand) -> None:
-    with growing(errand.part) as stream:
-        for chunk in _chunks(answer, digests.size == 0, errand):
+def _collect(answer: httpx2.Response, digests: Digests, request: DownloadRequest) -> None:
+    with growing(request.part) as stream:
+        for chunk in _chunks(answer, digests.size == 0, request):
             stream.write(chunk)
             digests.update(chunk)
-            errand.watch.advance(len(chunk))
-            if errand.pin.bytes is not None and digests.size > errand.pin.bytes:
+            request.progress.advance(len(chunk))
+            if request.pin.bytes is not None and digests.size > request.pin.bytes:
                 return  # more than expected: what it is will be told by its hash
 
 
-def _beginning(url: str, errand: Errand, memory: dict[int, Digests]) -> tuple[Digests, dict[str, str]]:
+def _beginning(url: str, request: DownloadRequest, memory: dict[int, Digests]) -> tuple[Digests, dict[str, str]]:
     """What has been collected before, and the headers that ask for the rest; without a proof of sameness, nothing."""
-    facts = _facts(errand.part)
-    sure = facts.get("url") == url and (facts.get("validator") or errand.pin.sha256)
-    if not sure or not _collected(errand.part):
-        _forget(errand.part)
+    facts = _facts(request.part)
+    sure = facts.get("url") == url and (facts.get("validator") or request.pin.sha256)
+    if not sure or not _collected(request.part):
+        _forget(request.part)
         return Digests(), {}
-    digests = memory.pop(_collected(errand.part), None)
+    digests = memory.pop(_collected(request.part), None)
     if digests is None:
-        errand.watch.begin(f"checking what is here of {errand.file.path}", None)
-        digests = Digests.of(errand.part)
+        request.progress.begin(f"checking what is here of {request.file.path}", None)
+        digests = Digests.of(request.part)
     memory.clear()
     proof = {"If-Range": str(facts["validator"])} if facts.get("validator") else {}
     return digests, {"Range": f"bytes={digests.size}-", **proof}
@@ -170,17 +170,17 @@ def _goes_on(answer: httpx2.Response, start: int, headers: dict[str, str]) -> bo
     return same and answer.headers.get("content-range", "").startswith(f"bytes {start}-")
 
 
-def _after_the_end(answer: httpx2.Response, digests: Digests, errand: Errand) -> Got:
+def _after_the_end(answer: httpx2.Response, digests: Digests, request: DownloadRequest) -> DownloadedFile:
     """There is no rest to ask for: either all is here already, or what is here belongs to another file."""
     if answer.headers.get("content-range", "") == f"bytes */{digests.size}":
-        return Got(errand.part, digests)
-    _forget(errand.part)
-    raise Hitch("the file is shorter than what was fetched before", 0.0)
+        return DownloadedFile(request.part, digests)
+    _forget(request.part)
+    raise TransientError("the file is shorter than what was fetched before", 0.0)
 
 
-def _start_over(url: str, answer: httpx2.Response, errand: Errand) -> None:
-    _forget(errand.part)
-    write_json(_facts_path(errand.part), {"url": url, "validator": _validator(answer)})
+def _start_over(url: str, answer: httpx2.Response, request: DownloadRequest) -> None:
+    _forget(request.part)
+    write_json(_facts_path(request.part), {"url": url, "validator": _validator(answer)})
 
 
 def _total(answer: httpx2.Response, start: int) -> int | None:
@@ -188,52 +188,54 @@ def _total(answer: httpx2.Response, start: int) -> int | None:
     return start + int(length) if length.isdecimal() else None
 
 
-def _check_length(url: str, total: int | None, errand: Errand) -> None:
-    if total is not None and errand.pin.bytes is not None and total != errand.pin.bytes:
-        _forget(errand.part)
+def _check_length(url: str, total: int | None, request: DownloadRequest) -> None:
+    if total is not None and request.pin.bytes is not None and total != request.pin.bytes:
+        _forget(request.part)
         raise IntegrityError(
-            f"{url} has {total} bytes, but {errand.pin.bytes} are recorded for {errand.file.path}: it was changed, or "
-            f"this is not the file; {errand.by_hand()}"
+            f"{url} has {total} bytes, but {request.pin.bytes} are recorded for {request.file.path}: it was changed, or "
+            f"this is not the file; {request.by_hand()}"
         )
 
 
-def _chunks(answer: httpx2.Response, first: bool, errand: Errand) -> Iterator[bytes]:
+def _chunks(answer: httpx2.Response, first: bool, request: DownloadRequest) -> Iterator[bytes]:
     """The body as it comes, as long as it comes fast enough and is no web page."""
-    patience = errand.patience
+    retry = request.retry
     since, count = time.monotonic(), 0
     for chunk in answer.iter_raw():
-        if first and chunk and _is_page(answer, chunk, errand):
-            _forget(errand.part)
+        if first and chunk and _is_page(answer, chunk, request):
+            _forget(request.part)
             raise OriginError(
-                f"{answer.url} answers with a web page instead of {errand.file.path} (a login, a consent form or a file "
-                f"that moved); {errand.by_hand()}"
+                f"{answer.url} answers with a web page instead of {request.file.path} (a login, a consent form or a file "
+                f"that moved); {request.by_hand()}"
             )
         first, count = first and not chunk, count + len(chunk)
         yield chunk
-        if time.monotonic() - since > patience.stall:
-            if count < patience.least_bytes:
-                raise Hitch(f"only {count} bytes came in {patience.stall:.0f} s")
+        if time.monotonic() - since > retry.stall:
+            if count < retry.least_bytes:
+                raise TransientError(f"only {count} bytes came in {retry.stall:.0f} s")
             since, count = time.monotonic(), 0
 
 
-def _is_page(answer: httpx2.Response, start: bytes, errand: Errand) -> bool:
-    if errand.file.path.lower().endswith((".html", ".htm")):
+def _is_page(answer: httpx2.Response, start: bytes, request: DownloadRequest) -> bool:
+    if request.file.path.lower().endswith((".html", ".htm")):
         return False
     stated = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     return stated in _PAGE_TYPES or start.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_PAGE_STARTS)
 
 
-def _check_status(answer: httpx2.Response, errand: Errand) -> None:
-    """Raise Hitch for what may pass, OriginError for what will not."""
+def _check_status(answer: httpx2.Response, request: DownloadRequest) -> None:
+    """Raise TransientError where another attempt may succeed, OriginError where none will."""
     code, said = answer.status_code, f"{answer.url} says {answer.status_code} {answer.reason_phrase}".rstrip()
     if code in _PASSING:
-        raise Hitch(f"the server says {code} {answer.reason_phrase}".rstrip(), _retry_after(answer))
+        raise TransientError(f"the server says {code} {answer.reason_phrase}".rstrip(), _retry_after(answer))
     if code in (401, 403):
-        raise OriginError(f"{said}: access to {errand.file.path} is restricted; {errand.access()}; {errand.by_hand()}")
+        raise OriginError(
+            f"{said}: access to {request.file.path} is restricted; {request.access()}; {request.by_hand()}"
+        )
     if code in (404, 410):
-        raise OriginError(f"{said}: {errand.file.path} is no longer there; {errand.by_hand()}")
+        raise OriginError(f"{said}: {request.file.path} is no longer there; {request.by_hand()}")
     if code not in (200, 206):
-        raise OriginError(f"{said}; {errand.by_hand()}")
+        raise OriginError(f"{said}; {request.by_hand()}")
 
 
 def _retry_after(answer: httpx2.Response) -> float | None:
@@ -259,28 +261,28 @@ def _validator(answer: httpx2.Response) -> str | None:
 
 
 @contextmanager
-def _hitches(errand: Errand) -> Iterator[None]:
-    """Tell what may pass from what will not."""
+def _transport_errors(request: DownloadRequest) -> Iterator[None]:
+    """Transport errors of the client as TransientError or, where no other attempt can succeed, OriginError."""
     import httpx2
 
     try:
         yield
     except (httpx2.UnsupportedProtocol, httpx2.TooManyRedirects, httpx2.InvalidURL) as error:
-        raise OriginError(f"{errand.file.path}: its address leads nowhere ({error}); {errand.by_hand()}") from error
+        raise OriginError(f"{request.file.path}: its address leads nowhere ({error}); {request.by_hand()}") from error
     except httpx2.ConnectTimeout as error:
-        raise Hitch("the server cannot be reached") from error
+        raise TransientError("the server cannot be reached") from error
     except httpx2.TimeoutException as error:
-        raise Hitch(f"nothing came for {errand.patience.stall:.0f} s") from error
+        raise TransientError(f"nothing came for {request.retry.stall:.0f} s") from error
     except httpx2.TransportError as error:
-        raise Hitch(f"the connection broke ({str(error) or type(error).__name__})") from error
+        raise TransientError(f"the connection broke ({str(error) or type(error).__name__})") from error
 
 
-def _client(errand: Errand) -> httpx2.Client:
+def _client(request: DownloadRequest) -> httpx2.Client:
     import httpx2
 
     # Not compressed on the way: hashes and ranges are those of the file.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"harness/{harness.__version__}"}
-    timeout = httpx2.Timeout(errand.patience.stall, connect=errand.patience.connect)
+    timeout = httpx2.Timeout(request.retry.stall, connect=request.retry.connect)
     return httpx2.Client(headers=headers, timeout=timeout, follow_redirects=True)
 
 

@@ -6,24 +6,24 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from harness.data.origins.base import Digests, Errand, OriginError, Watch
+from harness.data.origins.base import Digests, DownloadRequest, OriginError, ProgressListener
 from harness.spec.manifest import DataSet, OwnFile, SourceFile
 from harness.storage import content_id
 
 
-def size(errand: Errand) -> int | None:
+def size(request: DownloadRequest) -> int | None:
     """As `base.Client`: unknown."""
     return None
 
 
-def obtain(errand: Errand) -> NoReturn:
+def obtain(request: DownloadRequest) -> NoReturn:
     """Nobody can fetch these. Raises OriginError that says where to ask for them."""
-    origin = errand.file.origin
+    origin = request.file.origin
     assert isinstance(origin, OwnFile)
-    terms = f" ({errand.spec.terms.rstrip('.')})" if errand.spec.terms else ""
+    terms = f" ({request.spec.terms.rstrip('.')})" if request.spec.terms else ""
     raise OriginError(
-        f"{errand.file.path} of {errand.spec.id} cannot be fetched for you: ask for it at {origin.page}{terms}, then run: "
-        f"harness data fetch {errand.name} --from FOLDER"
+        f"{request.file.path} of {request.spec.id} cannot be fetched for you: ask for it at {origin.page}{terms}, then run: "
+        f"harness data fetch {request.name} --from FOLDER"
     )
 
 
@@ -59,7 +59,7 @@ def folder_size(folder: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def folder_id(folder: Path, watch: Watch) -> str:
+def folder_id(folder: Path, progress: ProgressListener) -> str:
     """One sha256 over the names and contents of all files below a folder; reads them all."""
-    watch.begin(f"hashing {folder.name}", folder_size(folder)[1])
-    return content_id([[name, Digests.of(path, watch).sha256] for name, path in listing(folder)])
+    progress.begin(f"hashing {folder.name}", folder_size(folder)[1])
+    return content_id([[name, Digests.of(path, progress).sha256] for name, path in listing(folder)])

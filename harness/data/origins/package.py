@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-from harness.data.origins.base import Digests, Errand, Got, OriginError
+from harness.data.origins.base import Digests, DownloadedFile, DownloadRequest, OriginError
+from harness.data.packages import package_folder
 from harness.spec.manifest import PackageFile
 from harness.storage import copy_file, remove
 
 
-def size(errand: Errand) -> int | None:
+def size(request: DownloadRequest) -> int | None:
     """As `base.Client`."""
-    return packaged(errand).stat().st_size
+    return packaged(request).stat().st_size
 
 
-def obtain(errand: Errand) -> Got:
+def obtain(request: DownloadRequest) -> DownloadedFile:
     """As `base.Client`: a copy, because a link would let a later installation change what was verified."""
-    path = packaged(errand)
-    remove(errand.part)
-    copy_file(path, errand.part)
-    return Got(errand.part, Digests.of(errand.part))
+    path = packaged(request)
+    remove(request.part)
+    copy_file(path, request.part)
+    return DownloadedFile(request.part, Digests.of(request.part))
 
 
-def packaged(errand: Errand) -> Path:
+def packaged(request: DownloadRequest) -> Path:
     """The file in the package's folder, found without importing it. Raises OriginError where it is missing."""
-    origin = errand.file.origin
+    origin = request.file.origin
     assert isinstance(origin, PackageFile)
-    spec = importlib.util.find_spec(origin.package)
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder(origin.package)
+    if folder is None:
         raise OriginError(
-            f"{errand.spec.id} comes with the package {origin.package}, which is not installed: pip install {origin.package}"
+            f"{request.spec.id} comes with the package {origin.package}, which is not installed: pip install {origin.package}"
         )
-    path = Path(spec.submodule_search_locations[0]) / origin.file
+    path = folder / origin.file
     if not path.is_file():
         raise OriginError(
             f"the installed {origin.package} has no {origin.file}; try another version: pip install -U {origin.package}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from harness.storage import IntegrityError
 
@@ -13,35 +13,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Samples(Protocol):
-    """An ordered set of labelled samples (images, volumes, point clouds), read piece by piece.
-
-    The order is part of the contract: position i is the same sample on every machine.
-    """
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(n,) int64, whole numbers from 0."""
-        ...
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """(n,) names that tell samples apart, such as relative file names."""
-        ...
-
-    def read(self, rows: Sequence[int]) -> list[np.ndarray]:
-        """The samples at these positions, unscaled: images (h, w) or (h, w, c) uint8 of any size, volumes
-        (z, y, x), clouds (points, 3) float32. Raises IntegrityError for a file that cannot be read."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
 @dataclass(frozen=True)
 class Listing:
     """All samples of a data set's files, as a reader lists them; parts are selections of its rows.
 
-    labels: (n,) int64. columns: name -> (n,) texts or whole numbers that rules of parts ask for. read: see `Samples`.
+    ids: (n,) names that tell samples apart, such as relative file names. labels: (n,) int64, whole numbers from 0.
+    columns: name -> (n,) texts or whole numbers that rules of parts ask for. read: see `Selection`.
     """
 
     ids: Sequence[str]
@@ -55,7 +32,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class Selection:
-    """Some samples of a listing, in an order and with labels of their own. See `Samples`."""
+    """Labelled samples of a listing (images, volumes, point clouds), read piece by piece.
+
+    Order and labels are its own, and part of the contract: position i is the same sample on every machine.
+    """
 
     listing: Listing
     rows: np.ndarray
@@ -66,6 +46,8 @@ class Selection:
         return [self.listing.ids[row] for row in self.rows.tolist()]
 
     def read(self, rows: Sequence[int]) -> list[np.ndarray]:
+        """The samples at these positions, unscaled: images (h, w) or (h, w, c) uint8 of any size, volumes
+        (z, y, x), clouds (points, 3) float32. Raises IntegrityError for a file that cannot be read."""
         return self.listing.read(self.rows[list(rows)].tolist())
 
     def __len__(self) -> int:
@@ -85,6 +67,38 @@ def checked(listing: Listing, classes: int | None, where: str) -> Listing:
             f"{where} has labels from {listing.labels.min()} to {listing.labels.max()}; they must be from 0{upper}."
         )
     return listing
+
+
+def by_split(counts: Mapping[str, int]) -> tuple[list[str], np.ndarray]:
+    """Ids `<split>/<row>` of so many samples a split, one split after the other, and the column of splits."""
+    import numpy as np
+
+    ids = [f"{split}/{row}" for split, count in counts.items() for row in range(count)]
+    return ids, np.repeat(list(counts), list(counts.values()))
+
+
+def blockwise(
+    sizes: Sequence[int], read: Callable[[int, list[int]], Sequence[np.ndarray]]
+) -> Callable[[Sequence[int]], list[np.ndarray]]:
+    """`Listing.read` for samples that lie in blocks (files, or parts of them), one after the other.
+
+    read: gives the samples of a block, by its number, at positions within it; asked once for each block that is touched,
+    with sorted positions, each of them once.
+    """
+    import numpy as np
+
+    ends = np.cumsum(sizes)
+
+    def read_rows(rows: Sequence[int]) -> list[np.ndarray]:
+        wanted = np.unique(np.asarray(rows, dtype=np.int64))
+        blocks = np.searchsorted(ends, wanted, side="right")
+        found: dict[int, np.ndarray] = {}
+        for block in np.unique(blocks).tolist():
+            mine = wanted[blocks == block]
+            found.update(zip(mine.tolist(), read(block, (mine - ends[block] + sizes[block]).tolist()), strict=True))
+        return [found[row] for row in rows]
+
+    return read_rows
 
 
 def whole_numbers(values: np.ndarray, where: str) -> np.ndarray:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.readers.base import Listing, checked
+from harness.data.readers.base import Listing, blockwise, by_split, checked
 from harness.data.readers.files import present, read_lines
 from harness.spec.readers import CifarBinaryReader
 from harness.storage import IntegrityError
@@ -27,23 +26,19 @@ def list_samples(reader: CifarBinaryReader, folder: Path) -> Listing:
     }
     tables = [table for split in records.values() for table in split]
     head = np.concatenate([table[:, : len(reader.label_bytes)] for table in tables])
-    counts = {split: sum(len(table) for table in mine) for split, mine in records.items()}
     numbers = {name: head[:, place].astype(np.int64) for place, name in enumerate(reader.label_bytes)}
     names = {f"{name}-name": _named(numbers[name], present(folder, file)) for name, file in reader.names.items()}
-    columns = {"split": np.repeat(list(counts), list(counts.values())), **numbers, **names}
-    ends = np.cumsum([len(table) for table in tables])
-
-    def read(rows: Sequence[int]) -> list[np.ndarray]:
-        images = []
-        for row in rows:
-            number = int(np.searchsorted(ends, row, side="right"))
-            record = tables[number][row - int(ends[number])]  # counted from the end of the file
-            planes = np.array(record[-_PIXELS:]).reshape(3, _SIDE, _SIDE)
-            images.append(np.ascontiguousarray(planes.transpose(1, 2, 0)))
-        return images
-
-    ids = [f"{split}/{row}" for split, count in counts.items() for row in range(count)]
+    ids, splits = by_split({split: sum(len(table) for table in mine) for split, mine in records.items()})
+    columns = {"split": splits, **numbers, **names}
+    read = blockwise([len(table) for table in tables], lambda block, rows: [_image(tables[block][row]) for row in rows])
     return checked(Listing(ids, numbers[reader.label], columns, read), reader.classes, str(folder))
+
+
+def _image(record: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    planes = np.array(record[-_PIXELS:]).reshape(3, _SIDE, _SIDE)
+    return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
 def _records(path: Path, reader: CifarBinaryReader) -> np.ndarray:

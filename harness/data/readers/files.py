@@ -7,10 +7,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FIELD = re.compile(r"\{([^{}:]+)(?::(0\d|\.\d+))?\}")
 
@@ -42,6 +45,18 @@ def matches(pattern: str, folder: Path, root: str | None = None) -> Iterator[tup
     for path in walk(folder, root):
         if (match := compiled.fullmatch(path)) is not None:
             yield path, {name: value or "" for name, value in match.groupdict().items()}
+
+
+def labelled(pattern: str, folder: Path, root: str | None = None) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
+    """Paths of the files that a pattern fits, the name of the class of each, and all named groups as columns (`label` is
+    called `class`). Raises UsageError where there is none."""
+    import numpy as np
+
+    found = list(matches(pattern, folder, root))
+    if not found:
+        raise UsageError(f"{folder} has no file that fits {pattern!r}; check how the files were unpacked.")
+    columns = {"class" if name == "label" else name: np.array([g[name] for _, g in found]) for name in found[0][1]}
+    return [path for path, _ in found], [groups["label"] for _, groups in found], columns
 
 
 def filled(template: str, columns: Mapping[str, str], where: str) -> str:

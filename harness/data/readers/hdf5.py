@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.readers.base import Listing, checked, whole_numbers
+from harness.data.readers.base import Listing, blockwise, by_split, checked, whole_numbers
 from harness.data.readers.files import library, present
 from harness.spec.readers import Hdf5Reader
 from harness.storage import IntegrityError
@@ -29,18 +28,11 @@ def list_samples(reader: Hdf5Reader, folder: Path) -> Listing:
                 raise IntegrityError(f"{path}: {inputs.shape} inputs do not fit {len(values)} labels or `first`.")
         labels.append(values)
         counts.append(len(values))
-    starts = np.cumsum([0, *counts[:-1]])
-
-    def read(rows: Sequence[int]) -> list[np.ndarray]:
-        found: dict[int, np.ndarray] = {}
-        for (_, path), start, count in zip(files, starts.tolist(), counts, strict=True):
-            mine = sorted({row for row in rows if start <= row < start + count})
-            if mine:
-                found.update(zip(mine, _rows(path, reader, [row - start for row in mine]), strict=True))
-        return [found[row] for row in rows]
-
-    splits = np.repeat([split for split, _ in files], counts)
-    ids = [f"{split}/{row}" for split in reader.files for row in range(int((splits == split).sum()))]
+    sizes: dict[str, int] = {split: 0 for split, _ in files}
+    for (split, _), count in zip(files, counts, strict=True):
+        sizes[split] += count
+    ids, splits = by_split(sizes)
+    read = blockwise(counts, lambda block, rows: _rows(files[block][1], reader, rows))
     return checked(Listing(ids, np.concatenate(labels), {"split": splits}, read), reader.classes, str(folder))
 
 

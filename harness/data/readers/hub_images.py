@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.readers.base import Listing, checked, whole_numbers
+from harness.data.readers.base import Listing, blockwise, by_split, checked, whole_numbers
 from harness.data.readers.decoding import decode
 from harness.data.readers.files import present
 from harness.spec.errors import UsageError, unknown
@@ -19,43 +17,24 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True)
-class _Group:
-    """A row group of a file: what is read at once."""
-
-    path: Path
-    number: int
-
-
 def list_samples(reader: HubImagesReader, folder: Path) -> Listing:
     """Samples `<split>/<row>`. Column: split. A call of `read` reads every row group it touches once."""
     import numpy as np
 
-    groups: list[_Group] = []
-    starts, labels, counts = [0], [], {}
+    groups: list[tuple[Path, int]] = []
+    sizes: list[int] = []
+    labels, counts = [], {}
     for split, patterns in reader.files.items():
-        before = starts[-1]
+        before = sum(sizes)
         for path in _files(folder, patterns):
             file = _opened(path, reader)
-            for number in range(file.num_row_groups):
-                groups.append(_Group(path, number))
-                starts.append(starts[-1] + file.metadata.row_group(number).num_rows)
+            groups += [(path, number) for number in range(file.num_row_groups)]
+            sizes += [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
             labels.append(whole_numbers(_labels(file, reader, path), str(path)))
-        counts[split] = starts[-1] - before
-    ids = [f"{split}/{row}" for split, count in counts.items() for row in range(count)]
-    columns = {"split": np.repeat(list(counts), list(counts.values()))}
-
-    def read(rows: Sequence[int]) -> list[np.ndarray]:
-        wanted: dict[int, list[int]] = {}
-        for row in sorted(set(rows)):
-            wanted.setdefault(bisect_right(starts, row) - 1, []).append(row)
-        found: dict[int, np.ndarray] = {}
-        for number, mine in wanted.items():
-            images = _images(groups[number], reader.image, [row - starts[number] for row in mine])
-            found.update(zip(mine, images, strict=True))
-        return [found[row] for row in rows]
-
-    return checked(Listing(ids, np.concatenate(labels), columns, read), reader.classes, str(folder))
+        counts[split] = sum(sizes) - before
+    ids, splits = by_split(counts)
+    read = blockwise(sizes, lambda block, rows: _images(*groups[block], reader.image, rows))
+    return checked(Listing(ids, np.concatenate(labels), {"split": splits}, read), reader.classes, str(folder))
 
 
 def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -95,18 +74,18 @@ def _labels(file: Any, reader: HubImagesReader, path: Path) -> np.ndarray:
     return np.asarray(column.to_numpy())
 
 
-def _images(group: _Group, column: str, rows: Sequence[int]) -> list[np.ndarray]:
+def _images(path: Path, group: int, column: str, rows: Sequence[int]) -> list[np.ndarray]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        cells = pq.ParquetFile(group.path).read_row_group(group.number, columns=[column]).column(0).take(rows)
+        cells = pq.ParquetFile(path).read_row_group(group, columns=[column]).column(0).take(rows)
     except (pa.ArrowException, OSError) as error:
-        raise IntegrityError(f"{group.path} is damaged: {error}.") from error
+        raise IntegrityError(f"{path} is damaged: {error}.") from error
     images = []
     for row, cell in zip(rows, cells.to_pylist(), strict=True):
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(data, bytes):
-            raise IntegrityError(f"{group.path}: row {row} of group {group.number} holds no image.")
-        images.append(decode(data, f"{group.path}, row {row} of group {group.number}"))
+            raise IntegrityError(f"{path}: row {row} of group {group} holds no image.")
+        images.append(decode(data, f"{path}, row {row} of group {group}"))
     return images

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.readers.base import Listing, checked
 from harness.data.readers.decoding import decode_file
-from harness.data.readers.files import class_numbers, matches, present
+from harness.data.readers.files import class_numbers, labelled, present
 from harness.spec.errors import UsageError
 from harness.spec.readers import ImageTreeReader
 from harness.storage import IntegrityError
@@ -21,22 +21,18 @@ def list_samples(reader: ImageTreeReader, folder: Path) -> Listing:
     """Samples named by their paths. Columns: the groups of the pattern (`label` is called `class`), and the table's."""
     import numpy as np
 
-    found = list(matches(reader.pattern, folder, reader.root))
-    if not found:
-        raise UsageError(f"{folder} has no file that fits {reader.pattern!r}; check how the images were unpacked.")
-    extra: Mapping[str, Mapping[str, str]] = {}
+    ids, names, columns = labelled(reader.pattern, folder, reader.root)
     if reader.table is not None:
         numbers, extra = _table(present(folder, reader.table))
-        found = [(path, groups) for path, groups in found if groups["label"] in numbers]
-        if absent := sorted(set(numbers) - {groups["label"] for _, groups in found}):
+        if absent := sorted(set(numbers) - set(names)):
             raise IntegrityError(f"{folder} has no image of the class {absent[0]}, which {reader.table} lists.")
+        rows = [row for row, name in enumerate(names) if name in numbers]
+        ids, names = [ids[row] for row in rows], [names[row] for row in rows]
+        columns = {name: values[rows] for name, values in columns.items()}
+        columns |= {column: np.array([values[name] for name in names]) for column, values in extra.items()}
     else:
-        numbers = class_numbers([groups["label"] for _, groups in found], reader.classes, str(folder))
-    ids = [path for path, _ in found]
-    columns = {("class" if name == "label" else name): np.array([g[name] for _, g in found]) for name in found[0][1]}
-    for name, values in extra.items():
-        columns[name] = np.array([values[groups["label"]] for _, groups in found])
-    labels = np.array([numbers[groups["label"]] for _, groups in found], dtype=np.int64)
+        numbers = class_numbers(names, reader.classes, str(folder))
+    labels = np.array([numbers[name] for name in names], dtype=np.int64)
 
     def read(rows: Sequence[int]) -> list[np.ndarray]:
         return [decode_file(folder / ids[row]) for row in rows]

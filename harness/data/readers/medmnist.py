@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.readers.base import Listing, checked, whole_numbers
+from harness.data.readers.base import Listing, blockwise, by_split, checked, whole_numbers
 from harness.data.readers.files import present
 from harness.spec.readers import MedMNISTReader
 from harness.storage import IntegrityError, StoredArray
@@ -25,18 +24,9 @@ def list_samples(reader: MedMNISTReader, folder: Path) -> Listing:
     images = [StoredArray(path, f"{split}_images") for split in SPLITS]
     labels = [_labels(path, split, len(array)) for split, array in zip(SPLITS, images, strict=True)]
     counts = [len(array) for array in images]
-    starts = np.cumsum([0, *counts[:-1]])
-
-    def read(rows: Sequence[int]) -> list[np.ndarray]:
-        found: dict[int, np.ndarray] = {}
-        for array, start, count in zip(images, starts.tolist(), counts, strict=True):
-            mine = sorted({row for row in rows if start <= row < start + count})
-            found.update(zip(mine, array.read([row - start for row in mine]), strict=True))
-        return [found[row] for row in rows]
-
-    ids = [f"{split}/{row}" for split, count in zip(SPLITS, counts, strict=True) for row in range(count)]
-    columns = {"split": np.repeat(SPLITS, counts)}
-    return checked(Listing(ids, np.concatenate(labels), columns, read), None, str(path))
+    ids, splits = by_split(dict(zip(SPLITS, counts, strict=True)))
+    read = blockwise(counts, lambda block, rows: images[block].read(rows))
+    return checked(Listing(ids, np.concatenate(labels), {"split": splits}, read), None, str(path))
 
 
 def _labels(path: Path, split: str, count: int) -> np.ndarray:

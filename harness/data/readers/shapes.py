@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.readers.base import Listing, checked
-from harness.data.readers.files import class_numbers, library, matches
+from harness.data.readers.files import class_numbers, labelled, library
 from harness.spec.errors import UsageError
 from harness.spec.readers import ShapesReader
 from harness.storage import IntegrityError, bytes_id
@@ -27,13 +27,9 @@ def list_samples(reader: ShapesReader, folder: Path) -> Listing:
     `class`). The points of a sample depend on the seed and its name alone, not on what is read with it."""
     import numpy as np
 
-    found = list(matches(reader.pattern, folder))
-    if not found:
-        raise UsageError(f"{folder} has no file that fits {reader.pattern!r}; check how the shapes were unpacked.")
-    numbers = class_numbers([groups["label"] for _, groups in found], reader.classes, str(folder))
-    ids = [path for path, _ in found]
-    columns = {("class" if name == "label" else name): np.array([g[name] for _, g in found]) for name in found[0][1]}
-    labels = np.array([numbers[groups["label"]] for _, groups in found], dtype=np.int64)
+    ids, names, columns = labelled(reader.pattern, folder)
+    numbers = class_numbers(names, reader.classes, str(folder))
+    labels = np.array([numbers[name] for name in names], dtype=np.int64)
 
     def read(rows: Sequence[int]) -> list[np.ndarray]:
         return [_cloud(folder / ids[row], ids[row], reader) for row in rows]

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from harness.metrics.attribution.base import Samples
+    from harness.metrics.attribution.map_batch import MapBatch
 
     Near = Callable[[int], Tensor]
     """Inputs (draws, c, *spatial) near the sample of this position. Made for one pass: each sample is asked once."""
     Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
-def noisy(samples: Samples, purpose: str, draws: int, noise: Noise) -> Near:
-    """Samples plus noise of their own streams; of one purpose, draws and noise it is the same for all metrics."""
+def noisy(samples: MapBatch, purpose: str, draws: int, noise: Noise) -> Near:
+    """MapBatch plus noise of their own streams; of one purpose, draws and noise it is the same for all metrics."""
     import torch
 
     generators = samples.generators(purpose)
@@ -54,7 +54,7 @@ def shifted(one: Tensor, moves: Sequence[int], fill: Tensor) -> Tensor:
     return moved
 
 
-def measured(samples: Samples, draws: int, near: Near, measure: Callable[[slice, Tensor], Tensor]) -> Tensor:
+def measured(samples: MapBatch, draws: int, near: Near, measure: Callable[[slice, Tensor], Tensor]) -> Tensor:
     """What is measured of nearby inputs, (n, draws, ...).
 
     measure: of rows of samples and all inputs near them (r * draws, c, *spatial), the values (r * draws, ...). No
@@ -72,7 +72,7 @@ def measured(samples: Samples, draws: int, near: Near, measure: Callable[[slice,
     return values
 
 
-def asked(samples: Samples, draws: int, near: Near, measure: Callable[[slice, Tensor, Tensor], Tensor]) -> Tensor:
+def asked(samples: MapBatch, draws: int, near: Near, measure: Callable[[slice, Tensor, Tensor], Tensor]) -> Tensor:
     """What is measured of the method's maps of nearby inputs, (n, draws, ...).
 
     measure: of rows of samples, the inputs near them (r, draws, c * p), and the method's maps of these, number by

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from harness.metrics.attribution.base import Baseline, Reading, Samples
+    from harness.metrics.attribution.base import Baseline
     from harness.metrics.attribution.forwards import Perturb
+    from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 _MOST_STEPS = 50
 
 
-def ties(samples: Samples, reading: Reading) -> Sequence[np.random.Generator] | None:
+def ties(samples: MapBatch, reading: Reading) -> Sequence[np.random.Generator] | None:
     """What decides among equal attributions: the samples' own streams, the same for all maps and metrics.
 
     Many maps have plateaus (class activation maps, attention), some are constant. Taken by position, a plateau would
@@ -68,7 +69,7 @@ def step_means(scores: Tensor, steps: Tensor, count: int, reading: Reading) -> T
     return (sums / sizes).round(decimals=12)
 
 
-def fill(samples: Samples, baseline: Baseline, reading: Reading, steps: Tensor, count: int) -> Tensor:
+def fill(samples: MapBatch, baseline: Baseline, reading: Reading, steps: Tensor, count: int) -> Tensor:
     """What stands in for each number of the inputs once removed, (n, c, *spatial).
 
     steps (n, c * p or p): when each number is removed, which matters to `uniform`: a number drawn for each of
@@ -88,7 +89,7 @@ def fill(samples: Samples, baseline: Baseline, reading: Reading, steps: Tensor, 
     return value.expand_as(flat).view_as(inputs)
 
 
-def colours(samples: Samples, purpose: str, shape: tuple[int, ...], reading: Reading) -> Tensor:
+def colours(samples: MapBatch, purpose: str, shape: tuple[int, ...], reading: Reading) -> Tensor:
     """Numbers (n, *shape) float64 drawn between the sample's smallest and largest; from U(0, 1) in LATEC's reading."""
     drawn = torch.from_numpy(np.stack([each.random(shape) for each in samples.generators(purpose)]))
     if reading == "latec":

@@ -12,10 +12,10 @@ from torch import Tensor
 from harness.metrics.attribution._ordering import places
 
 if TYPE_CHECKING:
-    from harness.metrics.attribution.base import Reading, Samples
+    from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 
-def superpixels(samples: Samples, segments: int, clusters: int, reading: Reading) -> Tensor:
+def superpixels(samples: MapBatch, segments: int, clusters: int, reading: Reading) -> Tensor:
     """Segment (n, p) int16 of each position, numbered from 0 in each sample.
 
     Images and volumes: about `segments` superpixels or supervoxels by SLIC (Achanta et al. 2012). Point clouds: at

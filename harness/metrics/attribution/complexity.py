@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from harness.metrics.attribution.base import AttributionMetric, Criterion, Direction, Reading, require
+from harness.metrics.attribution.base import MapMetric, require
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
 
 _FLOOR = 1e-9
@@ -23,25 +23,23 @@ _FLOOR = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sparseness(AttributionMetric):
+class Sparseness(MapMetric):
     """Gini index of the |attributions|.
 
     Higher is better; in [0, 1): 0 for a map that is constant or zero everywhere, 1 - 1/N where one of N positions
     holds all. Chalasani et al. 2020.
     """
 
-    id: ClassVar[str] = "sparseness"
-    title: ClassVar[str] = "Sparseness"
-    criterion: ClassVar[Criterion] = "complexity"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = (
-        "Chalasani et al. 2020, Concise Explanations of Neural Networks using Adversarial Training"
-    )
+    id = "sparseness"
+    title = "Sparseness"
+    criterion = "complexity"
+    direction = "higher"
+    range = (0.0, 1.0)
+    citation = "Chalasani et al. 2020, Concise Explanations of Neural Networks using Adversarial Training"
 
     reading: Reading = "corrected"
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         ascending = samples.scores(self.reading).abs().sort(dim=1).values
@@ -54,23 +52,23 @@ class Sparseness(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Complexity(AttributionMetric):
+class Complexity(MapMetric):
     """Entropy, in nats, of the |attributions| as shares of their sum.
 
     Lower is better; in [0, ln N]: 0 where one of N positions holds all, ln N for a map that is constant or zero
     everywhere. Bhatt et al. 2020.
     """
 
-    id: ClassVar[str] = "complexity"
-    title: ClassVar[str] = "Complexity"
-    criterion: ClassVar[Criterion] = "complexity"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    citation: ClassVar[str] = "Bhatt et al. 2020, Evaluating and Aggregating Feature-based Model Explanations"
+    id = "complexity"
+    title = "Complexity"
+    criterion = "complexity"
+    direction = "lower"
+    range = (0.0, math.inf)
+    citation = "Bhatt et al. 2020, Evaluating and Aggregating Feature-based Model Explanations"
 
     reading: Reading = "corrected"
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         size = samples.scores(self.reading).abs()
@@ -80,7 +78,7 @@ class Complexity(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EffectiveComplexity(AttributionMetric):
+class EffectiveComplexity(MapMetric):
     """How many positions have an |attribution| above `epsilon` times the largest.
 
     Lower is better; in [1, N]: N for a map that is constant or zero everywhere. Nguyen & Martínez 2020.
@@ -88,12 +86,12 @@ class EffectiveComplexity(AttributionMetric):
     epsilon: LATEC takes 0.01 for images, 0.001 for volumes and point clouds.
     """
 
-    id: ClassVar[str] = "effective_complexity"
-    title: ClassVar[str] = "Effective complexity"
-    criterion: ClassVar[Criterion] = "complexity"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (1.0, math.inf)
-    citation: ClassVar[str] = "Nguyen & Martínez 2020, On Quantitative Aspects of Model Interpretability"
+    id = "effective_complexity"
+    title = "Effective complexity"
+    criterion = "complexity"
+    direction = "lower"
+    range = (1.0, math.inf)
+    citation = "Nguyen & Martínez 2020, On Quantitative Aspects of Model Interpretability"
 
     epsilon: float = 0.01
     reading: Reading = "corrected"
@@ -101,7 +99,7 @@ class EffectiveComplexity(AttributionMetric):
     def __post_init__(self) -> None:
         require(0 <= self.epsilon < 1, f"epsilon must lie in [0, 1), not {self.epsilon}")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         above = samples.scores(self.reading).abs() > self.epsilon

@@ -6,12 +6,12 @@ import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from harness.metrics.attribution.base import Samples
+from harness.metrics.attribution.map_batch import MapBatch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.metrics.attribution.base import Explain
+    from harness.metrics.attribution.map_batch import Explain
 
 AT_ONCE = 64
 """Most inputs that a metric asks about in one call, unless it perturbs a single sample more often than that."""
@@ -19,7 +19,7 @@ AT_ONCE = 64
 MEMORY_BYTES = 1 << 29
 
 
-def explained(samples: Samples, inputs: Tensor, targets: Tensor, *, model: nn.Module | None = None) -> Samples:
+def explained(samples: MapBatch, inputs: Tensor, targets: Tensor, *, model: nn.Module | None = None) -> MapBatch:
     """Other inputs (m, c, *spatial) with the method's maps of them, which are read just as the stored ones are.
 
     Raises ValueError for maps that do not fit the inputs or are not finite.
@@ -33,7 +33,7 @@ def explained(samples: Samples, inputs: Tensor, targets: Tensor, *, model: nn.Mo
         raise ValueError(f"the method's maps have shape {tuple(maps.shape)}, expected {fitting[0]} or {fitting[1]}.")
     if not bool(torch.isfinite(maps).all()):
         raise ValueError("the method's maps of perturbed inputs, or of a randomised model, are not finite.")
-    return Samples(inputs, targets, maps, samples.seed)
+    return MapBatch(inputs, targets, maps, samples.seed)
 
 
 class Explanations:

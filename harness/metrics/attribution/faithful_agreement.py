@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from harness.metrics.attribution.base import AttributionMetric, Criterion, Direction, Reading, require
+from harness.metrics.attribution.base import MapMetric, require
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sufficiency(AttributionMetric):
+class Sufficiency(MapMetric):
     """Share of the samples with a similar map for which the model predicts the same class.
 
     Higher is better; in [0, 1]; 0 for a sample whose map is like no other. The one metric whose samples speak about
@@ -31,12 +31,12 @@ class Sufficiency(AttributionMetric):
     0.0002 to 0.75 for volumes, 0.6 to 0.75 for point clouds.
     """
 
-    id: ClassVar[str] = "sufficiency"
-    title: ClassVar[str] = "Sufficiency"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = "Dasgupta et al. 2022, Framework for Evaluating Faithfulness of Local Explanations"
+    id = "sufficiency"
+    title = "Sufficiency"
+    criterion = "faithfulness"
+    direction = "higher"
+    range = (0.0, 1.0)
+    citation = "Dasgupta et al. 2022, Framework for Evaluating Faithfulness of Local Explanations"
 
     threshold: float = 0.6
     distance: Literal["seuclidean", "sqeuclidean"] = "seuclidean"
@@ -45,7 +45,7 @@ class Sufficiency(AttributionMetric):
     def __post_init__(self) -> None:
         require(0 <= self.threshold <= 1, "threshold must lie in [0, 1]")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         distances = self._distances(samples.scores(self.reading).abs())
@@ -69,7 +69,7 @@ class Sufficiency(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Infidelity(AttributionMetric):
+class Infidelity(MapMetric):
     """How badly a map, as a linear model, predicts the change of the target's logit under noise.
 
     Over `draws` of noise I ~ N(0, noise²), the same for all methods: the mean square of b <I, a> - (F(x) - F(x - I)),
@@ -83,12 +83,12 @@ class Infidelity(AttributionMetric):
     noise: LATEC takes 0.005.
     """
 
-    id: ClassVar[str] = "infidelity"
-    title: ClassVar[str] = "Infidelity"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = "Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations"
+    id = "infidelity"
+    title = "Infidelity"
+    criterion = "faithfulness"
+    direction = "lower"
+    range = (0.0, 1.0)
+    citation = "Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations"
 
     draws: int = 50
     noise: float = 0.1
@@ -97,7 +97,7 @@ class Infidelity(AttributionMetric):
     def __post_init__(self) -> None:
         require(self.draws >= 2 and self.noise > 0, "draws must be at least 2 and noise above 0")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         changes = forwards.shared(
@@ -117,7 +117,7 @@ class Infidelity(AttributionMetric):
         apart = predicted.square().sum(dim=1) * changes.square().sum(dim=1)
         return (1 - together.square() / apart).clamp_min(0.0)
 
-    def _changes(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _changes(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         """Change (n, draws) of the target's logit."""
         import torch
 
@@ -130,7 +130,7 @@ class Infidelity(AttributionMetric):
         whole = forwards.base(samples).gather(1, samples.targets[:, None])
         return whole - forwards.curve(samples, self.draws, perturb, read="logit")
 
-    def _noise(self, samples: Samples) -> Callable[[int], Tensor]:
+    def _noise(self, samples: MapBatch) -> Callable[[int], Tensor]:
         """Draws (draws, 1 or c, *spatial) float32 for the sample of this position, made anew; each is asked for once."""
         import torch
 

@@ -6,19 +6,19 @@ A side that does not vary says nothing: the correlation is then 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from harness.metrics.attribution.base import AttributionMetric, Baseline, Criterion, Direction, Reading, require
+from harness.metrics.attribution.base import Baseline, MapMetric, require
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaithfulnessCorrelation(AttributionMetric):
+class FaithfulnessCorrelation(MapMetric):
     """Pearson correlation, over random subsets, of a subset's attribution and the drop of the probability without it.
 
     Higher is better; in [-1, 1]; 0 for a constant map. The subsets of a sample are the same for all methods. Bhatt et
@@ -28,12 +28,12 @@ class FaithfulnessCorrelation(AttributionMetric):
     for volumes, 32 for point clouds. runs: subsets drawn.
     """
 
-    id: ClassVar[str] = "faithfulness_correlation"
-    title: ClassVar[str] = "Faithfulness correlation"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-    citation: ClassVar[str] = "Bhatt et al. 2020, Evaluating and Aggregating Feature-based Model Explanations"
+    id = "faithfulness_correlation"
+    title = "Faithfulness correlation"
+    criterion = "faithfulness"
+    direction = "higher"
+    range = (-1.0, 1.0)
+    citation = "Bhatt et al. 2020, Evaluating and Aggregating Feature-based Model Explanations"
 
     subset: int | None = None
     runs: int = 100
@@ -44,7 +44,7 @@ class FaithfulnessCorrelation(AttributionMetric):
         require(self.subset is None or self.subset >= 1, "subset must be at least 1")
         require(self.runs >= 2, "runs must be at least 2")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         from harness.metrics.attribution._correlation import pearson
@@ -56,7 +56,7 @@ class FaithfulnessCorrelation(AttributionMetric):
         taken = [row.index_select(0, subsets.flatten()) for row, subsets in zip(scores, shared["subsets"], strict=True)]
         return pearson(torch.stack(taken).view(shared["subsets"].shape).sum(dim=2), shared["drops"])
 
-    def _removals(self, forwards: Forwards, samples: Samples, count: int) -> dict[str, Tensor]:
+    def _removals(self, forwards: Forwards, samples: MapBatch, count: int) -> dict[str, Tensor]:
         """Subsets (n, runs, subset) as places in memory, int32, and drops (n, runs) of the probability."""
         import numpy as np
         import torch
@@ -82,7 +82,7 @@ class FaithfulnessCorrelation(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaithfulnessEstimate(AttributionMetric):
+class FaithfulnessEstimate(MapMetric):
     """Pearson correlation, over steps from the highest attribution to the lowest, of attribution and drop.
 
     Each step is removed alone: its mean attribution (LATEC: the sum) goes with the drop of the probability. Higher is
@@ -92,14 +92,12 @@ class FaithfulnessEstimate(AttributionMetric):
     images, 56 for volumes, 32 for point clouds.
     """
 
-    id: ClassVar[str] = "faithfulness_estimate"
-    title: ClassVar[str] = "Faithfulness estimate"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-    citation: ClassVar[str] = (
-        "Alvarez-Melis & Jaakkola 2018, Towards Robust Interpretability with Self-Explaining Neural Networks"
-    )
+    id = "faithfulness_estimate"
+    title = "Faithfulness estimate"
+    criterion = "faithfulness"
+    direction = "higher"
+    range = (-1.0, 1.0)
+    citation = "Alvarez-Melis & Jaakkola 2018, Towards Robust Interpretability with Self-Explaining Neural Networks"
 
     step: int | None = None
     baseline: Baseline = "black"
@@ -108,7 +106,7 @@ class FaithfulnessEstimate(AttributionMetric):
     def __post_init__(self) -> None:
         require(self.step is None or self.step >= 1, "step must be at least 1")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         from harness.metrics.attribution._correlation import pearson
         from harness.metrics.attribution._ordering import blend, fill, places, step_edges, step_means, step_of, ties
 
@@ -123,7 +121,7 @@ class FaithfulnessEstimate(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MonotonicityCorrelation(AttributionMetric):
+class MonotonicityCorrelation(MapMetric):
     """Spearman correlation, over steps from the lowest |attribution| to the highest, of it and the model's reaction.
 
     Each step is replaced alone by `draws` random colours, drawn between the sample's smallest and largest number
@@ -136,12 +134,12 @@ class MonotonicityCorrelation(AttributionMetric):
     for images, 392 for volumes, 256 for point clouds.
     """
 
-    id: ClassVar[str] = "monotonicity_correlation"
-    title: ClassVar[str] = "Monotonicity correlation"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-    citation: ClassVar[str] = "Nguyen & Martínez 2020, On Quantitative Aspects of Model Interpretability"
+    id = "monotonicity_correlation"
+    title = "Monotonicity correlation"
+    criterion = "faithfulness"
+    direction = "higher"
+    range = (-1.0, 1.0)
+    citation = "Nguyen & Martínez 2020, On Quantitative Aspects of Model Interpretability"
 
     step: int | None = None
     draws: int = 10
@@ -151,29 +149,21 @@ class MonotonicityCorrelation(AttributionMetric):
         require(self.step is None or self.step >= 1, "step must be at least 1")
         require(self.draws >= 1, "draws must be at least 1")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
+        from harness.metrics.attribution import _ordering as along
         from harness.metrics.attribution._correlation import spearman
-        from harness.metrics.attribution._ordering import (
-            between,
-            colours,
-            places,
-            step_edges,
-            step_means,
-            step_of,
-            ties,
-        )
 
         inputs, scores = samples.inputs, samples.scores(self.reading).abs()
-        order = places(scores, ties(samples, self.reading), ascending=True)
-        edges = step_edges(scores.shape[1], self.step, self.reading)
+        order = along.places(scores, along.ties(samples, self.reading), ascending=True)
+        edges = along.step_edges(scores.shape[1], self.step, self.reading)
         count = len(edges) - 1
-        drawn = colours(samples, self.id, (count, self.draws), self.reading).to(inputs.dtype)
+        drawn = along.colours(samples, self.id, (count, self.draws), self.reading).to(inputs.dtype)
 
         def perturb(rows: Tensor, pairs: Tensor) -> Tensor:
             step = pairs // self.draws
-            mask = between(order.index_select(0, rows), edges[step], edges[step + 1], inputs.shape[2:])
+            mask = along.between(order.index_select(0, rows), edges[step], edges[step + 1], inputs.shape[2:])
             colour = drawn[rows, step, pairs % self.draws].view(-1, *[1] * (inputs.ndim - 1))
             return torch.where(mask, colour, inputs.index_select(0, rows))
 
@@ -182,4 +172,4 @@ class MonotonicityCorrelation(AttributionMetric):
         if self.reading == "corrected":
             change = change.round(decimals=6)
         reaction = change.view(len(samples), count, self.draws).square().mean(dim=2)
-        return spearman(step_means(scores, step_of(order, edges), count, self.reading), reaction)
+        return spearman(along.step_means(scores, along.step_of(order, edges), count, self.reading), reaction)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from harness.metrics.attribution.base import AttributionMetric, Baseline, Criterion, Direction, Reading, require
+from harness.metrics.attribution.base import Baseline, MapMetric, require
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
 
 _PETSIUK = "Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Insertion(AttributionMetric):
+class Insertion(MapMetric):
     """Mean probability while a degraded input is restored, from the highest attribution to the lowest.
 
     Images and volumes start blurred, point clouds with noise N(0, noise²), the same for all methods. Area under the
@@ -32,12 +32,12 @@ class Insertion(AttributionMetric):
     noise: LATEC takes 2.5 for volumes, 0.05 to 0.2 for point clouds.
     """
 
-    id: ClassVar[str] = "insertion"
-    title: ClassVar[str] = "Insertion"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = _PETSIUK
+    id = "insertion"
+    title = "Insertion"
+    criterion = "faithfulness"
+    direction = "higher"
+    range = (0.0, 1.0)
+    citation = _PETSIUK
 
     step: int | None = None
     sigma: float = 5.0
@@ -50,7 +50,7 @@ class Insertion(AttributionMetric):
         require(self.sigma > 0 and self.noise > 0, "sigma and noise must be above 0")
         require(self.kernel >= 1 and self.kernel % 2 == 1, "kernel must be odd")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         from harness.metrics.attribution._ordering import area, blend, places, step_edges, ties
@@ -64,7 +64,7 @@ class Insertion(AttributionMetric):
         curve = forwards.curve(samples, len(edges) - 1, perturb)
         return area(torch.cat([curve, forwards.probability(samples)[:, None]], dim=1))
 
-    def _degraded(self, samples: Samples) -> Tensor:
+    def _degraded(self, samples: MapBatch) -> Tensor:
         import numpy as np
         import torch
 
@@ -86,7 +86,7 @@ class Insertion(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deletion(AttributionMetric):
+class Deletion(MapMetric):
     """Mean probability while an input is replaced by the baseline, from the highest attribution to the lowest.
 
     Area under the curve from the whole input to none of it. Lower is better; in [0, 1]. Petsiuk et al. 2018.
@@ -97,12 +97,12 @@ class Deletion(AttributionMetric):
     step: positions (LATEC: numbers) replaced at once; by default as few as make 50 steps or less. LATEC takes 50.
     """
 
-    id: ClassVar[str] = "deletion"
-    title: ClassVar[str] = "Deletion"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = _PETSIUK
+    id = "deletion"
+    title = "Deletion"
+    criterion = "faithfulness"
+    direction = "lower"
+    range = (0.0, 1.0)
+    citation = _PETSIUK
 
     step: int | None = None
     baseline: Baseline = "zero"
@@ -111,7 +111,7 @@ class Deletion(AttributionMetric):
     def __post_init__(self) -> None:
         require(self.step is None or self.step >= 1, "step must be at least 1")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         from harness.metrics.attribution._ordering import area, blend, fill, places, step_edges, step_of, ties
@@ -126,7 +126,7 @@ class Deletion(AttributionMetric):
         return area(torch.cat([forwards.probability(samples)[:, None], curve], dim=1))
 
 
-def _latec(forwards: Forwards, samples: Samples, start: Tensor, end: Tensor, step: int | None) -> Tensor:
+def _latec(forwards: Forwards, samples: MapBatch, start: Tensor, end: Tensor, step: int | None) -> Tensor:
     """Area (n,) under the probability while numbers of `start` become those of `end`, step by step.
 
     A step that visits only pixels that were visited before changes nothing, and is not run again. NaN for less than

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from harness.metrics.attribution.base import AttributionMetric, Baseline, Criterion, Direction, Reading, require
+from harness.metrics.attribution.base import Baseline, MapMetric, require
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards, Perturb
 
 _ODD = tuple(range(1, 100, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelFlipping(AttributionMetric):
+class PixelFlipping(MapMetric):
     """Mean probability while the positions are removed, from the highest attribution to the lowest.
 
     Area under the curve from the whole input to none of it, divided by the number of steps. Lower is better; in
@@ -28,12 +28,12 @@ class PixelFlipping(AttributionMetric):
     images, 56 for volumes, 32 for point clouds.
     """
 
-    id: ClassVar[str] = "pixel_flipping"
-    title: ClassVar[str] = "Pixel flipping"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = (
+    id = "pixel_flipping"
+    title = "Pixel flipping"
+    criterion = "faithfulness"
+    direction = "lower"
+    range = (0.0, 1.0)
+    citation = (
         "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance "
         "Propagation"
     )
@@ -45,7 +45,7 @@ class PixelFlipping(AttributionMetric):
     def __post_init__(self) -> None:
         require(self.step is None or self.step >= 1, "step must be at least 1")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         from harness.metrics.attribution._ordering import area, blend, fill, places, step_edges, step_of, ties
@@ -63,7 +63,7 @@ class PixelFlipping(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegionPerturbation(AttributionMetric):
+class RegionPerturbation(MapMetric):
     """Mean drop of the probability while regions are removed, from the highest mean attribution on.
 
     Regions are patches; in point clouds, whose points come in no order, clusters by k-means. Area between the curve
@@ -76,14 +76,12 @@ class RegionPerturbation(AttributionMetric):
     3 and 32 for point clouds.
     """
 
-    id: ClassVar[str] = "region_perturbation"
-    title: ClassVar[str] = "Region perturbation"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-    citation: ClassVar[str] = (
-        "Samek et al. 2017, Evaluating the Visualization of What a Deep Neural Network Has Learned"
-    )
+    id = "region_perturbation"
+    title = "Region perturbation"
+    criterion = "faithfulness"
+    direction = "higher"
+    range = (-1.0, 1.0)
+    citation = "Samek et al. 2017, Evaluating the Visualization of What a Deep Neural Network Has Learned"
 
     patch: int = 4
     regions: int = 20
@@ -95,7 +93,7 @@ class RegionPerturbation(AttributionMetric):
         require(self.patch >= 1 and self.regions >= 1, "patch and regions must be at least 1")
         require(self.clusters >= 2, "clusters must be at least 2")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         from harness.metrics.attribution._ordering import area, ties
@@ -116,7 +114,7 @@ class RegionPerturbation(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IROF(AttributionMetric):
+class IROF(MapMetric):
     """Iterative removal of features: area over the curve of the probability while superpixels are removed.
 
     Superpixels (supervoxels; clusters of points by k-means) go from the highest mean attribution on. The curve is the
@@ -130,12 +128,12 @@ class IROF(AttributionMetric):
     is taken over channels too, and "black" otherwise.
     """
 
-    id: ClassVar[str] = "irof"
-    title: ClassVar[str] = "Iterative removal of features"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = "Rieger & Hansen 2020, IROF: A Low Resource Evaluation Metric for Explanation Methods"
+    id = "irof"
+    title = "Iterative removal of features"
+    criterion = "faithfulness"
+    direction = "higher"
+    range = (0.0, 1.0)
+    citation = "Rieger & Hansen 2020, IROF: A Low Resource Evaluation Metric for Explanation Methods"
 
     segments: int = 100
     clusters: int = 16
@@ -145,7 +143,7 @@ class IROF(AttributionMetric):
     def __post_init__(self) -> None:
         require(self.segments >= 2 and self.clusters >= 2, "segments and clusters must be at least 2")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         from harness.metrics.attribution._ordering import area, ties
@@ -163,7 +161,7 @@ class IROF(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ROAD(AttributionMetric):
+class ROAD(MapMetric):
     """Remove and debias: how often the target stays predicted while the highest attributions are imputed away.
 
     The highest `percentages` of the pixels or voxels become weighted means of their neighbours (see
@@ -177,12 +175,12 @@ class ROAD(AttributionMetric):
     noise: the same for all methods. LATEC takes 0.1 for images, 2.5 to 50 for volumes, 0.02 to 0.3 for point clouds.
     """
 
-    id: ClassVar[str] = "road"
-    title: ClassVar[str] = "Remove and debias"
-    criterion: ClassVar[Criterion] = "faithfulness"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = "Rong et al. 2022, A Consistent and Efficient Evaluation Strategy for Attribution Methods"
+    id = "road"
+    title = "Remove and debias"
+    criterion = "faithfulness"
+    direction = "lower"
+    range = (0.0, 1.0)
+    citation = "Rong et al. 2022, A Consistent and Efficient Evaluation Strategy for Attribution Methods"
 
     percentages: tuple[int | float, ...] = _ODD
     noise: float = 0.1
@@ -196,7 +194,7 @@ class ROAD(AttributionMetric):
         )
         require(self.noise >= 0, "noise must not be negative")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         from harness.metrics.attribution._ordering import blend, places, ties
@@ -214,7 +212,7 @@ class ROAD(AttributionMetric):
         correct = forwards.curve(samples, len(removed), perturb, read="correct")
         return torch.trapezoid(correct, dim=1) if latec else correct.mean(dim=1)
 
-    def _noise(self, samples: Samples) -> Tensor:
+    def _noise(self, samples: MapBatch) -> Tensor:
         import numpy as np
         import torch
 
@@ -222,7 +220,7 @@ class ROAD(AttributionMetric):
         return torch.from_numpy(np.stack(drawn)).to(samples.inputs.dtype)
 
 
-def _superpixels(forwards: Forwards, samples: Samples, segments: int, clusters: int, reading: Reading) -> Tensor:
+def _superpixels(forwards: Forwards, samples: MapBatch, segments: int, clusters: int, reading: Reading) -> Tensor:
     from harness.metrics.attribution._segments import superpixels
 
     constants = {"segments": segments, "clusters": clusters, "reading": reading}
@@ -237,7 +235,7 @@ def _superpixels(forwards: Forwards, samples: Samples, segments: int, clusters: 
 
 
 def _segment_curve(
-    forwards: Forwards, samples: Samples, order: Tensor, steps: Tensor, baseline: Baseline, reading: Reading
+    forwards: Forwards, samples: MapBatch, order: Tensor, steps: Tensor, baseline: Baseline, reading: Reading
 ) -> Tensor:
     """Probability (n, most steps) after the removal of the first segments, one more at each of a sample's steps (n,)."""
     import torch

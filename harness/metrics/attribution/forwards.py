@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from harness.metrics.attribution.base import Samples
+from harness.metrics.attribution.map_batch import MapBatch
 from harness.storage import content_id, file_id
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
@@ -69,17 +69,17 @@ class Forwards:
         parts = [self._run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
         return torch.cat(parts) if parts else inputs.new_zeros((0, 0), dtype=torch.float64)
 
-    def base(self, samples: Samples) -> Tensor:
+    def base(self, samples: MapBatch) -> Tensor:
         """Logits (n, classes) of the unperturbed inputs."""
         return self.shared("base", {}, samples, lambda: {"logits": self.logits(samples.inputs)})["logits"]
 
-    def probability(self, samples: Samples) -> Tensor:
+    def probability(self, samples: MapBatch) -> Tensor:
         """Soft-max probability (n,) of each target, unperturbed."""
         return self.base(samples).softmax(dim=1).gather(1, samples.targets[:, None])[:, 0]
 
     def curve(
         self,
-        samples: Samples,
+        samples: MapBatch,
         steps: int,
         perturb: Perturb,
         read: Literal["probability", "logit", "correct"] = "probability",
@@ -117,7 +117,7 @@ class Forwards:
         return torch.cat(seen)
 
     def shared(
-        self, name: str, constants: Mapping[str, Any], samples: Samples, compute: Callable[[], dict[str, Tensor]]
+        self, name: str, constants: Mapping[str, Any], samples: MapBatch, compute: Callable[[], dict[str, Tensor]]
     ) -> Mapping[str, Tensor]:
         """What depends on the model, the samples and the seed, but on no map: computed once for all methods.
 
@@ -172,7 +172,7 @@ class Forwards:
             raise ValueError("the model has no linear layer; name the layer of its representation.")
         return linear[-1], True
 
-    def _key(self, name: str, constants: Mapping[str, Any], samples: Samples) -> str:
+    def _key(self, name: str, constants: Mapping[str, Any], samples: MapBatch) -> str:
         content = hashlib.sha256(b"".join(samples.digests)).hexdigest()
         return content_id(
             [self._identity, source_id(), self._representation, name, dict(constants), samples.seed, content]

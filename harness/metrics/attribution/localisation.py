@@ -7,15 +7,15 @@ is empty there is nothing to find, and the score is NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from harness.metrics.attribution.base import AttributionMetric, Criterion, Direction, Need
+from harness.metrics.attribution.base import MapMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
+    from harness.metrics.attribution.map_batch import MapBatch
 
 _ARRAS = (
     "Arras et al. 2022, CLEVR-XAI: A Benchmark Dataset for the Ground Truth Evaluation of Neural Network Explanations"
@@ -23,29 +23,35 @@ _ARRAS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelevanceMass(AttributionMetric):
+class LocalisationMetric(MapMetric):
+    """Reads each map by position, beside the mask of its sample."""
+
+    criterion = "localisation"
+    direction = "higher"
+    range = (0.0, 1.0)
+    needs = frozenset({"masks"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelevanceMass(LocalisationMetric):
     """Share of the positive attribution that lies inside the mask (relevance mass accuracy).
 
     Higher is better; in [0, 1]. A map that is constant or zero everywhere gets the mask's share of the positions; one
     without any positive attribution 0. Arras et al. 2022.
     """
 
-    id: ClassVar[str] = "relevance_mass"
-    title: ClassVar[str] = "Relevance mass accuracy"
-    criterion: ClassVar[Criterion] = "localisation"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = _ARRAS
-    needs: ClassVar[frozenset[Need]] = frozenset({"masks"})
+    id = "relevance_mass"
+    title = "Relevance mass accuracy"
+    citation = _ARRAS
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         inside, positive = _inside(samples), samples.positions.clamp_min(0.0)
         mass = (positive * inside).sum(dim=1) / positive.sum(dim=1)
         return _where_masked(mass.nan_to_num(0.0), inside)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelevanceRank(AttributionMetric):
+class RelevanceRank(LocalisationMetric):
     """Share of the K highest attributions that lie inside the mask of K positions (relevance rank accuracy).
 
     Higher is better; in [0, 1]. Where the K-th value is shared by several positions, the score is its expectation
@@ -53,15 +59,11 @@ class RelevanceRank(AttributionMetric):
     al. 2022.
     """
 
-    id: ClassVar[str] = "relevance_rank"
-    title: ClassVar[str] = "Relevance rank accuracy"
-    criterion: ClassVar[Criterion] = "localisation"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = _ARRAS
-    needs: ClassVar[frozenset[Need]] = frozenset({"masks"})
+    id = "relevance_rank"
+    title = "Relevance rank accuracy"
+    citation = _ARRAS
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         inside, values = _inside(samples), samples.positions
         size = inside.sum(dim=1)
         descending = values.sort(dim=1, descending=True).values
@@ -73,28 +75,24 @@ class RelevanceRank(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointingGame(AttributionMetric):
+class PointingGame(LocalisationMetric):
     """Whether the highest attribution lies inside the mask.
 
     Higher is better; in [0, 1]. Several highest positions: the share of them that is inside, so that a map that is
     constant everywhere gets the mask's share of the positions. There is no margin around the mask. Zhang et al. 2018.
     """
 
-    id: ClassVar[str] = "pointing_game"
-    title: ClassVar[str] = "Pointing game"
-    criterion: ClassVar[Criterion] = "localisation"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = "Zhang et al. 2018, Top-Down Neural Attention by Excitation Backprop"
-    needs: ClassVar[frozenset[Need]] = frozenset({"masks"})
+    id = "pointing_game"
+    title = "Pointing game"
+    citation = "Zhang et al. 2018, Top-Down Neural Attention by Excitation Backprop"
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         inside, values = _inside(samples), samples.positions
         highest = values == values.amax(dim=1, keepdim=True)
         return _where_masked(_count(highest & inside) / _count(highest), inside)
 
 
-def _inside(samples: Samples) -> Tensor:
+def _inside(samples: MapBatch) -> Tensor:
     """Masks as booleans (n, p)."""
     import torch
 

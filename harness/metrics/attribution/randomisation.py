@@ -5,20 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from harness.metrics.attribution.base import AttributionMetric, Criterion, Direction, Need, require
+from harness.metrics.attribution.base import MapMetric, require
 from harness.metrics.attribution.explanations import AT_ONCE, explained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
+    from harness.metrics.attribution.map_batch import MapBatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterRandomisation(AttributionMetric):
+class ParameterRandomisation(MapMetric):
     """Likeness of the map and the maps of models whose parameters are randomised from the last layer down (MPRT).
 
     Mean, over the stages of the cascade, of the |Spearman correlation| by position (channels averaged). Lower is
@@ -33,20 +33,20 @@ class ParameterRandomisation(AttributionMetric):
     stages: at most as many models; of more layers several are randomised together.
     """
 
-    id: ClassVar[str] = "parameter_randomisation"
-    title: ClassVar[str] = "Model parameter randomisation"
-    criterion: ClassVar[Criterion] = "randomisation"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    citation: ClassVar[str] = "Adebayo et al. 2018, Sanity Checks for Saliency Maps"
-    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+    id = "parameter_randomisation"
+    title = "Model parameter randomisation"
+    criterion = "randomisation"
+    direction = "lower"
+    range = (0.0, 1.0)
+    citation = "Adebayo et al. 2018, Sanity Checks for Saliency Maps"
+    needs = frozenset({"explain"})
 
     stages: int = 8
 
     def __post_init__(self) -> None:
         require(self.stages >= 1, f"stages must be at least 1, not {self.stages}")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         models = cascade(forwards.model, samples.inputs[:1].to(forwards.device), self.stages, samples.seed)
@@ -108,7 +108,7 @@ def _randomise(module: nn.Module, generator: Any) -> None:
             parameter.copy_(trained.mean() + trained.std(correction=0) * drawn)
 
 
-def _positions(samples: Samples, model: nn.Module) -> Tensor:
+def _positions(samples: MapBatch, model: nn.Module) -> Tensor:
     """The method's maps (n, p) of the samples under another model."""
     import torch
 

@@ -8,21 +8,16 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
-from harness.metrics.attribution.base import AttributionMetric
+from harness.metrics.attribution.base import MapMetric
 from harness.metrics.attribution.complexity import Complexity, EffectiveComplexity, Sparseness
-from harness.metrics.attribution.faithfulness import (
-    IROF,
-    ROAD,
-    Deletion,
+from harness.metrics.attribution.faithful_agreement import Infidelity, Sufficiency
+from harness.metrics.attribution.faithful_correlation import (
     FaithfulnessCorrelation,
     FaithfulnessEstimate,
-    Infidelity,
-    Insertion,
     MonotonicityCorrelation,
-    PixelFlipping,
-    RegionPerturbation,
-    Sufficiency,
 )
+from harness.metrics.attribution.faithful_insertion import Deletion, Insertion
+from harness.metrics.attribution.faithful_removal import IROF, ROAD, PixelFlipping, RegionPerturbation
 from harness.metrics.attribution.localisation import PointingGame, RelevanceMass, RelevanceRank
 from harness.metrics.attribution.randomisation import ParameterRandomisation
 from harness.metrics.attribution.relative_stability import (
@@ -33,7 +28,7 @@ from harness.metrics.attribution.relative_stability import (
 from harness.metrics.attribution.robustness import Continuity, LocalLipschitz, MaxSensitivity
 from harness.spec.errors import UsageError, unknown
 
-_PUBLISHED: tuple[type[AttributionMetric], ...] = (
+_PUBLISHED: tuple[type[MapMetric], ...] = (
     FaithfulnessCorrelation,
     FaithfulnessEstimate,
     MonotonicityCorrelation,
@@ -55,9 +50,9 @@ _PUBLISHED: tuple[type[AttributionMetric], ...] = (
     Complexity,
     EffectiveComplexity,
 )
-_OTHERS: tuple[type[AttributionMetric], ...] = (RelevanceMass, RelevanceRank, PointingGame, ParameterRandomisation)
+_OTHERS: tuple[type[MapMetric], ...] = (RelevanceMass, RelevanceRank, PointingGame, ParameterRandomisation)
 
-METRICS: Mapping[str, type[AttributionMetric]] = MappingProxyType({each.id: each for each in (*_PUBLISHED, *_OTHERS)})
+METRICS: Mapping[str, type[MapMetric]] = MappingProxyType({each.id: each for each in (*_PUBLISHED, *_OTHERS)})
 """All metrics: LATEC's twenty in the order of its tables, then those that need masks or other models."""
 
 
@@ -92,7 +87,7 @@ def latec_range(id: str) -> tuple[float, float]:
     return _LATEC_RANGES.get(id, METRICS[id].range)
 
 
-def make_metric(id: str, constants: Mapping[str, Any] = MappingProxyType({})) -> AttributionMetric:
+def make_metric(id: str, constants: Mapping[str, Any] = MappingProxyType({})) -> MapMetric:
     """The metric of this id; constants that are not given keep their defaults.
 
     Raises UsageError for an unknown id, and for constants that it does not have or that have another type or an
@@ -112,7 +107,7 @@ def make_metric(id: str, constants: Mapping[str, Any] = MappingProxyType({})) ->
         raise UsageError(f"{id}: {error}") from error
 
 
-def _constant_types(kind: type[AttributionMetric]) -> dict[str, Any]:
+def _constant_types(kind: type[MapMetric]) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {each.name: hints[each.name] for each in fields(kind)}
 

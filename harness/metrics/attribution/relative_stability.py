@@ -6,23 +6,23 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.metrics.attribution._neighbours import asked, measured, noisy, norm
-from harness.metrics.attribution.base import AttributionMetric, Criterion, Direction, Need, Reading, require
+from harness.metrics.attribution.base import MapMetric, require
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.attribution._neighbours import Near
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelativeStability(AttributionMetric):
+class RelativeStability(MapMetric):
     """Largest relative change of the map over the change of something else, for inputs x' near x.
 
     The change of the map is ||(a - a') / a||, number by number, with maps of root mean square 1. The three metrics
@@ -37,11 +37,11 @@ class RelativeStability(AttributionMetric):
     upper 0.2, but 0 and 0.05 for the representation.
     """
 
-    criterion: ClassVar[Criterion] = "robustness"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    citation: ClassVar[str] = "Agarwal et al. 2022, Rethinking Stability for Attribution-based Explanations"
-    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+    criterion = "robustness"
+    direction = "lower"
+    range = (0.0, math.inf)
+    citation = "Agarwal et al. 2022, Rethinking Stability for Attribution-based Explanations"
+    needs = frozenset({"explain"})
 
     draws: int = 10
     lower: float = 0.02
@@ -53,7 +53,7 @@ class RelativeStability(AttributionMetric):
         require(self.draws >= 1 and self.epsilon > 0, "draws must be at least 1 and epsilon above 0")
         require(0 <= self.lower < self.upper, "0 <= lower < upper must hold")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         def change(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
@@ -69,10 +69,10 @@ class RelativeStability(AttributionMetric):
         return ratio.masked_fill(~counts, -torch.inf).amax(dim=1).masked_fill(~counts.any(dim=1), torch.nan)
 
     @abstractmethod
-    def _other_change(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _other_change(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         """(n, draws): the norm that the change of the map is divided by."""
 
-    def _near(self, samples: Samples) -> Near:
+    def _near(self, samples: MapBatch) -> Near:
         def noise(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
             if self.reading == "latec":
                 return generator.uniform(self.lower, self.upper, shape)
@@ -81,7 +81,7 @@ class RelativeStability(AttributionMetric):
 
         return noisy(samples, "relative_stability", self.draws, noise)
 
-    def _near_logits(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _near_logits(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         """(n, draws, classes), the same for all three metrics."""
 
         def compute() -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ class RelativeStability(AttributionMetric):
         constants = {"draws": self.draws, "lower": self.lower, "upper": self.upper, "reading": self.reading}
         return forwards.shared("relative_stability", constants, samples, compute)["logits"]
 
-    def _relative_change(self, own: Tensor, samples: Samples, view: Callable[[Tensor], Tensor]) -> Tensor:
+    def _relative_change(self, own: Tensor, samples: MapBatch, view: Callable[[Tensor], Tensor]) -> Tensor:
         """(n, draws): norm of the relative change of a view (m, k) of inputs, which is `own` (n, k) of the samples."""
 
         def change(rows: slice, inputs: Tensor) -> Tensor:
@@ -100,8 +100,8 @@ class RelativeStability(AttributionMetric):
 
         return measured(samples, self.draws, self._near(samples), change)
 
-    def _counts(self, forwards: Forwards, samples: Samples) -> Tensor:
-        """(n, draws): whether an input nearby may be the worst."""
+    def _counts(self, forwards: Forwards, samples: MapBatch) -> Tensor:
+        """(n, draws): whether an input nearby counts."""
         import torch
 
         if self.reading == "latec":
@@ -128,10 +128,10 @@ class RelativeInputStability(RelativeStability):
     Lower is better; in [0, inf). 0 for a method that answers the same to all inputs.
     """
 
-    id: ClassVar[str] = "relative_input_stability"
-    title: ClassVar[str] = "Relative input stability"
+    id = "relative_input_stability"
+    title = "Relative input stability"
 
-    def _other_change(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _other_change(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         def numbers(inputs: Tensor) -> Tensor:
@@ -148,10 +148,10 @@ class RelativeOutputStability(RelativeStability):
     answers the same to all inputs.
     """
 
-    id: ClassVar[str] = "relative_output_stability"
-    title: ClassVar[str] = "Relative output stability"
+    id = "relative_output_stability"
+    title = "Relative output stability"
 
-    def _other_change(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _other_change(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         own, near = forwards.base(samples), self._near_logits(forwards, samples)
         if self.reading == "latec":
             own, near = own.softmax(dim=1), near.softmax(dim=2)
@@ -166,10 +166,10 @@ class RelativeRepresentationStability(RelativeStability):
     [0, inf). 0 for a method that answers the same to all inputs.
     """
 
-    id: ClassVar[str] = "relative_representation_stability"
-    title: ClassVar[str] = "Relative representation stability"
+    id = "relative_representation_stability"
+    title = "Relative representation stability"
 
-    def _other_change(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _other_change(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         return self._relative_change(forwards.features(samples.inputs), samples, forwards.features)
 
 

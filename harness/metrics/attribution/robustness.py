@@ -8,36 +8,36 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from harness.metrics.attribution._neighbours import asked, measured, noisy, norm, patch_sums, shifted, translated
-from harness.metrics.attribution.base import AttributionMetric, Criterion, Direction, Need, Reading, require
+from harness.metrics.attribution.base import MapMetric, require
+from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from harness.metrics.attribution._neighbours import Near
-    from harness.metrics.attribution.base import Samples
     from harness.metrics.attribution.forwards import Forwards
 
 _TINY = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalLipschitz(AttributionMetric):
+class LocalLipschitz(MapMetric):
     """Largest ||a - a'|| / ||x - x'|| over `draws` inputs x' = x + N(0, std²), with maps a, a' of largest |value| 1.
 
     Lower is better; in [0, inf). 0 for a method that answers the same to all inputs. Alvarez-Melis & Jaakkola 2018.
     """
 
-    id: ClassVar[str] = "local_lipschitz"
-    title: ClassVar[str] = "Local Lipschitz estimate"
-    criterion: ClassVar[Criterion] = "robustness"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    citation: ClassVar[str] = "Alvarez-Melis & Jaakkola 2018, On the Robustness of Interpretability Methods"
-    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+    id = "local_lipschitz"
+    title = "Local Lipschitz estimate"
+    criterion = "robustness"
+    direction = "lower"
+    range = (0.0, math.inf)
+    citation = "Alvarez-Melis & Jaakkola 2018, On the Robustness of Interpretability Methods"
+    needs = frozenset({"explain"})
 
     draws: int = 5
     std: float = 0.1
@@ -45,7 +45,7 @@ class LocalLipschitz(AttributionMetric):
     def __post_init__(self) -> None:
         require(self.draws >= 1 and self.std > 0, "draws must be at least 1 and std above 0")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         def slope(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class LocalLipschitz(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxSensitivity(AttributionMetric):
+class MaxSensitivity(MapMetric):
     """Largest ||a - a'|| / ||a|| over `draws` inputs x' = x + U(-radius, radius), with maps of largest |value| 1.
 
     Lower is better; in [0, inf). 0 for a method that answers the same to all inputs. Yeh et al. 2019.
@@ -65,13 +65,13 @@ class MaxSensitivity(AttributionMetric):
     LATEC's reading divides by ||x||, which is the same for all methods and so favours maps of small norm.
     """
 
-    id: ClassVar[str] = "max_sensitivity"
-    title: ClassVar[str] = "Max-Sensitivity"
-    criterion: ClassVar[Criterion] = "robustness"
-    direction: ClassVar[Direction] = "lower"
-    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    citation: ClassVar[str] = "Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations"
-    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+    id = "max_sensitivity"
+    title = "Max-Sensitivity"
+    criterion = "robustness"
+    direction = "lower"
+    range = (0.0, math.inf)
+    citation = "Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations"
+    needs = frozenset({"explain"})
 
     draws: int = 10
     radius: float = 0.2
@@ -80,7 +80,7 @@ class MaxSensitivity(AttributionMetric):
     def __post_init__(self) -> None:
         require(self.draws >= 1 and self.radius > 0, "draws must be at least 1 and radius above 0")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
         def change(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class MaxSensitivity(AttributionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Continuity(AttributionMetric):
+class Continuity(MapMetric):
     """How far the attribution of each part of the input goes with the probability of the target while the input moves.
 
     Mean, over patches, of the Spearman correlation over `steps` moves between the sum of |attribution| within the
@@ -112,16 +112,16 @@ class Continuity(AttributionMetric):
     1, unless their order means something.
     """
 
-    id: ClassVar[str] = "continuity"
-    title: ClassVar[str] = "Continuity"
-    criterion: ClassVar[Criterion] = "robustness"
-    direction: ClassVar[Direction] = "higher"
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-    citation: ClassVar[str] = (
+    id = "continuity"
+    title = "Continuity"
+    criterion = "robustness"
+    direction = "higher"
+    range = (-1.0, 1.0)
+    citation = (
         "Montavon et al. 2018, Methods for Interpreting and Understanding Deep Neural Networks; "
         "Hedström et al. 2023, Quantus"
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({"explain"})
+    needs = frozenset({"explain"})
 
     steps: int = 20
     patch: int = 4
@@ -132,7 +132,7 @@ class Continuity(AttributionMetric):
         require(self.steps >= 2 and self.steps % 2 == 0, "steps must be even and at least 2")
         require(self.patch >= 1 and self.offset > 0, "patch must be at least 1 and offset above 0")
 
-    def _score(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         from harness.metrics.attribution._correlation import spearman
 
         def patches(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class Continuity(AttributionMetric):
         sums = (sums / sums.amax(dim=(1, 2), keepdim=True)).round(decimals=6)
         return spearman(sums, self._probability(forwards, samples)[:, None].expand_as(sums)).mean(dim=1)
 
-    def _probability(self, forwards: Forwards, samples: Samples) -> Tensor:
+    def _probability(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         """(n, steps): probability of the target after each move."""
 
         def of_target(rows: slice, inputs: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class Continuity(AttributionMetric):
         constants = {"steps": self.steps, "offset": self.offset, "reading": self.reading}
         return forwards.shared(self.id, constants, samples, compute)["probability"]
 
-    def _moved(self, samples: Samples) -> Near:
+    def _moved(self, samples: MapBatch) -> Near:
         cloud = samples.inputs.ndim == 3
         if self.reading == "latec":
             return self._moved_far_cloud(samples) if cloud else self._moved_far(samples)
@@ -170,7 +170,7 @@ class Continuity(AttributionMetric):
         black = samples.inputs.flatten(1).amin(dim=1)[:, None, None].expand(-1, self.steps, samples.inputs.shape[1])
         return lambda row: shifted(samples.inputs[row], moves, black[row])
 
-    def _moved_far(self, samples: Samples) -> Near:
+    def _moved_far(self, samples: MapBatch) -> Near:
         import torch
 
         generators = samples.generators(self.id)
@@ -183,7 +183,7 @@ class Continuity(AttributionMetric):
 
         return near
 
-    def _moved_far_cloud(self, samples: Samples) -> Near:
+    def _moved_far_cloud(self, samples: MapBatch) -> Near:
         moves = [2 * step / self.steps for step in range(1, self.steps + 1)]
 
         def near(row: int) -> Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import UnusableAnswerError, as_array, part
@@ -12,6 +11,7 @@ from harness.methods.context import Context
 from harness.spec.result import Passes
 from harness.tracks.attribution.models import BuiltNetwork, Description, build, load_weights, own_copy, unchanged
 from harness.tracks.passes import Meter
+from harness.tracks.torch_state import torch_defaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ class AttributionHost:
         model = own_copy(original)
         inputs = torch.from_numpy(arrays["inputs"].copy()).to(self._device)
         targets = torch.from_numpy(arrays["targets"].copy()).to(self._device)
-        with usual_torch(), self._meter.counting(model):
+        with torch_defaults(), self._meter.counting(model):
             maps = as_array(_answer(self._method, model, inputs, targets, self._context(model, meta["seed"])))
         if maps.size > arrays["inputs"].size:  # more than a message may hold
             raise UnusableAnswerError(f"it returned shape {maps.shape}, expected {arrays['inputs'].shape}")
@@ -91,20 +91,6 @@ class AttributionHost:
         import torch
 
         return None if self._background is None else torch.from_numpy(self._background.copy()).to(self._device)
-
-
-@contextmanager
-def usual_torch() -> Iterator[None]:
-    """Gradients and single precision for every call, whatever an earlier one has switched."""
-    import torch
-
-    torch.set_grad_enabled(True)
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(True)
-        torch.set_default_dtype(torch.float32)
 
 
 def _answer(method: Any, model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Any:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from harness.tracks.attribution.sources import SampleSet
-
 
 @dataclass(frozen=True)
 class Description:
@@ -88,41 +86,6 @@ def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
         raise UsageError(f"the weights do not fit the network: {' '.join(str(error).split())[:300]}") from error
 
 
-def check_fit(built: BuiltNetwork, samples: SampleSet, where: str) -> None:
-    """Raises UsageError if the network cannot run the samples, has no such classes, or lacks a part that is named."""
-    import numpy as np
-    import torch
-
-    if not np.isfinite(samples.inputs).all():
-        raise UsageError(f"{where}: the inputs hold NaN or infinite values.")
-    parts = {"cam_layer": built.anatomy.cam_layer, "blocks": built.anatomy.blocks}
-    for key, name in {**parts, "representation": built.anatomy.representation}.items():
-        if name is not None and name not in dict(built.network.named_modules()):
-            raise UsageError(f"{where}: {key} = {name!r} is no part of the network.")
-    device = next((each.device for each in built.network.parameters()), torch.device("cpu"))
-    try:
-        with torch.inference_mode():
-            # Two, because a convolution takes a single image without channels for channels without images.
-            logits = built.network(torch.from_numpy(samples.inputs[:2]).to(device))
-    except Exception as error:  # whatever a user's network raises
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(
-            f"{where}: the network cannot run inputs of shape {samples.inputs.shape[1:]}: {reason}"
-        ) from error
-    if logits.ndim != 2 or len(logits) != len(samples.inputs[:2]):
-        raise UsageError(
-            f"{where}: the network answers with shape {tuple(logits.shape)}, not with logits (n, classes)."
-        )
-    if not bool(torch.isfinite(logits).all()):
-        raise UsageError(f"{where}: the network answers with NaN or infinite logits.")
-    low, high = int(samples.targets.min()), int(samples.targets.max())
-    if low < 0 or high >= logits.shape[1]:
-        raise UsageError(
-            f"{where}: labels run from {low} to {high}, but the network's {logits.shape[1]} classes are numbered 0 to "
-            f"{logits.shape[1] - 1}."
-        )
-
-
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
     """All weights and buffers as arrays."""
     return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
@@ -146,7 +109,7 @@ def unchanged(network: nn.Module, original: nn.Module) -> str:
 
 
 def own_copy(network: nn.Module) -> nn.Module:
-    """A copy whose changes reach nobody."""
+    """A deep copy: changes to it leave the original as it is."""
     return copy.deepcopy(network)
 
 

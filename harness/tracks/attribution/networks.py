@@ -109,7 +109,7 @@ class ResNet(nn.Module):
         return logits
 
 
-class PointNet(nn.Module):
+class SmallPointNet(nn.Module):
     """The same small network for each point, and the maximum over points (Qi et al. 2017), twice.
 
     In place of transforms of its input, the second network is also told the first maximum: what there is in all.
@@ -160,7 +160,7 @@ class EdgeConv(nn.Module):
         return out
 
 
-class DGCNN(nn.Module):
+class SmallDGCNN(nn.Module):
     """Edge convolutions over the nearest neighbours of each point in space, and the maximum over points."""
 
     def __init__(self, widths: tuple[int, ...], neighbours: int, features: int, hidden: int, classes: int) -> None:
@@ -257,8 +257,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 _transformer_anatomy(3, *_VOXELS),
                 partial(_vision_transformer, 3, VOLUME_SIDE, 32, 3, 4),
             ),
-            Family("pointnet", "point-cloud", "cnn", _CLOUD, partial(PointNet, (32, 64), 128, 64)),
-            Family("dgcnn", "point-cloud", "cnn", _CLOUD, partial(DGCNN, (24, 32), 4, 128, 64)),
+            Family("pointnet", "point-cloud", "cnn", _CLOUD, partial(SmallPointNet, (32, 64), 128, 64)),
+            Family("dgcnn", "point-cloud", "cnn", _CLOUD, partial(SmallDGCNN, (24, 32), 4, 128, 64)),
             Family(
                 "point-transformer",
                 "point-cloud",

@@ -1,9 +1,9 @@
-"""From maps to scores of single samples, and from these to records and summaries."""
+"""From maps to scores of single samples, and from these to medians with their replicates."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,20 +13,21 @@ import numpy as np
 from harness.data.catalog import cache_folder
 from harness.spec.attribution import AttributionBenchmark
 from harness.spec.errors import UsageError
-from harness.spec.result import Record, Summary
-from harness.spec.run import Unit
-from harness.storage import IntegrityError, StorageError, content_id, read_arrays, write_arrays
+from harness.statistics import shared_weights
+from harness.statistics.order_statistics import medians
+from harness.storage import IntegrityError, StorageError, read_arrays, seed_of, write_arrays
+from harness.tracks.base import Score
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from harness.metrics.attribution.base import AttributionMetric, Explain
+    from harness.metrics.attribution.base import MapMetric
+    from harness.metrics.attribution.map_batch import Explain
+    from harness.spec.benchmark import Bootstrap
     from harness.tracks.attribution.models import BuiltNetwork
     from harness.tracks.attribution.sources import SampleSet
 
-Values = Mapping[str, "np.ndarray"]
-"""metric -> scores of single samples (n,), NaN where undefined."""
 UNIFORM = "uniform_maps"
 """Not a score of the method but the frame it is read in."""
 
@@ -44,7 +45,7 @@ class Explained:
 
 
 def score_maps(
-    benchmark: AttributionBenchmark, metrics: Sequence[AttributionMetric], explained: Explained
+    benchmark: AttributionBenchmark, metrics: Sequence[MapMetric], explained: Explained
 ) -> dict[str, np.ndarray]:
     """Scores (n,) float64 of every metric. What depends on no map is shared by all methods through the cache."""
     import torch
@@ -100,64 +101,23 @@ class CacheStore:
         return cache_folder() / "forwards" / key[:2] / f"{key}.npz"
 
 
-def record(metric: str, values: np.ndarray) -> Record:
-    """The median over the samples for which the metric is defined."""
+def median_score(values: np.ndarray, bootstrap: Bootstrap) -> Score:
+    """The median over the samples for which the metric is defined, and of their resamples.
+
+    Networks that saw as many samples share the resamples.
+    """
     defined = values[np.isfinite(values)]
     if not len(defined):
-        return Record(metric=metric, value=None, n=0, status="undefined")
-    return Record(metric=metric, value=float(np.median(defined)), n=len(defined))
+        return Score(np.full(1 + bootstrap.replicates, np.nan), 0)
+    weights = shared_weights(len(defined), bootstrap.replicates, bootstrap.seed)
+    lower, upper = medians(defined[None], weights)
+    return Score((lower[0] + upper[0]) / 2, len(defined))
 
 
-def uniform_share(maps: np.ndarray) -> Record:
+def uniform_share(maps: np.ndarray) -> Score:
     """Share of the maps without any structure: not an error of single samples, but the frame scores are read in."""
     flat = maps.reshape(len(maps), -1)
-    share = float((flat.min(axis=1) == flat.max(axis=1)).mean())
-    return Record(metric=UNIFORM, value=share, n=len(maps))
-
-
-def summarize(
-    benchmark: AttributionBenchmark, values: Mapping[Unit, Values], inapplicable: Collection[Unit] = ()
-) -> tuple[Summary, ...]:
-    """Every metric of every group of studies: median over samples, mean over its networks, with a 95 % interval.
-
-    The interval is over samples: all networks of a study see the same samples, so they share the draws. A group in
-    which a network to which the method applies has no scores is *incomplete*.
-    """
-    rows: list[Summary] = []
-    for group in dict.fromkeys(study.group for study in benchmark.studies):
-        studies = {study.id: study for study in benchmark.studies if study.group == group}
-        members = [unit for unit in values if unit.study in studies]
-        exempt = sum(unit.study in studies for unit in inapplicable)
-        missing = sum(len(study.models) for study in studies.values()) - exempt - len(members)
-        for name in dict.fromkeys(metric for study in studies.values() for metric in study.metrics):
-            cells = [values[unit][name] for unit in members if name in values[unit]]
-            if cells or missing:
-                row = Summary(
-                    study=group,
-                    metric=name,
-                    value=None,
-                    n=sum(int(np.isfinite(cell).sum()) for cell in cells),
-                    seeds=len(cells),
-                )
-                rows.append(_summarized(row, benchmark, cells, missing))
-    return tuple(rows)
-
-
-def _summarized(row: Summary, benchmark: AttributionBenchmark, cells: list[np.ndarray], missing: int) -> Summary:
-    if missing > 0:
-        return row.model_copy(update={"status": "incomplete"})
-    if not all(np.isfinite(cell).any() for cell in cells):
-        return row.model_copy(update={"status": "undefined"})
-    value = float(np.mean([np.median(cell[np.isfinite(cell)]) for cell in cells]))
-    medians = []
-    for cell in cells:
-        defined = cell[np.isfinite(cell)]
-        # Seeded by the length: networks that saw the same samples share the draws.
-        rng = np.random.default_rng([benchmark.bootstrap.seed, len(defined)])
-        chosen = rng.integers(len(defined), size=(benchmark.bootstrap.replicates, len(defined)))
-        medians.append(np.median(defined[chosen], axis=1))
-    low, high = np.percentile(np.mean(medians, axis=0), [2.5, 97.5])
-    return row.model_copy(update={"value": value, "low": float(low), "high": float(high)})
+    return Score(np.array([(flat.min(axis=1) == flat.max(axis=1)).mean()]), len(maps))
 
 
 def _limited(explain: Explain, positive: bool) -> Explain:
@@ -175,4 +135,4 @@ def _generator(benchmark: AttributionBenchmark, metric: str) -> torch.Generator:
     """The metric's own seed: the same for every method, so that draws and forwards can be shared."""
     import torch
 
-    return torch.Generator().manual_seed(int(content_id([benchmark.metric_seed, metric])[:8], 16))
+    return torch.Generator().manual_seed(seed_of([benchmark.metric_seed, metric]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.data.catalog import Protocol as LoadedProtocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.artefact import Artefact
 from harness.spec.attribution import (
     ArraySet,
@@ -19,8 +19,9 @@ from harness.spec.attribution import (
     OwnNetwork,
 )
 from harness.spec.errors import UsageError, unknown
-from harness.storage import IntegrityError, read_arrays
+from harness.storage import read_arrays, read_tensors
 from harness.tracks.attribution.models import BuiltNetwork, Description, build
+from harness.tracks.user_arrays import check_numbers, named_array, normalised, whole_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +37,13 @@ class SampleSet:
     masks: np.ndarray | None = None
     background: np.ndarray | None = None
 
+    def take(self, rows: np.ndarray) -> SampleSet:
+        """Some of the samples, with the same background."""
+        masks = None if self.masks is None else self.masks[rows]
+        return SampleSet(self.inputs[rows], self.targets[rows], masks, self.background)
 
-class Source(Protocol):
+
+class NetworkSource(Protocol):
     """What the track needs of a kind of source."""
 
     def samples(self, name: str) -> SampleSet:
@@ -53,7 +59,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(protocol: LoadedProtocol) -> Source:
+def open_source(protocol: LoadedBenchmark) -> NetworkSource:
     """The source that a benchmark names."""
     source = protocol.benchmark.source
     if isinstance(source, DigitSource):
@@ -62,14 +68,49 @@ def open_source(protocol: LoadedProtocol) -> Source:
     return _Arrays(protocol, source)
 
 
-def built(source: Source, model: ExplainedModel, device: str) -> BuiltNetwork:
+def built(source: NetworkSource, model: ExplainedModel, device: str) -> BuiltNetwork:
     """A network of the benchmark, ready to run."""
     description, weights = source.describe(model)
     return build(description, weights, device)
 
 
+def check_fit(built: BuiltNetwork, samples: SampleSet, where: str) -> None:
+    """Raises UsageError if the network cannot run the samples, has no such classes, or lacks a part that is named."""
+    import numpy as np
+    import torch
+
+    if not np.isfinite(samples.inputs).all():
+        raise UsageError(f"{where}: the inputs hold NaN or infinite values.")
+    parts = {"cam_layer": built.anatomy.cam_layer, "blocks": built.anatomy.blocks}
+    for key, name in {**parts, "representation": built.anatomy.representation}.items():
+        if name is not None and name not in dict(built.network.named_modules()):
+            raise UsageError(f"{where}: {key} = {name!r} is no part of the network.")
+    device = next((each.device for each in built.network.parameters()), torch.device("cpu"))
+    try:
+        with torch.inference_mode():
+            # Two, because a convolution takes a single image without channels for channels without images.
+            logits = built.network(torch.from_numpy(samples.inputs[:2]).to(device))
+    except Exception as error:  # whatever a user's network raises
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"{where}: the network cannot run inputs of shape {samples.inputs.shape[1:]}: {reason}"
+        ) from error
+    if logits.ndim != 2 or len(logits) != len(samples.inputs[:2]):
+        raise UsageError(
+            f"{where}: the network answers with shape {tuple(logits.shape)}, not with logits (n, classes)."
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise UsageError(f"{where}: the network answers with NaN or infinite logits.")
+    low, high = int(samples.targets.min()), int(samples.targets.max())
+    if low < 0 or high >= logits.shape[1]:
+        raise UsageError(
+            f"{where}: labels run from {low} to {high}, but the network's {logits.shape[1]} classes are numbered 0 to "
+            f"{logits.shape[1] - 1}."
+        )
+
+
 class _Digits:
-    def __init__(self, protocol: LoadedProtocol, source: DigitSource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: DigitSource) -> None:
         self._protocol = protocol
         self._source = source
         self._sets = {each.id: each for each in source.sets}
@@ -87,7 +128,7 @@ class _Digits:
 
     def describe(self, model: ExplainedModel) -> tuple[Description, dict[str, np.ndarray]]:
         assert isinstance(model, BundledNetwork)
-        return Description(family=model.family, classes=10), _weights(self._protocol, model.weights)
+        return Description(family=model.family, classes=10), read_tensors(self._protocol.verified(model.weights)[0])
 
     def artefacts(self, model: ExplainedModel, name: str) -> dict[str, str | None]:
         assert isinstance(model, BundledNetwork)
@@ -111,31 +152,25 @@ class _Digits:
 
 
 class _Arrays:
-    def __init__(self, protocol: LoadedProtocol, source: ArraySource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: ArraySource) -> None:
         self._protocol = protocol
         self._sets = {each.id: each for each in source.sets}
 
     def samples(self, name: str) -> SampleSet:
-        import numpy as np
-
         chosen = self._sets[name]
         path = self._protocol.verified(chosen.file)[0]
         arrays = read_arrays(path)
-        inputs, labels = _named(arrays, chosen.inputs, path), _named(arrays, chosen.labels, path)
-        labels = labels.reshape(len(labels), -1)
-        if len(labels) != len(inputs) or labels.shape[1] != 1 or labels.dtype.kind not in "iub":
-            raise UsageError(
-                f"{path}: {chosen.labels} must hold one whole number for each of the {len(inputs)} inputs."
-            )
-        if inputs.dtype.kind not in "fiub":
-            raise UsageError(f"{path}: {chosen.inputs} holds {inputs.dtype}, not numbers.")
+        inputs = named_array(arrays, chosen.inputs, path)
+        labels = whole_labels(named_array(arrays, chosen.labels, path), len(inputs), str(path))
+        check_numbers(inputs, str(path))
         rows = _rows(len(inputs), chosen)
-        masks = _named(arrays, chosen.masks, path)[rows] if chosen.masks else None
+        masks = named_array(arrays, chosen.masks, path)[rows] if chosen.masks else None
         if masks is not None and masks.ndim == inputs.ndim - (chosen.channels != "none"):
             masks = masks[:, None]
-        background = _prepared(_named(arrays, chosen.background, path), chosen) if chosen.background else None
-        targets = labels[rows, 0].astype(np.int64)
-        return SampleSet(_prepared(inputs[rows], chosen), targets, None if masks is None else masks > 0, background)
+        background = normalised(named_array(arrays, chosen.background, path), chosen) if chosen.background else None
+        return SampleSet(
+            normalised(inputs[rows], chosen), labels[rows], None if masks is None else masks > 0, background
+        )
 
     def describe(self, model: ExplainedModel) -> tuple[Description, dict[str, np.ndarray]]:
         assert isinstance(model, OwnNetwork)
@@ -159,7 +194,7 @@ class _Arrays:
             architecture=model.architecture,
             anatomy=anatomy,
         )
-        return description, _weights(self._protocol, model.weights) if model.weights else {}
+        return description, read_tensors(self._protocol.verified(model.weights)[0]) if model.weights else {}
 
     def artefacts(self, model: ExplainedModel, name: str) -> dict[str, str | None]:
         assert isinstance(model, OwnNetwork)
@@ -172,45 +207,8 @@ class _Arrays:
         return self._protocol.verified(artefact)[1]
 
 
-def _weights(protocol: LoadedProtocol, artefact: Artefact) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    path = protocol.verified(artefact)[0]
-    try:
-        weights: dict[str, np.ndarray] = load_file(path)
-    except SafetensorError as error:
-        raise IntegrityError(f"{path} is not a safetensors file: {error}") from error
-    return weights
-
-
-def _named(arrays: dict[str, np.ndarray], name: str, path: Any) -> np.ndarray:
-    if name not in arrays:
-        raise unknown(f"array in {path}", name, arrays)
-    return arrays[name]
-
-
 def _rows(count: int, chosen: ArraySet) -> np.ndarray:
     import numpy as np
 
     order = np.arange(count) if chosen.seed is None else np.random.default_rng(chosen.seed).permutation(count)
     return order[: chosen.count]
-
-
-def _prepared(inputs: np.ndarray, chosen: ArraySet) -> np.ndarray:
-    """(n, c, *spatial) float32, scaled and normalised."""
-    import numpy as np
-
-    scaled = inputs.astype(np.float32) / np.float32(chosen.scale)
-    if chosen.channels == "last":
-        scaled = np.moveaxis(scaled, -1, 1)
-    elif chosen.channels == "none":
-        scaled = scaled[:, None]
-    over_channels = (1, -1, *[1] * (scaled.ndim - 2))
-    mean = np.asarray(chosen.mean, dtype=np.float32).reshape(over_channels)
-    std = np.asarray(chosen.std, dtype=np.float32).reshape(over_channels)
-    if {mean.shape[1], std.shape[1]} - {1, scaled.shape[1]}:
-        raise UsageError(
-            f"set {chosen.id}: mean and std need one number, or one for each of {scaled.shape[1]} channels."
-        )
-    return np.ascontiguousarray((scaled - mean) / std)

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from functools import cached_property
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
 from harness.methods.answers import check_spread, checked_maps
 from harness.methods.client import MethodClient, MethodError
 from harness.metrics.attribution.registry import make_metric
-from harness.spec.attribution import AttributionBenchmark, AttributionStudy, ExplainedModel
+from harness.spec.attribution import AttributionBenchmark, AttributionStudy
 from harness.spec.errors import UsageError
 from harness.spec.method import AttributionMethod
-from harness.spec.result import Record, Summary
-from harness.spec.run import RunSpec, Unit
-from harness.storage import IntegrityError, array_id, content_id
-from harness.tracks.attribution.models import BuiltNetwork, check_fit, weights_of
-from harness.tracks.attribution.sources import SampleSet, Source, built, open_source
-from harness.tracks.base import Audit, Desk, Outputs, Tolerance
+from harness.spec.run import Unit
+from harness.storage import IntegrityError, array_id, content_id, seed_of
+from harness.tracks.attribution.models import BuiltNetwork, weights_of
+from harness.tracks.attribution.sources import SampleSet, built, check_fit
+from harness.tracks.attribution.studies import NetworksTrack
+from harness.tracks.base import Answers, Measurement, PlannedUnit, Tolerance, Workspace, check_unchanged
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from harness.metrics.attribution.base import AttributionMetric
+    from harness.metrics.attribution.base import MapMetric
+    from harness.tracks.costs import Estimate
+    from harness.tracks.figure import Figure
+    from harness.tracks.leaderboard import Entry
 
 MAPS, SCORES = "maps", "score."
-"""Outputs of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
+"""Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
 
 _ROUNDING = 1e-4  # of the largest value of the maps: what another order of sums may change
 _SCORES_ROUNDING = 1e-3  # of the largest score, see `AttributionTrack.tolerance`
 
 
-class AttributionTrack:
+class AttributionTrack(NetworksTrack):
     """See `harness.tracks.base.Track`."""
 
-    def __init__(self, protocol: Protocol, method: AttributionMethod, device: str = "cpu") -> None:
-        self.protocol = protocol
-        self.benchmark = protocol.of(AttributionBenchmark)
-        self.method = method
-        self._device = device
-
-    @cached_property
-    def source(self) -> Source:
-        return open_source(self.protocol)
+    benchmark: AttributionBenchmark
+    method: AttributionMethod
 
     def metric_versions(self) -> dict[str, str]:
         criteria = {metric.criterion for study in self.benchmark.studies for metric in self.metrics(study)}
@@ -53,41 +47,24 @@ class AttributionTrack:
                 raise UsageError(f"{self.protocol.path}: overall counts {criterion}, of which no study takes a metric.")
         return {use.id: make_metric(use.id, {}).version for use in self.benchmark.metrics}
 
-    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
-        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
-        metrics = content_id(spec.metric_versions)
-        return tuple(
-            Unit(
-                task="attribution",
-                benchmark_hash=spec.benchmark_hash,
-                method_hash=method,
-                model=model.id,
-                model_seed=model.seed,
-                artefacts_hash=content_id(self.source.artefacts(model, study.samples)),
-                study=study.id,
-                seed=spec.seed,
-                device=spec.device,
-                limit=spec.limit,
-                metrics_hash=metrics,
-            )
-            for study in self.benchmark.studies
-            for model in map(self.model, study.models)
-        )
+    def planned(self) -> Iterator[PlannedUnit]:
+        for study in self.benchmark.studies:
+            for model in map(self.model, study.models):
+                yield PlannedUnit(study.id, model.id, model.seed, self.source.artefacts(model, study.samples))
 
-    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         from harness.tracks.attribution.scoring import Explained, score_maps
 
         model, study = self.model(unit.model), self.study(unit.study)
-        self._check_applies(model)
-        if content_id(self.source.artefacts(model, study.samples)) != unit.artefacts_hash:
-            raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
+        self.check_applies(model)
+        check_unchanged(unit, self.source.artefacts(model, study.samples))
         samples = self.samples(unit)
         # Built here first: a mistake in the benchmark's own files is not the method's.
-        network = built(self.source, model, self._device)
+        network = built(self.source, model, self.device)
         check_fit(network, samples, f"{model.id} on {study.samples}")
         if samples.masks is None and (needy := [each.id for each in self.metrics(study) if "masks" in each.needs]):
             raise UsageError(f"study {study.id}: {needy[0]} needs masks, which the set {study.samples} does not have.")
-        conversation = _Conversation(self, unit, method, samples, network)
+        conversation = _ExplainSession(self, unit, method, samples, network)
         conversation.begin()
         maps = conversation.explain(samples.inputs, samples.targets)
         if not self.method.reference:
@@ -97,23 +74,28 @@ class AttributionTrack:
         scores = score_maps(self.benchmark, self.metrics(study), explained)
         return {MAPS: maps, **{SCORES + name: values for name, values in scores.items()}}
 
-    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
-        from harness.tracks.attribution.scoring import record, uniform_share
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
+        """Medians of the stored scores of single samples, which are kept beside them."""
+        from harness.tracks.attribution.scoring import UNIFORM, median_score, uniform_share
 
-        names = [metric.id for metric in self.metrics(self.study(unit.study))]
-        return (uniform_share(outputs[MAPS]), *(record(name, self.values(unit, outputs)[name]) for name in names))
+        values = self.values(unit, outputs)
+        self._check_stored(unit, outputs)
+        scores = {UNIFORM: uniform_share(outputs[MAPS])} if MAPS in outputs and metrics is None else {}
+        scores |= {
+            name: median_score(scores_of, self.benchmark.bootstrap)
+            for name, scores_of in values.items()
+            if metrics is None or name in metrics
+        }
+        return Measurement(scores, values)
 
-    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
-        from harness.tracks.attribution.scoring import summarize
+    def metrics_of(self, studies: Sequence[AttributionStudy]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(metric for study in studies for metric in study.metrics))
 
-        values = {unit: self.values(unit, outputs) for unit, outputs in answered.items()}
-        return summarize(self.benchmark, values, inapplicable)
-
-    def submitted(self, outputs: Outputs) -> Outputs:
+    def carried(self, name: str) -> bool:
         """The scores of single samples. The maps themselves are too many bytes; `run.json` has their hash."""
-        return {name: array for name, array in outputs.items() if name.startswith(SCORES)}
+        return name.startswith(SCORES)
 
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+    def as_reported(self, unit: Unit, submitted: Answers) -> tuple[str, ...]:
         """Without the maps all metrics; with them those that ask the method for further maps."""
         from harness.tracks.attribution.scoring import UNIFORM
 
@@ -122,34 +104,22 @@ class AttributionTrack:
             return (UNIFORM, *(metric.id for metric in metrics))
         return tuple(metric.id for metric in metrics if "explain" in metric.needs)
 
-    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
-        """Records are the medians of the stored scores of single samples.
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
+        """Scores that no map gives, and, where the maps are there, scores that these do not.
 
-        Where the maps are there, scores that need no further answer of the method are recomputed from them, and must
-        agree as far as `tolerance` says (other processors sum in another order); the others are as reported. Without
-        the maps, all are.
+        Scores that need no further answer of the method are recomputed from maps, and must agree as far as `tolerance`
+        says (other processors sum in another order); the others are as reported. Without the maps, all are.
         """
-        from harness.tracks.attribution.scoring import record, uniform_share
-
-        metrics = self.metrics(self.study(unit.study))
         values = self.values(unit, submitted)
         self._check_stored(unit, submitted)
-        records = tuple(record(name, scores) for name, scores in values.items())
-        problems = [
-            f"{metric.id} of {unit.label} holds scores outside of its range, {metric.range[0]:g} to {metric.range[1]:g}"
-            for metric in metrics
-            if not _within(values[metric.id], metric.range)
-        ]
-        if MAPS not in submitted:
-            return Audit(records, self.as_reported(unit, submitted), tuple(problems))
-        again = self.values(unit, self.rescored(unit, submitted))
-        problems += [
-            f"{name} of {unit.label} is not what its maps give"
-            for name in values
-            if not _agree(values[name], again[name])
-        ]
-        records = (uniform_share(submitted[MAPS]), *records)
-        return Audit(records, self.as_reported(unit, submitted), tuple(problems))
+        for metric in self.metrics(self.study(unit.study)):
+            if not _within(values[metric.id], metric.range):
+                low, high = metric.range
+                yield f"{metric.id} of {unit.label} holds scores outside of its range, {low:g} to {high:g}"
+        again = self.values(unit, self.rescored(unit, submitted)) if MAPS in submitted else {}
+        for name in again:
+            if not _agree(values[name], again[name]):
+                yield f"{name} of {unit.label} is not what its maps give"
 
     def tolerance(self, name: str) -> Tolerance:
         """Maps differ by the rounding of one backward pass; scores of them by more.
@@ -163,22 +133,17 @@ class AttributionTrack:
             relative, reason = _ROUNDING, "single precision"
         return Tolerance(10 * relative, f"{reason}, draws") if self.method.stochastic else Tolerance(relative, reason)
 
-    def absent(self) -> tuple[str, ...]:
-        named = [
-            file
-            for study in self.benchmark.studies
-            for model in study.models
-            for file in self.source.artefacts(self.model(model), study.samples)
-        ]
-        return tuple(file for file in dict.fromkeys(named) if not self.protocol.locate(file).is_file())
+    def estimate(self, units: Sequence[Unit]) -> Estimate | None:
+        from harness.tracks.attribution.costs import maps_estimate
 
-    def trainings(self, unit: Unit) -> int:
-        return 0
+        return maps_estimate(self.benchmark, units) if self.benchmark.source.kind == "arrays" else None
 
-    def uncomputed(self) -> int:
-        return 0
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
+        from harness.tracks.attribution.picture import map_gallery
 
-    def values(self, unit: Unit, outputs: Outputs) -> dict[str, np.ndarray]:
+        return map_gallery(self, {unit: outputs[MAPS] for unit, outputs in answers.items() if MAPS in outputs})
+
+    def values(self, unit: Unit, outputs: Answers) -> dict[str, np.ndarray]:
         """Scores (n,) of each metric of the unit's study. Raises IntegrityError if one is missing."""
         values = {}
         for metric in self.metrics(self.study(unit.study)):
@@ -187,30 +152,18 @@ class AttributionTrack:
             values[metric.id] = outputs[SCORES + metric.id]
         return values
 
-    def rescored(self, unit: Unit, outputs: Outputs) -> Outputs:
+    def rescored(self, unit: Unit, outputs: Answers) -> Answers:
         """The same outputs with every score recomputed that needs maps only, and no further answer of the method."""
         from harness.tracks.attribution.scoring import Explained, score_maps
 
         study = self.study(unit.study)
-        network = built(self.source, self.model(unit.model), self._device)
+        network = built(self.source, self.model(unit.model), self.device)
         explained = Explained(self.samples(unit), outputs[MAPS], network, None, self._identity(unit))
         metrics = [metric for metric in self.metrics(study) if "explain" not in metric.needs]
         scores = score_maps(self.benchmark, metrics, explained)
         return {**outputs, **{SCORES + name: values for name, values in scores.items()}}
 
-    def samples(self, unit: Unit) -> SampleSet:
-        """What the unit asks about."""
-        samples = self.source.samples(self.study(unit.study).samples)
-        count = len(samples.inputs)
-        if unit.limit is None or unit.limit >= count:
-            return samples
-        import numpy as np
-
-        rows = (np.arange(unit.limit) * count) // unit.limit
-        masks = None if samples.masks is None else samples.masks[rows]
-        return SampleSet(samples.inputs[rows], samples.targets[rows], masks, samples.background)
-
-    def metrics(self, study: AttributionStudy) -> tuple[AttributionMetric, ...]:
+    def metrics(self, study: AttributionStudy) -> tuple[MapMetric, ...]:
         """The metrics of a study with its constants. Raises UsageError for what no metric has."""
         uses = {use.id: use for use in self.benchmark.metrics}
         made = []
@@ -221,13 +174,7 @@ class AttributionTrack:
                 raise UsageError(f"{self.protocol.path}: study {study.id}: {error}") from error
         return tuple(made)
 
-    def model(self, name: str) -> ExplainedModel:
-        return next(model for model in self.benchmark.source.models if model.id == name)
-
-    def study(self, name: str) -> AttributionStudy:
-        return next(study for study in self.benchmark.studies if study.id == name)
-
-    def _check_stored(self, unit: Unit, stored: Outputs) -> None:
+    def _check_stored(self, unit: Unit, stored: Answers) -> None:
         """Raise IntegrityError unless there is one score of each metric for each sample, and maps fit the samples."""
         inputs = self.samples(unit).inputs
         names = {SCORES + metric.id for metric in self.metrics(self.study(unit.study))}
@@ -252,15 +199,7 @@ class AttributionTrack:
         model = self.model(unit.model)
         description, _ = self.source.describe(model)
         artefacts = self.source.artefacts(model, self.study(unit.study).samples)
-        return content_id([artefacts, description.as_meta(), self._device])
-
-    def _check_applies(self, model: ExplainedModel) -> None:
-        for kind, declared in (
-            (model.modality, self.method.modalities),
-            (model.architecture, self.method.architectures),
-        ):
-            if kind not in declared:
-                raise MethodError("not-applicable", f"it is declared for {', '.join(declared)}, not for {kind}")
+        return content_id([artefacts, description.as_meta(), self.device])
 
 
 def _within(scores: np.ndarray, bounds: tuple[float, float]) -> bool:
@@ -279,7 +218,7 @@ def _agree(stored: np.ndarray, again: np.ndarray) -> bool:
     return bool(np.allclose(stored, again, rtol=0.0, atol=_SCORES_ROUNDING * largest, equal_nan=True))
 
 
-class _Conversation:
+class _ExplainSession:
     """All that is asked of a method in one unit."""
 
     def __init__(
@@ -342,4 +281,4 @@ class _Conversation:
             )
 
     def _seed(self, *what: str) -> int:
-        return int(content_id([self._unit.seed, self._unit.model, *what])[:8], 16)
+        return seed_of([self._unit.seed, self._unit.model, *what])

@@ -22,14 +22,17 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from harness.data.digits import Samples, Variant, digits
+from harness.data.class_splits import class_splits
+from harness.data.digits import DigitSamples, Variant, digits
 from harness.data.embedded import Labels, mnist_5k
+from harness.storage import write_bytes
 from harness.tracks.attribution.networks import FAMILIES, build_network
+from harness.tracks.torch_state import compute_same_bytes
 
 CLASSES = 10
 SEED = 0  # of the samples that are explained and tested; training sees others
 VARIANTS: tuple[Variant, ...] = ("plain", "distractor")
-_PARTS = {"train": 350, "validation": 50, "observations": 6}  # per class; the others are the test
+_PARTS = {"train": 350, "validation": 50, "observations": 6, "test": 94}  # of each digit
 _BACKGROUND = 16
 _EPOCHS = {
     "cnn": 20,
@@ -59,32 +62,28 @@ def train(
     family: Annotated[list[str] | None, typer.Option(help="Train only these families.")] = None,
 ) -> None:
     """Write the splits and train the networks, deterministically."""
-    from safetensors.torch import save
-
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # sums in another order would give other bytes
+    compute_same_bytes()
     splits = make_splits(mnist_5k()[1])
     (out / "models").mkdir(parents=True, exist_ok=True)
     (out / "splits.json").write_text(json.dumps(splits) + "\n")
     for name in family or FAMILIES:
-        network = train_network(name, np.array(splits["train"]))
-        (out / "models" / f"{name}.safetensors").write_bytes(save(network.state_dict()))
-        reached = [f"{variant} {accuracy(network, name, variant, splits['test']):.4f}" for variant in VARIANTS]
-        typer.echo(f"{name}: accuracy on the test {', '.join(reached)}")
+        write_network(name, splits, out / "models" / f"{name}.safetensors")
+
+
+def write_network(family: str, splits: dict[str, list[int]], path: Path, seed: int = SEED) -> None:
+    """Train a network, write its weights, and print how many test samples it gets right. See `train_network`."""
+    from safetensors.torch import save
+
+    network = train_network(family, np.array(splits["train"]), seed=seed)
+    write_bytes(path, save(network.state_dict()))
+    reached = [f"{variant} {accuracy(network, family, variant, splits['test']):.4f}" for variant in VARIANTS]
+    typer.echo(f"{path.stem}: accuracy on the test {', '.join(reached)}")
 
 
 def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of disjoint parts, drawn per class and listed as 0, 1, ... 9, 0, 1, ...
-
-    train 3,500, validation 500, observations 60 (what is explained) and test 940; and background, the first 16 of
-    train. Any leading part of a list has the classes in equal shares.
-    """
-    rng = np.random.default_rng(seed)
-    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(CLASSES)])
-    parts = np.split(shuffled, np.cumsum(list(_PARTS.values())), axis=1)
-    splits: dict[str, list[int]] = {
-        name: part.T.ravel().tolist() for name, part in zip((*_PARTS, "test"), parts, strict=True)
-    }
+    """Indices of disjoint parts, see `class_splits`: train 3,500, validation 500, observations 60 (what is explained) and
+    test 940; and background, the first 16 of train."""
+    splits = class_splits(labels, CLASSES, _PARTS, seed=seed)
     return splits | {"background": splits["train"][:_BACKGROUND]}
 
 
@@ -148,7 +147,7 @@ def accuracy(network: nn.Module, family: str, variant: Variant, indices: list[in
 
 def _both(family: str, indices: Labels, seed: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets of both variants."""
-    parts: list[Samples] = [digits(FAMILIES[family].modality, variant, indices, seed) for variant in VARIANTS]
+    parts: list[DigitSamples] = [digits(FAMILIES[family].modality, variant, indices, seed) for variant in VARIANTS]
     inputs, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets"))
     return torch.from_numpy(inputs), torch.from_numpy(targets)
 

@@ -6,7 +6,7 @@ primary metric on the validation set, and this one choice holds for all test set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.metrics.registry import METRICS
@@ -15,11 +15,11 @@ from harness.spec.grids import GridModel, Model
 if TYPE_CHECKING:
     from harness.spec.benchmark import ConfidenceBenchmark
     from harness.spec.run import Unit
-    from harness.tracks.confidence.scoring import Judged
+    from harness.tracks.base import Measurement
 
 
 def chosen_models(
-    benchmark: ConfidenceBenchmark, models: Sequence[Model], units: Iterable[Unit], judge: Callable[[Unit], Judged]
+    benchmark: ConfidenceBenchmark, models: Sequence[Model], measured: Mapping[Unit, Measurement]
 ) -> dict[str, tuple[Model, ...]]:
     """Study -> the models whose answers count in it, in their order; selection studies have none.
 
@@ -27,21 +27,16 @@ def chosen_models(
     because an answer on the validation set is missing or the metric is defined for no configuration.
     """
     selecting = {study.id for study in benchmark.studies if study.kind == "selection"}
-    by_model = {unit.model: unit for unit in units if unit.study in selecting}
     asked = {model.id: {study.id for study in benchmark.studies_of(model)} for model in models}
-    values = {name: _value(benchmark, judge(unit)) for name, unit in by_model.items()} if selecting else {}
+    values = {
+        unit.model: each.scores[benchmark.primary].value for unit, each in measured.items() if unit.study in selecting
+    }
     counting: dict[str, tuple[Model, ...]] = {}
     for study in benchmark.compared:
         candidates = tuple(model for model in models if study.id in asked[model.id])
         judged = any(asked[model.id] & selecting for model in candidates)
         counting[study.id] = _best(benchmark, candidates, values) if judged else candidates
     return counting
-
-
-def _value(benchmark: ConfidenceBenchmark, judged: Judged) -> float | None:
-    from harness.tracks.confidence.scoring import measure
-
-    return measure(METRICS[benchmark.primary], judged).value
 
 
 def _best(

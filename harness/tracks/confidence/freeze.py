@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.method import Classifier
 from harness.storage import file_id, write_arrays
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CLASSIFIERS: tuple[Classifier, ...] = ("point", "mc-mean")
 
 
-def outcomes_of(protocol: Protocol) -> dict[str, np.ndarray]:
+def outcomes_of(protocol: LoadedBenchmark) -> dict[str, np.ndarray]:
     """Arrays of int16 as `Outcomes` reads them."""
     import numpy as np
 

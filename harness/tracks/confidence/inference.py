@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from harness.tracks.confidence.networks import ConfidenceNetwork, Masks, to_inputs
+from harness.tracks.torch_state import one_thread
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -34,23 +32,12 @@ def run_model(
     """
     network.to(device).eval()
     masks = network.sample_masks(members, seed)
-    with torch.inference_mode(), _one_thread():
+    with torch.inference_mode(), one_thread():
         batches = [
             _run_batch(network, to_inputs(images[start : start + batch_size], device), masks)
             for start in range(0, max(1, len(images)), batch_size)
         ]
     return {key: np.concatenate([batch[key] for batch in batches], axis=axis) for key, axis in _AXES.items()}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers this small gain little from threads, and lose all where several processes share the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 _AXES = {"logits": 0, "features": 0, "mc_logits": 1, "head_confidence": 0, "mc_head_confidence": 1}

@@ -21,7 +21,7 @@ _TRUNK_SHAPE = (6, 7, 7)
 _MEAN, _STD = 0.1307, 0.3081  # of the MNIST training set, in units of white
 
 
-class Outputs(NamedTuple):
+class NetworkOutputs(NamedTuple):
     """What the network says of n images in one pass."""
 
     features: Tensor  # (n, FEATURES), what the last linear layer sees without dropout
@@ -70,11 +70,11 @@ class ConfidenceNetwork(nn.Module):
         logits: Tensor = self.classifier(self.feature_dropout(pooled))
         return logits
 
-    def outputs(self, inputs: Tensor) -> Outputs:
+    def outputs(self, inputs: Tensor) -> NetworkOutputs:
         """Everything about inputs (n, 1, 28, 28), with random dropout in training mode only."""
         return self.finish(self.trunk(inputs))
 
-    def finish(self, trunk: Tensor, masks: Masks | None = None) -> Outputs:
+    def finish(self, trunk: Tensor, masks: Masks | None = None) -> NetworkOutputs:
         """The late part of the network, from the trunk's activations (n, channels, height, width).
 
         With `masks` it is that fixed sub-network, else dropout as the module's mode says.
@@ -83,7 +83,7 @@ class ConfidenceNetwork(nn.Module):
         features = self.block(kept)[:, :, 0, 0]
         seen = self.feature_dropout(features) if masks is None else features * masks.features
         logits, head_logit = self.classifier(seen), self.head(seen)[:, 0]
-        return Outputs(features, logits, head_logit, self._confidence(logits, head_logit))
+        return NetworkOutputs(features, logits, head_logit, self._confidence(logits, head_logit))
 
     def sample_masks(self, members: int, seed: int) -> list[Masks]:
         """Masks of `members` sub-networks, one set for all samples (consistent MC dropout).

@@ -13,9 +13,9 @@ from harness.storage import read_arrays
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.data.catalog import Protocol
+    from harness.data.catalog import LoadedBenchmark
     from harness.spec.method import Classifier
-    from harness.tracks.confidence.sources import OutputSource, SampleSet
+    from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 
 PINNED = "{model}--{set}--{classifier}"
 LABELS = "{set}--labels"
@@ -38,7 +38,7 @@ class StudyOutcomes:
 class Outcomes:
     """Labels and predictions: pinned by the benchmark where it pins them, else from the outputs."""
 
-    def __init__(self, protocol: Protocol, source: OutputSource, classifier: Classifier) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: OutputSource, classifier: Classifier) -> None:
         self._protocol = protocol
         self._source = source
         self._classifier: Classifier = classifier
@@ -73,7 +73,7 @@ class Outcomes:
         return None if artefact is None else dict(read_arrays(self._protocol.verified(artefact)[0]))
 
 
-def predictions(samples: SampleSet, classifier: Classifier) -> np.ndarray:
+def predictions(samples: ModelOutputs, classifier: Classifier) -> np.ndarray:
     """Class (n,) with the highest probability: of the network, or of the mean over its MC members.
 
     Without stored members the network's own prediction stands in for their mean.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 import harness
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.data.packs import INPUTS, LABELS, MANIFEST, open_pack
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import ConfidenceBenchmark
@@ -32,8 +32,8 @@ from harness.spec.pack import (
 from harness.spec.sources import PackSource
 from harness.storage import (
     IntegrityError,
-    StorageError,
     file_id,
+    make_folder,
     remove_stale_temporaries,
     write_bytes,
     write_json,
@@ -41,9 +41,10 @@ from harness.storage import (
     write_tensors,
     write_text,
 )
-from harness.tracks.confidence.cache import numeric_libraries
+from harness.tracks.cache import numeric_libraries
+from harness.tracks.confidence.model_outputs import OutputSource
 from harness.tracks.confidence.pack_card import pack_card
-from harness.tracks.confidence.sources import OutputSource, open_source
+from harness.tracks.confidence.sources import open_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ class PackRequest:
 
 
 def write_pack(
-    protocol: Protocol, request: PackRequest, report: Callable[[str, float], None] = lambda what, share: None
+    protocol: LoadedBenchmark, request: PackRequest, report: Callable[[str, float], None] = lambda what, share: None
 ) -> Pack:
     """Make or renew the pack of a benchmark in a folder; `report` takes what is done and its share, in [0, 1].
 
@@ -141,7 +142,7 @@ class _Packing:
         write_table(path, _index_schema(), self._index())
         self.files[INDEX] = _packed(path)
 
-    def add_outcomes(self, protocol: Protocol) -> Artefact | None:
+    def add_outcomes(self, protocol: LoadedBenchmark) -> Artefact | None:
         """The pinned outcomes, where the benchmark pins them: they rule over this machine's predictions."""
         if self.benchmark.outcomes is None:
             return None
@@ -185,11 +186,11 @@ class _Packing:
 
     def _folder_of(self, relative: str) -> Path:
         path = self.request.out / relative
-        _make(path.parent)
+        make_folder(path.parent)
         return path
 
 
-def _close(pack: _Packing, protocol: Protocol, outcomes: Artefact | None) -> Pack:
+def _close(pack: _Packing, protocol: LoadedBenchmark, outcomes: Artefact | None) -> Pack:
     """What makes a folder of files a pack: its document, a benchmark that names it, and the card."""
     benchmark, out = pack.benchmark, pack.request.out
     document = Pack(
@@ -236,7 +237,7 @@ def _chosen(benchmark: ConfidenceBenchmark, names: Sequence[str]) -> list[Model]
     return chosen
 
 
-def _check_folder(request: PackRequest, protocol: Protocol, models: Sequence[Model]) -> None:
+def _check_folder(request: PackRequest, protocol: LoadedBenchmark, models: Sequence[Model]) -> None:
     """A folder may hold nothing, or this very pack, finished or not: files of another would be taken for parts of it."""
     out = request.out
     if out.exists() and not out.is_dir():
@@ -249,7 +250,7 @@ def _check_folder(request: PackRequest, protocol: Protocol, models: Sequence[Mod
             remove_stale_temporaries(path)
         elif path.is_file() and path.relative_to(out).as_posix() not in own:
             raise UsageError(f"{path} is no part of this pack; name another folder with --out, or remove it.")
-    _make(out)
+    make_folder(out)
 
 
 def _places(request: PackRequest, benchmark: ConfidenceBenchmark, models: Sequence[Model]) -> set[str]:
@@ -260,13 +261,6 @@ def _places(request: PackRequest, benchmark: ConfidenceBenchmark, models: Sequen
         places |= {shared_path(model.id), *(output_path(model.id, name) for name in sets)}
         places |= {network_path(model.id)} if request.inputs else set()
     return places | {input_path(name) for name in sets if request.inputs}
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"the folder {folder} cannot be made: {error.strerror}.") from error
 
 
 def _packed(path: Path) -> PackedFile:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol as LoadedProtocol
+from harness.data.catalog import LoadedBenchmark
 from harness.data.manifests import find_dataset
 from harness.data.packs import OpenPack, open_pack
 from harness.data.store import dataset_folder
@@ -15,24 +15,24 @@ from harness.spec.errors import unknown
 from harness.spec.grids import Model
 from harness.spec.sources import PackSource
 from harness.storage import IntegrityError, file_id
-from harness.tracks.confidence.sources import SampleSet
+from harness.tracks.confidence.model_outputs import ModelOutputs, SourceDefaults
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class PackedOutputs:
-    """See `harness.tracks.confidence.sources.OutputSource`."""
+class PackedOutputs(SourceDefaults):
+    """See `harness.tracks.confidence.model_outputs.OutputSource`."""
 
-    def __init__(self, protocol: LoadedProtocol, source: PackSource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: PackSource) -> None:
         self._protocol = protocol
         self._source = source
 
     def artefacts(self, model: Model) -> dict[str, str]:
         return self._pack.hashes(model.id)
 
-    def samples(self, model: Model, name: str) -> SampleSet:
-        return SampleSet(*self._pack.outputs(model.id, name))
+    def samples(self, model: Model, name: str) -> ModelOutputs:
+        return ModelOutputs(*self._pack.outputs(model.id, name))
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return self._pack.shared(model.id)
@@ -43,14 +43,8 @@ class PackedOutputs:
     def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         return self._pack.network(model.id)
 
-    def ready(self, model: Model, name: str) -> bool:
-        return True
-
     def sample_ids(self, name: str) -> Sequence[str] | None:
         return self._pack.sample_ids(name)
-
-    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
-        return ()
 
     def absent(self) -> Mapping[str, str]:
         how = "make it with --inputs, or take the benchmark that it was made of"
@@ -78,7 +72,7 @@ class PackedOutputs:
         return pack
 
     def _path(self) -> Path:
-        """Of `pack.json`: among the files of a fetched data set, or beside the benchmark."""
+        """Path of `pack.json`: among the files of a fetched data set, or beside the benchmark."""
         if self._source.dataset is None:
             return self._protocol.verified(self._source.pack)[0]
         path = dataset_folder(find_dataset(self._source.dataset)) / self._source.pack.path

@@ -9,31 +9,31 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol, cache_folder
+from harness.data.catalog import LoadedBenchmark, cache_folder
 from harness.data.manifests import Manifest, find_dataset
 from harness.data.store import dataset_folder, reference, set_folder
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError
 from harness.spec.grids import Model
 from harness.spec.released import ReleasedModel, ReleasedSet, ReleasedSource
-from harness.storage import IntegrityError, content_id, file_id, write_arrays
-from harness.tracks.confidence.cache import make_cache, numeric_libraries, read_cached
-from harness.tracks.confidence.sources import ABSENT, SampleSet, rows_of_severity
+from harness.storage import IntegrityError, content_id, file_id
+from harness.tracks.cache import cached_arrays, numeric_libraries
+from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.data.readers.base import Samples
+    from harness.data.readers.base import Selection
 
 RELEASED_VERSION = "1"
 """Part of the cache key of computed outputs: raised by any change that may change them."""
 _MOST_BYTES = 1 << 36
 
 
-class ReleasedOutputs:
-    """See `harness.tracks.confidence.sources.OutputSource`. Neither inputs nor networks are offered to methods."""
+class ReleasedOutputs(SourceDefaults):
+    """See `harness.tracks.confidence.model_outputs.OutputSource`. Neither inputs nor networks are offered to methods."""
 
-    def __init__(self, protocol: Protocol, source: ReleasedSource, device: str, *, members: bool) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: ReleasedSource, device: str, *, members: bool) -> None:
         self._protocol = protocol
         self._source = source
         self._device = device
@@ -42,7 +42,7 @@ class ReleasedOutputs:
         self._homes = {each.id: experiment for experiment in source.experiments for each in experiment.sets}
         self._checkpoint: Callable[[Model], Path] = cache(self._find_checkpoint)
         self._network: Callable[[str], Any] = lru_cache(maxsize=1)(self._load_network)
-        self._part: Callable[[str, str], Samples] = lru_cache(maxsize=4)(self._open_part)
+        self._part: Callable[[str, str], Selection] = lru_cache(maxsize=4)(self._open_part)
         self._manifest: Callable[[str], Manifest] = cache(self._find_manifest)
 
     def artefacts(self, model: Model) -> dict[str, str]:
@@ -71,12 +71,12 @@ class ReleasedOutputs:
         wanted = ("plain", "members") if self._offers_members(model) else ("plain",)
         return all(self._cached(model, name, kind).is_file() for kind in wanted)
 
-    def samples(self, model: Model, name: str) -> SampleSet:
+    def samples(self, model: Model, name: str) -> ModelOutputs:
         arrays = self._kept(model, name, "plain")
         labels = arrays.pop("labels")
         if self._offers_members(model):
             arrays |= self._kept(model, name, "members")
-        return SampleSet(arrays, labels)
+        return ModelOutputs(arrays, labels)
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         layer = self._network(model.id).last_layer
@@ -93,28 +93,17 @@ class ReleasedOutputs:
             "model": "released networks are not handed to a method, because their images are not",
         }
 
-    def inputs(self, name: str) -> np.ndarray | None:
-        return None
-
-    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-        return None
-
     def _offers_members(self, model: Model) -> bool:
         assert isinstance(model, ReleasedModel)
         return model.dropout and self._members > 0
 
     def _kept(self, model: Model, name: str, kind: str) -> dict[str, np.ndarray]:
         path = self._cached(model, name, kind)
-        arrays = read_cached(path, _MOST_BYTES)
-        if arrays is None:
-            arrays = self._compute(model, name, kind)
-            make_cache(path.parent)
-            write_arrays(path, arrays, compressed=False)
-        return arrays
+        return cached_arrays(path, lambda: self._compute(model, name, kind), _MOST_BYTES)
 
     def _compute(self, model: Model, name: str, kind: str) -> dict[str, np.ndarray]:
         from harness.tracks.confidence.preparation import prepare
-        from harness.tracks.confidence.released_inference import Pass, run_members, run_plain
+        from harness.tracks.confidence.released_inference import InferenceJob, run_members, run_plain
 
         network = self._network(model.id)
         chosen, where = self._sets[name], f"{self._protocol.benchmark.name}, set {name}"
@@ -124,12 +113,12 @@ class ReleasedOutputs:
         def read(first: int, end: int) -> np.ndarray:
             return prepare(samples.read([int(row) for row in rows[first:end]]), how, where)
 
-        images = Pass(len(rows), read, self._device, self._source.precision)
+        images = InferenceJob(len(rows), read, self._device, self._source.precision)
         if kind == "plain":
             return {**run_plain(network, images), "labels": samples.labels[rows]}
         return run_members(network, images, members=self._members, seed=self._source.members_seed)
 
-    def _opened(self, name: str) -> tuple[Samples, np.ndarray]:
+    def _opened(self, name: str) -> tuple[Selection, np.ndarray]:
         """The samples of a set's part, and the positions of the set's own in them.
 
         Raises UsageError for a set that methods learn from and that shares samples with a tested one.
@@ -155,8 +144,8 @@ class ReleasedOutputs:
                         "samples; choose other rows."
                     )
 
-    def _open_part(self, dataset: str, part: str) -> Samples:
-        from harness.data.readers import open_part
+    def _open_part(self, dataset: str, part: str) -> Selection:
+        from harness.data.readers.opening import open_part
 
         manifest = self._manifest(dataset)
         return open_part(manifest, part, dataset_folder(manifest))

@@ -21,8 +21,8 @@ _LARGEST_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What to run, and how to keep it. dtype: float16 or float32."""
+class InferenceJob:
+    """The images to run, and the precision in which outputs are kept. dtype: float16 or float32."""
 
     count: int
     read: Callable[[int, int], np.ndarray]
@@ -31,12 +31,12 @@ class Pass:
     dtype: str = "float32"
 
 
-def run_plain(network: ReleasedClassifier, images: Pass) -> dict[str, np.ndarray]:
+def run_plain(network: ReleasedClassifier, images: InferenceJob) -> dict[str, np.ndarray]:
     """`logits` (n, classes), `features` (n, f), and `head_confidence` (n,) where the network has a head.
 
     Raises IntegrityError for outputs that are not finite.
     """
-    kept = _Kept(images)
+    kept = _OutputArrays(images)
     with _running(network, images.device):
         for start, inputs in _batches(images):
             said = network.outputs(inputs)
@@ -46,14 +46,14 @@ def run_plain(network: ReleasedClassifier, images: Pass) -> dict[str, np.ndarray
     return kept.arrays
 
 
-def run_members(network: ReleasedClassifier, images: Pass, *, members: int, seed: int) -> dict[str, np.ndarray]:
+def run_members(network: ReleasedClassifier, images: InferenceJob, *, members: int, seed: int) -> dict[str, np.ndarray]:
     """`mc_logits` (members, n, classes), and `mc_head_confidence` (members, n) where the network has a head.
 
     Each member is one fixed sub-network, the same for all samples. Errors as `run_plain`.
     """
     from harness.tracks.zoo.dropout import sub_network
 
-    kept = _Kept(images, members)
+    kept = _OutputArrays(images, members)
     with _running(network, images.device):
         for start, inputs in _batches(images):
             for number in range(members):
@@ -64,10 +64,10 @@ def run_members(network: ReleasedClassifier, images: Pass, *, members: int, seed
     return kept.arrays
 
 
-class _Kept:
+class _OutputArrays:
     """Arrays that are filled batch by batch; their widths are known from the first one."""
 
-    def __init__(self, images: Pass, members: int | None = None) -> None:
+    def __init__(self, images: InferenceJob, members: int | None = None) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self._images = images
         self._before = () if members is None else (members,)
@@ -104,7 +104,7 @@ def _running(network: ReleasedClassifier, device: str) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = allowed
 
 
-def _batches(images: Pass) -> Iterator[tuple[int, Tensor]]:
+def _batches(images: InferenceJob) -> Iterator[tuple[int, Tensor]]:
     """(start, inputs) of batches whose size depends on the size of the images alone."""
     import torch
 

@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import checked_confidence
 from harness.methods.client import MethodClient, MethodError
 from harness.metrics.registry import METRICS
-from harness.spec.benchmark import ConfidenceBenchmark, Study
+from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
 from harness.spec.grids import GridModel, Model
 from harness.spec.method import ConfidenceMethod
-from harness.spec.result import Record, Summary
-from harness.spec.run import RunSpec, Unit
-from harness.storage import IntegrityError, content_id
-from harness.tracks.base import Audit, Desk, Outputs, Tolerance
+from harness.spec.released import ReleasedSource
+from harness.spec.run import Unit
+from harness.storage import IntegrityError, seed_of
+from harness.tracks.base import (
+    Answers,
+    Measurement,
+    PlannedUnit,
+    Scope,
+    Track,
+    Workload,
+    Workspace,
+    check_unchanged,
+    spread,
+)
+from harness.tracks.confidence.choice import chosen_models, configurations
+from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 from harness.tracks.confidence.outcomes import Outcomes, predictions
-from harness.tracks.confidence.sources import OutputSource, SampleSet, open_source
+from harness.tracks.confidence.scoring import FAILURE_RATE, JudgedConfidence, confidence_scores
+from harness.tracks.confidence.sources import open_source
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.tracks.confidence.scoring import Judged
+    from harness.tracks.costs import Estimate
+    from harness.tracks.figure import Figure
+    from harness.tracks.leaderboard import Entry
 
 _LEAST_AGREEMENT = 0.99
 
 
-class ConfidenceTrack:
-    """See `harness.tracks.base.Track`."""
+class ConfidenceTrack(Track):
+    """See `harness.tracks.base.Track`. A unit is a study on a trained model."""
 
-    def __init__(self, protocol: Protocol, method: ConfidenceMethod, device: str = "cpu") -> None:
-        self.protocol = protocol
-        self.benchmark = protocol.of(ConfidenceBenchmark)
-        self.method = method
-        self._device = device
+    benchmark: ConfidenceBenchmark
+    method: ConfidenceMethod
 
     @cached_property
     def source(self) -> OutputSource:
-        return open_source(self.protocol, self._device, members=self._wants_members)
+        return open_source(self.protocol, self.device, members=self.wants_members)
 
     @cached_property
     def models(self) -> tuple[Model, ...]:
@@ -49,7 +61,7 @@ class ConfidenceTrack:
         Released networks without dropout are left out for methods that look at its members.
         """
         every: tuple[Model, ...] = self.benchmark.source.models
-        if self._wants_members:
+        if self.wants_members:
             every = tuple(model for model in every if not isinstance(model, GridModel) or model.dropout)
         if self.method.head is not None:
             chosen = tuple(model for model in every if model.head == self.method.head)
@@ -63,7 +75,7 @@ class ConfidenceTrack:
         return tuple(model for model in every if model.family == self.benchmark.default_family)
 
     @property
-    def _wants_members(self) -> bool:
+    def wants_members(self) -> bool:
         return self.method.classifier == "mc-mean" or "members" in self.method.needs
 
     def metric_versions(self) -> dict[str, str]:
@@ -71,89 +83,56 @@ class ConfidenceTrack:
             _check_metric(name, self.protocol)
         return {name: METRICS[name].version for name in self.benchmark.metrics}
 
-    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
-        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
-        artefacts = {model.id: content_id(self.source.artefacts(model)) for model in self.models}
-        return tuple(
-            Unit(
-                task="confidence",
-                benchmark_hash=spec.benchmark_hash,
-                method_hash=method,
-                model=model.id,
-                model_seed=model.seed,
-                artefacts_hash=artefacts[model.id],
-                study=study.id,
-                seed=spec.seed,
-                device=spec.device,
-                limit=spec.limit,
-                metrics_hash=content_id(spec.metric_versions),
-            )
-            for model in self.models
-            for study in self.benchmark.studies_of(model)
-        )
+    def planned(self) -> Iterator[PlannedUnit]:
+        for model in self.models:
+            artefacts = self.source.artefacts(model)
+            for study in self.benchmark.studies_of(model):
+                yield PlannedUnit(study.id, model.id, model.seed, artefacts)
 
-    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         import numpy as np
 
         model, study = self.model(unit.model), self.study(unit.study)
-        if content_id(self.source.artefacts(model)) != unit.artefacts_hash:
-            raise IntegrityError(f"the files of {model.id} were changed after the run was planned; start it again.")
+        check_unchanged(unit, self.source.artefacts(model))
         if self.method.oracle:
             return {"confidence": (-self.outcomes.of(model, study).residual[self._rows(unit)]).astype(np.float32)}
         self._fit(unit, model, method)
         parts = []
         for name in study.sets:
             samples = self._samples(unit, model, name)
-            answer = method.call("score", samples, seed=_seed(unit.seed, model.id, name))
+            answer = method.call("score", samples, seed=seed_of([unit.seed, model.id, name]))
             parts.append(checked_confidence(answer, _count(samples), varied=False))
         confidence = np.concatenate(parts)
         return {"confidence": checked_confidence({"confidence": confidence}, len(confidence))}
 
-    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
-        from harness.tracks.confidence.scoring import failure_rate, measure
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
+        """Every confidence is stored, and every score follows from them."""
+        names = [name for name in (FAILURE_RATE, *self.benchmark.metrics) if metrics is None or name in metrics]
+        return Measurement(confidence_scores(names, self.judge(unit, outputs), self.benchmark.bootstrap, unit.study))
 
-        judged = self.judge(unit, outputs)
-        return (failure_rate(judged), *(measure(METRICS[name], judged) for name in self.benchmark.metrics))
+    def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:
+        """Answers on configurations that were not chosen, and those by which was chosen, are left out."""
+        counting = chosen_models(self.benchmark, self.models, measured)
+        models = {study: {model.id for model in chosen} for study, chosen in counting.items()}
+        for name, studies in self.groups().items():
+            units = tuple(unit for unit in measured if unit.study in studies and unit.model in models[unit.study])
+            planned = sum(self._planned(study, counting[study]) for study in studies)
+            yield Scope(name, (FAILURE_RATE, *self.benchmark.metrics), units, planned, self.part_of(name))
 
-    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
-        from harness.tracks.confidence.choice import configurations
-        from harness.tracks.confidence.scoring import summarize
+    def _planned(self, study: str, chosen: tuple[Model, ...]) -> int:
+        """How many models count in a study; without a choice, as many as a configuration has."""
+        asked = [model for model in self.models if study in {each.id for each in self.benchmark.studies_of(model)}]
+        return max(1, len(chosen or next(iter(configurations(asked).values()), ())))
 
-        judged, counting = self.counted(answered)
-        fewest = {}
-        for study in self.benchmark.compared:
-            asked = [model for model in self.models if study in self.benchmark.studies_of(model)]
-            planned = counting[study.id] or next(iter(configurations(asked).values()), ())
-            fewest[study.id] = max(1, len(planned))
-        return summarize(self.benchmark, judged, fewest)
-
-    def counted(self, answered: Mapping[Unit, Outputs]) -> tuple[dict[Unit, Judged], dict[str, tuple[Model, ...]]]:
-        """The answers that scores are made of, beside their outcomes; and by study the models that count in it.
-
-        Answers on configurations that were not chosen, and those by which was chosen, are left out.
-        """
-        from harness.tracks.confidence.choice import chosen_models
-
-        counting = chosen_models(self.benchmark, self.models, answered, lambda unit: self.judge(unit, answered[unit]))
-        names = {study: {model.id for model in models} for study, models in counting.items()}
-        judged = {
-            unit: self.judge(unit, outputs)
-            for unit, outputs in answered.items()
-            if unit.model in names.get(unit.study, ())
-        }
-        return judged, counting
-
-    def judge(self, unit: Unit, outputs: Outputs) -> Judged:
+    def judge(self, unit: Unit, outputs: Answers) -> JudgedConfidence:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
-        from harness.tracks.confidence.scoring import Judged
-
         outcomes, rows = self.outcomes.of(self.model(unit.model), self.study(unit.study)), self._rows(unit)
         try:
             confidence = checked_confidence(outputs, len(rows), varied=False)
         except MethodError as error:
             raise IntegrityError(f"the stored answers of {unit.label} cannot be scored: {error.reason}") from error
         keep = outcomes.keep[rows]
-        return Judged(
+        return JudgedConfidence(
             confidence[keep],
             outcomes.residual[rows][keep],
             outcomes.labels[rows][keep],
@@ -161,38 +140,31 @@ class ConfidenceTrack:
             outcomes.stratum[rows],
         )
 
-    def submitted(self, outputs: Outputs) -> Outputs:
-        return outputs
-
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
-        """None: see `audit`."""
-        return ()
-
-    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
-        """Everything is recomputed: a submission carries every confidence, and every score follows from them."""
-        records = self.score(unit, submitted)
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         stored = submitted["confidence"].dtype
-        problem = f"the confidences of {unit.label} are stored as {stored}; a run stores them as float32"
-        return Audit(records, problems=() if stored == "float32" else (problem,))
+        if stored != "float32":
+            yield f"the confidences of {unit.label} are stored as {stored}; a run stores them as float32"
 
-    def tolerance(self, name: str) -> Tolerance:
-        """Networks run in single precision, in which other processors add in another order; so do many scores."""
-        return Tolerance(1e-4, "single precision")
-
-    def absent(self) -> tuple[str, ...]:
-        return self.source.missing(self.models)
-
-    def trainings(self, unit: Unit) -> int:
-        return 0
-
-    def uncomputed(self) -> int:
-        """How many sample sets must be run through a model before units can start."""
-        return sum(
+    def workload(self, units: Sequence[Unit]) -> Workload:
+        """Uncomputed are sample sets that must be run through a model before units can start."""
+        uncomputed = sum(
             not self.source.ready(model, name)
             for model in self.models
             for name in {name for study in self.benchmark.studies_of(model) for name in study.sets}
             | set(self.benchmark.reference_of(model).sets)
         )
+        return Workload(uncomputed=uncomputed, absent=self.source.missing(self.models))
+
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
+        from harness.tracks.confidence.picture import risk_coverage_figure
+
+        return risk_coverage_figure(self, answers)
+
+    def estimate(self, units: Sequence[Unit]) -> Estimate | None:
+        from harness.tracks.confidence.costs import inference_estimate
+
+        source = self.benchmark.source
+        return inference_estimate(self, source, units) if isinstance(source, ReleasedSource) else None
 
     @cached_property
     def outcomes(self) -> Outcomes:
@@ -204,9 +176,6 @@ class ConfidenceTrack:
     @cached_property
     def _by_name(self) -> dict[str, Model]:
         return {model.id: model for model in self.benchmark.source.models}
-
-    def study(self, name: str) -> Study:
-        return next(study for study in self.benchmark.studies if study.id == name)
 
     def _fit(self, unit: Unit, model: Model, method: MethodClient) -> None:
         """Let the method learn from reference outputs, once for each model (and again after a restart)."""
@@ -228,7 +197,7 @@ class ConfidenceTrack:
             "network": network[0] if network else None,
             "absent": {name: why for name, why in self.source.absent().items() if name in self.method.needs},
         }
-        method.call("fit", arrays, seed=_seed(unit.seed, model.id, "fit"), meta=meta)
+        method.call("fit", arrays, seed=seed_of([unit.seed, model.id, "fit"]), meta=meta)
         method.state = model.id
 
     def _samples(self, unit: Unit, model: Model, name: str) -> dict[str, np.ndarray]:
@@ -237,8 +206,8 @@ class ConfidenceTrack:
         self._agree(model, name, samples)
         if name == self.study(unit.study).samples:
             _check_labels(samples, f"{model.id}, set {name}")
-        given = SampleSet({**samples.arrays, **self._inputs(name)}, samples.labels)
-        return given.take(_chosen(len(samples.labels), unit.limit)).arrays
+        given = ModelOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
+        return given.take(spread(len(samples.labels), unit.limit)).arrays
 
     def _inputs(self, name: str) -> dict[str, np.ndarray]:
         if "inputs" not in self.method.needs:
@@ -246,7 +215,7 @@ class ConfidenceTrack:
         inputs = self.source.inputs(name)
         return {} if inputs is None else {"inputs": inputs}
 
-    def _agree(self, model: Model, name: str, samples: SampleSet) -> None:
+    def _agree(self, model: Model, name: str, samples: ModelOutputs) -> None:
         """Pinned predictions must be those of the outputs at hand, up to rounding on other processors."""
         predicted = self.outcomes.predicted(model, name)
         agreement = float((predictions(samples, self.method.classifier) == predicted).mean())
@@ -263,10 +232,10 @@ class ConfidenceTrack:
         model, study = self.model(unit.model), self.study(unit.study)
         sizes = [len(self.outcomes.labels(model, name)) for name in study.sets]
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        return np.concatenate([start + _chosen(size, unit.limit) for start, size in zip(starts, sizes, strict=True)])
+        return np.concatenate([start + spread(size, unit.limit) for start, size in zip(starts, sizes, strict=True)])
 
 
-def _check_metric(name: str, protocol: Protocol) -> None:
+def _check_metric(name: str, protocol: LoadedBenchmark) -> None:
     """A benchmark may list metrics that are there and that need nothing but what every unit has."""
     usable = [each.id for each in METRICS.values() if not each.required_options]
     if name not in METRICS:
@@ -278,16 +247,7 @@ def _check_metric(name: str, protocol: Protocol) -> None:
         )
 
 
-def _chosen(count: int, limit: int | None) -> np.ndarray:
-    """All positions, or `limit` of them spread evenly, so that every class and corruption has its share."""
-    import numpy as np
-
-    if limit is None or limit >= count:
-        return np.arange(count)
-    return (np.arange(limit) * count) // limit
-
-
-def _check_labels(samples: SampleSet, where: str) -> None:
+def _check_labels(samples: ModelOutputs, where: str) -> None:
     """Samples that are scored by their class must be of a class that the model knows."""
     classes = (samples.arrays["logits"] if "logits" in samples.arrays else samples.arrays["probabilities"]).shape[1]
     low, high = int(samples.labels.min()), int(samples.labels.max())
@@ -300,8 +260,3 @@ def _check_labels(samples: SampleSet, where: str) -> None:
 
 def _count(samples: Mapping[str, np.ndarray]) -> int:
     return len(samples["logits"] if "logits" in samples else samples["probabilities"])
-
-
-def _seed(seed: int, *what: str) -> int:
-    """A seed of its own for every call, so that order, restarts and workers change nothing."""
-    return int(content_id([seed, *what])[:8], 16)

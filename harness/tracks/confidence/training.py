@@ -22,20 +22,22 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.data.class_splits import class_splits
 from harness.data.corruptions import CORRUPTIONS, corrupt
 from harness.data.embedded import Images, Labels, mnist_5k
 from harness.tracks.confidence.networks import (
     FAMILIES,
     ConfidenceNetwork,
-    Outputs,
+    NetworkOutputs,
     build_network,
     load_network,
     to_inputs,
 )
+from harness.tracks.torch_state import compute_same_bytes
 
 CLASSES = 8  # digits 0-7; 8 and 9 are the new classes
 SEEDS = (0, 1, 2)
-_TRAIN, _VALIDATION = 800, 600
+_PARTS = {"train": 100, "validation": 75, "test": 325}  # of each digit
 _BATCH = 50
 _EPOCHS = {"plain": 140, "devries": 200, "deep-gamblers": 140}
 _HEAD_EPOCHS = 100  # of the ConfidNet head, on the finished plain network
@@ -60,7 +62,7 @@ _STRONGEST = {  # search limits of the calibration, in each corruption's own uni
     "snow": 2.0,
     "zoom_blur": 3.0,
 }
-Loss = Callable[[Outputs, Tensor], Tensor]
+Loss = Callable[[NetworkOutputs, Tensor], Tensor]
 
 app = typer.Typer(add_completion=False)
 Folder = Annotated[Path, typer.Option("--out", help="The folder of the data set.")]
@@ -71,8 +73,7 @@ def train(out: Folder) -> None:
     """Write the splits and train all models, deterministically."""
     from safetensors.torch import save
 
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # sums in another order would give other bytes
+    compute_same_bytes()
     images, labels = mnist_5k()
     splits = make_splits(labels)
     chosen = np.sort(splits["train"])  # the models shall not depend on the order of a list
@@ -92,7 +93,7 @@ def calibrate(out: Folder) -> None:
     torch.set_num_threads(1)
     images, labels = mnist_5k()
     chosen = np.array(json.loads((out / "splits.json").read_text())["validation"])
-    plain = _Plain(out, images[chosen], labels[chosen], chosen)
+    plain = _PlainModels(out, images[chosen], labels[chosen], chosen)
     lines = ["[corruptions]  # strengths at severities 1 to 5, and the accuracies they gave"]
     for name in CORRUPTIONS:
         accuracy = partial(plain.accuracy, name)
@@ -104,15 +105,8 @@ def calibrate(out: Folder) -> None:
 
 
 def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of the three parts of digits 0-7, drawn per class and listed as 0, 1, ... 7, 0, 1, ...
-
-    So any leading part of a list, and every k-th index of it (k odd), has the classes in equal shares.
-    """
-    rng = np.random.default_rng(seed)
-    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(CLASSES)])
-    cuts = np.cumsum([_TRAIN // CLASSES, _VALIDATION // CLASSES])
-    parts = zip(("train", "validation", "test"), np.split(shuffled, cuts, axis=1), strict=True)
-    return {name: np.sort(part, axis=1).T.ravel().tolist() for name, part in parts}
+    """Indices of the three parts of digits 0-7, see `class_splits`."""
+    return class_splits(labels, CLASSES, _PARTS, seed=seed, ascending=True)
 
 
 def train_network(family: str, seed: int, images: Images, labels: Labels) -> ConfidenceNetwork:
@@ -156,7 +150,7 @@ class DeVriesLoss:
     def __init__(self) -> None:
         self.weight = 0.1
 
-    def __call__(self, outputs: Outputs, targets: Tensor) -> Tensor:
+    def __call__(self, outputs: NetworkOutputs, targets: Tensor) -> Tensor:
         confidence = outputs.confidence.clamp(1e-6, 1 - 1e-6)
         hinted = torch.rand(len(targets)) < 0.5
         trusted = torch.where(hinted, confidence, torch.ones_like(confidence))[:, None]
@@ -168,17 +162,17 @@ class DeVriesLoss:
         return loss
 
 
-def _cross_entropy(outputs: Outputs, targets: Tensor) -> Tensor:
+def _cross_entropy(outputs: NetworkOutputs, targets: Tensor) -> Tensor:
     return F.cross_entropy(outputs.logits, targets)
 
 
-def _confidnet(outputs: Outputs, targets: Tensor) -> Tensor:
+def _confidnet(outputs: NetworkOutputs, targets: Tensor) -> Tensor:
     """Squared error of the head to the probability of the true class (Corbière et al. 2019)."""
     true_probability = outputs.logits.softmax(dim=1).gather(1, targets[:, None])[:, 0]
     return F.mse_loss(outputs.confidence, true_probability.detach())
 
 
-def _gamblers(outputs: Outputs, targets: Tensor) -> Tensor:
+def _gamblers(outputs: NetworkOutputs, targets: Tensor) -> Tensor:
     """-log(p_y + p_reservation / reward) in the softmax over classes + 1 (Liu et al. 2019)."""
     log_p = torch.cat([outputs.logits, outputs.head_logit[:, None]], dim=1).log_softmax(dim=1)
     bet = log_p.gather(1, targets[:, None])[:, 0]
@@ -220,7 +214,7 @@ def augment(inputs: Tensor) -> Tensor:
 _AUGMENT = (math.radians(5), 0.05, 0.03, 0.03)
 
 
-class _Plain:
+class _PlainModels:
     """The plain models on some labelled images, which `calibrate` corrupts."""
 
     def __init__(self, folder: Path, images: Images, labels: Labels, ids: Labels) -> None:

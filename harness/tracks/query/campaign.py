@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.data.catalog import cache_folder
 from harness.data.scratch import offers_scratch
 from harness.storage import IntegrityError, array_id, content_id, read_arrays, read_json, write_arrays, write_json
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     """What is being done, and the share of it that is done."""
 
 PICKS, EVALUATION, EFFORT = "picks.", "evaluation.", "effort."
-"""Outputs of a campaign: `picks.<loop>` (budget, k) int64 as `Ledger` says; `evaluation.<name>` and `effort.<name>`
+"""Answers of a campaign: `picks.<loop>` (budget, k) int64 as `Ledger` says; `evaluation.<name>` and `effort.<name>`
 (loops, ...), one entry a loop."""
 
 
@@ -67,11 +67,11 @@ class Ledger(Protocol):
         """Raise ValueError with a sentence unless stored picks are a query that `parse` could have given."""
         ...
 
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         """How much is annotated, and of how much, by name."""
         ...
 
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         """A loop in the formats of the field, for other tools: `loop_000.json` with the picks that it added (see
         `loop_files`), and `loop_000/summary.json` with what the networks of this loop were worth."""
         ...
@@ -92,7 +92,7 @@ class Learner(Ledger, Protocol):
         """Network number `network` of a loop, trained on what the picks reveal."""
         ...
 
-    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
+    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Answers:
         """What the ensemble does on held-out data: `predictions` (n,) of images, or `counts` (cases, classes, 4)."""
         ...
 
@@ -116,7 +116,7 @@ class Campaign:
     oracle: bool = False
 
 
-def run_campaign(campaign: Campaign, learner: Learner, ask: Ask, folder: Path, report: Report) -> Outputs:
+def run_campaign(campaign: Campaign, learner: Learner, ask: Ask, folder: Path, report: Report) -> Answers:
     """Take a campaign to its end, from wherever it was left in `folder`.
 
     A kill at any instant loses at most the network that was being trained, or an evaluation. Raises MethodError as
@@ -126,7 +126,7 @@ def run_campaign(campaign: Campaign, learner: Learner, ask: Ask, folder: Path, r
 
     state = _State(folder)
     picks: list[np.ndarray] = []
-    evaluations: list[Outputs] = []
+    evaluations: list[Answers] = []
     for loop in range(campaign.loops):
         stage = _Stage(campaign, learner, state, loop, report)
         picks.append(stage.picks(picks, ask))
@@ -174,7 +174,7 @@ class _Stage:
             except ValueError as error:
                 raise MethodError("invalid", f"{which}: {error}") from error
 
-    def evaluation(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def evaluation(self, picks: Sequence[np.ndarray]) -> Answers:
         """How good the networks of this loop are on held-out data."""
         evaluation = self._state.evaluation(self._loop)
         if evaluation is None:
@@ -235,11 +235,11 @@ class _State:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / f"picks_{loop:03d}.json", {"picks": picks.tolist()})
 
-    def evaluation(self, loop: int) -> Outputs | None:
+    def evaluation(self, loop: int) -> Answers | None:
         path = self._loop(loop) / "evaluation.npz"
         return read_arrays(path) if path.is_file() else None
 
-    def write_evaluation(self, loop: int, evaluation: Outputs) -> None:
+    def write_evaluation(self, loop: int, evaluation: Answers) -> None:
         self._loop(loop).mkdir(parents=True, exist_ok=True)
         write_arrays(self._loop(loop) / "evaluation.npz", evaluation)
 

@@ -33,11 +33,11 @@ def check_query_strategy(method: MethodClient) -> Iterator[Check]:
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         requirements: dict[str, Callable[[], str]] = {}
         for task in method.spec.tasks:
-            requirements |= _Rehearsal(method, task, Path(folder) / task).requirements()
+            requirements |= _SyntheticPool(method, task, Path(folder) / task).requirements()
         yield from until_failure(requirements)
 
 
-class _Rehearsal:
+class _SyntheticPool:
     """One made-up pool, and one strategy."""
 
     def __init__(self, method: MethodClient, task: QueryTask, folder: Path) -> None:

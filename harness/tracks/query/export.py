@@ -6,18 +6,19 @@ from pathlib import Path
 
 from harness.spec.query import QueryStudy
 from harness.storage import write_json
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.campaign import EVALUATION, PICKS, Ledger
+from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.sources import Setting
 
 
-def write_campaign(setting: Setting, seed: int, method: str, outputs: Outputs, folder: Path) -> None:
+def write_campaign(setting: Setting, seed: int, method: str, outputs: Answers, folder: Path) -> None:
     """`loop_000.json` and `loop_000/summary.json` of every loop; of volumes also `config.json` as nnActive writes it.
 
     `outputs` are those of a valid campaign (`QueryTrack.audit`). A folder of such folders is what `published.read_runs`
     and nnActive's own analysis read. Raises StorageError; UsageError or IntegrityError where the data is not here.
     """
-    ledger: Ledger = setting.ledger(seed)
+    ledger: Ledger = open_ledger(setting, seed)
     evaluations = {
         name.removeprefix(EVALUATION): array for name, array in outputs.items() if name.startswith(EVALUATION)
     }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from harness.methods.answers import UnusableAnswerError, as_array
 from harness.spec.result import Passes
 from harness.tracks.query.pools import OfferedImages, OfferedVolume, OfferedVolumes, open_pool
+from harness.tracks.torch_state import torch_defaults
 
 
 class QueryHost:
@@ -39,26 +39,12 @@ class QueryHost:
         an image in `meta["images"]` and a low corner. How many there are, and whether they fit, is for who asked."""
         pool, rng = open_pool(meta, self._device), np.random.default_rng(meta["entropy"])
         ask = getattr(self._strategy, "query", None)
-        with _usual_torch():
+        with torch_defaults():
             if ask is not None:
                 answer = ask(pool, meta["budget"], rng)
             else:
                 answer = pool.best(self._strategy, meta["budget"], rng)
         return {"picks": _patches(answer, pool) if isinstance(pool, OfferedVolumes) else _images(answer, pool)}
-
-
-@contextmanager
-def _usual_torch() -> Iterator[None]:
-    """Gradients and single precision for every call, whatever an earlier one has switched."""
-    import torch
-
-    torch.set_grad_enabled(True)
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(True)
-        torch.set_default_dtype(torch.float32)
 
 
 def _images(answer: Any, pool: OfferedImages) -> np.ndarray:

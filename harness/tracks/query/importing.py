@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from harness.data.importers.base import (
     OK,
-    Column,
     Imported,
     Measure,
+    TableColumn,
     check_range,
     frame_of,
     long_table,
@@ -26,49 +26,53 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _VALUE = (
-    Column("value", "empty unless the status is ok", "real"),
-    Column("status", "ok, missing or infinite"),
+    TableColumn("value", "empty unless the status is ok", "real"),
+    TableColumn("status", "ok, missing or infinite"),
 )
 _RUNS = (
-    Column("dataset", "nnU-Net's name of the data set"),
-    Column("setting", "trainer, patch, start and query size"),
-    Column("method", "query strategy"),
-    Column("seed", "of the campaign", "integer"),
-    Column("loop", "training, from 0 on the start", "integer"),
-    Column("loops", "how many are planned", "integer"),
-    Column("patches", "annotated by then", "integer"),
-    Column("metric", "mean_dice: mean over foreground classes of the mean over cases, in [0, 1], higher is better"),
+    TableColumn("dataset", "nnU-Net's name of the data set"),
+    TableColumn("setting", "trainer, patch, start and query size"),
+    TableColumn("method", "query strategy"),
+    TableColumn("seed", "of the campaign", "integer"),
+    TableColumn("loop", "training, from 0 on the start", "integer"),
+    TableColumn("loops", "how many are planned", "integer"),
+    TableColumn("patches", "annotated by then", "integer"),
+    TableColumn(
+        "metric", "mean_dice: mean over foreground classes of the mean over cases, in [0, 1], higher is better"
+    ),
     *_VALUE,
 )
 _AREAS = (
-    Column("method", "query strategy"),
-    Column("measure", "as in the file, such as Mean Dice AUBC"),
-    Column("statistic", "mean, std or count over seeds"),
+    TableColumn("method", "query strategy"),
+    TableColumn("measure", "as in the file, such as Mean Dice AUBC"),
+    TableColumn("statistic", "mean, std or count over seeds"),
     *_VALUE,
 )
 _EFFICIENCY = (
-    Column("method", "query strategy"),
-    Column("metric", "foreground_efficiency: how fast the curve rises, higher is better"),
-    Column("variance", "of the fit; the file calls it beta_std", "real"),
+    TableColumn("method", "query strategy"),
+    TableColumn("metric", "foreground_efficiency: how fast the curve rises, higher is better"),
+    TableColumn("variance", "of the fit; the file calls it beta_std", "real"),
     *_VALUE,
 )
 _PENALTIES = (
-    Column("method", "query strategy"),
-    Column("rival", "the strategy that it is held against"),
-    Column("metric", "pairwise_penalty: share of the budgets at which the method is significantly better, in [0, 1]"),
+    TableColumn("method", "query strategy"),
+    TableColumn("rival", "the strategy that it is held against"),
+    TableColumn(
+        "metric", "pairwise_penalty: share of the budgets at which the method is significantly better, in [0, 1]"
+    ),
     *_VALUE,
 )
 _PATCHES = (
-    Column("loop", "in which it was annotated", "integer"),
-    Column("position", "in the loop's file", "integer"),
-    Column("image", "name of the case"),
-    Column("corner", "z,y,x of the lowest voxel"),
-    Column("size", "z,y,x in voxels, or whole"),
+    TableColumn("loop", "in which it was annotated", "integer"),
+    TableColumn("position", "in the loop's file", "integer"),
+    TableColumn("image", "name of the case"),
+    TableColumn("corner", "z,y,x of the lowest voxel"),
+    TableColumn("size", "z,y,x in voxels, or whole"),
 )
 _FULL = (
-    Column("dataset", "nnU-Net's name of the data set"),
-    Column("trainer", "nnU-Net's trainer; its name tells the epochs"),
-    Column("metric", "mean_dice, in [0, 1], higher is better"),
+    TableColumn("dataset", "nnU-Net's name of the data set"),
+    TableColumn("trainer", "nnU-Net's trainer; its name tells the epochs"),
+    TableColumn("metric", "mean_dice, in [0, 1], higher is better"),
     *_VALUE,
 )
 _DICE = Measure("mean_dice", "higher", (0, 1))
@@ -153,7 +157,7 @@ def _patches(path: Path) -> Imported:
 
 def _table(
     title: str,
-    columns: tuple[Column, ...],
+    columns: tuple[TableColumn, ...],
     key: tuple[str, ...],
     frame: pd.DataFrame,
     path: Path,

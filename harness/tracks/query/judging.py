@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.metrics.segmentation import accuracy, balanced_accuracy, dice, mean_dice
 from harness.spec.query import QueryBenchmark, QueryStudy
 from harness.storage import IntegrityError
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.campaign import EFFORT, EVALUATION, PICKS
 from harness.tracks.query.sources import Setting
 
@@ -19,7 +19,7 @@ _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
-class Block:
+class AveragedSamples:
     """What performance averages over samples first: a class, or for accuracy all classes together.
 
     members (m,): which of the held-out samples count. credit (m, loops) in [0, 1], 0 where it is not defined;
@@ -32,7 +32,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedCampaign:
     """One campaign, loop by loop.
 
     performance (loops,): NaN where undefined, which is a class that occurs in no case. images (loops,): annotated ones.
@@ -40,7 +40,7 @@ class Judged:
     """
 
     performance: np.ndarray
-    blocks: tuple[Block, ...]
+    blocks: tuple[AveragedSamples, ...]
     samples: int
     images: np.ndarray
     foreground: np.ndarray | None = None
@@ -55,7 +55,7 @@ class Judged:
             return np.asarray(np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0))
 
 
-def judge(setting: Setting, benchmark: QueryBenchmark, outputs: Outputs, loops: int | None = None) -> Judged:
+def judge(setting: Setting, benchmark: QueryBenchmark, outputs: Answers, loops: int | None = None) -> JudgedCampaign:
     """Performance and effort of a campaign, from its stored outputs.
 
     Without `loops`, it may be shorter than the protocol says. Raises IntegrityError for outputs that are no campaign
@@ -71,7 +71,9 @@ def judge(setting: Setting, benchmark: QueryBenchmark, outputs: Outputs, loops: 
     return _judged_classes(setting, benchmark, stored, images)
 
 
-def _judged_segmentation(study: QueryStudy, counts: np.ndarray, images: np.ndarray, foreground: np.ndarray) -> Judged:
+def _judged_segmentation(
+    study: QueryStudy, counts: np.ndarray, images: np.ndarray, foreground: np.ndarray
+) -> JudgedCampaign:
     import numpy as np
 
     if counts.ndim != 4 or counts.shape[2] < 2 or counts.shape[3] != 4 or (counts < 0).any():
@@ -83,13 +85,16 @@ def _judged_segmentation(study: QueryStudy, counts: np.ndarray, images: np.ndarr
     defined = ~np.isnan(values)
     everyone = np.arange(counts.shape[1])
     blocks = tuple(
-        Block(everyone, np.where(defined[:, c], values[:, c], 0.0), defined[:, c]) for c in range(values.shape[1])
+        AveragedSamples(everyone, np.where(defined[:, c], values[:, c], 0.0), defined[:, c])
+        for c in range(values.shape[1])
     )
     performance = np.array([mean_dice(each) for each in counts])
-    return Judged(performance, blocks, counts.shape[1], images, foreground)
+    return JudgedCampaign(performance, blocks, counts.shape[1], images, foreground)
 
 
-def _judged_classes(setting: Setting, benchmark: QueryBenchmark, predictions: np.ndarray, images: np.ndarray) -> Judged:
+def _judged_classes(
+    setting: Setting, benchmark: QueryBenchmark, predictions: np.ndarray, images: np.ndarray
+) -> JudgedCampaign:
     import numpy as np
 
     targets = setting.targets()
@@ -99,12 +104,12 @@ def _judged_classes(setting: Setting, benchmark: QueryBenchmark, predictions: np
     measure = balanced_accuracy if balanced else accuracy
     groups = [np.flatnonzero(targets == c) for c in np.unique(targets)] if balanced else [np.arange(len(targets))]
     correct = (predictions == targets).T
-    blocks = tuple(Block(group, correct[group], np.ones_like(correct[group])) for group in groups)
+    blocks = tuple(AveragedSamples(group, correct[group], np.ones_like(correct[group])) for group in groups)
     performance = np.array([measure(each, targets) for each in predictions])
-    return Judged(performance, blocks, len(targets), images)
+    return JudgedCampaign(performance, blocks, len(targets), images)
 
 
-def _foreground(study: QueryStudy, outputs: Outputs, loops: int) -> np.ndarray:
+def _foreground(study: QueryStudy, outputs: Answers, loops: int) -> np.ndarray:
     """Annotated share (loops,) of the pool's foreground voxels."""
     import numpy as np
 
@@ -117,7 +122,7 @@ def _foreground(study: QueryStudy, outputs: Outputs, loops: int) -> np.ndarray:
     return np.asarray(annotated[:, 1:].sum(axis=1) / pool[:, 1:].sum(axis=1))
 
 
-def _check_picks(study: QueryStudy, outputs: Outputs, loops: int) -> None:
+def _check_picks(study: QueryStudy, outputs: Answers, loops: int) -> None:
     """A campaign buys what the protocol says, no more and no less."""
     for loop in range(loops):
         bought, budget = len(_stored(study, outputs, f"{PICKS}{loop}")), study.query if loop else study.start
@@ -125,7 +130,7 @@ def _check_picks(study: QueryStudy, outputs: Outputs, loops: int) -> None:
             raise _damage(study, f"buy {bought} annotations in loop {loop}, where the protocol says {budget}")
 
 
-def _stored(study: QueryStudy, outputs: Outputs, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def _stored(study: QueryStudy, outputs: Answers, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if name not in outputs:
         raise _damage(study, f"lack {name}")
     array = outputs[name]
@@ -138,7 +143,7 @@ def _damage(study: QueryStudy, what: str) -> IntegrityError:
     return IntegrityError(f"the stored answers of {study.id} {what}; they are no campaign of this benchmark.")
 
 
-def _weighted_means(block: Block, weights: np.ndarray) -> np.ndarray:
+def _weighted_means(block: AveragedSamples, weights: np.ndarray) -> np.ndarray:
     """Mean credit (b, loops) of a block's members under weights (b, samples); NaN where nobody is drawn."""
     import numpy as np
 

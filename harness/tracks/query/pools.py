@@ -38,7 +38,7 @@ def open_pool(meta: Mapping[str, Any], device: str = "cpu") -> OfferedImages | O
     return OfferedVolumes(meta) if meta["task"] == "segmentation" else OfferedImages(meta, device)
 
 
-class _Files:
+class _PoolFiles:
     """The arrays of an offer."""
 
     def __init__(self, meta: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ class _Offered:
         self.seed = int(meta["entropy"][1])
         self.rehearsal = bool(meta.get("rehearsal", False))
         self.loop, self.loops, self.classes = int(meta["loop"]), int(meta["loops"]), int(meta["classes"])
-        self._files = _Files(meta)
+        self._files = _PoolFiles(meta)
 
 
 class OfferedImages(_Offered):
@@ -106,9 +106,9 @@ class OfferedImages(_Offered):
 
     def candidates(
         self, score: Score, rng: np.random.Generator, *, adjust: Adjust | None = None, factor: int = 1
-    ) -> _Images:
+    ) -> _ImageCandidates:
         scores = _checked(score(self.probabilities), (self.size,), f"the {self.size} images of the pool")
-        return _Images(_adjusted(scores.astype(np.float64), adjust, "the images of the pool"), self)
+        return _ImageCandidates(_adjusted(scores.astype(np.float64), adjust, "the images of the pool"), self)
 
     def best(self, score: Score, budget: int, rng: np.random.Generator, *, adjust: Adjust | None = None) -> np.ndarray:
         self._require(budget)
@@ -124,7 +124,7 @@ class OfferedImages(_Offered):
 
 
 @dataclass(frozen=True)
-class _Images:
+class _ImageCandidates:
     """See `harness.methods.pool.Candidates`: all images of a pool."""
 
     scores: np.ndarray
@@ -156,7 +156,7 @@ class OfferedVolumes(_Offered):
 
     def candidates(
         self, score: Score, rng: np.random.Generator, *, adjust: Adjust | None = None, factor: int = 1
-    ) -> _Patches:
+    ) -> _PatchCandidates:
         found: list[tuple[OfferedVolume, Corner]] = []
         scores: list[float] = []
         for image in self.images:
@@ -164,7 +164,7 @@ class OfferedVolumes(_Offered):
             for corner, value in image.patches(means, rng, limit=factor * self.max_per_image):
                 found.append((image, corner))
                 scores.append(value)
-        return _Patches(np.array(scores), found)
+        return _PatchCandidates(np.array(scores), found)
 
     def best(
         self, score: Score, budget: int, rng: np.random.Generator, *, adjust: Adjust | None = None
@@ -194,7 +194,7 @@ class OfferedVolumes(_Offered):
 class OfferedVolume:
     """See `harness.methods.pool.PoolImage`. `number` is its place in the offer."""
 
-    def __init__(self, files: _Files, number: int, described: Mapping[str, Any], grid: PatchGrid) -> None:
+    def __init__(self, files: _PoolFiles, number: int, described: Mapping[str, Any], grid: PatchGrid) -> None:
         self._files, self._grid = files, grid
         self.number = number
         self.name: str = described["name"]
@@ -239,7 +239,7 @@ class OfferedVolume:
 
 
 @dataclass(frozen=True)
-class _Patches:
+class _PatchCandidates:
     """See `harness.methods.pool.Candidates`: patches without overlap."""
 
     scores: np.ndarray

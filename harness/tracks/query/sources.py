@@ -1,16 +1,13 @@
-"""Which files a setting rests on, and what trains on them."""
+"""The settings of a benchmark: a study with its data set and its training, and the files that they rest on."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.artefact import Artefact
-from harness.spec.method import PoolPart
 from harness.spec.query import DataSet, QueryBenchmark, QueryStudy, RawFolder, Training
 from harness.storage import file_id
-from harness.tracks.query.campaign import Learner, Ledger
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +20,7 @@ _TARGETS: dict[tuple[str, str, str], np.ndarray] = {}
 class Setting:
     """A study of a benchmark with the data set and the training that it names."""
 
-    def __init__(self, protocol: Protocol, study: QueryStudy) -> None:
+    def __init__(self, protocol: LoadedBenchmark, study: QueryStudy) -> None:
         benchmark = protocol.of(QueryBenchmark)
         self.protocol = protocol
         self.study = study
@@ -61,24 +58,6 @@ class Setting:
             folder = self.protocol.locate(self.dataset.folder)
             absent += [] if (folder / "dataset.json").is_file() else [self.dataset.folder]
         return tuple(absent)
-
-    def ledger(self, seed: int) -> Ledger:
-        """What can be bought, without any network. Raises as `learner`."""
-        if self.segments:
-            from harness.tracks.query.segmentation.ledger import PatchLedger
-
-            return PatchLedger(self, seed)
-        return self.learner(seed, (), "cpu")
-
-    def learner(self, seed: int, needs: Collection[PoolPart], device: str) -> Learner:
-        """Opens the data, which can take minutes for large volumes. Raises UsageError or IntegrityError for data that cannot be used."""
-        if self.segments:
-            from harness.tracks.query.segmentation.learner import SegmentationLearner
-
-            return SegmentationLearner(self, seed, needs, device)
-        from harness.tracks.query.classification.learner import ClassificationLearner
-
-        return ClassificationLearner(self, seed, needs, device)
 
     def _content(self, file: Artefact) -> str | None:
         return self.protocol.verified(file)[1] if self.protocol.locate(file.path).is_file() else file.sha256

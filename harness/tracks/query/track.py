@@ -3,122 +3,128 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol
 from harness.methods.answers import checked_picks
-from harness.methods.client import MethodClient, MethodError
+from harness.methods.client import MethodClient
 from harness.spec.method import QueryMethod
 from harness.spec.query import QueryBenchmark
-from harness.spec.result import Record, Summary
-from harness.spec.run import RunSpec, Unit
-from harness.storage import IntegrityError, content_id
-from harness.tracks.base import EXACT, Audit, Desk, Outputs, Tolerance
+from harness.spec.run import Unit
+from harness.storage import seed_of
+from harness.tracks.base import (
+    Answers,
+    Measurement,
+    PlannedUnit,
+    Scope,
+    Tolerance,
+    Track,
+    Workload,
+    Workspace,
+    check_declared,
+    check_unchanged,
+)
 from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Ledger, PoolOffer, run_campaign
+from harness.tracks.query.learners import open_learner, open_ledger
+from harness.tracks.query.scoring import (
+    EFFICIENCY,
+    FROM_QUERIES,
+    SHARED,
+    campaign_scores,
+    metric_versions,
+    study_efficiency,
+)
 from harness.tracks.query.sources import Setting
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.tracks.costs import Estimate
+    from harness.tracks.figure import Figure
+    from harness.tracks.leaderboard import Entry
 
-class QueryTrack:
+
+class QueryTrack(Track):
     """See `harness.tracks.base.Track`. A unit is one campaign: a setting and a seed."""
 
-    def __init__(self, protocol: Protocol, method: QueryMethod, device: str = "cpu") -> None:
-        self.protocol = protocol
-        self.benchmark = protocol.of(QueryBenchmark)
-        self.method = method
-        self._device = device
+    benchmark: QueryBenchmark
+    method: QueryMethod
 
     def metric_versions(self) -> dict[str, str]:
-        from harness.tracks.query.scoring import metric_versions
-
         return metric_versions(self.benchmark)
 
-    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
-        method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
-        metrics = content_id(spec.metric_versions)
-        return tuple(
-            Unit(
-                task="query",
-                benchmark_hash=spec.benchmark_hash,
-                method_hash=method,
-                model=f"{setting.training.id}-{seed}",
-                model_seed=seed,
-                artefacts_hash=self._artefacts_hash(setting.study.id),
-                study=setting.study.id,
-                seed=spec.seed,
-                device=spec.device,
-                limit=spec.limit,
-                metrics_hash=metrics,
-            )
-            for setting in self.settings.values()
-            for seed in self.benchmark.seeds
-        )
+    def planned(self) -> Iterator[PlannedUnit]:
+        for setting in self.settings.values():
+            artefacts = setting.artefacts()
+            for seed in self.benchmark.seeds:
+                yield PlannedUnit(setting.study.id, f"{setting.training.id}-{seed}", seed, artefacts)
 
-    def run(self, unit: Unit, method: MethodClient, desk: Desk | None = None) -> Outputs:
+    def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         setting = self.settings[unit.study]
-        task = "segmentation" if setting.segments else "classification"
-        if task not in self.method.tasks:
-            raise MethodError("not-applicable", f"it is declared for {', '.join(self.method.tasks)}, not for {task}")
-        if content_id(setting.artefacts()) != unit.artefacts_hash:
-            raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
-        if desk is None:
+        check_declared(self.method.tasks, "segmentation" if setting.segments else "classification")
+        check_unchanged(unit, setting.artefacts())
+        if workspace is None:
             with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
-                return self.run(unit, method, Desk(Path(folder)))
-        learner = setting.learner(unit.model_seed, self.method.needs, self._device)
+                return self.ask(unit, method, Workspace(Path(folder)))
+        learner = open_learner(setting, unit.model_seed, self.method.needs, self.device)
         campaign = Campaign(self._loops(unit), setting.study.query, self.method.oracle)
-        conversation = _Conversation(self.method, unit, method, campaign)
-        return run_campaign(campaign, learner, conversation.ask, desk.folder, desk.report)
+        conversation = _QuerySession(self.method, unit, method, campaign)
+        return run_campaign(campaign, learner, conversation.ask, workspace.folder, workspace.report)
 
-    def score(self, unit: Unit, outputs: Outputs) -> tuple[Record, ...]:
-        from harness.tracks.query.scoring import records
+    def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
+        """A campaign that a limit has shortened is scored over the loops it has."""
+        setting = self.settings[unit.study]
+        return campaign_scores(setting, self.benchmark, outputs, self._loops(unit), metrics)
 
-        return records(self.settings[unit.study], self.benchmark, outputs)
+    def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:
+        """Without studies that do not apply to the method. What annotation was spent on compares within a study only."""
+        left_out = {unit.study for unit in inapplicable} - {unit.study for unit in measured}
+        for name, every in self.groups().items():
+            studies = [study for study in every if study not in left_out]
+            units = tuple(unit for unit in measured if unit.study in studies)
+            metrics = tuple(self.metric_versions()) if len(every) == 1 else SHARED
+            if studies:
+                yield Scope(name, metrics, units, len(self.benchmark.seeds) * len(every), self.part_of(name))
 
-    def summarize(self, answered: Mapping[Unit, Outputs], inapplicable: Collection[Unit] = ()) -> tuple[Summary, ...]:
-        from harness.tracks.query.scoring import summarize
+    def pooled(self, metric: str, members: Mapping[Unit, Measurement]) -> np.ndarray | None:
+        if metric != EFFICIENCY:
+            return super().pooled(metric, members)
+        return study_efficiency(self.benchmark, self.study(next(iter(members)).study), members)
 
-        return summarize(self.settings, self.benchmark, answered, inapplicable)
+    def repeat(self, unit: Unit) -> object:
+        return unit.model_seed
 
-    def submitted(self, outputs: Outputs) -> Outputs:
-        """All of it: queries, and what the networks made of the held-out data."""
-        return outputs
-
-    def as_reported(self, unit: Unit, submitted: Outputs) -> tuple[str, ...]:
+    def as_reported(self, unit: Unit, submitted: Answers) -> tuple[str, ...]:
         """All that follows from what trained networks predicted."""
-        from harness.tracks.query.scoring import FROM_QUERIES
-
         return tuple(name for name in self.metric_versions() if name not in FROM_QUERIES)
 
-    def audit(self, unit: Unit, submitted: Outputs) -> Audit:
+    def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
         """Queries and effort are checked against the data; what the networks predicted only another run can check."""
         setting = self.settings[unit.study]
-        records = self.score(unit, submitted)
-        return Audit(
-            records,
-            self.as_reported(unit, submitted),
-            tuple(_problems(setting, setting.ledger(unit.model_seed), submitted)),
-        )
+        return _problems(setting, open_ledger(setting, unit.model_seed), submitted)
 
     def tolerance(self, name: str) -> Tolerance:
         """None: picks, predictions and counts of voxels are whole numbers, and a query that differs is another query."""
-        return EXACT
+        return Tolerance(0.0, "whole numbers")
 
-    def absent(self) -> tuple[str, ...]:
-        """Pinned files, and the folder of a data set, that are not on this machine."""
-        return tuple(dict.fromkeys(file for setting in self.settings.values() for file in setting.absent()))
+    def workload(self, units: Sequence[Unit]) -> Workload:
+        """Trainings of the start too, which other strategies of the seed share; pinned files, and folders of data."""
+        return Workload(
+            trainings=sum(self._loops(unit) * self.settings[unit.study].training.trainings for unit in units),
+            absent=tuple(dict.fromkeys(file for setting in self.settings.values() for file in setting.absent())),
+        )
 
-    def trainings(self, unit: Unit) -> int:
-        """Those of the start too, which other strategies of the seed share."""
-        setting = self.settings[unit.study]
-        return self._loops(unit) * setting.training.trainings
+    def estimate(self, units: Sequence[Unit]) -> Estimate | None:
+        from harness.tracks.query.costs import campaign_estimate
 
-    def uncomputed(self) -> int:
-        return 0
+        return campaign_estimate(self, units)
+
+    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
+        from harness.tracks.query.picture import budget_curves
+
+        return budget_curves(self, answers, board)
 
     @cached_property
     def settings(self) -> dict[str, Setting]:
@@ -130,11 +136,8 @@ class QueryTrack:
         loops = self.settings[unit.study].study.loops
         return min(loops, max(2, unit.limit or loops))
 
-    def _artefacts_hash(self, study: str) -> str:
-        return content_id(self.settings[study].artefacts())
 
-
-def _problems(setting: Setting, ledger: Ledger, outputs: Outputs) -> Iterator[str]:
+def _problems(setting: Setting, ledger: Ledger, outputs: Answers) -> Iterator[str]:
     """What is wrong with the queries of a campaign, and with what they are said to have revealed."""
     import numpy as np
 
@@ -155,7 +158,7 @@ def _problems(setting: Setting, ledger: Ledger, outputs: Outputs) -> Iterator[st
             yield f"the queries reveal other amounts of {name} than the submission says"
 
 
-class _Conversation:
+class _QuerySession:
     """All that is asked of a strategy in one campaign."""
 
     def __init__(self, method: QueryMethod, unit: Unit, client: MethodClient, campaign: Campaign) -> None:
@@ -177,7 +180,7 @@ class _Conversation:
         if self._client.state != self._unit.label:
             self._client.call("begin", {}, seed=self._unit.model_seed)
             self._client.state = self._unit.label
-        seed = int(content_id([self._unit.seed, self._unit.model_seed, loop])[:8], 16)
+        seed = seed_of([self._unit.seed, self._unit.model_seed, loop])
         return checked_picks(self._client.call("query", {}, seed=seed, meta=meta), self._campaign.query)
 
     def _ask_oracle(self, meta: dict[str, object]) -> dict[str, np.ndarray]:

@@ -35,7 +35,7 @@ class Attention(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """A pre-norm transformer block, (n, t, dim) -> (n, t, dim)."""
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -72,7 +72,7 @@ class Transformer(nn.Module):
         self.tokens = tokens
         self.class_token = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.positions = nn.Parameter(torch.randn(1, 1 + positions, dim) * 0.02) if positions else None
-        self.blocks = nn.Sequential(*(Block(dim, heads) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(TransformerBlock(dim, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
         self.pool = ClassToken()
         self.classifier = nn.Linear(dim, classes)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.tracks.zoo.dropout import SharedDropout
-from harness.tracks.zoo.residual import Classifier
+from harness.tracks.zoo.residual import SequentialClassifier
 
 
 def densenet121(classes: int = 1000, channels: int = 3, dropout: float = 0.0) -> nn.Module:
@@ -61,7 +61,7 @@ def _densenet(depths: tuple[int, ...], growth: int, channels: int, dropout: floa
             features[f"transition{index}"] = _transition(width)
             width //= 2
     features["norm5"] = nn.BatchNorm2d(width)
-    return Classifier(
+    return SequentialClassifier(
         features=nn.Sequential(features),
         relu=nn.ReLU(),
         avgpool=nn.AdaptiveAvgPool2d(1),

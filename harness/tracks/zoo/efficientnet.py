@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from harness.tracks.zoo.blocks import Add
-from harness.tracks.zoo.residual import Classifier
+from harness.tracks.zoo.residual import SequentialClassifier
 
 
 def efficientnet_b0(classes: int = 1000) -> nn.Module:
@@ -143,7 +143,7 @@ def _efficientnet(
         before = stage.channels
         layers.append(nn.Sequential(first, *(MBConv(parts, stage, before, 1) for _ in range(stage.depth - 1))))
     start = nn.Sequential(stem, parts.norm(stem.out_channels), nn.SiLU())
-    return Classifier(
+    return SequentialClassifier(
         features=nn.Sequential(start, *layers, parts.activated(before, 4 * before, 1)),
         avgpool=parts.pool(1),
         classifier=nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * before, classes)),

@@ -26,7 +26,7 @@ from harness.tracks.zoo.small import small_conv_encoder, vgg13_encoder
 from harness.tracks.zoo.vision_transformers import vit_b16
 
 
-class Outputs(NamedTuple):
+class ClassifierOutputs(NamedTuple):
     """What a classifier says of n images in one pass."""
 
     features: Tensor  # (n, f), what the last linear layer sees
@@ -63,10 +63,10 @@ class ReleasedClassifier(nn.Module):
         """Logits (n, classes) of images (n, c, h, w)."""
         return self.logits_of(self.encode(inputs))
 
-    def outputs(self, inputs: Tensor) -> Outputs:
+    def outputs(self, inputs: Tensor) -> ClassifierOutputs:
         """Everything about images (n, c, h, w), with what dropout the modes of the modules say."""
         features = self.encode(inputs)
-        return Outputs(features, self.logits_of(features), self.confidence_of(features, inputs))
+        return ClassifierOutputs(features, self.logits_of(features), self.confidence_of(features, inputs))
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Features (n, f) of images (n, c, h, w)."""
@@ -133,7 +133,7 @@ def load_released(module: ReleasedClassifier, path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Body:
+class EncoderSpec:
     """An encoder as FD-Shifts configured it.
 
     late_dropout: probability between features and the last layer, where there is dropout.
@@ -173,12 +173,12 @@ def _without(last: str, network: nn.Module) -> nn.Module:
     return network
 
 
-NETWORKS: dict[str, Body] = {
-    "vgg13": Body(512, lambda dropout, _: vgg13_encoder(dropout)),
-    "svhn-small-conv": Body(512, lambda dropout, _: small_conv_encoder(dropout)),
-    "resnet50": Body(2048, _resnet50),
-    "densenet121": Body(1024, _densenet(densenet121, 3)),
-    "densenet161": Body(2208, _densenet(densenet161, 6)),  # of fluorescence microscopy with six channels
-    "efficientnet-b4": Body(1792, lambda *_: _without("classifier", efficientnet_b4()), late_dropout=0.2),
-    "vit-b16": Body(768, _vit_b16),
+NETWORKS: dict[str, EncoderSpec] = {
+    "vgg13": EncoderSpec(512, lambda dropout, _: vgg13_encoder(dropout)),
+    "svhn-small-conv": EncoderSpec(512, lambda dropout, _: small_conv_encoder(dropout)),
+    "resnet50": EncoderSpec(2048, _resnet50),
+    "densenet121": EncoderSpec(1024, _densenet(densenet121, 3)),
+    "densenet161": EncoderSpec(2208, _densenet(densenet161, 6)),  # of fluorescence microscopy with six channels
+    "efficientnet-b4": EncoderSpec(1792, lambda *_: _without("classifier", efficientnet_b4()), late_dropout=0.2),
+    "vit-b16": EncoderSpec(768, _vit_b16),
 }

@@ -18,7 +18,7 @@ def resnet50(classes: int = 1000) -> nn.Module:
         _layer(Bottleneck, before[index], width, depths[index], 1 if index == 0 else 2)
         for index, width in enumerate(widths)
     ]
-    return Classifier(
+    return SequentialClassifier(
         conv1=nn.Conv2d(3, 64, 7, 2, padding=3, bias=False),
         bn1=nn.BatchNorm2d(64),
         relu=nn.ReLU(),
@@ -37,7 +37,7 @@ def r3d_18(classes: int = 2, channels: int = 1) -> nn.Module:
         for before, after in zip((64, *widths), widths, strict=False)
     ]
     stem = nn.Conv3d(channels, 64, (3, 7, 7), (1, 2, 2), padding=(1, 3, 3), bias=False)
-    return Classifier(
+    return SequentialClassifier(
         stem=nn.Sequential(stem, nn.BatchNorm3d(64), nn.ReLU()),
         **{f"layer{index}": layer for index, layer in enumerate(layers, start=1)},
         avgpool=nn.AdaptiveAvgPool3d(1),
@@ -45,7 +45,7 @@ def r3d_18(classes: int = 2, channels: int = 1) -> nn.Module:
     )
 
 
-class Classifier(nn.Sequential):
+class SequentialClassifier(nn.Sequential):
     """Named layers in a row; the last one classifies what is left of each sample."""
 
     def __init__(self, **layers: nn.Module) -> None:

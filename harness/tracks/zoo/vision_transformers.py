@@ -34,7 +34,7 @@ def vit_b16(classes: int = 1000, image_size: int = 224, dropout: float = 0.0) ->
 
 
 class VisionTransformer(Transformer):
-    """One that may drop parts of its tokens."""
+    """A transformer with dropout on its tokens."""
 
     dropout: SharedDropout | None = None
 
@@ -44,7 +44,7 @@ class VisionTransformer(Transformer):
 
 
 class DroppingAdd(Add):
-    """A residual sum, to which only parts of what is added arrive."""
+    """A residual sum with dropout on what is added."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import catalog
-from tests.boards.gate.support import write_template
+from tests.boards.gate.support import git, write_template
 
 
 @pytest.fixture(scope="session")
@@ -18,17 +17,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def checkout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of its own, in which the harness finds its benchmarks and submissions."""
-    root = tmp_path / "checkout"
-    for name in ("leaderboards", "submissions", "datasets"):
-        shutil.copytree(template / name, root / name)
-    monkeypatch.setattr(catalog, "_PACKAGE", root / "harness")
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    return root
-
-
-@pytest.fixture
 def good(checkout: Path) -> Path:
     """A submission that is accepted."""
     return checkout / "submissions" / "toy@1" / "margin"
+
+
+@pytest.fixture
+def repository(checkout: Path) -> Path:
+    """`main` holds the baselines; the submission `margin` lies beside the checkout."""
+    shutil.move(checkout / "submissions" / "toy@1" / "margin", checkout.parent / "margin")
+    (checkout / "harness").mkdir()
+    (checkout / "harness" / "code.py").write_text("x = 1\n")
+    git(checkout, "init", "-q", "-b", "main")
+    git(checkout, "add", "-A")
+    git(checkout, "commit", "-q", "-m", "main")
+    git(checkout, "checkout", "-q", "-b", "request")
+    return checkout

@@ -4,110 +4,36 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
 
-from harness.boards.gate import validate
+from harness.boards.gate import Report, validate, validate_changed
 from harness.boards.gate.revision import Revision
-from harness.boards.members import unit_key
+from harness.boards.sources import share_source
 from harness.boards.submissions import read_about
-from harness.execution.evaluate import Request, prepare, run
 from harness.spec.result import RunDocument
-from harness.spec.submission import Cost, Submission
-from harness.storage import content_id, file_id, read_arrays, write_arrays, write_json
+from harness.storage import bytes_id, content_id, file_id, read_arrays, write_arrays, write_json
+from harness.tracks.summary import records, summarize
+from tests.boards.workshop import store, write_workshop
 from tests.cli.support import MARGIN
 
-STUDIES, MODELS, SAMPLES = ("iid", "shift"), ("one", "two"), 200
-BENCHMARK = """
-schema_version = 1
-id = "toy"
-version = 1
-title = "Toy"
-task = "confidence"
-metrics = ["augrc", "failure_auroc"]
-[bootstrap]
-replicates = 40
-[source]
-kind = "table"
-holds = "logits"
-values = "logits"
-[source.sets]
-iid = { named = "iid" }
-shift = { named = "shift" }
-[[studies]]
-id = "iid"
-kind = "iid"
-samples = "iid"
-group = "iid"
-[[studies]]
-id = "shift"
-kind = "domain-shift"
-samples = "shift"
-group = "shift"
-"""
-MODEL = '[[source.models]]\nid = "{id}"\nseed = {seed}\ntable = {{ path = "{id}.npz", sha256 = "{sha256}" }}\n'
 COPY = MARGIN.replace("def margin", "def copied")
 
 
 def write_template(root: Path) -> None:
-    """`leaderboards/toy/1`, and submissions of the method `margin` and of the baselines `oracle` and `msr` to it."""
-    folder = root / "leaderboards" / "toy" / "1"
-    folder.mkdir(parents=True)
-    (root / "datasets").mkdir()
-    text = BENCHMARK
-    for seed, model in enumerate(MODELS):
-        rng = np.random.default_rng(seed)
-        labels = rng.integers(4, size=2 * SAMPLES)
-        logits = rng.normal(size=(2 * SAMPLES, 4)) + np.repeat([2.0, 1.2], SAMPLES)[:, None] * np.eye(4)[labels]
-        arrays = {"logits": logits, "labels": labels, "set": np.repeat(STUDIES, SAMPLES)}
-        write_arrays(folder / f"{model}.npz", arrays)
-        text += MODEL.format(id=model, seed=seed, sha256=file_id(folder / f"{model}.npz"))
-    (folder / "benchmark.toml").write_text(text)
-    (root / "margin.py").write_text(MARGIN)
-    for method in (str(root / "margin.py"), "oracle", "msr"):
-        submit(root, method)
+    """`leaderboards/toy/1`, and submissions of the method `margin` and of the baselines `oracle` and `msr` to it.
 
-
-def submit(root: Path, method: str) -> Path:
-    """Evaluate a method and store what its run left."""
-    benchmark = root / "leaderboards" / "toy" / "1" / "benchmark.toml"
-    prepared = prepare(Request(method, str(benchmark), out=root / "runs", device="cpu", workers=1))
-    result = run(prepared)
-    assert result.complete
-    spec = result.document.spec
-    folder = root / "submissions" / "toy@1" / spec.method.name
-    folder.mkdir(parents=True)
-    outputs = {
-        f"{unit_key(prepared.plan.units[key])}--{name}": array
-        for key, answer in result.outputs().items()
-        for name, array in answer.items()
-    }
-    write_arrays(folder / "outputs.npz", outputs)
-    for name in ("method.py", "run.json"):
-        shutil.copyfile(result.folder / name, folder / name)
-    about = Submission(
-        benchmark=spec.benchmark,
-        benchmark_hash=spec.benchmark_hash,
-        method=spec.method,
-        run=result.document.id,
-        outputs={"outputs.npz": file_id(folder / "outputs.npz")},
-        authors=("A. Contributor",),
-        licence="Apache-2.0",
-        citation="none: it is known to everybody",
-        training_data="none beyond the benchmark's",
-        hardware="2 cores",
-        cost=Cost(seconds=1.5),
-        submitted=date(2026, 1, 1),
-    )
-    write_about(folder, about.model_dump(mode="json", exclude_none=True))
-    # The checkout that these tests run in may be under change.
-    change_run(folder, lambda document: document["environment"].update(git_dirty=False))
-    return folder
+    The source of `msr` is shared, the others have their `method.py`.
+    """
+    write_workshop(root, '"augrc", "failure_auroc"')
+    for source, name in ((MARGIN, "margin"), ("", "oracle"), ("", "msr")):
+        folder = store(root, source, name)
+    share_source(folder)
 
 
 def said(folder: Path, since: Revision | None = None) -> list[str]:
@@ -155,7 +81,7 @@ def arrays_of(folder: Path) -> dict[str, np.ndarray]:
 
 def change_outputs(folder: Path, arrays: Mapping[str, np.ndarray], *, forge_hashes: bool = True) -> None:
     """Store other outputs, with hashes in `submission.toml` and `run.json` that fit them."""
-    from harness.execution.unit_process import outputs_id
+    from harness.execution.answers import outputs_id
 
     write_arrays(folder / "outputs.npz", arrays)
     change_about(folder, outputs={"outputs.npz": file_id(folder / "outputs.npz")})
@@ -175,13 +101,40 @@ def claim_what_outputs_give(folder: Path) -> None:
     from harness.boards.gate.candidate import Candidate
 
     candidate = Candidate(folder, None)
-    audits = {unit.label: audit for unit, audit in candidate.audits.items()}
-    summary = candidate.track.summarize(candidate.answers)
+    found = {unit.label: records(each) for unit, each in candidate.measured.items()}
+    summary = summarize(candidate.track, candidate.measured)
 
     def change(document: dict[str, Any]) -> None:
         for unit in document["units"]:
-            records = audits[f"{unit['study']} · {unit['model']}"].records
-            unit["records"] = [record.model_dump(mode="json") for record in records]
+            of_unit = found[f"{unit['study']} · {unit['model']}"]
+            unit["records"] = [record.model_dump(mode="json") for record in of_unit]
         document["summary"] = [row.model_dump(mode="json") for row in summary]
 
     change_run(folder, change)
+
+
+def claim(folder: Path, source: str, **fields: object) -> None:
+    """Another `method.py`, to which hashes and ids are made to fit."""
+    (folder / "method.py").write_text(source)
+    forged = {"source_sha256": bytes_id(source.encode()), **fields}
+    change_method(folder, **forged)
+    change_run(folder, lambda document: document["spec"]["method"].update(forged), new_id=True)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def place(repository: Path) -> Path:
+    return Path(shutil.copytree(repository.parent / "margin", repository / "submissions" / "toy@1" / "margin"))
+
+
+def lines(reports: list[Report]) -> list[str]:
+    return [f"{Path(r.folder).name}: {f.severity} {f.rule}: {f.sentence}" for r in reports for f in r.findings]
+
+
+def changed(repository: Path) -> list[Report]:
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "request")
+    return list(validate_changed(repository, "main"))

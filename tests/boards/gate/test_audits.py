@@ -10,6 +10,7 @@ import pytest
 from harness.storage import IntegrityError
 from harness.tracks.attribution.track import AttributionTrack
 from tests.tracks.attribution.support import GRADIENT, SAMPLES, answer
+from tests.tracks.support import audited
 
 METRICS = ("faithfulness_estimate", "sparseness", "relevance_mass", "local_lipschitz")
 Answered = tuple[AttributionTrack, object, dict[str, np.ndarray]]
@@ -32,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scores_without_maps_are_as_reported(answered: Answered) -> None:
     track, unit, outputs = answered
     stored = track.submitted(outputs)
-    audit = track.audit(unit, stored)
+    audit = audited(track, unit, stored)
     assert {record.metric: record.value for record in audit.records} == {
         name: pytest.approx(np.nanmedian(stored[f"score.{name}"]), rel=1e-12) for name in METRICS
     }
@@ -42,8 +43,11 @@ def test_scores_without_maps_are_as_reported(answered: Answered) -> None:
 
 def test_with_maps_only_what_asks_the_method_again_is_as_reported(answered: Answered) -> None:
     track, unit, outputs = answered
-    audit = track.audit(unit, outputs)
-    assert audit.records == track.score(unit, outputs)
+    audit = audited(track, unit, outputs)
+    assert {record.metric: record.value for record in audit.records} == {
+        "uniform_maps": 0.0,
+        **{name: pytest.approx(np.nanmedian(outputs[f"score.{name}"]), rel=1e-12) for name in METRICS},
+    }
     assert audit.as_reported == ("local_lipschitz",)
     assert audit.problems == ()
 
@@ -51,9 +55,9 @@ def test_with_maps_only_what_asks_the_method_again_is_as_reported(answered: Answ
 def test_scores_that_maps_do_not_give(answered: Answered) -> None:
     track, unit, outputs = answered
     forged = outputs | {"score.sparseness": outputs["score.sparseness"] * 0.99}
-    assert track.audit(unit, forged).problems == ("sparseness of test · small is not what its maps give",)
+    assert audited(track, unit, forged).problems == ("sparseness of test · small is not what its maps give",)
     rounded = outputs | {"score.sparseness": outputs["score.sparseness"] * (1 - 1e-6)}
-    assert track.audit(unit, rounded).problems == (), "another processor's rounding"
+    assert audited(track, unit, rounded).problems == (), "another processor's rounding"
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, np.inf])
@@ -61,7 +65,7 @@ def test_impossible_scores(answered: Answered, bad: float) -> None:
     track, unit, outputs = answered
     scores = outputs["score.sparseness"].copy()
     scores[3] = bad
-    audit = track.audit(unit, track.submitted(outputs | {"score.sparseness": scores}))
+    audit = audited(track, unit, track.submitted(outputs | {"score.sparseness": scores}))
     assert audit.problems == ("sparseness of test · small holds scores outside of its range, 0 to 1",)
 
 
@@ -69,7 +73,7 @@ def test_scores_that_are_undefined_are_possible(answered: Answered) -> None:
     track, unit, outputs = answered
     scores = outputs["score.sparseness"].copy()
     scores[3] = np.nan
-    audit = track.audit(unit, track.submitted(outputs | {"score.sparseness": scores}))
+    audit = audited(track, unit, track.submitted(outputs | {"score.sparseness": scores}))
     assert audit.problems == ()
     assert {record.metric: record.n for record in audit.records}["sparseness"] == SAMPLES - 1
 
@@ -94,7 +98,7 @@ def test_scores_that_are_undefined_are_possible(answered: Answered) -> None:
 def test_scores_of_another_shape(answered: Answered, change: object, sentence: str) -> None:
     track, unit, outputs = answered
     with pytest.raises(IntegrityError) as caught:
-        track.audit(unit, outputs | {"score.sparseness": change(outputs["score.sparseness"])})
+        audited(track, unit, outputs | {"score.sparseness": change(outputs["score.sparseness"])})
     assert str(caught.value) == sentence
 
 
@@ -106,6 +110,6 @@ def test_missing_unknown_and_unusable_arrays(answered: Answered) -> None:
         ({"maps": np.full_like(outputs["maps"], np.nan)}, "9 of 9 maps hold NaN or infinite values"),
     ):
         with pytest.raises(IntegrityError, match=sentence):
-            track.audit(unit, outputs | change)
+            audited(track, unit, outputs | change)
     with pytest.raises(IntegrityError, match="lack the scores of sparseness"):
-        track.audit(unit, {name: array for name, array in outputs.items() if name != "score.sparseness"})
+        audited(track, unit, {name: array for name, array in outputs.items() if name != "score.sparseness"})

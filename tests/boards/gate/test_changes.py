@@ -3,45 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness.boards.gate import Report, Revision, validate, validate_all, validate_changed
+from harness.boards.gate import Revision, validate, validate_all, validate_changed
 from harness.spec.errors import UsageError
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture
-def repository(checkout: Path) -> Path:
-    """`main` holds the baselines; the submission `margin` lies beside the checkout."""
-    shutil.move(checkout / "submissions" / "toy@1" / "margin", checkout.parent / "margin")
-    (checkout / "harness").mkdir()
-    (checkout / "harness" / "code.py").write_text("x = 1\n")
-    git(checkout, "init", "-q", "-b", "main")
-    git(checkout, "add", "-A")
-    git(checkout, "commit", "-q", "-m", "main")
-    git(checkout, "checkout", "-q", "-b", "request")
-    return checkout
-
-
-def place(repository: Path) -> Path:
-    return Path(shutil.copytree(repository.parent / "margin", repository / "submissions" / "toy@1" / "margin"))
-
-
-def lines(reports: list[Report]) -> list[str]:
-    return [f"{Path(r.folder).name}: {f.severity} {f.rule}: {f.sentence}" for r in reports for f in r.findings]
-
-
-def changed(repository: Path) -> list[Report]:
-    git(repository, "add", "-A")
-    git(repository, "commit", "-q", "--allow-empty", "-m", "request")
-    return list(validate_changed(repository, "main"))
+from harness.storage import write_json
+from tests.boards.gate.support import changed, git, lines, place
+from tests.boards.support import reproduced
 
 
 def test_nothing_changed(repository: Path) -> None:
@@ -78,6 +48,7 @@ def test_what_others_merged_meanwhile_is_no_change_of_ours(repository: Path) -> 
     "path",
     [
         "submissions/toy@1/msr/README.md",
+        "submissions/toy@1/sources/0.py",
         "submissions/toy@1/stray.txt",
         "submissions/leaderboards/toy/1/board.json",
         "leaderboards/toy/2/benchmark.toml",
@@ -97,11 +68,11 @@ def test_nothing_else_is_added(repository: Path, path: str) -> None:
 def test_no_other_submission_is_changed_or_removed(repository: Path) -> None:
     place(repository)
     shutil.rmtree(repository / "submissions" / "toy@1" / "oracle")
-    (repository / "submissions" / "toy@1" / "msr" / "method.py").write_text("")
+    (repository / "submissions" / "toy@1" / "msr" / "run.json").write_text("")
     findings = [each for each in lines(changed(repository)) if each.startswith("margin: ")]
     rest = "a submission adds its own folder and built boards only."
     assert findings == [
-        f"margin: refused changes: the same change changes submissions/toy@1/msr/method.py; {rest}",
+        f"margin: refused changes: the same change changes submissions/toy@1/msr/run.json; {rest}",
         *(
             f"margin: refused changes: the same change removes submissions/toy@1/oracle/{name}; {rest}"
             for name in ("method.py", "outputs.npz", "run.json", "submission.toml")
@@ -151,22 +122,8 @@ def test_a_new_version_of_ones_own_is_for_a_human(repository: Path) -> None:
 
 
 def test_nobody_gives_himself_a_tier(repository: Path) -> None:
-    from harness.boards.submissions import read_about
-    from harness.storage import write_json
-
     folder = place(repository)
-    about = read_about(folder)
-    again = {
-        "run": about.run,
-        "outputs": about.outputs,
-        "same": True,
-        "tolerance": 0.0,
-        "sandbox": "worker",
-        "harness": "0.1.0",
-        "source_sha256": "0" * 64,
-        "on": "2026-01-01",
-    }
-    write_json(folder / "reproduction.json", again)
+    write_json(folder / "reproduction.json", reproduced(folder).canonical())
     assert lines(changed(repository)) == [
         "margin: flagged other-changes: reproduction.json comes with this change; it is for maintainers to add."
     ]
@@ -186,5 +143,5 @@ def test_a_folder_that_is_no_checkout(good: Path, tmp_path: Path) -> None:
 
 def test_all_that_are_there(good: Path) -> None:
     reports = list(validate_all())
-    assert [Path(each.folder).name for each in reports] == ["margin", "msr", "oracle"]
+    assert [Path(each.folder).name for each in reports] == ["margin", "msr", "oracle", "sources"]
     assert all(each.findings == () for each in reports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,8 @@ import numpy as np
 import pytest
 
 from harness.boards.gate import validate
-from harness.boards.submissions import read_about
 from harness.storage import file_id, write_bytes
 from tests.boards.gate.support import (
-    MODELS,
-    SAMPLES,
-    STUDIES,
     arrays_of,
     change_about,
     change_outputs,
@@ -25,15 +22,109 @@ from tests.boards.gate.support import (
     said,
     unit_of,
 )
+from tests.boards.support import MODELS, SAMPLES, STUDIES
 
 EVERY = [(study, model) for model in MODELS for study in STUDIES]
 
 
-def test_another_state_of_the_benchmark(good: Path) -> None:
-    change_about(good, benchmark_hash="1" * 64)
-    assert said(good) == [
-        "refused benchmark: it was made for another state of toy@1 (its hash differs); evaluate again."
-    ]
+def spec(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["spec"]
+    return found
+
+
+def unit(document: dict[str, Any], study: str = "iid", model: str = "one") -> dict[str, Any]:
+    return unit_of(document, study, model)
+
+
+OTHER = "run.json and submission.toml do not fit together: {} of the run differ; evaluate again."
+WRONG_RUNS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a rehearsal": (
+        lambda d: spec(d).update(limit=10, submittable=False),
+        "run.json is a rehearsal (made with --limit); evaluate without a limit.",
+    ),
+    "other metrics": (lambda d: spec(d)["metric_versions"].update(augrc="0"), OTHER.format("metric_versions")),
+    "another method": (lambda d: spec(d)["method"].update(needs=["inputs"]), OTHER.format("method")),
+    "another state": (lambda d: spec(d).update(benchmark_hash="3" * 64), OTHER.format("benchmark_hash")),
+    "another benchmark": (
+        lambda d: spec(d).update(benchmark="other@1", submittable=False),
+        OTHER.format("benchmark, submittable"),
+    ),
+    "a changed harness": (
+        lambda d: d["environment"].update(git_dirty=True),
+        "run.json was made by a changed harness (git_dirty); commit or undo the changes and evaluate again.",
+    ),
+}
+WRONG_UNITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "missing": (lambda d: d["units"].remove(unit(d, "shift", "two")), "run.json lacks the unit shift · two."),
+    "not planned": (
+        lambda d: d["units"].append(unit(d, "shift", "two") | {"unit": "4" * 64}),
+        "run.json holds 1 units that toy@1 does not plan for this method.",
+    ),
+    "twice": (lambda d: d["units"].append(unit(d, "shift", "two")), "run.json lists a unit twice."),
+    "another name": (
+        lambda d: unit(d).update(study="shift"),
+        "run.json calls the unit iid · one shift · one, seed 0.",
+    ),
+    "failed": (
+        lambda d: unit(d).update(status="timeout", reason="60 s"),
+        "iid · one ended as timeout (60 s); a board takes complete runs only.",
+    ),
+    "no hash": (
+        lambda d: unit(d).update(outputs=None),
+        "iid · one has scores, but no hash of the outputs that they were computed from.",
+    ),
+    "chosen by the method": (
+        lambda d: unit(d, "shift").update(status="not-applicable", outputs=None, records=[]),
+        "shift · one is not applicable, for which the benchmark makes no exemption.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_RUNS)
+def test_runs_that_no_board_takes(good: Path, case: str) -> None:
+    change, sentence = WRONG_RUNS[case]
+    change_run(good, change, new_id=True)
+    assert said(good) == [f"refused run: {sentence}"]
+
+
+@pytest.mark.parametrize("case", WRONG_UNITS)
+def test_units_are_those_that_are_planned_each_once_and_scored(good: Path, case: str) -> None:
+    change, sentence = WRONG_UNITS[case]
+    change_run(good, change)
+    assert said(good) == [f"refused units: {sentence}"]
+
+
+def test_a_run_that_was_changed_after_it_was_sealed(good: Path) -> None:
+    path = good / "run.json"
+    path.write_text(path.read_text().replace('"git_dirty": false', '"git_dirty": null'))
+    assert said(good) == ["refused run: run.json was changed after it was sealed; run the evaluation again."]
+
+
+@pytest.mark.parametrize(
+    ("told", "finding"),
+    [
+        (
+            {"benchmark_hash": "1" * 64},
+            "benchmark: it was made for another state of toy@1 (its hash differs); evaluate again.",
+        ),
+        ({"run": "1" * 64}, "run: run.json is not the run that submission.toml names."),
+        ({"outputs": {}}, "outputs: submission.toml must name one file of outputs, outputs.npz."),
+        (
+            {"outputs": {"../../outputs.npz": "0" * 64}},
+            "outputs: submission.toml must name one file of outputs, outputs.npz.",
+        ),
+        ({"outputs": {"outputs.npz": "0" * 64}}, "outputs: outputs.npz is not the file that submission.toml names"),
+    ],
+)
+def test_the_document_names_what_is_there(good: Path, told: dict[str, Any], finding: str) -> None:
+    change_about(good, **told)
+    assert said(good) == [f"refused {finding}"]
+
+
+def test_an_id_that_is_not_that_of_the_run(good: Path) -> None:
+    change_run(good, lambda document: document.update(id="2" * 64))
+    change_about(good, run="2" * 64)
+    assert said(good) == ["refused run: the id in run.json is not that of its specification."]
 
 
 def test_deprecated_benchmarks_take_no_new_rows_and_keep_the_old_ones(checkout: Path, good: Path) -> None:
@@ -46,46 +137,6 @@ def test_deprecated_benchmarks_take_no_new_rows_and_keep_the_old_ones(checkout: 
     findings = said(good)
     assert findings[0] == "refused open: toy@1 is deprecated; submit to toy@2."
     assert "open" not in {each.rule for each in validate(good, standing=True).findings}
-
-
-def test_a_run_that_was_changed_after_it_was_sealed(good: Path) -> None:
-    path = good / "run.json"
-    path.write_text(path.read_text().replace('"git_dirty": false', '"git_dirty": null'))
-    assert said(good) == [
-        "refused run: run.json was changed after it was sealed; run the evaluation again.",
-    ]
-
-
-def test_another_run(good: Path) -> None:
-    change_about(good, run="1" * 64)
-    assert said(good) == ["refused run: run.json is not the run that submission.toml names."]
-
-
-def test_an_id_that_is_not_that_of_the_run(good: Path) -> None:
-    change_run(good, lambda document: document.update(id="2" * 64))
-    change_about(good, run="2" * 64)
-    assert said(good) == ["refused run: the id in run.json is not that of its specification."]
-
-
-def test_a_rehearsal(good: Path) -> None:
-    change_run(good, lambda document: document["spec"].update(limit=10, submittable=False), new_id=True)
-    assert said(good) == ["refused run: run.json is a rehearsal (made with --limit); evaluate without a limit."]
-
-
-@pytest.mark.parametrize(
-    ("change", "names"),
-    [
-        (lambda spec: spec["metric_versions"].update(augrc="0"), "metric_versions"),
-        (lambda spec: spec["method"].update(needs=["inputs"]), "method"),
-        (lambda spec: spec.update(benchmark_hash="3" * 64), "benchmark_hash"),
-        (lambda spec: spec.update(benchmark="other@1", submittable=False), "benchmark, submittable"),
-    ],
-)
-def test_a_run_of_something_else(good: Path, change: Any, names: str) -> None:
-    change_run(good, lambda document: change(document["spec"]), new_id=True)
-    assert said(good) == [
-        f"refused run: run.json and submission.toml do not fit together: {names} of the run differ; evaluate again."
-    ]
 
 
 def test_a_benchmark_whose_files_are_not_pinned(checkout: Path, good: Path) -> None:
@@ -103,13 +154,6 @@ def test_a_benchmark_whose_files_are_not_pinned(checkout: Path, good: Path) -> N
     )
 
 
-def test_a_changed_harness(good: Path) -> None:
-    change_run(good, lambda document: document["environment"].update(git_dirty=True))
-    assert said(good) == [
-        "refused run: run.json was made by a changed harness (git_dirty); commit or undo the changes and evaluate again."
-    ]
-
-
 def test_a_harness_outside_of_a_checkout_is_for_a_human(good: Path) -> None:
     change_run(good, lambda document: document["environment"].update(git_dirty=None, git_commit=None))
     assert said(good) == [
@@ -124,60 +168,6 @@ def test_texts_that_are_no_run(good: Path, text: str) -> None:
     findings = said(good)
     assert len(findings) == 1
     assert findings[0].startswith("refused run: run.json is not ")
-
-
-def test_a_missing_unit(good: Path) -> None:
-    change_run(good, lambda document: document["units"].remove(unit_of(document, "shift", "two")))
-    assert said(good) == ["refused units: run.json lacks the unit shift · two."]
-
-
-def test_a_unit_that_is_not_planned(good: Path) -> None:
-    change_run(good, lambda d: d["units"].append(unit_of(d, "shift", "two") | {"unit": "4" * 64}))
-    assert said(good) == ["refused units: run.json holds 1 units that toy@1 does not plan for this method."]
-
-
-def test_a_unit_that_is_there_twice(good: Path) -> None:
-    change_run(good, lambda document: document["units"].append(unit_of(document, "shift", "two")))
-    assert said(good) == ["refused units: run.json lists a unit twice."]
-
-
-def test_units_under_other_names(good: Path) -> None:
-    change_run(good, lambda document: unit_of(document, "iid", "one").update(study="shift"))
-    assert said(good) == ["refused units: run.json calls the unit iid · one shift · one, seed 0."]
-
-
-def test_a_failed_unit(good: Path) -> None:
-    change_run(good, lambda document: unit_of(document, "iid", "one").update(status="timeout", reason="60 s"))
-    assert said(good) == ["refused units: iid · one ended as timeout (60 s); a board takes complete runs only."]
-
-
-def test_a_unit_without_a_hash_of_its_outputs(good: Path) -> None:
-    change_run(good, lambda document: unit_of(document, "iid", "one").update(outputs=None))
-    assert said(good) == [
-        "refused units: iid · one has scores, but no hash of the outputs that they were computed from."
-    ]
-
-
-def test_a_method_does_not_choose_where_it_is_compared(good: Path) -> None:
-    def leave_out(document: dict[str, Any]) -> None:
-        unit_of(document, "shift", "one").update(status="not-applicable", outputs=None, records=[])
-
-    change_run(good, leave_out)
-    assert said(good) == ["refused units: shift · one is not applicable, for which the benchmark makes no exemption."]
-
-
-def test_outputs_that_are_not_those_that_are_named(good: Path) -> None:
-    arrays = arrays_of(good)
-    named = read_about(good).outputs
-    change_outputs(good, {name: array + 1 for name, array in arrays.items()})
-    change_about(good, outputs=named)
-    assert said(good) == ["refused outputs: outputs.npz is not the file that submission.toml names"]
-
-
-@pytest.mark.parametrize("names", [{}, {"../../outputs.npz": "0" * 64}])
-def test_files_of_outputs_are_known(good: Path, names: dict[str, str]) -> None:
-    change_about(good, outputs=names)
-    assert said(good) == ["refused outputs: submission.toml must name one file of outputs, outputs.npz."]
 
 
 def store(folder: Path, content: bytes) -> None:
@@ -233,11 +223,29 @@ def test_arrays_of_no_unit(good: Path, name: str, sentence: str) -> None:
     assert said(good) == [f"refused outputs: {sentence}"]
 
 
-def test_missing_outputs(good: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda arrays: arrays.pop("two--shift--confidence"), "outputs: outputs.npz lacks the outputs of shift · two."),
+        (
+            lambda arrays: arrays.update({"one--iid--confidence": arrays["one--iid--confidence"][:-1]}),
+            "samples: the stored answers of iid · one cannot be scored: "
+            f"it returned shape ({SAMPLES - 1},), expected ({SAMPLES},)",
+        ),
+        *(
+            (
+                lambda arrays, bad=bad: np.put(arrays["one--iid--confidence"], 0, bad),
+                f"samples: the stored answers of iid · one cannot be scored: 1 of {SAMPLES} confidences are NaN or infinite",
+            )
+            for bad in (np.nan, np.inf)
+        ),
+    ],
+)
+def test_every_sample_has_a_number(good: Path, change: Callable[..., object], finding: str) -> None:
     arrays = arrays_of(good)
-    del arrays["two--shift--confidence"]
+    change(arrays)
     change_outputs(good, arrays)
-    assert said(good) == ["refused outputs: outputs.npz lacks the outputs of shift · two."]
+    assert said(good) == [f"refused {finding}"]
 
 
 def test_permuted_outputs(good: Path) -> None:
@@ -257,24 +265,6 @@ def test_permuted_outputs_with_forged_hashes_do_not_give_the_claims(good: Path) 
     assert {each.split(":")[0] for each in findings} == {"refused metrics", "refused summary"}
     assert findings[0].startswith("refused metrics: augrc of iid · one is claimed as ")
     assert findings[5] == "refused metrics: and 3 more of this kind.", "two metrics of four units"
-
-
-def test_another_number_of_samples(good: Path) -> None:
-    change_outputs(good, {name: array[:-1] for name, array in arrays_of(good).items()})
-    assert said(good) == [
-        "refused samples: the stored answers of iid · one cannot be scored: "
-        f"it returned shape ({SAMPLES - 1},), expected ({SAMPLES},)"
-    ]
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_outputs_that_are_no_numbers(good: Path, bad: float) -> None:
-    arrays = arrays_of(good)
-    arrays["one--iid--confidence"][0] = bad
-    change_outputs(good, arrays)
-    assert said(good) == [
-        f"refused samples: the stored answers of iid · one cannot be scored: 1 of {SAMPLES} confidences are NaN or infinite"
-    ]
 
 
 def test_outputs_in_another_precision(good: Path) -> None:

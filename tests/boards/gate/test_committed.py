@@ -36,10 +36,16 @@ def test_all_of_them() -> None:
     assert {folder: each.findings for folder, each in reports.items() if not each.accepted} == {}
 
 
+def copied(root: Path, benchmark: str, method: str) -> Path:
+    """A submission with the source that it shares with others."""
+    for name in (method, "sources"):
+        shutil.copytree(submissions_folder(benchmark) / name, root / benchmark / name)
+    return root / benchmark / method
+
+
 def test_polished_scores_of_single_samples(tmp_path: Path) -> None:
     """Also where scores are as reported, claims are those that the stored scores give."""
-    folder = tmp_path / ATTRIBUTION / "saliency"
-    shutil.copytree(submissions_folder(ATTRIBUTION) / "saliency", folder)
+    folder = copied(tmp_path, ATTRIBUTION, "saliency")
     arrays = arrays_of(folder)
     name = next(each for each in arrays if each.endswith("score.sparseness"))
     arrays[name] = (1 + arrays[name]) / 2
@@ -52,8 +58,7 @@ def test_polished_scores_of_single_samples(tmp_path: Path) -> None:
 
 
 def test_a_metric_whose_stored_scores_were_polished(tmp_path: Path) -> None:
-    folder = tmp_path / META / "sparseness"
-    shutil.copytree(submissions_folder(META) / "sparseness", folder)
+    folder = copied(tmp_path, META, "sparseness")
     arrays = arrays_of(folder)
     name = next(each for each in arrays if each.endswith("cnn3d--volume--scores"))
     arrays[name][-2:] = arrays[name].min() - 1  # the rows that know nothing

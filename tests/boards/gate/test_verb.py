@@ -11,8 +11,7 @@ from typer.testing import CliRunner, Result
 
 from harness.cli.validate import validate
 from harness.spec.errors import UsageError
-from tests.boards.gate.support import change_about, change_run
-from tests.boards.gate.test_changes import git
+from tests.boards.gate.support import change_about, change_run, git
 
 
 def run(*arguments: object) -> Result:
@@ -64,7 +63,7 @@ def test_json(good: Path) -> None:
 
 
 def test_all_and_changed(good: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run("--all").output.count(": accepted") == 3
+    assert run("--all").output.count(": accepted") == 4
     git(checkout, "init", "-q", "-b", "main")
     git(checkout, "add", "-A")
     git(checkout, "commit", "-q", "-m", "all")

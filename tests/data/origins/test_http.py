@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.data.fetch import fetch
-from harness.data.origins import OriginError, http
+from harness.data.origins import http
+from harness.data.origins.base import OriginError
 from harness.storage import IntegrityError
 from tests.data.server import FileServer, cut, endless, other, page, slow, stalled, status, wait_until
 from tests.data.sources import HASTY, Listener, dataset, hastily, tree, url_file
@@ -28,13 +29,13 @@ def parts(cache: Path) -> list[Path]:
 
 
 def test_a_file_arrives_and_is_asked_for_once(cache: Path, server: FileServer) -> None:
-    watch = Listener()
+    progress = Listener()
     manifest = dataset(cache, url_file(server.put("/a.bin", DATA), DATA))
-    folder = fetch(manifest, hastily(watch))
+    folder = fetch(manifest, hastily(progress))
     assert tree(folder) == {"a.bin": DATA}
-    assert watch.begun == [("a.bin", len(DATA), 0)]
-    assert watch.bytes == len(DATA)
-    assert watch.said == []
+    assert progress.begun == [("a.bin", len(DATA), 0)]
+    assert progress.bytes == len(DATA)
+    assert progress.said == []
     fetch(manifest, hastily())
     assert len(server.gets("/a.bin")) == 1
     assert server.gets("/a.bin")[0].headers["accept-encoding"] == "identity"
@@ -43,12 +44,12 @@ def test_a_file_arrives_and_is_asked_for_once(cache: Path, server: FileServer) -
 
 def test_a_broken_connection_goes_on_where_it_broke(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, cut(100_000), cut(150_000))
-    watch = Listener()
-    folder = fetch(dataset(cache, url_file(url, DATA)), hastily(watch))
+    progress = Listener()
+    folder = fetch(dataset(cache, url_file(url, DATA)), hastily(progress))
     assert tree(folder) == {"a.bin": DATA}
     assert [request.range for request in server.gets("/a.bin")] == [None, "bytes=100000-", "bytes=250000-"]
     assert [request.headers.get("if-range") for request in server.gets("/a.bin")] == [None, '"one"', '"one"']
-    assert watch.bytes == len(DATA), "no byte was fetched twice"
+    assert progress.bytes == len(DATA), "no byte was fetched twice"
 
 
 def test_attempts_that_bring_something_do_not_count(cache: Path, server: FileServer) -> None:
@@ -78,13 +79,13 @@ def test_a_server_without_ranges_starts_over(cache: Path, server: FileServer) ->
 def test_a_file_that_changed_between_part_and_rest_starts_over(cache: Path, server: FileServer) -> None:
     new = bytes(reversed(DATA))
     url = server.put("/a.bin", DATA, cut(100_000))
-    watch = Listener()
+    progress = Listener()
 
     def change(sentence: str) -> None:
         server.put("/a.bin", new, etag='"two"')
 
-    watch.say = change  # type: ignore[method-assign]
-    folder = fetch(dataset(cache, url_file(url)), hastily(watch))
+    progress.say = change  # type: ignore[method-assign]
+    folder = fetch(dataset(cache, url_file(url)), hastily(progress))
     assert tree(folder) == {"a.bin": new}
 
 
@@ -101,9 +102,9 @@ def test_a_server_that_heeds_range_but_not_if_range_is_not_believed(cache: Path,
         if server.resources["/a.bin"].data == DATA:
             server.put("/a.bin", new, careless, etag='"two"')
 
-    watch = Listener()
-    watch.say = change  # type: ignore[method-assign]
-    assert tree(fetch(dataset(cache, url_file(url)), hastily(watch))) == {"a.bin": new}
+    progress = Listener()
+    progress.say = change  # type: ignore[method-assign]
+    assert tree(fetch(dataset(cache, url_file(url)), hastily(progress))) == {"a.bin": new}
     assert [request.range for request in server.gets("/a.bin")] == [None, "bytes=100000-", None]
 
 
@@ -127,19 +128,19 @@ def test_a_locked_file_goes_on_without_proof_because_its_hash_is_known(cache: Pa
 
 def test_another_length_than_recorded_is_refused_before_it_is_fetched(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA + b"more")
-    watch = Listener()
+    progress = Listener()
     with pytest.raises(IntegrityError, match=f"has {len(DATA) + 4} bytes, but {len(DATA)} are recorded for a.bin"):
-        fetch(dataset(cache, url_file(url, DATA)), hastily(watch))
-    assert watch.bytes == 0
+        fetch(dataset(cache, url_file(url, DATA)), hastily(progress))
+    assert progress.bytes == 0
     assert len(server.gets("/a.bin")) == 2, "one retry"
 
 
 def test_bytes_without_end_are_not_all_taken(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, endless(DATA * 40), endless(DATA * 40))
-    watch = Listener()
+    progress = Listener()
     with pytest.raises(IntegrityError, match=f"expected {len(DATA)}"):
-        fetch(dataset(cache, url_file(url, DATA)), hastily(watch))
-    assert watch.bytes < 20 * len(DATA)
+        fetch(dataset(cache, url_file(url, DATA)), hastily(progress))
+    assert progress.bytes < 20 * len(DATA)
 
 
 def test_too_few_bytes_of_a_server_that_names_no_length(cache: Path, server: FileServer) -> None:
@@ -190,11 +191,11 @@ def test_trouble_of_the_server_is_waited_for(cache: Path, server: FileServer, co
 
 def test_trouble_that_lasts_is_told(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, *[status(503)] * 9)
-    watch = Listener()
+    progress = Listener()
     with pytest.raises(OriginError, match="the server says 503 Service Unavailable, 3 times in a row"):
-        fetch(dataset(cache, url_file(url, DATA)), hastily(watch))
+        fetch(dataset(cache, url_file(url, DATA)), hastily(progress))
     assert len(server.gets("/a.bin")) == 3
-    assert len(watch.said) == 2
+    assert len(progress.said) == 2
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ STRICT = replace(HASTY, stall=0.4)
 
 def test_a_stalled_connection_is_made_anew(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, stalled(100_000, 1000))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=STRICT))) == {"a.bin": DATA}
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=STRICT))) == {"a.bin": DATA}
     assert len(server.gets("/a.bin")) > 1
     assert server.gets("/a.bin")[-1].range is not None, "what had come is not fetched again"
 
@@ -243,15 +244,13 @@ def test_a_stalled_connection_is_made_anew(cache: Path, server: FileServer) -> N
 def test_a_trickle_counts_as_stalled(cache: Path, server: FileServer) -> None:
     """Each byte comes in time, so that no single read ever waits too long."""
     url = server.put("/a.bin", DATA, slow(1, 0.05))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=STRICT))) == {"a.bin": DATA}
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=STRICT))) == {"a.bin": DATA}
     assert len(server.gets("/a.bin")) > 1
 
 
 def test_a_slow_connection_is_borne_with(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, slow(16_000, 0.1))
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(patience=replace(HASTY, stall=2.0)))) == {
-        "a.bin": DATA
-    }
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(retry=replace(HASTY, stall=2.0)))) == {"a.bin": DATA}
     assert len(server.gets("/a.bin")) == 1
 
 
@@ -285,7 +284,7 @@ def test_an_unlocked_file_is_not_taken_from_an_unencrypted_place(
         return httpx2.Response(200, content=iter([DATA]))
 
     client = httpx2.Client(transport=httpx2.MockTransport(answer), follow_redirects=True)
-    monkeypatch.setattr(http, "_client", lambda errand: nullcontext(client))
+    monkeypatch.setattr(http, "_client", lambda request: nullcontext(client))
     manifest = dataset(cache, url_file("https://example.org/a.bin", DATA if pinned else None))
     if pinned:
         assert tree(fetch(manifest, hastily())) == {"a.bin": DATA}
@@ -312,17 +311,17 @@ def test_offline_nothing_is_asked(cache: Path, server: FileServer, monkeypatch: 
 
 def test_a_part_that_is_longer_than_the_file_is_forgotten(cache: Path, server: FileServer) -> None:
     url = server.put("/a.bin", DATA, cut(400_000), etag='"same"')
-    watch = Listener()
-    watch.say = lambda _: server.put("/a.bin", DATA[:1000], etag='"same"')  # type: ignore[method-assign, assignment, return-value]
-    assert tree(fetch(dataset(cache, url_file(url)), hastily(watch))) == {"a.bin": DATA[:1000]}
+    progress = Listener()
+    progress.say = lambda _: server.put("/a.bin", DATA[:1000], etag='"same"')  # type: ignore[method-assign, assignment, return-value]
+    assert tree(fetch(dataset(cache, url_file(url)), hastily(progress))) == {"a.bin": DATA[:1000]}
 
 
 def test_changed_content_is_put_aside_and_asked_for_once_more(cache: Path, server: FileServer) -> None:
     bad = bytes(len(DATA))
     url = server.put("/a.bin", DATA, other(bad))
-    watch = Listener()
-    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(watch))) == {"a.bin": DATA}
-    assert "Fetching it once more" in watch.said[0]
+    progress = Listener()
+    assert tree(fetch(dataset(cache, url_file(url, DATA)), hastily(progress))) == {"a.bin": DATA}
+    assert "Fetching it once more" in progress.said[0]
     assert list(tree(cache / "data" / "quarantine").values()) == [bad]
 
 

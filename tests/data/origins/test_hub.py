@@ -122,8 +122,8 @@ def test_a_gated_repository_names_the_page_where_access_is_asked_for(hub: HubSer
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ('repo = "lab/set"|repo = "lab/no"', "https://huggingface.co/datasets/lab/no does not exist"),
-        ('file = "data/train.bin"|file = "no.bin"', "has no no.bin"),
+        ('repo = "lab/set"|repo = "lab/no"', "lab/no does not exist on the Hub"),
+        ('file = "data/train.bin"|file = "no.bin"', "lab/set has no no.bin; get train.bin by hand"),
     ],
 )
 def test_what_the_hub_has_not(hub: HubServer, tmp_path: Path, change: str, sentence: str) -> None:
@@ -141,7 +141,7 @@ def test_a_commit_that_the_hub_has_not(hub: HubServer, tmp_path: Path) -> None:
     manifest(tmp_path, "0" * 40)
     done = data(hub, tmp_path, "fetch")
     assert done.returncode == 2
-    assert f"lab/set has no commit {'0' * 40} any more" in done.stderr
+    assert f"lab/set has no revision {'0' * 40} (any more)" in done.stderr
 
 
 def test_a_hub_that_is_not_there(hub: HubServer, tmp_path: Path) -> None:

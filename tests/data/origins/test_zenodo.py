@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.data.fetch import fetch
-from harness.data.origins import OriginError
+from harness.data.origins.base import OriginError
 from harness.storage import IntegrityError
 from tests.data.server import FileServer, cut, status
 from tests.data.sources import dataset, hastily, md5, sha256, tree

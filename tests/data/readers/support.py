@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from harness.data.manifests import Manifest
-from harness.data.readers import Samples, open_part
+from harness.data.readers.base import Selection
+from harness.data.readers.opening import open_part
 from harness.spec.manifest import DataSet
 
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).resolve().parents[4] / "shared"))
@@ -37,7 +38,7 @@ def dataset(reader: Mapping[str, Any], parts: Mapping[str, Any] | None = None, *
 
 def opened(
     folder: Path, reader: Mapping[str, Any], parts: Mapping[str, Any] | None = None, part: str = "all"
-) -> Samples:
+) -> Selection:
     return open_part(Manifest(dataset(reader, parts), None, folder), part, folder)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.data.manifests import Manifest, find_dataset
-from harness.data.readers import open_part
+from harness.data.readers.opening import open_part
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from tests.data.readers.support import FINE_OF_COARSE, cifar_10, cifar_100, opened, write

@@ -11,8 +11,8 @@ import pytest
 
 from harness.data.manifests import find_dataset
 from harness.data.parts import select
-from harness.data.readers import open_listing, open_part
 from harness.data.readers.decoding import MAX_PIXELS
+from harness.data.readers.opening import open_listing, open_part
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from tests.data.readers.support import opened, pixels, png, write

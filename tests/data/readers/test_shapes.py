@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.data.manifests import find_dataset
-from harness.data.readers import open_part
+from harness.data.readers.opening import open_part
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from tests.data.readers.support import opened, write

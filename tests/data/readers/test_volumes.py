@@ -10,7 +10,7 @@ import pytest
 
 from harness.data.manifests import find_dataset
 from harness.data.raw_folders import write_raw_folder
-from harness.data.readers import open_part
+from harness.data.readers.opening import open_part
 from harness.spec.errors import UsageError
 from harness.spec.readers import VolumesReader
 from harness.storage import IntegrityError, read_json

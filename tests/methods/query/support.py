@@ -60,9 +60,9 @@ def strategy(baseline):
 
 
 def asked(baseline, meta, **changes):
-    """The picks of a baseline as tuples: (image,) or (name, corner)."""
+    """The picks of a baseline, or of a decorated strategy: images, or (name, corner)."""
     meta = meta | changes
-    host = QueryHost(strategy(baseline), "cpu")
+    host = QueryHost(strategy(baseline) if isinstance(baseline, str) else baseline, "cpu")
     host.begin({}, {})
     picks = host.query(meta, {})["picks"].tolist()
     if meta["task"] == "classification":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import permutations, product
 
 import numpy as np
 import pytest
 
 from harness.methods.baselines.query import _class_stratified as family
+from harness.methods.baselines.query import class_stratified
 from harness.tracks.query.geometry import Patch, check_patches
 
 from .support import RULES, asked, by_position, committee, greedy, mean_scores, volume_pool
@@ -64,14 +64,13 @@ def test_sigmoid_schedules_of_five_loops(temperature, betas):
     ],
 )
 def test_shares_and_noise_of_each_member_of_the_family(monkeypatch, tmp_path, name, foreground, betas):
-    module = import_module(f"harness.methods.baselines.query.{name.replace('-', '_')}")
     used = []
 
     def recorded(foreground, beta):
         used.append((foreground, beta))
         return family.ClassStratified(foreground, beta)
 
-    monkeypatch.setattr(module, "ClassStratified", recorded)
+    monkeypatch.setattr(class_stratified, "ClassStratified", recorded)
     meta = volume_pool(tmp_path, {"case": committee((6, 8, 8))}, max_per_image=9, budget=4)
     for loop in range(4):
         asked(name, meta, loop=loop)

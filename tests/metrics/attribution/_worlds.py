@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.metrics.attribution.base import AttributionMetric, Explain
+from harness.metrics.attribution.base import MapMetric
+from harness.metrics.attribution.map_batch import Explain
 
 torch.set_num_threads(1)
 CLASSES = 3
@@ -24,7 +25,7 @@ class World:
     masks: Tensor
     explain: Explain
 
-    def score(self, metric: AttributionMetric, rows: Any = slice(None), **changed: Any) -> Tensor:
+    def score(self, metric: MapMetric, rows: Any = slice(None), **changed: Any) -> Tensor:
         given = {"explain": self.explain, "masks": self.masks[rows], "generator": torch.Generator().manual_seed(7)}
         maps = changed.pop("maps", self.maps)[rows]
         return metric(
@@ -32,7 +33,7 @@ class World:
         )
 
 
-def assert_independent(metric: AttributionMetric, world: World) -> None:
+def assert_independent(metric: MapMetric, world: World) -> None:
     """A score depends on neither the other samples nor their number nor their order."""
     whole = world.score(metric)
     assert whole.shape == (len(world.inputs),)

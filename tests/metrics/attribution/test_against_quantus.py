@@ -14,14 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness.metrics.attribution.faithfulness import (
-    IROF,
+from harness.metrics.attribution.faithful_agreement import Sufficiency
+from harness.metrics.attribution.faithful_correlation import (
     FaithfulnessCorrelation,
     FaithfulnessEstimate,
-    PixelFlipping,
-    RegionPerturbation,
-    Sufficiency,
 )
+from harness.metrics.attribution.faithful_removal import IROF, PixelFlipping, RegionPerturbation
 
 from ._worlds import World, world
 
@@ -149,10 +147,10 @@ def test_sufficiency():
 
 def test_faithfulness_correlation_on_the_same_subsets(monkeypatch):
     """Quantus draws from NumPy's global state; it is handed the subsets that the sample's own stream draws."""
-    from harness.metrics.attribution.base import Samples
+    from harness.metrics.attribution.map_batch import MapBatch
 
     given, numbers = exact(), math.prod(exact().inputs.shape[1:])
-    streams = Samples(given.inputs, given.targets, given.maps, 7).generators("faithfulness_correlation")
+    streams = MapBatch(given.inputs, given.targets, given.maps, 7).generators("faithfulness_correlation")
     metric = quantus.FaithfulnessCorrelation(nr_runs=20, subset_size=9, **SILENT)
     expected = []
     for row, stream in enumerate(streams):

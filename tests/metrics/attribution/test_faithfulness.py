@@ -12,21 +12,16 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from harness.metrics.attribution import METRICS
-from harness.metrics.attribution.base import Samples
-from harness.metrics.attribution.faithfulness import (
-    IROF,
-    ROAD,
-    Deletion,
+from harness.metrics.attribution.faithful_agreement import Infidelity, Sufficiency
+from harness.metrics.attribution.faithful_correlation import (
     FaithfulnessCorrelation,
     FaithfulnessEstimate,
-    Infidelity,
-    Insertion,
     MonotonicityCorrelation,
-    PixelFlipping,
-    RegionPerturbation,
-    Sufficiency,
 )
+from harness.metrics.attribution.faithful_insertion import Deletion, Insertion
+from harness.metrics.attribution.faithful_removal import IROF, ROAD, PixelFlipping, RegionPerturbation
 from harness.metrics.attribution.forwards import Forwards
+from harness.metrics.attribution.map_batch import MapBatch
 
 from . import _by_hand
 from ._worlds import World, linear, world
@@ -64,7 +59,7 @@ def seeded():
 @pytest.mark.parametrize("metric", SINGLE, ids=name)
 def test_definition(metric, modality):
     given_ = world(modality, samples=3)
-    samples = Samples(given_.inputs, given_.targets, given_.maps, 7)
+    samples = MapBatch(given_.inputs, given_.targets, given_.maps, 7)
     expected = [getattr(_by_hand, metric.id)(_by_hand.Hand(given_, samples, row), metric) for row in range(3)]
     scores = given_.score(metric)
     np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5, atol=1e-7)
@@ -331,7 +326,7 @@ def test_deletion_ends_at_its_baseline(baseline):
     scores = given_.score(Deletion(step=64, baseline=baseline))
     inputs = given_.inputs
     low, high = inputs.amin(dim=(1, 2, 3)), inputs.amax(dim=(1, 2, 3))
-    drawn = [rng.random() for rng in Samples(inputs, given_.targets, given_.maps, 7).generators("baseline")]
+    drawn = [rng.random() for rng in MapBatch(inputs, given_.targets, given_.maps, 7).generators("baseline")]
     end = {
         "black": low.view(-1, 1, 1, 1),
         "zero": torch.zeros(3, 1, 1, 1),
@@ -423,7 +418,7 @@ def test_a_subset_larger_than_the_input():
 
 
 def test_metrics_are_declared_without_torch():
-    code = "import sys, harness.metrics.attribution.faithfulness; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    code = "import sys, harness.metrics.attribution; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from harness.metrics.attribution.base import Samples
 from harness.metrics.attribution.forwards import Forwards
+from harness.metrics.attribution.map_batch import MapBatch
 
 from ._worlds import world
 
 
 def samples_of(given, rows=slice(None), seed=7):
-    return Samples(given.inputs[rows], given.targets[rows], given.maps[rows], seed)
+    return MapBatch(given.inputs[rows], given.targets[rows], given.maps[rows], seed)
 
 
 class Counting(nn.Module):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from harness.metrics.attribution._imputation import imputed
-from harness.metrics.attribution.faithfulness import ROAD
+from harness.metrics.attribution.faithful_removal import ROAD
 
 from ._by_hand import imputed_directly
 from ._worlds import world

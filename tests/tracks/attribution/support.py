@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.methods.discovery import find_method
 from tests.methods.support import InProcess, write
@@ -121,8 +121,8 @@ def write_benchmark(folder: Path, text: str = BENCHMARK) -> Path:
 def answer(folder: Path, method: str, benchmark: Path | None = None, limit: int | None = None):
     """Track, unit and outputs of a method (its source, or a baseline's name) on the miniature's one unit."""
     target = method if method.isidentifier() or "-" in method.split("\n")[0] else str(write(folder, method))
-    protocol: Protocol = load_protocol(benchmark or write_benchmark(folder))
+    protocol: LoadedBenchmark = load_protocol(benchmark or write_benchmark(folder))
     client = InProcess(target, folder)
     track = open_track(protocol, find_method(target).spec, "cpu")
     (unit,) = plan_units(protocol, track, client.spec, PlanRequest(folder, limit=limit)).values()
-    return track, unit, track.run(unit, client)
+    return track, unit, track.ask(unit, client)

@@ -10,13 +10,13 @@ import torch
 
 from harness.boards.build import build_board, read_board, read_standings
 from harness.boards.render import board_csv, board_markdown
-from harness.data.catalog import Protocol, bundled_folder, find_protocol
+from harness.data.catalog import LoadedBenchmark, bundled_folder, find_protocol
 from harness.methods.discovery import baseline_names
 from harness.metrics.attribution import METRICS, ORDERS
 from harness.spec.attribution import AttributionBenchmark, BundledNetwork, DigitSource
 from harness.spec.board import Board, Row
 from harness.storage import read_json
-from harness.tracks.attribution.contest import OVERALL
+from harness.tracks.attribution.leaderboard import OVERALL
 from harness.tracks.attribution.sources import built, open_source
 
 MODALITIES = ("image", "volume", "point-cloud")
@@ -25,17 +25,17 @@ OBSERVATIONS = 30
 
 
 @pytest.fixture(scope="module")
-def protocol() -> Protocol:
+def protocol() -> LoadedBenchmark:
     return find_protocol("attribution-mnist@1")
 
 
 @pytest.fixture(scope="module")
-def benchmark(protocol: Protocol) -> AttributionBenchmark:
+def benchmark(protocol: LoadedBenchmark) -> AttributionBenchmark:
     return protocol.of(AttributionBenchmark)
 
 
 @pytest.fixture(scope="module")
-def board(protocol: Protocol) -> Board:
+def board(protocol: LoadedBenchmark) -> Board:
     return read_board(protocol)
 
 
@@ -43,7 +43,7 @@ def row(board: Board, name: str) -> Row:
     return next(each for each in board.rows if each.method == name)
 
 
-def test_every_file_has_its_pinned_hash(protocol: Protocol, benchmark: AttributionBenchmark) -> None:
+def test_every_file_has_its_pinned_hash(protocol: LoadedBenchmark, benchmark: AttributionBenchmark) -> None:
     source = benchmark.source
     assert isinstance(source, DigitSource)
     assert source.locked
@@ -54,7 +54,7 @@ def test_every_file_has_its_pinned_hash(protocol: Protocol, benchmark: Attributi
     protocol.verified(source.splits)
 
 
-def test_nothing_that_is_explained_was_trained_on(protocol: Protocol, benchmark: AttributionBenchmark) -> None:
+def test_nothing_that_is_explained_was_trained_on(protocol: LoadedBenchmark, benchmark: AttributionBenchmark) -> None:
     assert isinstance(benchmark.source, DigitSource)
     splits = {name: set(ids) for name, ids in read_json(protocol.locate(benchmark.source.splits.path)).items()}
     assert not splits["observations"] & (splits["train"] | splits["validation"])
@@ -76,7 +76,7 @@ def test_all_metrics_are_taken_and_localisation_only_where_the_truth_is_known(be
         assert taken[modality] | needs_masks == set(METRICS)
 
 
-def test_networks_know_the_digits_that_they_explain(protocol: Protocol, benchmark: AttributionBenchmark) -> None:
+def test_networks_know_the_digits_that_they_explain(protocol: LoadedBenchmark, benchmark: AttributionBenchmark) -> None:
     source = open_source(protocol)
     models = {model.id: model for model in benchmark.source.models}
     for study in benchmark.studies:
@@ -96,7 +96,7 @@ def test_the_pool_is_the_seventeen_of_latec(benchmark: AttributionBenchmark) -> 
 
 
 def test_the_committed_board_is_the_one_its_submissions_give(
-    protocol: Protocol, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    protocol: LoadedBenchmark, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     built_now = build_board(protocol)
@@ -107,7 +107,7 @@ def test_the_committed_board_is_the_one_its_submissions_give(
     assert not board.unranked
 
 
-def test_every_baseline_is_on_the_board_with_the_source_that_is_here(protocol: Protocol, board: Board) -> None:
+def test_every_baseline_is_on_the_board_with_the_source_that_is_here(protocol: LoadedBenchmark, board: Board) -> None:
     from harness.methods.discovery import find_method
 
     names = {each.method for each in board.rows}

@@ -10,13 +10,15 @@ import pytest
 import tomli_w
 import torch
 
-from harness.data.catalog import bundled_folder, find_protocol, load_protocol, read_toml
+from harness.data.catalog import bundled_folder, find_protocol, load_protocol
+from harness.data.toml import read_extended
 from harness.execution.evaluate import Request, prepare
 from harness.methods.discovery import find_method
 from harness.metrics.attribution.registry import METRICS, ORDERS, make_metric
 from harness.spec.attribution import AttributionBenchmark
 from harness.spec.errors import UsageError
 from harness.tracks.attribution.models import weights_of
+from harness.tracks.summary import records
 from tests.methods.support import InProcess, write
 from tests.tracks.attribution.support import GRADIENT, answer
 
@@ -181,7 +183,7 @@ def test_a_run_is_planned_before_any_file_is_there(tmp_path, version):
     assert not prepared.plan.spec.submittable
     client, unit = InProcess(tmp_path / "method.py", tmp_path), next(iter(prepared.plan.units.values()))
     with pytest.raises(UsageError, match=r"attribution-latec@\d needs the file .*imagenet\.npz"):
-        prepared.track.run(unit, client)
+        prepared.track.ask(unit, client)
 
 
 SMALLER = {  # constants for inputs of a hundredth of the size
@@ -212,7 +214,7 @@ MINIATURES = {  # shapes that the same networks also take
 def miniature(folder, version, model):
     """The protocol's own text with one of its networks, untrained, and two of its samples, smaller."""
     name = model.split("-")[0]
-    fields = read_toml(bundled_folder("leaderboards") / "attribution-latec" / str(version) / "benchmark.toml")
+    fields = read_extended(bundled_folder("leaderboards") / "attribution-latec" / str(version) / "benchmark.toml")
     fields["source"]["sets"] = [{**each, "count": 2} for each in fields["source"]["sets"] if each["id"] == name]
     fields["source"]["models"] = [each for each in fields["source"]["models"] if each["id"] == model]
     fields["studies"] = [{**each, "models": [model]} for each in fields["studies"] if each["id"] == name]
@@ -278,7 +280,7 @@ def test_one_network_of_each_modality_from_files_to_scores(tmp_path, version, mo
     said = said.reshape(2, -1) / said.reshape(2, -1).max(axis=1, keepdims=True)
     above = (said > (0.01 if track.model(model).modality == "image" else 0.001)).sum(axis=1)
     np.testing.assert_array_equal(outputs["score.effective_complexity"], above)
-    assert {record.metric for record in track.score(unit, outputs)} == {*ORDERS["published"], "uniform_maps"}
+    assert {record.metric for record in records(track.measure(unit, outputs))} == {*ORDERS["published"], "uniform_maps"}
     (tmp_path / own.weights.path).unlink()  # these are large
 
 

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from harness.api import evaluate
 from harness.cli.data import app
-from harness.data.catalog import find_protocol, load_protocol, read_toml
+from harness.data.catalog import find_protocol, load_protocol
+from harness.data.toml import read_extended
 from harness.spec.attribution import AttributionBenchmark
 from harness.tracks.attribution import zoo
 from harness.tracks.attribution.sources import built, open_source
@@ -95,7 +96,7 @@ def _meshes(archive) -> None:
 
 def _cut(path) -> None:
     """The frozen protocol with one study of one network and three metrics."""
-    fields: dict[str, Any] = read_toml(find_protocol("attribution-latec@2").path)
+    fields: dict[str, Any] = read_extended(find_protocol("attribution-latec@2").path)
     (study,) = (each for each in fields["studies"] if each["id"] == SET)
     fields["studies"] = [{**study, "models": [NETWORK], "metrics": list(METRICS)}]
     source = fields["source"]

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from harness.data import prepare
-from harness.data.catalog import find_protocol, read_toml
+from harness.data.catalog import find_protocol
+from harness.data.toml import read_extended
 from harness.spec.errors import UsageError
 from harness.storage import UnsafeArtefactError
 from harness.tracks.attribution import zoo
@@ -18,7 +19,7 @@ from harness.tracks.attribution.zoo.latec import CLASSES, WEIGHTS, convert_weigh
 
 def test_the_files_and_classes_are_those_of_the_benchmark():
     named = {}
-    for model in read_toml(find_protocol("attribution-latec").path)["source"]["models"]:
+    for model in read_extended(find_protocol("attribution-latec").path)["source"]["models"]:
         name = model["weights"]["path"].removeprefix("attribution-latec/")
         named[name] = model["arguments"]["classes"]
         assert model["factory"].partition(":")[2] == name.removesuffix(".safetensors").partition("-")[2].replace(
@@ -59,11 +60,11 @@ def test_weights_arrive_unchanged(tmp_path, archive, name):
 def test_a_benchmark_finds_the_weights_that_were_prepared(tmp_path, archive, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: archive[0])
-    (work,) = prepare.works_for("attribution-latec@2", "*coma-dgcnn*")
-    assert prepare.prepare(work, make_weights=make_weights)
-    assert not prepare.prepare(work, make_weights=make_weights)
-    assert find_protocol("attribution-latec@2").locate("attribution-latec/coma-dgcnn.safetensors") == work.path
-    zoo.dgcnn(classes=12).load_state_dict(load_file(work.path))
+    (job,) = prepare.jobs_for("attribution-latec@2", "*coma-dgcnn*")
+    assert prepare.prepare(job, make_weights=make_weights)
+    assert not prepare.prepare(job, make_weights=make_weights)
+    assert find_protocol("attribution-latec@2").locate("attribution-latec/coma-dgcnn.safetensors") == job.path
+    zoo.dgcnn(classes=12).load_state_dict(load_file(job.path))
 
 
 def test_what_does_not_fit_is_not_written(tmp_path, archive):

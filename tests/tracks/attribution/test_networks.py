@@ -22,7 +22,7 @@ from harness.tracks.attribution.training import (
     make_splits,
     train_network,
 )
-from harness.tracks.zoo.blocks import Block
+from harness.tracks.zoo.blocks import TransformerBlock
 
 FOLDER = Path(__file__).parents[3] / "datasets" / "attribution-mnist"
 SPLITS = json.loads((FOLDER / "splits.json").read_text())
@@ -179,7 +179,7 @@ def test_blocks_compute_pre_norm_attention(family):
     assert blocks == list(network.blocks)
     assert np.prod(context.grid) + 1 == (257 if described.modality == "point-cloud" else network.positions.shape[1])
     block = blocks[-1]
-    assert isinstance(block, Block)
+    assert isinstance(block, TransformerBlock)
     dim, heads = block.norm1.normalized_shape[0], block.attention.heads
     assert block.attention.qkv.weight.shape == (3 * dim, dim)
     assert [type(each) for each in block.mlp] == [nn.Linear, nn.GELU, nn.Linear]

@@ -11,6 +11,7 @@ from harness.methods.client import MethodError
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
 from harness.tracks.attribution.models import build
+from harness.tracks.summary import records
 from tests.tracks.attribution.support import BENCHMARK, CLASSES, GRADIENT, SAMPLES, SIDE, answer, write_benchmark
 
 
@@ -44,10 +45,10 @@ def test_maps_are_those_of_the_method_and_scores_fit_them(tmp_path):
     positive = np.clip(maps[:, 0].astype(float), 0, None)
     share = (positive * arrays["masks"]).sum((1, 2)) / positive.sum((1, 2))
     np.testing.assert_allclose(outputs["score.relevance_mass"], share, rtol=1e-4)
-    records = {record.metric: record for record in track.score(unit, outputs)}
-    assert records["relevance_mass"].value == pytest.approx(np.median(share), rel=1e-4)
-    assert records["uniform_maps"].value == 0.0
-    assert {record.n for record in records.values()} == {SAMPLES}
+    of_unit = {record.metric: record for record in records(track.measure(unit, outputs))}
+    assert of_unit["relevance_mass"].value == pytest.approx(np.median(share), rel=1e-4)
+    assert of_unit["uniform_maps"].value == 0.0
+    assert {record.n for record in of_unit.values()} == {SAMPLES}
 
 
 def test_scores_that_need_maps_only_can_be_recomputed(tmp_path):
@@ -120,7 +121,7 @@ def test_each_fault_is_a_status_with_a_sentence(tmp_path, method, status, words)
 def test_some_uniform_maps_are_no_fault_but_said(tmp_path):
     method = '@explainer(version="1")\ndef f(m, i, t): return i * (t > 0)[:, None, None, None]\n'
     track, unit, outputs = answer(tmp_path, method)
-    share = {record.metric: record.value for record in track.score(unit, outputs)}["uniform_maps"]
+    share = {record.metric: record.value for record in records(track.measure(unit, outputs))}["uniform_maps"]
     assert share == pytest.approx(1 / CLASSES)
     assert np.isfinite(outputs["score.sparseness"]).all()
 
@@ -140,7 +141,7 @@ def test_a_stochastic_method_that_says_so_is_scored(tmp_path):
         (('id = "sparseness"', 'id = "sparsness"'), "sparsness"),
         (('[[metrics]]\nid = "sparseness"', '[[metrics]]\nid = "sparseness"\nconstants = { size = 3 }'), "size"),
         (("def build", "def make"), "build"),
-        (("scale = 255.0", "scale = 255.0\nmean = [0.1, 0.2]"), "one number, or one for each of 1 channels"),
+        (("scale = 255.0", "scale = 255.0\nmean = [0.1, 0.2]"), "2 numbers in `mean` for 1 channels"),
         (('models = ["small"]', 'models = ["smal"]'), "smal"),
         (
             ('factory = { path = "factory.py" }', 'factory = { path = "factory.py" }\narguments = { classes = 2 }'),
@@ -225,7 +226,7 @@ def test_weights_that_do_not_fit_or_are_no_safetensors(tmp_path):
     with pytest.raises((UsageError, MethodError), match="weights do not fit"):
         answer(tmp_path, GRADIENT, benchmark)
     (tmp_path / "weights.safetensors").write_bytes(b"<html>not found</html>")
-    with pytest.raises(IntegrityError, match="is not a safetensors file"):
+    with pytest.raises(IntegrityError, match="is not a valid file of tensors"):
         answer(tmp_path, GRADIENT, benchmark)
 
 

@@ -8,6 +8,7 @@ from harness.data.catalog import bundled_folder, load_protocol
 from harness.execution.plan import PlanRequest, plan_units
 from harness.methods.client import MethodError
 from harness.tracks.confidence.track import ConfidenceTrack
+from harness.tracks.summary import records
 from tests.data.test_fdshifts import last_layer, made, store, tables
 from tests.methods.support import InProcess
 
@@ -107,11 +108,11 @@ def answers(protocol, method, scratch):
     found = {}
     for unit in plan_units(protocol, track, client.spec, PlanRequest(Path())).values():
         try:
-            outputs = track.run(unit, client)
+            outputs = track.ask(unit, client)
         except MethodError as error:
             found[unit.model, unit.study] = (error.status, error.reason)
         else:
-            found[unit.model, unit.study] = (outputs["confidence"].tobytes(), track.score(unit, outputs))
+            found[unit.model, unit.study] = (outputs["confidence"].tobytes(), records(track.measure(unit, outputs)))
     return found
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from harness.metrics import augrc
+from harness.tracks.base import Measurement
 from harness.tracks.confidence.choice import chosen_models
-from harness.tracks.confidence.scoring import Judged
+from harness.tracks.confidence.scoring import JudgedConfidence, confidence_scores
 from tests.spec.test_released import spec
+
+
+class AskedOnValidation(NamedTuple):
+    model: str
+    study: str = "choice"
+
 
 FAILURES = np.array([1.0, 0.0, 0.0, 0.0])
 
@@ -18,15 +25,20 @@ FAILURES = np.array([1.0, 0.0, 0.0, 0.0])
 def judged(failure_rank):
     """Four answers of which the failure has the so-manieth lowest confidence: AUGRC grows with the rank."""
     confidence = np.array([failure_rank, *[rank for rank in range(4) if rank != failure_rank]], dtype=np.float32)
-    return Judged(confidence, FAILURES, np.zeros(4, int), np.ones(4, bool), np.zeros(4, int))
+    return JudgedConfidence(confidence, FAILURES, np.zeros(4, int), np.ones(4, bool), np.zeros(4, int))
 
 
 def choose(ranks, family="plain", change=lambda fields: None):
     """The models that count in `iid`, where `ranks` says by model how badly it did on the validation set."""
     benchmark = spec(change)
     models = tuple(model for model in benchmark.source.models if model.family == family)
-    units = [SimpleNamespace(model=name, study="choice") for name in ranks]
-    found = chosen_models(benchmark, models, units, lambda unit: judged(ranks[unit.model]))
+    measured = {
+        AskedOnValidation(name): Measurement(
+            confidence_scores(benchmark.metrics, judged(rank), benchmark.bootstrap, "choice")
+        )
+        for name, rank in ranks.items()
+    }
+    found = chosen_models(benchmark, models, measured)
     return [model.id for model in found["iid"]]
 
 

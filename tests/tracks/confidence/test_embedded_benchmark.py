@@ -9,7 +9,7 @@ import pytest
 
 from harness.boards.build import build_board, read_board
 from harness.boards.render import board_csv, board_markdown
-from harness.data.catalog import Protocol, bundled_folder, find_protocol
+from harness.data.catalog import LoadedBenchmark, bundled_folder, find_protocol
 from harness.spec.sources import ImageSource
 from harness.storage import read_arrays, read_json
 from harness.tracks.confidence.outcomes import LABELS, PINNED, predictions
@@ -19,18 +19,18 @@ FAMILIES = ("plain", "devries", "deep-gamblers")
 
 
 @pytest.fixture(scope="module")
-def protocol() -> Protocol:
+def protocol() -> LoadedBenchmark:
     return find_protocol("confidence-mnist@1")
 
 
 @pytest.fixture(scope="module")
-def source(protocol: Protocol) -> ImageSource:
+def source(protocol: LoadedBenchmark) -> ImageSource:
     assert isinstance(protocol.benchmark.source, ImageSource)
     return protocol.benchmark.source
 
 
 @pytest.fixture(scope="module")
-def accuracy(protocol: Protocol) -> dict[tuple[str, str], float]:
+def accuracy(protocol: LoadedBenchmark) -> dict[tuple[str, str], float]:
     """(model, set) -> accuracy, from the pinned outcomes."""
     assert protocol.benchmark.outcomes is not None
     outcomes = read_arrays(protocol.verified(protocol.benchmark.outcomes)[0])
@@ -47,14 +47,14 @@ def accuracy(protocol: Protocol) -> dict[tuple[str, str], float]:
     }
 
 
-def test_every_file_has_its_pinned_hash(protocol: Protocol, source: ImageSource) -> None:
+def test_every_file_has_its_pinned_hash(protocol: LoadedBenchmark, source: ImageSource) -> None:
     assert protocol.benchmark.outcomes is not None
     for artefact in (source.splits, protocol.benchmark.outcomes, *(model.weights for model in source.models)):
         assert artefact.sha256 is not None
         protocol.verified(artefact)
 
 
-def test_training_validation_and_test_images_are_apart(protocol: Protocol, source: ImageSource) -> None:
+def test_training_validation_and_test_images_are_apart(protocol: LoadedBenchmark, source: ImageSource) -> None:
     splits = {name: set(ids) for name, ids in read_json(protocol.locate(source.splits.path)).items()}
     assert {name: len(ids) for name, ids in splits.items()} == {"train": 800, "validation": 600, "test": 2600}
     assert len(set.union(*splits.values())) == 4000
@@ -85,8 +85,8 @@ def test_accuracy_falls_evenly_over_the_severities(accuracy: dict[tuple[str, str
     assert steps[1:].max() < 0.15
 
 
-def test_each_corruption_has_its_share_of_other_images(protocol: Protocol, source: ImageSource) -> None:
-    from harness.tracks.confidence.images import load_images
+def test_each_corruption_has_its_share_of_other_images(protocol: LoadedBenchmark, source: ImageSource) -> None:
+    from harness.tracks.confidence.computed import load_images
 
     sets = {each.id: each for each in source.sets}
     splits = protocol.locate(source.splits.path)
@@ -99,7 +99,7 @@ def test_each_corruption_has_its_share_of_other_images(protocol: Protocol, sourc
 
 
 def test_pinned_predictions_are_those_of_this_machine(
-    protocol: Protocol, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    protocol: LoadedBenchmark, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     assert protocol.benchmark.outcomes is not None
@@ -115,7 +115,7 @@ def test_pinned_predictions_are_those_of_this_machine(
 
 
 def test_the_committed_board_is_the_one_its_submissions_give(
-    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    protocol: LoadedBenchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     board = build_board(protocol)
@@ -126,7 +126,7 @@ def test_the_committed_board_is_the_one_its_submissions_give(
     assert not board.unranked
 
 
-def test_the_board_discriminates(protocol: Protocol) -> None:
+def test_the_board_discriminates(protocol: LoadedBenchmark) -> None:
     board = read_board(protocol)
     assert all(count >= 4 for count in board.groups.values()), board.groups
     best = {column: min(row.cells[column].value for row in board.rows if not row.reference) for column in board.columns}
@@ -143,7 +143,7 @@ def test_stored_outputs_are_small() -> None:
 
 @pytest.mark.slow
 def test_freezing_anew_gives_the_pinned_outcomes(
-    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    protocol: LoadedBenchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.tracks.confidence.freeze import outcomes_of
 
@@ -156,7 +156,7 @@ def test_freezing_anew_gives_the_pinned_outcomes(
 
 
 @pytest.mark.slow
-def test_training_anew_gives_a_network_as_good(protocol: Protocol, source: ImageSource) -> None:
+def test_training_anew_gives_a_network_as_good(protocol: LoadedBenchmark, source: ImageSource) -> None:
     import torch
 
     from harness.data.embedded import mnist_5k

@@ -9,6 +9,7 @@ from torch import nn
 
 from harness.data.embedded import mnist_5k
 from harness.tracks.confidence.networks import FAMILIES, build_network, load_network, to_inputs
+from harness.tracks.confidence.training import make_splits
 
 FOLDER = Path(__file__).parents[3] / "datasets" / "confidence-mnist"
 MODELS = [(family, seed) for family in FAMILIES for seed in range(3)]
@@ -18,6 +19,7 @@ INPUTS = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 def test_the_splits_are_disjoint_stratified_and_mixed() -> None:
     splits = json.loads((FOLDER / "splits.json").read_text())
     labels = mnist_5k()[1]
+    assert make_splits(labels) == splits
     assert {name: len(part) for name, part in splits.items()} == {"train": 800, "validation": 600, "test": 2600}
     indices = np.concatenate(list(splits.values()))
     assert sorted(indices) == np.flatnonzero(labels < 8).tolist()

@@ -11,10 +11,11 @@ import tomli_w
 import torch
 from pyarrow import parquet
 
-from harness.data.catalog import load_protocol, read_toml
-from harness.data.fetch import Manner, fetch
+from harness.data.catalog import load_protocol
+from harness.data.fetch import FetchOptions, fetch
 from harness.data.manifests import find_dataset
 from harness.data.packs import open_pack
+from harness.data.toml import read_toml
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, StorageError, file_id, read_tensors, write_json, write_tensors
 from harness.tracks.confidence import packs
@@ -457,7 +458,7 @@ def test_a_pack_may_be_a_data_set_that_was_fetched(made, tmp_path, monkeypatch):
     elsewhere = load_protocol(tmp_path / "benchmark.toml")
     with pytest.raises(UsageError, match="harness data fetch"):
         packed.answers(elsewhere, "msr", tmp_path)
-    fetch(manifest, Manner(source=folder.parent))
+    fetch(manifest, FetchOptions(source=folder.parent))
     assert packed.answers(elsewhere, "msr", tmp_path) == packed.answers(protocol, "msr", tmp_path)
     described["source"]["pack"]["sha256"] = "0" * 64
     (tmp_path / "benchmark.toml").write_text(tomli_w.dumps(described))

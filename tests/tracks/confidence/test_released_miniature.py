@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 import harness
 from harness.data.catalog import load_protocol
-from harness.data.fetch import Manner, fetch
+from harness.data.fetch import FetchOptions, fetch
 from harness.data.manifests import load_manifest
 from harness.data.readers.base import Selection
 from harness.metrics import augrc
@@ -39,7 +39,7 @@ class Study:
         self.path = root / "benchmark.toml"
         self.labels = self.images["labels"]
         for name in ("weights", "cifar", "cifar-c", "svhn"):
-            fetch(load_manifest(root / name / "source.toml"), Manner(source=root / "own"))
+            fetch(load_manifest(root / name / "source.toml"), FetchOptions(source=root / "own"))
 
     @property
     def protocol(self):
@@ -145,7 +145,7 @@ def test_images_are_read_batch_by_batch(study, monkeypatch, tmp_path):
 def test_cached_outputs_need_no_images(study, monkeypatch):
     source, model = study.source(members=False), study.model(0, 1)
     expected = source.samples(model, "test")
-    monkeypatch.setattr("harness.data.readers.open_part", lambda *_: pytest.fail("the images were opened"))
+    monkeypatch.setattr("harness.data.readers.opening.open_part", lambda *_: pytest.fail("the images were opened"))
     again = study.source(members=False).samples(model, "test")
     assert np.array_equal(again.arrays["logits"], expected.arrays["logits"])
 

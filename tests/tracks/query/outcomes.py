@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.catalog import Protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.spec.method import QueryMethod
 from harness.spec.protocols import read_benchmark
 from harness.spec.run import Unit
-from harness.tracks.base import Entry
-from harness.tracks.query.contest import QueryContest
+from harness.tracks.leaderboard import Entry
+from harness.tracks.query.leaderboard import QueryLeaderboard
 from harness.tracks.query.track import QueryTrack
+from tests.tracks.support import measured
 
 ZERO = "0" * 64
 SGD = {"kind": "sgd", "learning_rate": 0.1}
@@ -47,7 +48,7 @@ def benchmark(studies, *, performance="dice", seeds=(1, 2, 3), replicates=60):
 
 
 def protocol_of(spec, path="/nowhere/benchmark.toml"):
-    return Protocol(spec, ZERO, Path(path))
+    return LoadedBenchmark(spec, ZERO, Path(path))
 
 
 def method(name="mine", reference=False):
@@ -135,12 +136,12 @@ def random_counts(rng, quality, cases=8, classes=3, loops=LOOPS, absent=0.2):
 
 
 def entries(spec, outputs, targets=None, references=()):
-    """Contest and entries, of outputs by method, study and seed."""
-    contest = QueryContest(protocol_of(spec))
+    """Leaderboard and entries, of outputs by method, study and seed."""
+    board = QueryLeaderboard(protocol_of(spec))
     found = []
     for name, of in outputs.items():
         track = track_of(spec, targets, name=name, reference=name in references)
         answered = {unit(s, seed): campaign for (s, seed), campaign in of.items()}
         units = len(spec.studies) * len(spec.seeds)
-        found.append(Entry(track.method, contest.entry(track, answered), len(answered), units))
-    return contest, found
+        found.append(Entry(track.method, board.entry(track, measured(track, answered)), len(answered), units))
+    return board, found

@@ -6,7 +6,10 @@ import pytest
 from harness.data.catalog import find_protocol
 from harness.methods.discovery import find_method
 from harness.spec.run import RunSpec
+from harness.tracks.query.learners import open_learner
 from harness.tracks.query.track import QueryTrack
+from harness.tracks.summary import records
+from tests.tracks.support import audited
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def unit(track):
 def outputs(track, unit):
     """A campaign of random queries, with predictions that are right three times in four."""
     setting = track.settings[unit.study]
-    learner, rng = setting.learner(unit.model_seed, (), "cpu"), np.random.default_rng(0)
+    learner, rng = open_learner(setting, unit.model_seed), np.random.default_rng(0)
     picks = [learner.start()]
     while len(picks) < setting.study.loops:
         free = np.setdiff1d(np.arange(3000), np.concatenate(picks))
@@ -47,13 +50,13 @@ def outputs(track, unit):
 
 
 def problems(track, unit, outputs):
-    return track.audit(unit, outputs).problems
+    return audited(track, unit, outputs).problems
 
 
 def test_an_honest_campaign_has_no_problems(track, unit, outputs):
-    audit = track.audit(unit, outputs)
+    audit = audited(track, unit, track.submitted(outputs))
     assert audit.problems == ()
-    assert audit.records == track.score(unit, outputs)
+    assert audit.records == records(track.measure(unit, outputs))
     assert set(audit.as_reported) == {record.metric for record in audit.records} - {"annotated_images"}
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from harness.boards.build import build_board, read_board, read_standings
 from harness.boards.render import board_csv, board_markdown
-from harness.data.catalog import Protocol, find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.board import Board
 from harness.spec.query import QueryBenchmark
-from harness.tracks.query.contest import CURVES
+from harness.tracks.query.curves import CURVES
+from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.sources import Setting
 
 WITH_ROWS = ("query-mnist@1", "query-mni152@1")
@@ -31,12 +32,12 @@ WANTED = {
 
 
 @pytest.fixture(params=WITH_ROWS)
-def protocol(request: pytest.FixtureRequest) -> Protocol:
+def protocol(request: pytest.FixtureRequest) -> LoadedBenchmark:
     return find_protocol(request.param)
 
 
 @pytest.fixture
-def board(protocol: Protocol) -> Board:
+def board(protocol: LoadedBenchmark) -> Board:
     return read_board(protocol)
 
 
@@ -53,11 +54,12 @@ def test_the_committed_board_is_the_one_its_submissions_give(
     assert not built.unranked
 
 
-def test_the_reference_strategies_are_there_with_the_source_that_is_here(protocol: Protocol, board: Board) -> None:
+def test_the_reference_strategies_are_there_as_they_are_declared_here(protocol: LoadedBenchmark, board: Board) -> None:
     names = {row.method for row in board.rows}
     assert WANTED[protocol.benchmark.name] <= names <= set(baseline_names("query"))
     for entry in read_standings(protocol).entries:
-        assert entry.method.source_sha256 == find_method(entry.method.name).spec.source_sha256
+        shipped = find_method(entry.method.name).spec
+        assert entry.method == shipped.model_copy(update={"source_sha256": entry.method.source_sha256})
 
 
 def test_strategies_that_read_labels_take_no_rank(board: Board) -> None:
@@ -68,7 +70,7 @@ def test_strategies_that_read_labels_take_no_rank(board: Board) -> None:
         assert ranked == (row.method not in oracles), row.method
 
 
-def test_every_strategy_began_alike_and_more_labels_helped(protocol: Protocol) -> None:
+def test_every_strategy_began_alike_and_more_labels_helped(protocol: LoadedBenchmark) -> None:
     """Curves of one study and seed agree in their first loop; on average over strategies they rise from there."""
     benchmark = protocol.of(QueryBenchmark)
     curves: dict[str, list[list[float]]] = {study.id: [] for study in benchmark.studies}
@@ -83,11 +85,11 @@ def test_every_strategy_began_alike_and_more_labels_helped(protocol: Protocol) -
         assert sum(last) / len(last) > first + 0.02
 
 
-def test_pinned_starts_are_valid_and_show_every_class(protocol: Protocol) -> None:
+def test_pinned_starts_are_valid_and_show_every_class(protocol: LoadedBenchmark) -> None:
     benchmark = protocol.of(QueryBenchmark)
     for study in benchmark.studies:
         for seed in benchmark.seeds:
-            ledger = Setting(protocol, study).ledger(seed)
+            ledger = open_ledger(Setting(protocol, study), seed)
             start = ledger.start()
             assert len(start) == study.start
             ledger.check(start, [start[:0]], study.start)
@@ -95,11 +97,11 @@ def test_pinned_starts_are_valid_and_show_every_class(protocol: Protocol) -> Non
             assert (effort["patches" if study.patches else "labels"] > 0).all()
 
 
-def test_the_gate_accepts_every_committed_submission_without_a_word(protocol: Protocol) -> None:
+def test_the_gate_accepts_every_committed_submission_without_a_word(protocol: LoadedBenchmark) -> None:
     from harness.boards.gate import validate
-    from harness.boards.submissions import submissions_folder
+    from harness.boards.submissions import submission_folders, submissions_folder
 
-    for folder in sorted(submissions_folder(protocol.benchmark.name).iterdir()):
+    for folder in submission_folders(submissions_folder(protocol.benchmark.name)):
         report = validate(folder)
         assert not report.findings, [finding.sentence for finding in report.findings]
         assert "aubc" in report.as_reported

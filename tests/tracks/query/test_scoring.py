@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from harness.metrics.bootstrap import bootstrap_weights
 from harness.metrics.budget_curve import foreground_efficiency
 from harness.metrics.facts import metric_facts
+from harness.statistics import bootstrap_weights
 from harness.storage import IntegrityError, content_id
 from harness.tracks.query.judging import judge
-from harness.tracks.query.scoring import metric_versions, records, study_scores, summarize
+from harness.tracks.query.scoring import SHARED, metric_versions
+from harness.tracks.summary import records
 from tests.tracks.query.outcomes import (
     LOOPS,
     QUERY,
@@ -25,12 +26,15 @@ from tests.tracks.query.outcomes import (
     unit,
     volumes,
 )
+from tests.tracks.support import replicates, summary
 
 TARGETS = np.repeat([0, 1, 2], [50, 30, 10])
 
 
-def values(rows):
-    return {row.metric: row.value for row in rows}
+def scored(spec, outputs, targets=None, limit=None):
+    """Metrics of one campaign by name."""
+    found = track_of(spec, targets).measure(unit("low", 1, limit), outputs)
+    return {record.metric: record.value for record in records(found)}
 
 
 def predictions(rng, share, targets=TARGETS):
@@ -47,10 +51,10 @@ def classify(performance="accuracy", **more):
 def test_aubc_of_a_constant_curve_is_its_value(right):
     spec = classify()
     constant = np.tile(np.where(np.arange(90) < right, TARGETS, (TARGETS + 1) % 3), (LOOPS, 1))
-    scored = values(records(track_of(spec, TARGETS).settings["low"], spec, images(constant)))
-    assert scored["aubc"] == pytest.approx(right / 90)
-    assert scored["final_performance"] == scored["start_performance"] == pytest.approx(right / 90)
-    assert scored["annotated_images"] == START + QUERY * (LOOPS - 1)
+    found = scored(spec, images(constant), TARGETS)
+    assert found["aubc"] == pytest.approx(right / 90)
+    assert found["final_performance"] == found["start_performance"] == pytest.approx(right / 90)
+    assert found["annotated_images"] == START + QUERY * (LOOPS - 1)
 
 
 def test_a_curve_by_hand():
@@ -58,8 +62,8 @@ def test_a_curve_by_hand():
     targets = np.array([0, 1])
     spec = benchmark([study("low", volumes=False, loops=3)], performance="accuracy")
     outputs = images([[1, 0], [0, 0], [0, 1]])
-    scored = values(records(track_of(spec, targets).settings["low"], spec, outputs))
-    assert scored == {
+    found = scored(spec, outputs, targets)
+    assert found == {
         "aubc": 0.5,
         "final_performance": 1.0,
         "start_performance": 0.0,
@@ -72,7 +76,7 @@ def test_balanced_accuracy_by_hand():
     targets = np.array([0, 0, 0, 0, 1, 2, 2])
     spec = benchmark([study("low", volumes=False, loops=2)], performance="balanced-accuracy")
     outputs = images(np.tile([0, 0, 0, 0, 2, 2, 0], (2, 1)))
-    assert values(records(track_of(spec, targets).settings["low"], spec, outputs))["aubc"] == pytest.approx(0.5)
+    assert scored(spec, outputs, targets)["aubc"] == pytest.approx(0.5)
 
 
 def test_dice_by_hand():
@@ -81,10 +85,10 @@ def test_dice_by_hand():
     case_two = [[0, 0, 0, 0], [0, 0, 0, 10], [0, 2, 3, 5]]
     spec = benchmark([study("low", loops=2)])
     outputs = volumes(np.array([[case_one, case_two]] * 2), share=[0.1, 0.3])
-    scored = values(records(track_of(spec).settings["low"], spec, outputs))
-    assert scored["aubc"] == pytest.approx(0.625)
-    assert scored["annotated_foreground"] == pytest.approx(0.3)
-    assert scored["foreground_efficiency"] is None, "the study has no full performance"
+    found = scored(spec, outputs)
+    assert found["aubc"] == pytest.approx(0.625)
+    assert found["annotated_foreground"] == pytest.approx(0.3)
+    assert found["foreground_efficiency"] is None, "the study has no full performance"
 
 
 def repeated(counts, weights):
@@ -140,30 +144,28 @@ def campaigns(spec, seed=0, quality=0.5, share=None):
 def test_scores_over_seeds_equal_a_plain_loop():
     spec = benchmark([study("low")], replicates=30)
     answered = campaigns(spec)
-    judged = {each: judge(track_of(spec).settings["low"], spec, out) for each, out in answered.items()}
-    scores = study_scores(spec, judged)
-    cases = next(iter(judged.values())).samples
+    drawn = {name: replicates(track_of(spec), answered, "low", name) for name in SHARED}
+    cases = next(iter(answered.values()))["evaluation.counts"].shape[1]
     weights = bootstrap_weights(cases, 30, int(content_id([3, "volumes"])[:8], 16))
     seeds = np.random.default_rng([3, 3]).integers(3, size=(30, 3))
     counts = [answered[unit("low", s)]["evaluation.counts"] for s in spec.seeds]
     for b in range(30):
         curves = [[repeated(counts[s][k], weights[b]) for k in range(LOOPS)] for s in seeds[b]]
         areas = [np.mean([(c[i] + c[i + 1]) / 2 for i in range(LOOPS - 1)]) for c in curves]
-        assert scores["aubc"].replicates["low"][b] == pytest.approx(np.mean(areas), rel=1e-12)
-        assert scores["final_performance"].replicates["low"][b] == pytest.approx(np.mean([c[-1] for c in curves]))
-        assert scores["start_performance"].replicates["low"][b] == pytest.approx(np.mean([c[0] for c in curves]))
+        assert drawn["aubc"][b] == pytest.approx(np.mean(areas), abs=1e-12)
+        assert drawn["final_performance"][b] == pytest.approx(np.mean([c[-1] for c in curves]))
+        assert drawn["start_performance"][b] == pytest.approx(np.mean([c[0] for c in curves]))
 
 
 def test_the_order_of_units_changes_nothing():
     spec = benchmark([study("low", "all", full_performance=0.95), study("high", "all", full_performance=0.95)])
-    answered, settings = campaigns(spec), track_of(spec).settings
-    backwards = dict(reversed(answered.items()))
-    assert summarize(settings, spec, answered) == summarize(settings, spec, backwards)
+    answered, track = campaigns(spec), track_of(spec)
+    assert summary(track, dict(reversed(answered.items()))) == summary(track, answered)
 
 
 def test_groups_are_means_of_their_studies_and_efficiency_is_of_single_studies():
     spec = benchmark([study("low", "all", full_performance=0.95), study("high", "all"), study("alone")])
-    rows = {(row.study, row.metric): row for row in summarize(track_of(spec).settings, spec, campaigns(spec))}
+    rows = {(row.study, row.metric): row for row in summary(track_of(spec), campaigns(spec))}
     for metric in ("aubc", "final_performance", "start_performance"):
         mean = (rows["low", metric].value + rows["high", metric].value) / 2
         assert rows["all", metric].value == pytest.approx(mean)
@@ -186,14 +188,11 @@ def test_foreground_efficiency_of_an_exact_curve_is_its_rate():
     counts = np.stack([right, wrong, wrong, np.full(LOOPS, 10**8)], axis=-1)[:, None, None]
     counts = np.tile(counts, (1, 5, 2, 1))
     spec = benchmark([study("low", full_performance=full)])
-    settings = track_of(spec).settings
     answered = {unit("low", s): volumes(counts, share) for s in spec.seeds}
-    row = next(r for r in summarize(settings, spec, answered) if r.metric == "foreground_efficiency")
+    row = next(r for r in summary(track_of(spec), answered) if r.metric == "foreground_efficiency")
     assert row.value == pytest.approx(rate, rel=1e-4)
     assert row.low == pytest.approx(rate, rel=1e-4), "seeds that are equal leave no doubt"
-    assert values(records(settings["low"], spec, volumes(counts, share)))["foreground_efficiency"] == pytest.approx(
-        rate, rel=1e-4
-    )
+    assert scored(spec, volumes(counts, share))["foreground_efficiency"] == pytest.approx(rate, rel=1e-4)
 
 
 def test_efficiency_among_others_is_that_of_a_method_alone():
@@ -209,23 +208,21 @@ def test_efficiency_among_others_is_that_of_a_method_alone():
             np.stack([j.foreground for j in judged]),
             np.stack([j.performance for j in judged]),
         )
-    row = next(r for r in summarize(track_of(spec).settings, spec, own) if r.metric == "foreground_efficiency")
+    row = next(r for r in summary(track_of(spec), own) if r.metric == "foreground_efficiency")
     assert row.value == pytest.approx(foreground_efficiency(curves, 0.98)["own"], rel=1e-9)
 
 
 @pytest.mark.parametrize("full", [0.3, None])
 def test_efficiency_without_a_gap_is_undefined(full):
     spec = benchmark([study("low", **({"full_performance": full} if full else {}))])
-    rows = summarize(track_of(spec).settings, spec, campaigns(spec, quality=0.7))
+    rows = summary(track_of(spec), campaigns(spec, quality=0.7))
     row = next(row for row in rows if row.metric == "foreground_efficiency")
     assert (row.status, row.value) == ("undefined", None)
 
 
 def test_a_single_seed_has_an_efficiency_without_an_interval():
     spec = benchmark([study("low", full_performance=0.95)], seeds=(1,))
-    row = next(
-        r for r in summarize(track_of(spec).settings, spec, campaigns(spec)) if r.metric == "foreground_efficiency"
-    )
+    row = next(r for r in summary(track_of(spec), campaigns(spec)) if r.metric == "foreground_efficiency")
     assert row.value is not None
     assert row.low is row.high is None
 
@@ -234,7 +231,7 @@ def test_a_missing_seed_makes_a_study_incomplete():
     spec = benchmark([study("low", "all", full_performance=0.95), study("high", "all")])
     answered = campaigns(spec)
     del answered[unit("low", 2)]
-    rows = {(r.study, r.metric): r for r in summarize(track_of(spec).settings, spec, answered)}
+    rows = {(r.study, r.metric): r for r in summary(track_of(spec), answered)}
     for metric in metric_versions(spec):
         assert rows["low", metric].status == "incomplete"
     assert rows["all", "aubc"].status == "incomplete"
@@ -244,17 +241,16 @@ def test_a_missing_seed_makes_a_study_incomplete():
 
 def test_a_strategy_for_another_task_has_no_rows():
     spec = benchmark([study("low")])
-    assert summarize(track_of(spec).settings, spec, {}, [unit("low", s) for s in spec.seeds]) == ()
+    assert summary(track_of(spec), {}, [unit("low", s) for s in spec.seeds]) == ()
 
 
 def test_a_class_that_is_in_no_case_is_undefined():
     counts = random_counts(np.random.default_rng(0), 0.5)
     counts[:, :, 2, :3] = 0
     spec = benchmark([study("low", full_performance=0.9)])
-    settings = track_of(spec).settings
-    scored = values(records(settings["low"], spec, volumes(counts)))
-    assert [scored[name] for name in ("aubc", "final_performance", "foreground_efficiency")] == [None] * 3
-    rows = summarize(settings, spec, {unit("low", s): volumes(counts) for s in spec.seeds})
+    found = scored(spec, volumes(counts))
+    assert [found[name] for name in ("aubc", "final_performance", "foreground_efficiency")] == [None] * 3
+    rows = summary(track_of(spec), {unit("low", s): volumes(counts) for s in spec.seeds})
     assert {r.metric: r.status for r in rows}["aubc"] == "undefined"
 
 
@@ -262,9 +258,8 @@ def test_a_class_that_is_rare_leaves_every_replicate_defined():
     counts = random_counts(np.random.default_rng(0), 0.5)
     counts[:, 1:, 2, :3] = 0
     spec = benchmark([study("low")], replicates=200)
-    judged = {unit("low", s): judge(track_of(spec).settings["low"], spec, volumes(counts)) for s in spec.seeds}
-    replicates = study_scores(spec, judged)["aubc"].replicates["low"]
-    assert np.isfinite(replicates).all()
+    answered = {unit("low", s): volumes(counts) for s in spec.seeds}
+    assert np.isfinite(replicates(track_of(spec), answered, "low", "aubc")).all()
 
 
 def test_a_limited_campaign_is_scored_over_the_loops_it_has():
@@ -272,21 +267,20 @@ def test_a_limited_campaign_is_scored_over_the_loops_it_has():
     track = track_of(spec, TARGETS)
     outputs = images(predictions(np.random.default_rng(0), [0.5, 0.9]))
     accuracies = (outputs["evaluation.predictions"] == TARGETS).mean(axis=1)
-    assert values(records(track.settings["low"], spec, outputs))["aubc"] == pytest.approx(accuracies.mean())
+    assert scored(spec, outputs, TARGETS, limit=1)["aubc"] == pytest.approx(accuracies.mean())
     limited = {unit("low", s, limit=1): outputs for s in spec.seeds}
-    row = summarize(track.settings, spec, limited)[0]
+    row = summary(track, limited)[0]
     assert row.value == pytest.approx(accuracies.mean())
     with pytest.raises(IntegrityError, match="have 2 loops, not 4"):
-        summarize(track.settings, spec, {unit("low", s): outputs for s in spec.seeds})
+        summary(track, {unit("low", s): outputs for s in spec.seeds})
 
 
 def test_more_right_answers_never_lower_a_score():
     spec = classify("balanced-accuracy")
-    setting = track_of(spec, TARGETS).settings["low"]
     rng = np.random.default_rng(4)
     worse = predictions(rng, [0.3, 0.5, 0.5, 0.6])
     better = np.where(rng.random(worse.shape) < 0.3, TARGETS, worse)
-    before, after = (values(records(setting, spec, images(each))) for each in (worse, better))
+    before, after = (scored(spec, images(each), TARGETS) for each in (worse, better))
     assert all(after[m] >= before[m] for m in ("aubc", "final_performance", "start_performance"))
 
 
@@ -318,7 +312,7 @@ def damaged(change):
 def test_damaged_outputs_are_refused(change, sentence):
     spec = benchmark([study("low")])
     with pytest.raises(IntegrityError, match=sentence):
-        records(track_of(spec).settings["low"], spec, damaged(change))
+        scored(spec, damaged(change))
 
 
 @pytest.mark.parametrize("shape", [(LOOPS, 89), (LOOPS, 90, 1), (LOOPS + 1, 90), (1, 90)])
@@ -326,7 +320,7 @@ def test_predictions_of_another_shape_are_refused(shape):
     spec = classify()
     outputs = {**images(np.zeros((LOOPS, 90))), "evaluation.predictions": np.zeros(shape, dtype=np.uint8)}
     with pytest.raises(IntegrityError):
-        records(track_of(spec, TARGETS).settings["low"], spec, outputs)
+        scored(spec, outputs, TARGETS)
 
 
 def test_every_metric_has_its_facts():
@@ -342,7 +336,7 @@ def test_a_large_benchmark():
     spec = benchmark([study("low", loops=5)], seeds=(1, 2, 3, 4), replicates=500)
     counts = random_counts(np.random.default_rng(0), 0.5, cases=75, classes=16, loops=5)
     answered = {unit("low", s): volumes(counts) for s in spec.seeds}
-    assert summarize(track_of(spec).settings, spec, answered)
+    assert summary(track_of(spec), answered)
 
 
 @hypothesis.settings(max_examples=30)
@@ -357,7 +351,7 @@ def test_aubc_lies_between_its_loops_and_cases_have_no_order(seed, cases, classe
     judged = judge(setting, spec, volumes(counts))
     shuffled = judge(setting, spec, volumes(counts[:, rng.permutation(cases)]))
     np.testing.assert_allclose(judged.performance, shuffled.performance, rtol=1e-12)
-    area = values(records(setting, spec, volumes(counts)))["aubc"]
+    area = scored(spec, volumes(counts))["aubc"]
     assert judged.performance.min() - 1e-12 <= area <= judged.performance.max() + 1e-12
     whole = np.ones((1, cases), dtype=np.int32)
     np.testing.assert_allclose(judged.replicates(whole)[0], judged.performance, rtol=1e-12)

@@ -34,8 +34,8 @@ class Transform(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.input_transform = Alignment(3)
-        self.feature_transform = Alignment(64)
+        self.input_transform = AlignmentNetwork(3)
+        self.feature_transform = AlignmentNetwork(64)
         self.conv1 = nn.Conv1d(3, 64, 1)
         self.bn1 = nn.BatchNorm1d(64)
         self.act1 = nn.ReLU()
@@ -54,7 +54,7 @@ class Transform(nn.Module):
         return pooled
 
 
-class Alignment(nn.Module):
+class AlignmentNetwork(nn.Module):
     """A matrix (n, size, size) for features (n, size, p), near the identity ("T-Net")."""
 
     def __init__(self, size: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from harness.data.embedded import mnist_5k
 from harness.spec.errors import UsageError
 from harness.spec.query import ArrayImages, DigitImages
 from harness.storage import IntegrityError, read_arrays
+from harness.tracks.user_arrays import check_numbers, named_array, normalised, whole_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,33 +114,20 @@ def _arrays(
 
 def _read(path: Path, part: str, dataset: ArrayImages) -> Samples:
     """One file, checked and normalised. A `{part}` in the arrays' names stands for train or test, as in MedMNIST."""
-    import numpy as np
-
     try:
         arrays = read_arrays(path, max_bytes=_MAX_BYTES)
     except IntegrityError as error:
         raise UsageError(f"{error} Save plain arrays with numpy.savez.") from error
-    inputs = _named(arrays, dataset.inputs.replace("{part}", part), path)
-    labels = _named(arrays, dataset.labels.replace("{part}", part), path)
-    if labels.shape not in ((len(inputs),), (len(inputs), 1)) or labels.dtype.kind not in "iub":
-        raise UsageError(
-            f"{path}: the labels are {labels.dtype} {labels.shape}; give one whole number for each of the "
-            f"{len(inputs)} images."
-        )
-    targets = labels.reshape(-1).astype(np.int64)
+    inputs = named_array(arrays, dataset.inputs.replace("{part}", part), path)
+    labels = named_array(arrays, dataset.labels.replace("{part}", part), path)
+    targets = whole_labels(labels, len(inputs), str(path))
     if not len(targets) or targets.min() < 0 or targets.max() >= dataset.classes:
         found = f"go from {targets.min()} to {targets.max()}" if len(targets) else "are none"
         raise UsageError(f"{path}: the labels {found}; with `classes` = {dataset.classes} they are 0 to classes - 1.")
-    return _normalised(inputs, path, dataset), targets
+    return _images(inputs, path, dataset), targets
 
 
-def _named(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
-    if name not in arrays:
-        raise UsageError(f"{path} has no array {name!r}, only {', '.join(sorted(arrays))}; name the right one.")
-    return arrays[name]
-
-
-def _normalised(inputs: np.ndarray, path: Path, dataset: ArrayImages) -> np.ndarray:
+def _images(inputs: np.ndarray, path: Path, dataset: ArrayImages) -> np.ndarray:
     """(n, c, h, w) float32 with the mean and deviation that the benchmark says."""
     import numpy as np
 
@@ -149,26 +136,11 @@ def _normalised(inputs: np.ndarray, path: Path, dataset: ArrayImages) -> np.ndar
         raise UsageError(
             f"{path}: the images have the shape {inputs.shape}; with `channels` = {dataset.channels!r} it is ({axes})."
         )
-    if inputs.dtype.kind not in "fiub":
-        raise UsageError(f"{path}: the images hold {inputs.dtype}; save them as numbers.")
-    if dataset.channels == "none":
-        inputs = inputs[:, None]
-    elif dataset.channels == "last":
-        inputs = np.moveaxis(inputs, -1, 1)
-    for field, values in (("mean", dataset.mean), ("std", dataset.std)):
-        if len(values) not in (1, inputs.shape[1]):
-            raise UsageError(
-                f"{dataset.id} has {len(values)} numbers in `{field}` for {inputs.shape[1]} channels; give one, or one "
-                "for each channel."
-            )
-    mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (dataset.mean, dataset.std))
-    normalised = np.array(inputs, dtype=np.float32, order="C")
-    normalised /= np.float32(dataset.scale)
-    normalised -= mean
-    normalised /= std
-    if not np.isfinite(normalised).all():
+    check_numbers(inputs, str(path))
+    images = normalised(inputs, dataset)
+    if not np.isfinite(images).all():
         raise UsageError(f"{path}: some images hold NaN or infinite values; mend or leave out these images.")
-    return normalised
+    return images
 
 
 def _splits(path: Path, names: tuple[str, ...], count: int) -> dict[str, np.ndarray]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
+from harness.data.class_splits import class_splits
 from harness.data.embedded import mnist_5k
 from harness.spec.query import QueryBenchmark
 from harness.storage import file_id, write_text
@@ -21,26 +21,10 @@ from harness.tracks.query.classification.data import open_images
 from harness.tracks.query.classification.starts import drawn_images
 from harness.tracks.query.sources import Setting
 
-if TYPE_CHECKING:
-    import numpy as np
-
-_PARTS = {"pool": 300, "validation": 20, "test": 180}  # of each digit
+PARTS = {"pool": 300, "validation": 20, "test": 180}  # of each digit
 
 
-def make_splits(labels: np.ndarray, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of disjoint parts, drawn per class and listed as 0, 1, ... 9, 0, 1, ...
-
-    So any leading part of a list has the classes in equal shares.
-    """
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)])
-    parts = np.split(shuffled, np.cumsum(list(_PARTS.values()))[:-1], axis=1)
-    return {name: part.T.ravel().tolist() for name, part in zip(_PARTS, parts, strict=True)}
-
-
-def make_starts(protocol: Protocol) -> dict[str, dict[str, list[int]]]:
+def make_starts(protocol: LoadedBenchmark) -> dict[str, dict[str, list[int]]]:
     """Study -> seed -> rows of the pool, as the study's rule draws them."""
     benchmark = protocol.of(QueryBenchmark)
     starts: dict[str, dict[str, list[int]]] = {}
@@ -59,10 +43,10 @@ def _write(path: Path, content: object, field: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """What the module's first lines say."""
+    """Run the command that the arguments name; see the module's docstring."""
     folder = Path(arguments[-1])
     if arguments[0] == "splits":
-        _write(folder / "splits.json", make_splits(mnist_5k()[1]), "splits")
+        _write(folder / "splits.json", class_splits(mnist_5k()[1], 10, PARTS), "splits")
     else:
         for study, starts in make_starts(load_protocol(Path(arguments[1]))).items():
             _write(folder / f"starts-{study}.json", starts, "starts")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from harness.data.catalog import cache_folder
 from harness.spec.errors import UsageError
 from harness.spec.query import ClassifierTraining, QueryBenchmark
-from harness.storage import content_id, read_arrays, write_arrays, write_json
-from harness.tracks.base import Outputs
+from harness.storage import content_id, write_json
+from harness.tracks.base import Answers
+from harness.tracks.cache import cached_arrays
 from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.classification.data import open_images
 from harness.tracks.query.classification.performance import accuracy, balanced_accuracy
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.tracks.query.sources import Setting
 
 
+_MOST_BYTES = 1 << 36  # of an encoder
 TRAINING_VERSION = 1
 """Raised with every change after which a training, of networks or encoders, gives other weights."""
 
@@ -78,7 +80,7 @@ class ClassificationLearner:
             _rows(picks), (self._seed, loop, network), encoder, lambda what, share: report(what, (1 + share) / 2)
         )
 
-    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
+    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np
 
         from harness.tracks.query.classification.optimisation import reproducible
@@ -88,7 +90,7 @@ class ClassificationLearner:
             found = predictions(self._trainer.rebuild(weights[0]), self._images.test_inputs, self._device)
         return {"predictions": found.astype(np.min_scalar_type(self._images.classes - 1))}
 
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         """`labels` (classes,) and `images` () that are labelled, of `pool_images` ()."""
         import numpy as np
 
@@ -142,7 +144,7 @@ class ClassificationLearner:
             raise ValueError("it holds images that are not in the pool or were labelled before")
         self.parse(np.searchsorted(unlabelled, picks), before, budget)
 
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         """`loop_000.json` with the rows of the pool that the loop added, `loop_000/summary.json` with accuracies."""
         predicted, targets, classes = evaluation["predictions"], self._images.test_targets, self._images.classes
         summary = {
@@ -190,11 +192,9 @@ class ClassificationLearner:
         spec = self._training.pretraining
         assert spec is not None
         path = cache_folder() / "encoders" / f"{self._key([self._training.network, spec.canonical()])}.npz"
-        if not path.is_file():
-            weights = pretrain(self._images, self._training, self._seed, self._device, report)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_arrays(path, weights, compressed=False)
-        return read_arrays(path, max_bytes=path.stat().st_size)
+        return cached_arrays(
+            path, lambda: pretrain(self._images, self._training, self._seed, self._device, report), _MOST_BYTES
+        )
 
     def _key(self, constants: list[object]) -> str:
         """Hash of the data, the seed, the device, the code, and these constants."""

@@ -14,7 +14,7 @@ from harness.spec.query import ClassifierTraining
 _LARGEST_FOR_SMALL_STEM = 64  # pixels; larger images get the stem for ImageNet
 
 
-class Classifier(nn.Module):
+class EncoderClassifier(nn.Module):
     """Logits (n, classes) of images (n, c, h, w). Dropout is nowhere but on what the head sees."""
 
     def __init__(self, encoder: nn.Module, width: int, classes: int, head_layers: int, dropout: float) -> None:
@@ -45,10 +45,12 @@ class Classifier(nn.Module):
         return torch.stack([self.head(features * mask).softmax(dim=1).T for mask in kept])
 
 
-def build_classifier(training: ClassifierTraining, shape: Sequence[int], classes: int, dropout: float) -> Classifier:
+def build_classifier(
+    training: ClassifierTraining, shape: Sequence[int], classes: int, dropout: float
+) -> EncoderClassifier:
     """An untrained network for images of a shape (c, h, w), initialised from torch's global generator."""
     encoder, width = build_encoder(training, shape)
-    return Classifier(encoder, width, classes, training.head_layers, dropout)
+    return EncoderClassifier(encoder, width, classes, training.head_layers, dropout)
 
 
 def build_encoder(training: ClassifierTraining, shape: Sequence[int]) -> tuple[nn.Module, int]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from harness.spec.errors import UsageError
 from harness.spec.query import Optimiser
 from harness.storage import content_id
+from harness.tracks.torch_state import reproducible_torch
 
 _TRUST = 1e-3  # LARS: the step of a layer in units of its weights, before the learning rate
 _STEPS_DOWN = 4  # of the schedule "step": a tenth after each quarter
@@ -20,20 +21,9 @@ _STEPS_DOWN = 4  # of the schedule "step": a tenth after each quarter
 
 @contextmanager
 def reproducible(device: str, *entropy: int | str) -> Iterator[None]:
-    """What is computed inside is a function of `entropy`, whatever ran before, and leaves no trace outside.
-
-    One thread on the CPU: with more, sums depend on their number.
-    """
-    threads = torch.get_num_threads()
-    devices = [torch.device(device)] if device.startswith("cuda") else []
-    kernels = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with torch.random.fork_rng(devices=devices), kernels:
-        torch.manual_seed(int(content_id(list(entropy))[:15], 16))
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+    """As `reproducible_torch`, with a seed that is made of `entropy`."""
+    with reproducible_torch(int(content_id(list(entropy))[:15], 16), device):
+        yield
 
 
 def minimise(

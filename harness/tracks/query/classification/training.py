@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from harness.spec.query import ClassifierTraining, FixMatch
 from harness.tracks.query.classification.augmentation import Augmentation
-from harness.tracks.query.classification.networks import Classifier, build_classifier
+from harness.tracks.query.classification.networks import EncoderClassifier, build_classifier
 from harness.tracks.query.classification.optimisation import gathered, minimise, reproducible
 from harness.tracks.query.classification.performance import accuracy, balanced_accuracy
 from harness.tracks.query.classification.pretraining import arrays_of, tensors_of
@@ -61,20 +61,20 @@ class Trainer:
                 report(f"epoch {epoch} of {spec.epochs}", epoch / spec.epochs)
             return weights
 
-    def rebuild(self, weights: Weights) -> Classifier:
+    def rebuild(self, weights: Weights) -> EncoderClassifier:
         """A trained network on the device, for evaluation only."""
         network = self._build(None)
         network.load_state_dict(tensors_of(weights))
         return network.eval().requires_grad_(False)
 
-    def _build(self, encoder: Weights | None) -> Classifier:
+    def _build(self, encoder: Weights | None) -> EncoderClassifier:
         images = self._images
         network = build_classifier(self._training, images.pool_inputs.shape[1:], images.classes, self._dropout)
         if encoder is not None:
             network.encoder.load_state_dict(tensors_of(encoder))
         return network.to(self._device)
 
-    def _validated(self, network: Classifier) -> float:
+    def _validated(self, network: EncoderClassifier) -> float:
         """Performance on the validation part; the same for every network where there is none."""
         images = self._images
         if not len(images.validation_targets):
@@ -82,18 +82,18 @@ class Trainer:
         found = predictions(network, images.validation_inputs, self._device)
         return self._performance(found, images.validation_targets, images.classes)
 
-    def _supervised(self, network: Classifier, chosen: Tensor) -> Tensor:
+    def _supervised(self, network: EncoderClassifier, chosen: Tensor) -> Tensor:
         augment = getattr(self._augmentation, self._training.augmentation)
         return F.cross_entropy(network(augment(self._inputs(chosen))), self._targets(chosen))
 
-    def _fixmatch(self, spec: FixMatch, labelled_targets: np.ndarray) -> Callable[[Classifier, Tensor], Tensor]:
+    def _fixmatch(self, spec: FixMatch, labelled_targets: np.ndarray) -> Callable[[EncoderClassifier, Tensor], Tensor]:
         """Loss of a batch by FixMatch, whose unlabelled images are drawn from all of the pool."""
         count, classes = len(self._images.pool_inputs), self._images.classes
         frequencies = torch.from_numpy(np.bincount(labelled_targets, minlength=classes) / len(labelled_targets))
-        align = Alignment(frequencies.float().to(self._device)) if spec.distribution_alignment else None
+        align = DistributionAlignment(frequencies.float().to(self._device)) if spec.distribution_alignment else None
         augment = getattr(self._augmentation, self._training.augmentation)
 
-        def loss(network: Classifier, chosen: Tensor) -> Tensor:
+        def loss(network: EncoderClassifier, chosen: Tensor) -> Tensor:
             unlabelled = self._inputs(torch.randint(count, (spec.ratio * len(chosen),)))
             weak, strong = self._augmentation.basic(unlabelled), self._augmentation.randaugment(unlabelled)
             logits = network(torch.cat([augment(self._inputs(chosen)), weak, strong]))
@@ -145,7 +145,7 @@ def consistency(guess: Tensor, logits: Tensor, threshold: float) -> Tensor:
     return (F.cross_entropy(logits, pseudo, reduction="none") * (confidence >= threshold)).mean()
 
 
-class Alignment:
+class DistributionAlignment:
     """Distribution alignment (Berthelot et al. 2020, ReMixMatch): guesses (n, classes) times the ratio of the labelled
     images' class frequencies to those of the guesses in recent batches, normalised again."""
 
@@ -159,7 +159,7 @@ class Alignment:
         return aligned / aligned.sum(dim=1, keepdim=True).clamp_min(1e-6)
 
 
-def predictions(network: Classifier, inputs: np.ndarray, device: str) -> np.ndarray:
+def predictions(network: EncoderClassifier, inputs: np.ndarray, device: str) -> np.ndarray:
     """Most probable classes (n,) int64 of images (n, c, h, w), without dropout."""
     with torch.inference_mode():
         found: np.ndarray = network.head(encoded(network, inputs, device)).argmax(dim=1).cpu().numpy()
@@ -167,7 +167,7 @@ def predictions(network: Classifier, inputs: np.ndarray, device: str) -> np.ndar
 
 
 @torch.inference_mode()
-def encoded(network: Classifier, inputs: np.ndarray, device: str) -> Tensor:
+def encoded(network: EncoderClassifier, inputs: np.ndarray, device: str) -> Tensor:
     """Features (n, width) of images (n, c, h, w), on the device; puts the network into evaluation mode."""
     network.eval()
     parts = torch.arange(len(inputs)).split(_AT_ONCE)

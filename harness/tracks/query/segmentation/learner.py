@@ -16,7 +16,7 @@ from harness.spec.errors import UsageError
 from harness.spec.method import PoolPart
 from harness.spec.query import NnUNetTraining
 from harness.storage import array_id, content_id
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.geometry import Corner, Size
 from harness.tracks.query.segmentation.ledger import PatchLedger, slices
@@ -25,8 +25,8 @@ from harness.tracks.query.sources import Setting
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.tracks.query.segmentation.plans import Plan
-    from harness.tracks.query.segmentation.prediction import Weights
+    from harness.tracks.query.segmentation.plans import NetworkInput, NetworkPlan
+    from harness.tracks.query.segmentation.prediction import Weights, Window
     from harness.tracks.query.segmentation.trainer import PreparedCase
 
 TRAINING_VERSION = 1
@@ -46,7 +46,7 @@ class SegmentationLearner:
         self._training, self._seed, self._needs, self._device = training, seed, frozenset(needs), device
         self.ledger = PatchLedger(setting, seed)
         self._cases, self._rule = self.ledger.cases, self.ledger.rule
-        self._plan: tuple[str, Plan] | None = None
+        self._plan: tuple[str, NetworkPlan] | None = None
         self._prepared: dict[str, tuple[list[Any], PreparedCase]] = {}
         self.trainings = training.trainings
         self.identity = content_id(
@@ -69,7 +69,7 @@ class SegmentationLearner:
     def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
         self.ledger.check(picks, before, budget)
 
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         return self.ledger.effort(picks)
 
     def train(self, loop: int, network: int, picks: Sequence[np.ndarray], report: Report) -> Weights:
@@ -85,7 +85,7 @@ class SegmentationLearner:
         seed = int(content_id([self._seed, loop, network])[:15], 16)
         return train_network(plan, self._training, split, seed, self._device, report)
 
-    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Outputs:
+    def evaluate(self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np
 
         from harness.metrics.segmentation import segmentation_counts
@@ -95,7 +95,7 @@ class SegmentationLearner:
         plan, training = self._planned(picks), self._training
         mirroring = training.mirroring and training.mirrored_predictions
         counts = []
-        with deterministic(0):
+        with deterministic(0, self._device):
             window = Window(plan, self._device, training.validation_window_step, mirroring=mirroring)
             for name in self._cases.held_out:
                 probabilities = ensemble_probabilities(window, plan.network_input(self._cases.image(name)), weights)
@@ -108,14 +108,13 @@ class SegmentationLearner:
     ) -> PoolOffer:
         import numpy as np
 
-        from harness.tracks.query.segmentation.offering import write_offer
         from harness.tracks.query.segmentation.prediction import Window
         from harness.tracks.query.segmentation.trainer import deterministic
 
         plan = self._planned(picks)
         boxes = self.ledger.boxes(picks)
         images = []
-        with deterministic(0):
+        with deterministic(0, self._device):
             window = Window(plan, self._device, self._training.window_step)
             for number, name in enumerate(self._cases.pool):
                 case = plan.network_input(self._cases.image(name))
@@ -135,10 +134,10 @@ class SegmentationLearner:
         }
         return PoolOffer(meta)
 
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         self.ledger.write_summary(folder, picks, loop, evaluation)
 
-    def _planned(self, picks: Sequence[np.ndarray]) -> Plan:
+    def _planned(self, picks: Sequence[np.ndarray]) -> NetworkPlan:
         """The plan of the campaign, which knows the start only and stays as it is."""
         from harness.tracks.query.segmentation.plans import make_plan
 
@@ -150,7 +149,7 @@ class SegmentationLearner:
             self._prepared.clear()
         return self._plan[1]
 
-    def _prepare(self, plan: Plan, name: str, boxes: Sequence[tuple[Corner, Size]]) -> PreparedCase:
+    def _prepare(self, plan: NetworkPlan, name: str, boxes: Sequence[tuple[Corner, Size]]) -> PreparedCase:
         """A case with these boxes annotated, on disk; what was prepared for the same boxes is not prepared again."""
         from harness.tracks.query.segmentation.trainer import prepare_case
 
@@ -175,6 +174,40 @@ class SegmentationLearner:
 
         labels = self._cases.labels(name)
         return {int(label) for box in boxes for label in np.unique(labels[slices(box)])}
+
+
+def write_offer(
+    path: Path,
+    window: Window,
+    plan: NetworkPlan,
+    case: NetworkInput,
+    networks: Sequence[Weights],
+    needs: Collection[PoolPart],
+) -> None:
+    """`<path>.probabilities.npy`, and `.features.npy` and `.image.npy` where they are needed; see `PoolOffer`.
+
+    One network at a time: no more than the probabilities of one are in memory.
+    """
+    import numpy as np
+
+    probabilities = None
+    features = []
+    for number, weights in enumerate(networks):
+        member = window.probabilities(case, weights)
+        if probabilities is None:
+            shape = (len(networks), *member.shape)
+            probabilities = np.lib.format.open_memmap(
+                f"{path}.probabilities.npy", mode="w+", dtype=np.float32, shape=shape
+            )
+        probabilities[number] = member
+        if "features" in needs:
+            features.append(window.features(case, weights))
+    if probabilities is not None:
+        probabilities.flush()
+    if features:
+        np.save(f"{path}.features.npy", np.concatenate(features), allow_pickle=False)
+    if "inputs" in needs:
+        np.save(f"{path}.image.npy", plan.in_image(case.image, case.properties), allow_pickle=False)
 
 
 def _require_nnunet() -> None:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.scratch import private_scratch
 from harness.spec.errors import UsageError
+from harness.spec.query import RawFolder, TemplateVolumes
 from harness.storage import read_json, write_json
-from harness.tracks.base import Outputs
+from harness.tracks.base import Answers
 from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, within
-from harness.tracks.query.segmentation.cases import LabelMaps, open_cases
+from harness.tracks.query.segmentation.cases import Cases, LabelMaps
+from harness.tracks.query.segmentation.raw_folder import RawFolderCases
+from harness.tracks.query.segmentation.template_cases import TemplateCases
 from harness.tracks.query.sources import Setting
 
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ class PatchLedger:
         if not (self.parse(picks[:, : 1 + axes], before, budget) == picks).all():
             raise ValueError(f"it holds patches of another size than {self.rule.size}.")
 
-    def effort(self, picks: Sequence[np.ndarray]) -> Outputs:
+    def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np
 
         classes = len(self.cases.classes)
@@ -96,7 +99,7 @@ class PatchLedger:
             "pool_images": np.array(len(self.cases.pool), dtype=np.int64),
         }
 
-    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Outputs) -> None:
+    def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         """Patches in nnActive's format, and nnU-Net's summary of the held-out cases."""
         from harness.metrics.segmentation import segmentation_summary
         from harness.tracks.query.loop_files import write_loop
@@ -175,7 +178,7 @@ class PatchLedger:
 
 
 def _nulls(value: Any) -> Any:
-    """JSON has no nan, which stands for the Dice of a class that nobody saw: null instead."""
+    """The value with None for NaN (the Dice of a class that no case has), because JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _nulls(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -186,3 +189,40 @@ def _nulls(value: Any) -> Any:
 def slices(box: tuple[Corner, Size]) -> tuple[slice, ...]:
     corner, size = box
     return tuple(slice(low, low + extent) for low, extent in zip(corner, size, strict=True))
+
+
+def open_cases(setting: Setting, scratch: Path) -> Cases:
+    """The volumes of a setting, all read and checked once; `scratch` is a folder for what is computed from them.
+
+    A pool must have every class in at least two images, as cross-validation over images needs. Raises UsageError for
+    data that cannot be used, with the file; IntegrityError for pinned files that were changed.
+    """
+    cases: Cases
+    if isinstance(setting.dataset, TemplateVolumes):
+        path, _ = setting.protocol.verified(setting.dataset.cases)
+        cases = TemplateCases(path)
+    elif isinstance(setting.dataset, RawFolder):
+        folder = setting.protocol.locate(setting.dataset.folder)
+        pinned = setting.protocol.verified(setting.dataset.cases)[0] if setting.dataset.cases else None
+        cases = RawFolderCases(setting.dataset, folder, pinned, scratch)
+    else:
+        raise TypeError(f"{setting.dataset.id} holds no volumes")
+    _check_classes(cases)
+    return cases
+
+
+def _check_classes(cases: Cases) -> None:
+    import numpy as np
+
+    if not cases.pool or not cases.held_out:
+        empty = "pool" if not cases.pool else "held-out part"
+        raise UsageError(f"the {empty} of the data set has no case; it needs some of both kinds.")
+    present = np.array([cases.counts[name] > 0 for name in cases.pool])
+    if not present[:, 1:].any():
+        raise UsageError("no image of the pool has any foreground; check the label files, there is nothing to learn.")
+    for number, name in enumerate(cases.classes):
+        if (images := int(present[:, number].sum())) < 2:
+            raise UsageError(
+                f"class {number} ({name}) is in {images} of the {len(cases.pool)} pool images; cross-validation needs "
+                f"it in two: add cases that show it, or merge it with another class."
+            )

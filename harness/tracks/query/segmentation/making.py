@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.metrics.segmentation import mean_dice
 from harness.spec.query import QueryBenchmark
 from harness.storage import read_json, write_json
@@ -69,7 +69,7 @@ def full(
         typer.echo(f"seed {seed}: {full_performance(protocol, seed, study):.4f}")
 
 
-def drawn_starts(protocol: Protocol, study: str | None = None) -> dict[str, Any]:
+def drawn_starts(protocol: LoadedBenchmark, study: str | None = None) -> dict[str, Any]:
     """The start of every seed of a benchmark, as `QueryStudy.starts` takes it. Raises as `SegmentationLearner.start`."""
     setting = _setting(protocol, study, pinned=False)
     found = {}
@@ -82,7 +82,7 @@ def drawn_starts(protocol: Protocol, study: str | None = None) -> dict[str, Any]
     return found
 
 
-def full_performance(protocol: Protocol, seed: int, study: str | None = None, device: str = "cpu") -> float:
+def full_performance(protocol: LoadedBenchmark, seed: int, study: str | None = None, device: str = "cpu") -> float:
     """Mean Dice on held-out data after one training with everything annotated, the ceiling of a study's curves."""
     learner = SegmentationLearner(_setting(protocol, study), seed, (), device)
     everything = [learner.ledger.everything()]
@@ -90,7 +90,7 @@ def full_performance(protocol: Protocol, seed: int, study: str | None = None, de
     return mean_dice(learner.evaluate(0, weights, everything)["counts"])
 
 
-def _setting(protocol: Protocol, study: str | None, *, pinned: bool = True) -> Setting:
+def _setting(protocol: LoadedBenchmark, study: str | None, *, pinned: bool = True) -> Setting:
     studies = {each.id: each for each in protocol.of(QueryBenchmark).studies}
     chosen = studies[study] if study else next(iter(studies.values()))
     return Setting(protocol, chosen if pinned else chosen.model_copy(update={"starts": None}))

@@ -49,7 +49,7 @@ class NetworkInput(NamedTuple):
     """What nnU-Net needs to undo it, and `class_locations` where labels were given."""
 
 
-class Plan:
+class NetworkPlan:
     """nnU-Net's plan for a pool whose annotation has begun, with the changes that a protocol makes to it."""
 
     def __init__(self, plans: dict[str, Any], dataset: dict[str, Any]) -> None:
@@ -86,7 +86,7 @@ class Plan:
         return full.transpose(0, *(axis + 1 for axis in self.manager.transpose_backward))
 
 
-def make_plan(cases: Cases, known: Callable[[str], np.ndarray], training: NnUNetTraining) -> Plan:
+def make_plan(cases: Cases, known: Callable[[str], np.ndarray], training: NnUNetTraining) -> NetworkPlan:
     """Fingerprint and plan of the whole pool; `known` gives an image's labels, unknown ones as the ignore label.
 
     As in nnActive, where the fingerprint sees every image of the pool and counts unknown voxels as foreground. Raises
@@ -98,7 +98,7 @@ def make_plan(cases: Cases, known: Callable[[str], np.ndarray], training: NnUNet
         raise UsageError("nnU-Net plans no 3d_fullres for images of one slice; a pool of volumes is needed.")
     _change(plans["configurations"][CONFIGURATION], plans["transpose_forward"], training)
     # The trainer asks for this key; nothing is ever continued from nnU-Net's own checkpoints.
-    return Plan({**plans, "continue_training": False}, dataset)
+    return NetworkPlan({**plans, "continue_training": False}, dataset)
 
 
 def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
@@ -200,7 +200,7 @@ def _planned(dataset: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> dict
 
 
 def _change(configuration: dict[str, Any], axes: Sequence[int], training: NnUNetTraining) -> None:
-    """What the protocol sets itself."""
+    """Put the protocol's own constants into nnU-Net's plan."""
     network = configuration["architecture"]["arch_kwargs"]
     if training.batch_size is not None:
         configuration["batch_size"] = training.batch_size

@@ -13,7 +13,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from harness.tracks.query.segmentation.plans import NetworkInput, Plan
+from harness.tracks.query.segmentation.plans import NetworkInput, NetworkPlan
 
 Weights = Mapping[str, np.ndarray]
 
@@ -24,7 +24,7 @@ class Window:
     `step` is that of the window, in patches. With `mirroring`, predictions are means over all mirrored inputs.
     """
 
-    def __init__(self, plan: Plan, device: str, step: float, *, mirroring: bool = False) -> None:
+    def __init__(self, plan: NetworkPlan, device: str, step: float, *, mirroring: bool = False) -> None:
         self._plan = plan
         self._device = torch.device(device)
         self._network = nnUNetTrainer.build_network_architecture(

@@ -25,8 +25,8 @@ _RESAMPLING = "nnunet-3d-fullres"
 
 
 @dataclass(frozen=True)
-class _Files:
-    """Where a case lies."""
+class _CaseFiles:
+    """The files of a case."""
 
     images: tuple[Path, ...]
     """One file a channel."""
@@ -141,9 +141,9 @@ class _Header:
         return cls(tuple(str(name) for _, name in channels), classes, content["file_ending"])
 
 
-def _find_cases(folder: Path, header: _Header) -> dict[str, _Files]:
+def _find_cases(folder: Path, header: _Header) -> dict[str, _CaseFiles]:
     """All cases of `imagesTr` and `imagesVal` by name. Raises UsageError for one without an image or a label."""
-    found: dict[str, _Files] = {}
+    found: dict[str, _CaseFiles] = {}
     ending = header.file_ending
     for part in ("Tr", "Val"):
         images, labels = folder / f"images{part}", folder / f"labels{part}"
@@ -158,7 +158,7 @@ def _find_cases(folder: Path, header: _Header) -> dict[str, _Files]:
             if name in found:
                 raise UsageError(f"{images}: the case {name} is in imagesTr as well; it must be in one of the two.")
             channels = tuple(images / f"{name}_{number:04d}{ending}" for number in range(len(header.channels)))
-            found[name] = _Files(channels, labels / f"{name}{ending}")
+            found[name] = _CaseFiles(channels, labels / f"{name}{ending}")
             for path in found[name].all:
                 if not path.is_file():
                     raise UsageError(f"{path} is missing; the case {name} needs it.")
@@ -166,7 +166,7 @@ def _find_cases(folder: Path, header: _Header) -> dict[str, _Files]:
 
 
 def _split(
-    dataset: RawFolder, folder: Path, pinned: Path | None, files: Mapping[str, _Files]
+    dataset: RawFolder, folder: Path, pinned: Path | None, files: Mapping[str, _CaseFiles]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Pool and held-out cases, sorted."""
     import numpy as np
@@ -185,7 +185,9 @@ def _split(
     return tuple(sorted(set(files) - held)), tuple(sorted(held))
 
 
-def _pinned_split(pinned: Path, folder: Path, files: Mapping[str, _Files]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _pinned_split(
+    pinned: Path, folder: Path, files: Mapping[str, _CaseFiles]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     content = read_json(pinned)
     try:
         pool, held = (list(map(str, content[part])) for part in ("pool", "validation"))
@@ -199,7 +201,7 @@ def _pinned_split(pinned: Path, folder: Path, files: Mapping[str, _Files]) -> tu
     return tuple(sorted(pool)), tuple(sorted(held))
 
 
-def _checked_grid(files: _Files) -> _Grid:
+def _checked_grid(files: _CaseFiles) -> _Grid:
     """The grid that image and label of a case share, from their headers. Raises UsageError if they do not."""
     first = _grid(files.images[0])
     for path in files.all[1:]:

@@ -23,7 +23,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from harness.spec.query import NnUNetTraining
-from harness.tracks.query.segmentation.plans import CONFIGURATION, NetworkInput, Plan, nnunet_folders
+from harness.tracks.query.segmentation.plans import CONFIGURATION, NetworkInput, NetworkPlan, nnunet_folders
+from harness.tracks.torch_state import reproducible_torch
 
 
 class PreparedCase(NamedTuple):
@@ -57,7 +58,7 @@ class Split(NamedTuple):
 
 
 def train_network(
-    plan: Plan,
+    plan: NetworkPlan,
     training: NnUNetTraining,
     split: Split,
     seed: int,
@@ -65,7 +66,7 @@ def train_network(
     report: Callable[[str, float], None],
 ) -> dict[str, np.ndarray]:
     """Weights by name after the last epoch. The same arguments give the same weights on the same machine."""
-    with deterministic(seed), tempfile.TemporaryDirectory(prefix="harness-nnunet-") as folder:
+    with deterministic(seed, device), tempfile.TemporaryDirectory(prefix="harness-nnunet-") as folder:
         with nnunet_folders(Path(folder)):
             trainer = SparseTrainer.of(plan, training, split, device)
             trainer.on_train_start()
@@ -84,21 +85,15 @@ def network_weights(network: nn.Module) -> dict[str, np.ndarray]:
 
 
 @contextlib.contextmanager
-def deterministic(seed: int) -> Iterator[None]:
+def deterministic(seed: int, device: str = "cpu") -> Iterator[None]:
     """Everything that nnU-Net draws from, seeded, on one thread; afterwards all is as if nothing had been drawn."""
-    python, numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
-    deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    with torch.random.fork_rng():
+    python, numpy = random.getstate(), np.random.get_state()
+    with reproducible_torch(seed, device):
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        torch.set_num_threads(1)  # more of them are slower on small volumes, and sum in another order
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
             np.random.set_state(numpy)
             random.setstate(python)
 
@@ -107,7 +102,7 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
     """nnU-Net's trainer with the constants of a protocol, on cases that are given instead of searched for."""
 
     @classmethod
-    def of(cls, plan: Plan, training: NnUNetTraining, split: Split, device: str) -> SparseTrainer:
+    def of(cls, plan: NetworkPlan, training: NnUNetTraining, split: Split, device: str) -> SparseTrainer:
         """A trainer of these cases; the constructor must keep the arguments of nnU-Net's own, which it looks up by name."""
         trainer = cls(dict(plan.plans), CONFIGURATION, 0, plan.dataset, torch.device(device))
         trainer.initial_lr, trainer.weight_decay = training.learning_rate, training.weight_decay
@@ -175,7 +170,7 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
         return rotation, flat, initial_size, mirror_axes if self._mirroring else None
 
     def print_to_log_file(self, *args: object, **options: object) -> None:
-        """Nobody reads it."""
+        """No log file: nobody would read it."""
 
     def _build_loss(self) -> nn.Module:
         loss: Any = super()._build_loss()

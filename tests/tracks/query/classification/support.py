@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.catalog import Protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.storage import write_arrays
 from harness.tracks.query.classification.learner import ClassificationLearner
 from harness.tracks.query.sources import Setting
@@ -74,7 +74,7 @@ def write_benchmark(
     performance: str = "accuracy",
     images: bool = True,
     channels: int = 0,
-) -> Protocol:
+) -> LoadedBenchmark:
     """A benchmark file beside its images (60 to train, 30 to test)."""
     if images:
         for name, count, seed in (("train", 60, 0), ("test", 30, 1)):
@@ -86,11 +86,13 @@ def write_benchmark(
     return load_protocol(path)
 
 
-def setting_of(protocol: Protocol) -> Setting:
+def setting_of(protocol: LoadedBenchmark) -> Setting:
     return Setting(protocol, protocol.benchmark.studies[0])
 
 
-def learner_of(protocol: Protocol, seed: int = 1, needs: tuple[str, ...] = ("members",)) -> ClassificationLearner:
+def learner_of(
+    protocol: LoadedBenchmark, seed: int = 1, needs: tuple[str, ...] = ("members",)
+) -> ClassificationLearner:
     return ClassificationLearner(setting_of(protocol), seed, needs, "cpu")
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from harness.data.catalog import find_protocol
+from harness.data.class_splits import class_splits
 from harness.data.embedded import mnist_5k
 from harness.tracks.query.classification.data import open_images
-from harness.tracks.query.classification.freeze import main, make_splits, make_starts
+from harness.tracks.query.classification.freeze import PARTS, main, make_starts
 from harness.tracks.query.classification.learner import ClassificationLearner
 from harness.tracks.query.sources import Setting
 from tests.tracks.query.classification.support import unheard
@@ -35,7 +36,7 @@ def test_the_parts_are_disjoint_and_balanced(protocol):
     for name, each in (("pool", 300), ("validation", 20), ("test", 180)):
         assert np.bincount(labels[parts[name]]).tolist() == [each] * 10
         assert labels[parts[name][:20]].tolist() == list(range(10)) * 2
-    assert parts == make_splits(labels)
+    assert parts == class_splits(labels, 10, PARTS)
 
 
 def test_starts_are_the_pinned_ones_and_cover_the_classes(protocol):

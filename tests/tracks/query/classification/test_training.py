@@ -13,7 +13,13 @@ from harness.tracks.query.classification.data import open_images
 from harness.tracks.query.classification.optimisation import reproducible
 from harness.tracks.query.classification.performance import accuracy, balanced_accuracy
 from harness.tracks.query.classification.pretraining import contrastive_loss, pretrain
-from harness.tracks.query.classification.training import Alignment, Batches, Trainer, consistency, predictions
+from harness.tracks.query.classification.training import (
+    Batches,
+    DistributionAlignment,
+    Trainer,
+    consistency,
+    predictions,
+)
 from tests.tracks.query.classification.support import setting_of, unheard, write_benchmark
 
 FIXMATCH = "[trainings.fixmatch]\nratio = 3\nthreshold = 0.6\ndistribution_alignment = true\n"
@@ -191,7 +197,7 @@ def test_consistency_by_hand():
 
 
 def test_alignment_by_hand():
-    align = Alignment(torch.tensor([0.75, 0.25]))
+    align = DistributionAlignment(torch.tensor([0.75, 0.25]))
     first = torch.tensor([[0.5, 0.5], [0.3, 0.7]])
     ratio = np.array([0.75 / 0.4, 0.25 / 0.6])
     expected = first.numpy() * ratio

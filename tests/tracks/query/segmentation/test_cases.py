@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.spec.errors import UsageError
-from harness.tracks.query.segmentation.cases import open_cases
+from harness.tracks.query.segmentation.ledger import open_cases
 from tests.tracks.query.segmentation.support import (
     balls,
     benchmark,

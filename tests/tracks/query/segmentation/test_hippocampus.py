@@ -4,6 +4,7 @@ import pytest
 
 from harness.execution.evaluate import Request, evaluate
 from harness.metrics.segmentation import mean_dice
+from harness.tracks.query.learners import open_learner
 from tests.tracks.query.segmentation.support import SHARED, needs, setting
 
 needs("nnunetv2", "SimpleITK")
@@ -63,7 +64,7 @@ def study(tmp_path_factory):
 
 
 def test_the_set_opens_as_it_is(study):
-    learner = study.learner(12345, (), "cpu")
+    learner = open_learner(study, 12345)
     names = {path.name.removesuffix(".nii.gz") for path in (SHARED / "data/hippocampus/labelsTr").glob("*.nii.gz")}
     assert set(learner._cases.pool) | set(learner._cases.held_out) == names
     assert len(learner._cases.held_out) == len(names) // 4

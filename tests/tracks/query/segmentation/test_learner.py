@@ -18,7 +18,7 @@ needs("nnunetv2", "SimpleITK")
 
 from harness.tracks.query.segmentation import learner as module  # noqa: E402
 from harness.tracks.query.segmentation.learner import SegmentationLearner  # noqa: E402
-from harness.tracks.query.segmentation.plans import Plan  # noqa: E402
+from harness.tracks.query.segmentation.plans import NetworkPlan  # noqa: E402
 
 
 def quiet(what, share):
@@ -161,7 +161,7 @@ def test_an_oracle_sees_all_labels(learner, trained, tmp_path):
 
 
 def test_writing_an_offer_keeps_one_member_in_memory(learner, tmp_path, monkeypatch):
-    from harness.tracks.query.segmentation.offering import write_offer
+    from harness.tracks.query.segmentation.learner import write_offer
 
     size, members = (3, 64, 64, 64), 12
     member = int(np.prod(size)) * 4
@@ -338,7 +338,7 @@ def test_volumes_with_a_dark_rim_and_a_coarse_last_axis_come_back_in_place(tmp_p
     learner = SegmentationLearner(setting(benchmark(tmp_path)), 1, (), "cpu")
     picks = [learner.start()]
     plan = learner._planned(picks)
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, NetworkPlan)
     assert plan.manager.transpose_forward == [2, 0, 1]
     case = plan.network_input(learner._cases.image("case_1"))
     assert case.image.shape == (1, 13, 16, 20)

@@ -1,0 +1,59 @@
+"""What verbs print with: lines, tables and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Column = Mapping[str, Any]
+"""How a column is shown, in rich's words."""
+LEFT: Column = {}
+RIGHT: Column = {"justify": "right"}
+
+
+PASSED, FAILED, SKIPPED = "[green]✓[/] ", "[red]✗[/] ", "[dim]–[/] "
+"""Signs before a line, as markup."""
+
+
+def say(text: str, style: str = "", *, sign: str = "", console: Console | None = None) -> None:
+    """A line as it stands, behind a sign: nothing in the text is markup, and it is not wrapped."""
+    from rich.console import Console
+
+    console = console or Console(highlight=False)
+    console.print(sign, end="")
+    console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def say_json(value: object) -> None:
+    """An object for other programs. Raises ValueError for numbers that are not finite."""
+    from json import dumps
+
+    typer.echo(dumps(value, indent=2, allow_nan=False))
+
+
+def print_table(columns: Mapping[str, Column], rows: Iterable[Sequence[str]], **options: Any) -> None:
+    """Print a `table`."""
+    from rich.console import Console
+
+    Console(highlight=False).print(table(columns, rows, **options))
+
+
+def table(
+    columns: Mapping[str, Column], rows: Iterable[Sequence[str]], *, framed: bool = False, **options: Any
+) -> Table:
+    """A table with its columns by heading; cells may hold markup. framed: with lines around it. options: as rich's."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    made = Table(**options) if framed else Table(box=SIMPLE, padding=(0, 1, 0, 0), **options)
+    for heading, column in columns.items():
+        made.add_column(heading, **column)
+    for row in rows:
+        made.add_row(*row)
+    return made

@@ -1,0 +1,70 @@
+"""TOML files of benchmarks and data sets, also those that only state how they differ from another one (`extends`)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.spec.errors import UsageError
+
+EXTENDS = "extends"
+_OWN = ("status", "successor")  # that a version has ended does not end those that extend it
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content. Raises UsageError with the line that cannot be read."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def read_extended(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A TOML file's content over that of the file it `extends`, whose path is relative to its folder.
+
+    Tables are merged key by key, and lists of tables entry by entry where both name them by `id` or `path`; an entry's
+    keys and everything else are replaced as a whole, as is a table of another `kind`. Relative paths in the base then
+    start from the folder of `path`. chain: the files that extend this one. Raises UsageError as `read_toml`, and for a
+    base that is missing, lies elsewhere than in the file's folder or one beside it, or leads back to the file.
+    """
+    fields = read_toml(path)
+    base = fields.pop(EXTENDS, None)
+    if base is None:
+        return fields
+    chain = (*chain, path.resolve())
+    inherited = read_extended(_base(path, base, chain), chain)
+    whole: dict[str, Any] = _merged({name: value for name, value in inherited.items() if name not in _OWN}, fields)
+    return whole
+
+
+def _base(path: Path, base: object, chain: tuple[Path, ...]) -> Path:
+    if not isinstance(base, str) or not base.endswith(".toml"):
+        raise UsageError(f'{path}: {EXTENDS}: it must be the path of a TOML file, such as "../1/benchmark.toml".')
+    found, outer = (path.parent / base).resolve(), path.resolve().parent.parent
+    if not found.is_relative_to(outer):
+        raise UsageError(f"{path}: {EXTENDS}: {base} lies outside of {outer}; copy it into the folder of {path.name}.")
+    if not found.is_file():
+        raise UsageError(f"{path}: {EXTENDS}: there is no file {found}; correct the path.")
+    if found in chain:
+        raise UsageError(
+            f"{path}: {EXTENDS}: {base} itself extends {path.name}, so that neither says all; break the cycle."
+        )
+    return found
+
+
+def _merged(base: Any, own: Any) -> Any:
+    if isinstance(base, dict) and isinstance(own, dict) and own.get("kind", base.get("kind")) == base.get("kind"):
+        return {**base, **{name: _merged(base[name], value) if name in base else value for name, value in own.items()}}
+    if isinstance(base, list) and isinstance(own, list):
+        for name in ("id", "path"):
+            if own and all(isinstance(each, dict) and name in each for each in (*base, *own)):
+                entries = {each[name]: each for each in base}
+                return list((entries | {each[name]: {**entries.get(each[name], {}), **each} for each in own}).values())
+    return own

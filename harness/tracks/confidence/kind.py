@@ -1,0 +1,25 @@
+"""Confidence scoring functions: the kind, for the registry."""
+
+from harness.methods.interface import confidence_score
+from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.kinds import Kind
+from harness.spec.method import ConfidenceMethod
+
+KIND = Kind(
+    task="confidence",
+    method=ConfidenceMethod,
+    benchmark=ConfidenceBenchmark,
+    decorator=confidence_score,
+    verb="score(self, outputs)",
+    track="harness.tracks.confidence.track:ConfidenceTrack",
+    leaderboard="harness.tracks.confidence.leaderboard:ConfidenceLeaderboard",
+    host="harness.tracks.confidence.host:ConfidenceHost",
+    check="harness.methods.conformance:check_confidence_score",
+    metrics="harness.tracks.confidence.facts:FACTS",
+    notes="harness.tracks.confidence.picture:tied_answers",
+    default_benchmark="confidence-mnist",
+    simple_method="msr",
+    caption="mean over seeds; 95 % interval over test samples and seeds\nareas × 1000, the rest in %",
+    withheld="labels of test data",
+    unit_seconds=0.1,
+)

@@ -1,0 +1,107 @@
+"""What the models of a benchmark said, by model and sample set: what every kind of source provides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.spec.grids import Model
+from harness.spec.released import CORRUPTIONS, SEVERITIES
+from harness.storage import IntegrityError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ABSENT = "absent"
+"""Stands for the hash of what is not on this machine, so that a run can be planned."""
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """What a model said about n samples (label-free arrays), and their labels (n,)."""
+
+    arrays: dict[str, np.ndarray]
+    labels: np.ndarray
+
+    def take(self, rows: np.ndarray) -> ModelOutputs:
+        """Some of the samples. In arrays of MC members the samples are the second axis."""
+        arrays = {
+            name: array[:, rows] if name.startswith("mc_") else array[rows] for name, array in self.arrays.items()
+        }
+        return ModelOutputs(arrays, self.labels[rows])
+
+
+class OutputSource(Protocol):
+    """What every kind of source provides."""
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        """Name -> sha256 of every file that this model's numbers rest on."""
+        ...
+
+    def samples(self, model: Model, name: str) -> ModelOutputs: ...
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        """`weight` and `bias` of the last layer, where they are known."""
+        ...
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        """Images of a set as the network takes them, where there are any."""
+        ...
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """How to build the network, and its weights, where it can be run."""
+        ...
+
+    def ready(self, model: Model, name: str) -> bool:
+        """Whether `samples` needs no computation."""
+        ...
+
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        """(n,) names by which samples are known outside, where there are any."""
+        ...
+
+    def absent(self) -> Mapping[str, str]:
+        """Of `inputs` and `model`, those that are offered to no method, and why, in a sentence without its end."""
+        ...
+
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        """Data sets, and what of them, that these models rest on and that are not on this machine."""
+        ...
+
+
+class SourceDefaults:
+    """What a source offers unless it says otherwise: outputs alone, all of them at hand. See `OutputSource`."""
+
+    def inputs(self, name: str) -> np.ndarray | None:
+        return None
+
+    def network(self, model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        return None
+
+    def ready(self, model: Model, name: str) -> bool:
+        return True
+
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        return None
+
+    def absent(self) -> Mapping[str, str]:
+        return {
+            "inputs": "this benchmark's source is stored outputs, which come without the inputs",
+            "model": "this benchmark's source is stored outputs, which come without the network",
+        }
+
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        return ()
+
+
+def rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
+    """Positions of one severity in the order corruption, severity, image."""
+    import numpy as np
+
+    if count % (CORRUPTIONS * SEVERITIES):
+        raise IntegrityError(
+            f"set {name}: {count} samples are not {CORRUPTIONS} corruptions at {SEVERITIES} severities; "
+            "leave out `severity` if they are laid out in another way"
+        )
+    return np.arange(count).reshape(CORRUPTIONS, SEVERITIES, -1)[:, severity - 1].ravel()

@@ -1,0 +1,115 @@
+"""Outputs that others have computed: experiment folders in the FD-Shifts layout, and a user's own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.catalog import LoadedBenchmark
+from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
+from harness.data.tables import OutputTable, read_table, rows_of
+from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.errors import UsageError
+from harness.spec.grids import Model
+from harness.spec.sources import FDShiftsSource, FDShiftsStudy, GridFolder, TableSource
+from harness.storage import IntegrityError, file_id
+from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class FolderOutputs(SourceDefaults):
+    """Experiment folders in the FD-Shifts layout."""
+
+    def __init__(self, protocol: LoadedBenchmark, source: FDShiftsSource | FDShiftsStudy) -> None:
+        self._paths = {model.id: protocol.locate(model.folder) for model in source.models}
+        self._source = source
+        self._read: Callable[[str], FDShiftsFolder] = lru_cache(maxsize=2)(
+            lambda model: read_fdshifts(self._paths[model])
+        )
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        if self._planned_only(model):
+            return {"folder": ABSENT}
+        return {path.name: file_id(path) for path in stored_files(self._paths[model.id])}
+
+    def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
+        return tuple(model.folder for model in models if isinstance(model, GridFolder) and self._planned_only(model))
+
+    def ready(self, model: Model, name: str) -> bool:
+        return not self._planned_only(model)
+
+    def _planned_only(self, model: Model) -> bool:
+        """A study of many folders can be planned before they are there."""
+        return isinstance(self._source, FDShiftsStudy) and not self._paths[model.id].is_dir()
+
+    def samples(self, model: Model, name: str) -> ModelOutputs:
+        folder = self._read(model.id)
+        if isinstance(self._source, FDShiftsSource) and name == self._source.train:
+            return self._train(folder, model)
+        chosen = self._source.sets[name]
+        index = chosen.dataset_idx
+        if index not in folder.sets:
+            present = ", ".join(map(str, sorted(folder.sets)))
+            raise IntegrityError(
+                f"{self._paths[model.id]}: set {name} is dataset_idx {index}, but only {present} exist"
+            )
+        samples = ModelOutputs(folder.sets[index], folder.labels[index])
+        if chosen.severity is None:
+            return samples
+        return samples.take(rows_of_severity(len(samples.labels), chosen.severity, name))
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        return dict(self._read(model.id).last_layer)
+
+    def _train(self, folder: FDShiftsFolder, model: Model) -> ModelOutputs:
+        """Training rows have features and labels; logits follow from the last layer where it is stored."""
+        if folder.train is None:
+            raise IntegrityError(f"{self._paths[model.id]} has no train_features.npz, which the benchmark asks for")
+        arrays = {"features": folder.train["features"]}
+        if folder.last_layer:
+            arrays["logits"] = arrays["features"] @ folder.last_layer["weight"].T + folder.last_layer["bias"]
+        return ModelOutputs(arrays, folder.train["labels"])
+
+
+class TableOutputs(SourceDefaults):
+    """A user's tables of logits or probabilities, one for each model."""
+
+    def __init__(self, protocol: LoadedBenchmark, source: TableSource) -> None:
+        self._protocol = protocol
+        self._artefacts = {model.id: model.table for model in source.models}
+        self._source = source
+        self._read: Callable[[str], OutputTable] = lru_cache(maxsize=2)(self._load)
+
+    def artefacts(self, model: Model) -> dict[str, str]:
+        path, found = self._protocol.verified(self._artefacts[model.id])
+        return {path.name: found}
+
+    def samples(self, model: Model, name: str) -> ModelOutputs:
+        table = self._read(model.id)
+        rows = rows_of(table, self._source.sets[name], self._protocol.locate(self._artefacts[model.id].path))
+        return ModelOutputs({self._source.holds: table.values[rows]}, table.labels[rows])
+
+    def shared(self, model: Model) -> dict[str, np.ndarray]:
+        return {}
+
+    def _load(self, model: str) -> OutputTable:
+        path = self._protocol.verified(self._artefacts[model])[0]
+        table = read_table(path, self._source)
+        self._keep_apart(table, path)
+        return table
+
+    def _keep_apart(self, table: OutputTable, path: Path) -> None:
+        """What methods learn from must not be tested on, however the two sets are named."""
+        benchmark = self._protocol.of(ConfidenceBenchmark)
+        rows = {name: set(rows_of(table, chosen, path).tolist()) for name, chosen in self._source.sets.items()}
+        tested = {name for study in benchmark.studies for name in study.sets}
+        for reference in filter(None, (benchmark.reference.train, benchmark.reference.validation)):
+            for name in sorted(tested):
+                if common := len(rows[reference] & rows[name]):
+                    raise UsageError(
+                        f"{path}: the reference set {reference} and the tested set {name} share {common} samples."
+                    )

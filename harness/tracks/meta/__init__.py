@@ -1,1 +1,0 @@
-"""The meta-evaluation track: metrics of attribution maps, and what they are worth as metrics."""
