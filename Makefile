@@ -22,7 +22,7 @@ demo: .venv/.core  ## set up, then score an example method against the embedded 
 test: lint types tests  ## set up, then lint, check types, run the tests
 
 test-all: lint types .venv/.dev  ## the same with the long campaigns
-	$(PYTEST) -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 
 lint: .venv/.dev  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -125,4 +125,4 @@ def _check(frame: pd.DataFrame, compatibility: Compatibility) -> None:
         for (setting, seed), of in of_measure.groupby(["setting", "seed"], sort=True):
             lacking = sorted(methods - set(of["method"]), key=str)
             if lacking:
-                raise ValueError(f"{lacking} have no {measure!r} in the setting {setting!r} with seed {seed!r}.")
+                raise ValueError(f"{lacking} have no {measure!r} in the setting {setting!r} with seed {seed}.")

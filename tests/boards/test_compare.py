@@ -18,6 +18,8 @@ from tests.boards.support import told, write_submission
 from tests.boards.test_rows import _maps, _scores
 from tests.boards.workshop import GAP, evaluate, write_workshop
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.fixture
 def folders(protocol: LoadedBenchmark, tmp_path: Path) -> dict[str, Path]:

@@ -32,6 +32,8 @@ from tests.boards.gate.support import change_method, change_run, claim_what_outp
 from tests.boards.support import told as told_about
 from tests.boards.workshop import TODAY, TOLD, own_checkout
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -18,6 +18,8 @@ from harness.execution import environment
 from harness.spec.errors import UsageError
 from tests.boards.workshop import GAP, evaluate, write_workshop
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 BRANCH, FOLDER = "submit/toy@1/gap", "submissions/toy@1/gap"
 GH = """#!/bin/sh
 echo "$@" >> "$GH_LOG"

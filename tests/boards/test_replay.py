@@ -14,6 +14,8 @@ from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.fixture
 def run(protocol: LoadedBenchmark, tmp_path: Path) -> RunResult:

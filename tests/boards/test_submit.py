@@ -34,6 +34,8 @@ from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays, write_text
 from tests.boards.workshop import GAP, TODAY, TOLD, evaluate_clean, files, forged, write_workshop
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 FACTS = ("--author", "A", "--licence", "MIT", "--training-data", "none", "--citation", "none", "--hardware", "2 cores")
 app = Typer()
 app.command()(verb.submit)

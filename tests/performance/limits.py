@@ -15,9 +15,9 @@ import pandas as pd
 
 from harness.metrics import augrc, aurc, paired_bootstrap
 from harness.statistics import consensus, criterion_ranks
-from harness.tracks.query.scoring import summarize
 from tests.statistics.support import rank_table
 from tests.tracks.query.outcomes import benchmark, random_counts, study, track_of, unit, volumes
+from tests.tracks.support import summary
 
 
 def help_of_the_command() -> Callable[[], object]:
@@ -58,7 +58,7 @@ def scores_of_campaigns() -> Callable[[], object]:
     spec = benchmark([study("low", loops=5)], seeds=(1, 2, 3, 4), replicates=500)
     counts = random_counts(np.random.default_rng(0), 0.5, cases=75, classes=16, loops=5)
     answered = {unit("low", s): volumes(counts) for s in spec.seeds}
-    return lambda: summarize(track_of(spec).settings, spec, answered)
+    return lambda: summary(track_of(spec), answered)
 
 
 LIMITS = {
