@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,10 +19,16 @@ def show(
     Example: harness show runs/confidence-mnist-1-msr-0123456789ab
     """
     from harness.boards.place import place_of
+    from harness.boards.submissions import ABOUT
     from harness.cli.progress import run_bar
     from harness.cli.render import print_json_result, print_result, print_units
     from harness.execution.run_result import RunResult
+    from harness.spec.errors import UsageError
 
+    if (Path(run) / ABOUT).is_file():
+        raise UsageError(
+            f"{run} is a submission; its row: harness board show, its scores again: harness validate {run}"
+        )
     result = RunResult.open(run)
     with run_bar("scoring the board", quiet=json) as bar:
         place = place_of(result, bar.scoring_board)

@@ -62,8 +62,13 @@ class StoredAnswers(Mapping[str, Answers]):
     def _read(self, result: UnitResult) -> Answers:
         path = outputs_path(self._folder, result.unit)
         if not path.is_file():
-            raise IntegrityError(f"{path}, the stored answers of {result.study} on {result.model}, is missing.")
-        outputs = read_arrays(path)
+            raise IntegrityError(
+                f"{path}, the stored answers of {result.study} on {result.model}, is missing; use --fresh to run again."
+            )
+        try:
+            outputs = read_arrays(path)
+        except IntegrityError as error:
+            raise IntegrityError(f"{str(error).rstrip('.')}; use --fresh to run again.") from error
         if outputs_id(outputs) != result.outputs:
             raise IntegrityError(f"{path} was changed after it was scored; use --fresh to run again.")
         return outputs

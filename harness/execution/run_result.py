@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.answers import ByUnit, StoredAnswers, measured
 from harness.execution.plan import PlanRequest, open_track, plan_units
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import RunDocument, UnitResult
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, content_id, read_json
@@ -69,10 +69,15 @@ class RunResult:
             raise UsageError(
                 f"{path} holds no sealed run ({SEALED} is missing); name the folder that evaluate printed."
             )
+        again = "the command that made the run seals it anew"
         try:
             document = RunDocument.model_validate(read_json(path / SEALED))
         except ValidationError as error:
-            raise IntegrityError(f"{path / SEALED} is not a sealed run: {error.errors()[0]['msg']}") from error
+            raise IntegrityError(
+                f"{path / SEALED} is not a sealed run: {first_problem(error)[:-1]}; {again}."
+            ) from error
+        except IntegrityError as error:
+            raise IntegrityError(f"{str(error).rstrip('.')}; {again}.") from error
         if document.seal != content_id(document.sealed_content):
             raise IntegrityError(f"{path / SEALED} was changed after it was sealed; run the evaluation again.")
         return cls(document, path)

@@ -88,7 +88,8 @@ def _decorator_names(tree: ast.Module) -> dict[str, Kind]:
 
 
 def _brought_by(package: str) -> dict[str, Kind]:
-    return {name: kind for name, kind in decorators().items() if kind.package == package}
+    """A package's own decorators; another's may have the same names."""
+    return {str(kind.decorator.__name__): kind for kind in kinds().values() if kind.package == package}
 
 
 def _declaration(found: _Decorated, where: str, source: bytes, path: Path, origin: Origin) -> MethodSpec:

@@ -31,4 +31,4 @@ def first_problem(error: ValidationError, without: str | None = None) -> str:
     problem = error.errors()[0]
     field = ".".join(str(part) for part in problem["loc"] if without is None or part != without) or "file"
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{field}: {problem['msg']}{more}."
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{more}."

@@ -89,8 +89,11 @@ def kind_of(task: object) -> Kind:
     known = kinds()
     if isinstance(task, str) and task in _UNUSABLE and task not in known:
         raise ValueError(f"the kind {task!r} cannot be used: {_UNUSABLE[task]}")
-    if not isinstance(task, str) or task not in known:
-        raise ValueError(f"no kind of method is called {task!r}; there are: {', '.join(sorted(known))}")
+    there_are = f"there are: {', '.join(known)}"
+    if not isinstance(task, str):
+        raise ValueError(f"it {'is missing' if task is None else 'must be a text'}; {there_are}")
+    if task not in known:
+        raise ValueError(f"no kind of method is called {task!r}; {there_are}")
     return known[task]
 
 

@@ -96,3 +96,12 @@ def test_lists(kind: str, tmp_path: Path) -> None:
     assert rows
     expected = {"benchmarks": "confidence-mnist@1", "methods": "mahalanobis", "metrics": "augrc"}[kind]
     assert expected in {next(iter(row.values())) for row in rows}
+
+
+def test_showing_a_submission_names_what_does(tmp_path: Path) -> None:
+    folder = tmp_path / "msr"
+    folder.mkdir()
+    (folder / "submission.toml").write_text("")
+    done = harness("show", folder, folder=tmp_path)
+    assert done.returncode == 2
+    assert f"is a submission; its row: harness board show, its scores again: harness validate {folder}" in done.stderr

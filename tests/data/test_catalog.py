@@ -128,7 +128,7 @@ def test_text_in_another_encoding(tmp_path):
             'holds = "odds"',
             "source.table.holds: Input should be 'logits' or 'probabilities'",
         ),
-        ("rows = [0, 60]", "rows = [60, 60]", "source.table.sets.test: Value error, rows = [60, 60] is empty"),
+        ("rows = [0, 60]", "rows = [60, 60]", "source.table.sets.test: rows = [60, 60] is empty"),
         (
             'samples = "test"',
             'samples = "tset"',

@@ -66,8 +66,11 @@ def test_what_was_changed_or_is_missing_is_said_when_it_is_asked_for(folder):
     write_arrays(outputs_path(folder, IDS[0]), {"confidence": np.arange(5.0)})
     with pytest.raises(IntegrityError, match="was changed after it was scored; use --fresh"):
         found[IDS[0]]
+    outputs_path(folder, IDS[0]).write_bytes(b"PK")
+    with pytest.raises(IntegrityError, match="is not a valid file of arrays; use --fresh to run again"):
+        found[IDS[0]]
     outputs_path(folder, IDS[1]).unlink()
-    with pytest.raises(IntegrityError, match="the stored answers of s on m, is missing"):
+    with pytest.raises(IntegrityError, match="the stored answers of s on m, is missing; use --fresh to run again"):
         found[IDS[1]]
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
+from harness.methods.discovery import find_method
+from harness.metrics import facts
 from harness.spec import kinds
 from harness.spec.errors import UsageError
 
@@ -64,10 +67,36 @@ def test_without_any_the_harness_is_not_installed(monkeypatch: pytest.MonkeyPatc
         kinds.kinds()
 
 
-@pytest.mark.parametrize("task", ["telepathy", None, 3, ["query"]])
-def test_an_unknown_task_names_those_that_there_are(task: object) -> None:
-    with pytest.raises(ValueError, match=r"no kind of method is called .*; there are: attribution"):
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("telepathy", "no kind of method is called 'telepathy'"),
+        (None, "it is missing"),
+        (3, "it must be a text"),
+        (["query"], "it must be a text"),
+    ],
+)
+def test_an_unknown_task_names_those_that_there_are(task: object, said: str) -> None:
+    with pytest.raises(ValueError, match=f"{said}; there are: attribution"):
         kinds.kind_of(task)
 
 
+def test_a_package_cannot_take_the_words_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A decorator or a metric of the same name: the harness's own keep their meaning."""
+    install(monkeypatch, **{"a-copy": "tests.spec.test_kinds:COPY"})
+    facts.metric_facts.cache_clear()
+    path = tmp_path / "method.py"
+    path.write_text('from harness import confidence_score\n\n@confidence_score(version="1")\ndef f(outputs): ...\n')
+    assert find_method(str(path)).spec.task == "confidence"
+    assert facts.metric_facts()["augrc"].lower_is_better
+    facts.metric_facts.cache_clear()
+
+
+def confidence_score(*, version: str) -> None: ...
+
+
+ALL_UP = (facts.MetricFacts("augrc", False, (0, 1), (), "", "copy"),)
 TAKEN = kinds.Kind(**{**vars(kinds.load("harness.tracks.confidence.kind:KIND")), "caption": "another"})
+COPY = kinds.Kind(
+    **{**vars(TAKEN), "task": "a-copy", "decorator": confidence_score, "metrics": "tests.spec.test_kinds:ALL_UP"}
+)
