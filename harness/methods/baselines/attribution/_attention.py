@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._gradients import target_logits
 from harness.methods.baselines.attribution._maps import enlarged, to_unit_range
+from harness.methods.outputs import NotOfferedError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from harness.methods.baselines.attribution._operations import Record
     from harness.methods.context import Context
 
 
-def attention(model: nn.Module, inputs: Tensor, context: Context) -> list[Tensor]:
-    """Attention probabilities (n, heads, tokens, tokens) of each block, first to last."""
-    import torch
+def attention(found: Record, context: Context) -> list[Tensor]:
+    """Attention probabilities of each block, first to last, as the network made them: (n, heads, tokens, tokens) or
+    (n * heads, tokens, tokens).
 
-    with torch.no_grad(), _recorded(context) as seen:
-        model(inputs)
-    return seen
+    They are what soft-max returns for all pairs of tokens, that of the class and those of the grid.
+    Raises NotOfferedError where there are none.
+    """
+    from harness.methods.baselines.attribution._operations import SOFTMAX
+
+    tokens = 1 + math.prod(context.grid)
+    made = [each.outputs[0] for each in found.operations if each.name in SOFTMAX]
+    among_all = [each for each in made if each.ndim > 2 and each.shape[-2:] == (tokens, tokens)]
+    if not among_all:
+        raise NotOfferedError(f"this model computes no attention among {tokens} tokens (a class token and its grid)")
+    return among_all
 
 
-def attention_gradients(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> list[Tensor]:
+def by_head(values: Sequence[Tensor], count: int) -> list[Tensor]:
+    """(n, heads, tokens, tokens) for n = count samples."""
+    return [each.view(count, -1, *each.shape[-2:]) for each in values]
+
+
+def attention_gradients(found: Record, probabilities: Sequence[Tensor]) -> list[Tensor]:
     """Gradients of the targets' logits by the attention probabilities of each block, first to last."""
-    import torch
+    from harness.methods.baselines.attribution._operations import gradient, propagate
 
-    with torch.enable_grad(), _recorded(context) as seen:
-        logits = target_logits(model(inputs.detach().clone().requires_grad_()), targets)
-        return list(torch.autograd.grad(logits.sum(), seen))
+    return list(propagate(found, found.logits.new_ones(found.logits.shape), gradient, probabilities)[1:])
 
 
 def rolled_out(flows: Sequence[Tensor]) -> Tensor:
@@ -55,18 +67,3 @@ def with_residual(flow: Tensor) -> Tensor:
     import torch
 
     return flow + torch.eye(flow.shape[-1], dtype=flow.dtype, device=flow.device)
-
-
-@contextmanager
-def _recorded(context: Context) -> Iterator[list[Tensor]]:
-    seen: list[Tensor] = []
-
-    def record(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append(output)
-
-    handles = [block.get_submodule("attention.softmax").register_forward_hook(record) for block in context.blocks]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -1,30 +1,34 @@
-"""Layer-wise relevance propagation: forward passes whose backward pass carries relevance instead of gradients.
-
-Modules are recomputed by functions that behave as before forwards, and backwards share out the relevance of their
-output among their inputs; so are sums and products between modules. Whatever else a network does there moves
-relevance as it moves numbers (views, slices, concatenation, maxima). Other ways for branches to meet are refused.
-"""
+"""Layer-wise relevance propagation: operations share out the relevance of their outputs among their inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from harness.methods.baselines.attribution._gradients import target_logits
+from harness.methods.baselines.attribution._operations import (
+    MATRIX_PRODUCTS,
+    MAXIMA,
+    MOVES,
+    SOFTMAX,
+    SUMS,
+    Operation,
+    Parts,
+    Record,
+    gradient,
+    propagate,
+    record,
+)
 from harness.methods.outputs import NotOfferedError
 
-Forward = Callable[..., Tensor]
-Rule = Callable[..., tuple[Tensor, ...]]
-"""(relevance of the output, *inputs) -> relevance of each input."""
+Share = Callable[[Operation, Tensor], Parts]
+"""(operation, relevance of its output) -> relevance of each of its inputs."""
 
-_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LEAST = 1e-9  # what denominators are kept away from 0
+_FACTORS = {"mm": ("self", "mat2"), "bmm": ("self", "mat2"), "addmm": ("mat1", "mat2"), "mv": ("self", "vec")}
+_FACTORS |= {"dot": ("self", "tensor"), "convolution": ("input", "weight")}
 
 
 def convolutional_relevance(
@@ -32,211 +36,197 @@ def convolutional_relevance(
 ) -> Tensor:
     """Relevance (n, c, *spatial) of inputs; its sum over an input is the target's logit, less what biases take.
 
-    Bach et al., PLOS ONE 2015, and Montavon et al. 2019: the gamma rule for `Linear`; activations hand it on; the
-    epsilon rule for all other modules and for sums; both factors of a product get half.
+    Bach et al., PLOS ONE 2015, and Montavon et al. 2019: the gamma rule for products with a matrix of weights (linear
+    layers) and their bias; the epsilon rule for convolutions, pooling and sums; functions of single numbers and
+    soft-max hand relevance on; both factors of a product get half (Achtibat et al., ICML 2024), but what divides gets
+    none, so that normalisation counts as a product with constants (Ali et al., ICML 2022).
     """
-    rewritten: dict[nn.Module, Forward] = {}
-    for module in _leaves(model):
-        if isinstance(module, nn.Linear):
-            rewritten[module] = partial(_propagated, module.forward, partial(_gamma_rule, module, gamma))
-        elif _kind(module) in ("activation", "dropout"):
-            rewritten[module] = partial(_unchanged, module)
-        elif not isinstance(module, nn.Identity | nn.Flatten | nn.Unflatten):
-            rewritten[module] = partial(_propagated, module.forward, partial(_epsilon_rule, module.forward, epsilon))
-    logits, entry = _forward(model, rewritten, inputs, targets, epsilon)
-    (relevance,) = torch.autograd.grad(logits, entry, logits.detach())
-    return relevance
+    found = record(model, inputs, targets)
+    biases = _biases(found)
+
+    def rule(operation: Operation, of_outputs: Parts) -> Parts:
+        relevance = of_outputs[0]
+        if relevance is None or operation.name in MOVES:
+            return gradient(operation, of_outputs)
+        if operation in biases:
+            bias = biases[operation]
+            return [relevance] if bias is None else [_gamma_rule(operation, bias, gamma, relevance)]
+        if _is_linear(operation):
+            return [_gamma_rule(operation, None, gamma, relevance)]
+        if operation.name == "convolution" or operation.name in SUMS | MAXIMA or _is_sum(operation, of_constants=True):
+            return _epsilon_rule(operation, epsilon, relevance)
+        return _shared_rule(operation, relevance, lambda each, of: _halves(_epsilon_rule(each, epsilon, of)))
+
+    return propagate(found, found.logits, rule)[0]
 
 
 def transformer_relevance(
-    model: nn.Module, inputs: Tensor, targets: Tensor, blocks: Sequence[nn.Module]
+    found: Record, beside: Sequence[Tensor] = (), *, latec: bool = False
 ) -> tuple[Tensor, list[Tensor]]:
-    """Relevance (n, c, *spatial) of inputs and (n, heads, tokens, tokens) of the attention of each block.
+    """Relevance of the input (1, c, *spatial) of a recorded network (`whole_norms`), and of tensors `beside` it.
 
     Chefer et al., CVPR 2021, from relevance 1 of the target: positive contributions count in linear layers and
-    convolutions (alpha = 1), normalisation, activations and soft-max hand it on, sums and products share it out.
-    Raises NotOfferedError for blocks that are not as `harness.methods.context.Context.blocks` describes them.
+    convolutions (alpha = 1), normalisation, functions of single numbers and soft-max hand it on, sums and products
+    share it out. latec: in LATEC's reading, the embedding of positions takes its share too, and the convolution that
+    makes tokens of the input has a rule of its own.
     """
-    attentions: list[Tensor] = []
-    inside = {module for block in blocks for module in block.modules()}
-    rewritten: dict[nn.Module, Forward] = {block: partial(_block, block, attentions) for block in blocks}
-    for module in _leaves(model):
-        if module in inside:
+
+    def rule(operation: Operation, of_outputs: Parts) -> Parts:
+        relevance = of_outputs[0]
+        if relevance is None or operation.name in MOVES:
+            return gradient(operation, of_outputs)
+        if _is_linear(operation) or operation.name == "convolution":
+            at_entry = latec and operation.inputs[0] is entry and operation.name == "convolution"
+            return [(_entry_rule if at_entry else _positive_rule)(operation, relevance)]
+        if _is_sum(operation, of_constants=False) or operation.name in SUMS | MAXIMA:
+            return _conserved(relevance, _epsilon_rule(operation, _LEAST, relevance))
+        if latec and operation.name == "add" and any(each.ndim == relevance.ndim for each in operation.constants):
+            constant = relevance * _ratio(operation.outputs[0] - operation.inputs[0], operation.outputs[0])
+            return _conserved(relevance, [*_epsilon_rule(operation, _LEAST, relevance), constant])[:1]
+        return _shared_rule(operation, relevance, lambda each, of: _conserved(of, _epsilon_rule(each, _LEAST, of)))
+
+    entry = _behind_copies(found)
+    relevance, *others = propagate(found, torch.ones_like(found.logits), rule, beside)
+    return relevance, others
+
+
+def _shared_rule(operation: Operation, relevance: Tensor, share: Share) -> Parts:
+    """What all kinds of relevance have in common; `share` is how the factors of a product get theirs."""
+    if operation.name in SOFTMAX or "norm" in operation.name or operation.pointwise and len(operation.inputs) == 1:
+        return [relevance.sum_to_size(operation.inputs[0].shape)]
+    if operation.name == "div":
+        return [relevance.sum_to_size(operation.inputs[0].shape), None]
+    if operation.name == "mul":
+        divisors = [_is_divisor(parent) for parent in operation.parents]
+        if sum(divisors) == 1:
+            pairs = zip(operation.inputs, divisors, strict=True)
+            return [None if divides else relevance.sum_to_size(each.shape) for each, divides in pairs]
+    if operation.name == "mul" or operation.name in MATRIX_PRODUCTS:
+        return share(operation, relevance)
+    if operation.name in ("where", "maximum", "minimum", "masked_fill"):
+        return gradient(operation, [relevance])
+    raise NotOfferedError(f"relevance has no rule for `{operation.name}`, which this model computes")
+
+
+def _is_linear(operation: Operation) -> bool:
+    return operation.name in MATRIX_PRODUCTS and len(operation.inputs) == 1
+
+
+def _is_sum(operation: Operation, *, of_constants: bool) -> bool:
+    """A sum or difference of two inputs, or of one and a constant tensor, which is a bias: not of a mere number."""
+    two = len(operation.inputs) == 2 or of_constants and any(each.ndim for each in operation.constants)
+    return operation.name in ("add", "sub", "rsub") and two
+
+
+def _is_divisor(made_by: Operation | None) -> bool:
+    """Whether a factor is one over something."""
+    while made_by is not None and made_by.name in MOVES and len(made_by.inputs) == 1:
+        made_by = made_by.parents[0]
+    if made_by is None or len(made_by.inputs) != 1:
+        return False
+    exponent = made_by.arguments.get("exponent")
+    below = made_by.name == "div" and made_by.arguments["other"] is made_by.inputs[0]
+    return made_by.name in ("rsqrt", "reciprocal") or below or isinstance(exponent, int | float) and exponent < 0
+
+
+def _biases(found: Record) -> dict[Operation, Tensor | None]:
+    """The bias of products with weights to which one is added apart from them; of those additions, None."""
+    uses = Counter(id(each) for operation in found.operations for each in operation.inputs)
+    biases: dict[Operation, Tensor | None] = {}
+    for addition in found.operations:
+        constants = addition.constants
+        if addition.name != "add" or [each.ndim for each in constants] != [1] or addition.arguments["alpha"] != 1:
             continue
-        if isinstance(module, _WEIGHTED):
-            rewritten[module] = partial(_positive, module)
-        elif _kind(module) in ("activation", "dropout", "normalization", "batchnorm", "instancenorm"):
-            rewritten[module] = partial(_unchanged, module)
-    logits, entry = _forward(model, rewritten, inputs, targets)
-    relevance, *of_attention = torch.autograd.grad(logits, [entry, *attentions], torch.ones_like(logits))
-    return relevance, of_attention
+        product, made = addition.parents[0], addition.inputs[0]
+        while product is not None and product.name in ("view", "_unsafe_view") and uses[id(made)] == 1:
+            product, made = product.parents[0], product.inputs[0]
+        fits = constants[0].shape[0] == made.shape[-1] == addition.inputs[0].shape[-1]
+        if product is not None and product.name in ("mm", "bmm") and _is_linear(product) and uses[id(made)] == 1 and fits:
+            biases |= {product: constants[0], addition: None}
+    return biases
 
 
-def _forward(
-    model: nn.Module, rewritten: Mapping[nn.Module, Forward], inputs: Tensor, targets: Tensor, epsilon: float = _LEAST
-) -> tuple[Tensor, Tensor]:
-    """The targets' logits (n,), computed with rewritten modules, and the inputs that they depend on."""
-
-    def rewrite(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        again = rewritten[module](*args)
-        if again.shape != output.shape or not torch.allclose(again, output, rtol=1e-3, atol=1e-3):
-            raise NotOfferedError(f"this model's {type(module).__name__} does not compute what relevance is known for")
-        return again
-
-    handles = [module.register_forward_hook(rewrite) for module in rewritten]
-    try:
-        with torch.enable_grad():
-            entry = inputs.detach().clone().requires_grad_()
-            weights = {name: weight.detach() for name, weight in model.named_parameters()}
-            with _Arithmetic(epsilon):
-                logits = target_logits(torch.func.functional_call(model, weights, (entry,)), targets)
-    finally:
-        for handle in handles:
-            handle.remove()
-    _refuse_hidden_meetings(logits)
-    return logits, entry
-
-
-class _Arithmetic(TorchFunctionMode):
-    """Sums and products of branches that depend on the input, written in a network's `forward`."""
-
-    def __init__(self, epsilon: float) -> None:
-        super().__init__()
-        self._epsilon = epsilon
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        branches = len(args) == 2 and all(isinstance(each, Tensor) and each.requires_grad for each in args)
-        if func.__name__ not in _SHARES or not branches or kwargs or not torch.is_grad_enabled():
-            return func(*args, **(kwargs or {}))
-        function = getattr(torch, func.__name__)
-        return _propagated(function, partial(_arithmetic_rule, function, self._epsilon), *args)
-
-
-_SHARES = {"add": 1.0, "sub": 1.0, "mul": 0.5, "matmul": 0.5, "bmm": 0.5}
-"""Of the relevance of both factors together, which is twice that of their product (Achtibat et al., ICML 2024)."""
-
-
-def _refuse_hidden_meetings(output: Tensor) -> None:
-    """Where branches meet in any other way, each would get all of the relevance."""
-    seen: set[Any] = set()
-    waiting = [output.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        parents = [parent for parent, _ in node.next_functions if parent is not None]
-        if len(parents) > 1 and not node.name().startswith(("_Propagated", "Cat", "Stack")):
-            raise NotOfferedError(f"relevance cannot follow this model through {node.name()} outside of its modules")
-        waiting += parents
-
-
-def _block(block: Any, attentions: list[Tensor], tokens: Tensor) -> Tensor:
-    """A transformer block; its attention probabilities are appended to `attentions`."""
-    n, t, dim = tokens.shape
-    heads = block.attention.heads
-    qkv = _positive(block.attention.qkv, _unchanged(block.norm1, tokens))
-    query, key, value = qkv.view(n, t, 3, heads, dim // heads).permute(2, 0, 3, 1, 4)
-    scale = (dim // heads) ** -0.5
-    agreement = _propagated(torch.matmul, _product_rule, query, key.transpose(-2, -1))
-    attentions.append(_propagated(lambda x: block.attention.softmax(scale * x), _hand_on, agreement))
-    mixed = _propagated(torch.matmul, _product_rule, attentions[-1], value)
-    change = _positive(block.attention.projection, mixed.transpose(1, 2).reshape(n, t, dim))
-    tokens = _propagated(torch.add, _sum_rule, tokens, change)
-    widen, activation, narrow = block.mlp
-    hidden = _positive(widen, _unchanged(block.norm2, tokens))
-    change = _positive(narrow, _unchanged(activation, hidden))
-    return _propagated(torch.add, _sum_rule, tokens, change)
-
-
-class _Propagated(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, forward: Forward, rule: Rule, *inputs: Tensor) -> Tensor:
-        ctx.rule = rule
-        ctx.save_for_backward(*inputs)
-        return forward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *relevance: Tensor) -> Any:
-        return None, None, *ctx.rule(*relevance, *ctx.saved_tensors)
-
-
-def _propagated(forward: Forward, rule: Rule, *inputs: Tensor) -> Tensor:
-    output: Tensor = _Propagated.apply(forward, rule, *inputs)  # type: ignore[no-untyped-call]
-    return output
-
-
-def _unchanged(module: nn.Module, inputs: Tensor) -> Tensor:
-    """A module that hands on the relevance of its output. It works on a copy, because it may work in place."""
-    return _propagated(lambda x: module.forward(x.clone()), _hand_on, inputs)
-
-
-def _positive(module: Any, inputs: Tensor) -> Tensor:
-    """A linear layer or convolution with the rule that looks at positive contributions only."""
-    return _propagated(module.forward, partial(_positive_rule, module), inputs)
-
-
-def _hand_on(relevance: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
-    return (relevance,)
-
-
-def _epsilon_rule(forward: Forward, epsilon: float, relevance: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+def _epsilon_rule(operation: Operation, epsilon: float, relevance: Tensor) -> Parts:
     """In proportion to each input's part of the output, the denominator away from 0 by epsilon."""
-    output, transposed = torch.func.vjp(forward, *inputs)  # type: ignore[misc]  # typed as if it had an auxiliary output
-    parts = transposed(_ratio(relevance, output, epsilon))
-    return tuple(each * part for each, part in zip(inputs, parts, strict=True))
+    nothing = [None] * (len(operation.outputs) - 1)
+    parts = gradient(operation, [_ratio(relevance, operation.outputs[0], epsilon), *nothing])
+    return [None if part is None else each * part for each, part in zip(operation.inputs, parts, strict=True)]
 
 
-def _arithmetic_rule(function: Any, epsilon: float, relevance: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    parts = _epsilon_rule(function, epsilon, relevance, *inputs)
-    return tuple(_SHARES[function.__name__] * part for part in parts)
+def _halves(parts: Parts) -> Parts:
+    """Of the relevance of both factors together, which is twice that of their product."""
+    return [None if part is None else part / 2 for part in parts]
 
 
-def _gamma_rule(module: nn.Linear, gamma: float, relevance: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
-    """The same, with positive weights made larger."""
-    weight = module.weight + gamma * module.weight.clamp_min(0)
-    return _epsilon_rule(lambda x: F.linear(x, weight, module.bias), _LEAST, relevance, inputs)
+def _gamma_rule(operation: Operation, bias: Tensor | None, gamma: float, relevance: Tensor) -> Tensor:
+    """The epsilon rule, with positive weights made larger."""
+    product, weight = _weighted(operation)
+    if operation.name == "addmm":
+        weight, bias = weight * operation.arguments["alpha"], operation.arguments["self"] * operation.arguments["beta"]
+    raised = weight + gamma * weight.clamp_min(0)
+    inputs = operation.inputs[0]
+    output = product(inputs, raised) if bias is None else product(inputs, raised) + bias
+    return inputs * _transposed(product, raised, inputs, _ratio(relevance, output))
 
 
-def _positive_rule(module: Any, relevance: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
+def _positive_rule(operation: Operation, relevance: Tensor) -> Tensor:
     """In proportion to each input's positive contribution to the output, biases aside."""
-
-    def positive_part(above: Tensor, below: Tensor) -> Tensor:
-        weight = module.weight
-        return _without_bias(module, weight.clamp_min(0), above) + _without_bias(module, weight.clamp_max(0), below)
-
-    above, below = _epsilon_rule(positive_part, _LEAST, relevance, inputs.clamp_min(0), inputs.clamp_max(0))
-    return (above + below,)
-
-
-def _without_bias(module: Any, weight: Tensor, inputs: Tensor) -> Tensor:
-    if isinstance(module, nn.Linear):
-        return F.linear(inputs, weight)
-    output: Tensor = module._conv_forward(inputs, weight, None)
-    return output
+    product, weight = _weighted(operation)
+    (inputs,) = operation.inputs
+    pairs = [(inputs.clamp_min(0), weight.clamp_min(0)), (inputs.clamp_max(0), weight.clamp_max(0))]
+    share = _ratio(relevance, sum((product(*pair) for pair in pairs[1:]), product(*pairs[0])))
+    first, second = (each * _transposed(product, signed, each, share) for each, signed in pairs)
+    return first + second
 
 
-def _sum_rule(relevance: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-    return _conserved(relevance, _epsilon_rule(torch.add, _LEAST, relevance, first, second))
+def _entry_rule(operation: Operation, relevance: Tensor) -> Tensor:
+    """LATEC's rules for what makes tokens: z^B for images (Montavon et al. 2017), for volumes that of positive
+    contributions, those of positive and of negative numbers each by themselves."""
+    product, weight = _weighted(operation)
+    (inputs,) = operation.inputs
+    above, below = weight.clamp_min(0), weight.clamp_max(0)
+    if inputs.ndim == 5:
+        pairs = [(inputs.clamp_min(0), above), (inputs.clamp_max(0), below)]
+        parts = [x * _transposed(product, w, x, _ratio(relevance, product(x, w))) for x, w in pairs]
+        return parts[0] + parts[1]
+    if inputs.ndim != 4 or inputs.shape[1] != 3:
+        return _positive_rule(operation, relevance)
+    terms = [(inputs, weight), (-inputs.amin().expand_as(inputs), above), (-inputs.amax().expand_as(inputs), below)]
+    share = _ratio(relevance, sum((product(*term) for term in terms[1:]), product(*terms[0])))
+    first, second, third = (each * _transposed(product, w, each, share) for each, w in terms)
+    return first + second + third
 
 
-def _product_rule(relevance: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-    return _conserved(relevance, _epsilon_rule(torch.matmul, _LEAST, relevance, first, second))
+def _weighted(operation: Operation) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
+    """The operation as a function of its input and of weights, without a bias, and those weights."""
+    first, second = (operation.arguments[name] for name in _FACTORS[operation.name])
+    (inputs,) = operation.inputs
+    if operation.name == "convolution" and first is inputs:
+        names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
+        rest = [operation.arguments[name] for name in names]
+        return lambda x, weight: torch.ops.aten.convolution(x, weight, None, *rest), second
+    if first is inputs and operation.name != "convolution":
+        return lambda x, weight: torch.matmul(x, weight), second
+    if second is inputs and operation.name != "convolution":
+        return lambda x, weight: torch.matmul(weight, x), first
+    raise NotOfferedError(f"relevance has no rule for `{operation.name}` with weights that depend on the input")
 
 
-def _conserved(relevance: Tensor, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Scale both parts so that their sums share the sum of relevance as their magnitudes do (Chefer et al., eq. 9)."""
-    total = _sum(relevance)
-    sums = [_sum(part) for part in parts]
-    magnitude = sum((each.abs() for each in sums[1:]), sums[0].abs())
-    return tuple(
-        part * _ratio(total * _ratio(each.abs(), magnitude), each) for part, each in zip(parts, sums, strict=True)
-    )
+def _transposed(product: Callable[[Tensor, Tensor], Tensor], weight: Tensor, at: Tensor, outputs: Tensor) -> Tensor:
+    """The transposed product: from numbers of the outputs to those of the inputs."""
+    with torch.enable_grad():
+        entry = at.detach().requires_grad_()
+        return torch.autograd.grad(product(entry, weight), entry, outputs)[0]
 
 
-def _sum(values: Tensor) -> Tensor:
-    """Over all but the first axis, which stay as 1."""
-    return values.sum(dim=tuple(range(1, values.ndim)), keepdim=True)
+def _conserved(relevance: Tensor, parts: Parts) -> Parts:
+    """Scale parts so that their sums share the sum of relevance as their magnitudes do (Chefer et al., eq. 9)."""
+    total, sums = relevance.sum(), [None if part is None else part.sum() for part in parts]
+    magnitude = torch.stack([each.abs() for each in sums if each is not None]).sum()
+    return [
+        None if part is None or each is None else part * _ratio(total * _ratio(each.abs(), magnitude), each)
+        for part, each in zip(parts, sums, strict=True)
+    ]
 
 
 def _ratio(numerator: Tensor, denominator: Tensor, least: float = _LEAST) -> Tensor:
@@ -245,11 +235,6 @@ def _ratio(numerator: Tensor, denominator: Tensor, least: float = _LEAST) -> Ten
     return torch.where(denominator == 0, 0.0, numerator / torch.where(denominator == 0, 1.0, away))
 
 
-def _leaves(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if not any(True for _ in module.children())]
-
-
-def _kind(module: nn.Module) -> str:
-    """Which part of `torch.nn.modules` a module is from, e.g. "activation"."""
-    package, _, part = type(module).__module__.rpartition(".")
-    return part if package == "torch.nn.modules" else ""
+def _behind_copies(found: Record) -> Tensor:
+    """The network's input as its first operation got it."""
+    return found.operations[0].outputs[0]

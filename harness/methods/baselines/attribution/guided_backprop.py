@@ -5,20 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._batches import in_batches
-from harness.methods.baselines.attribution._captum import captum
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from harness.methods.baselines.attribution._operations import Operation, Parts
 
-@explainer(version="1.0", citation="Springenberg et al., ICLR workshops 2015")
+
+@explainer(version="2.0", citation="Springenberg et al., ICLR workshops 2015")
 def guided_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Gradient of the logit, of which every `nn.ReLU` lets only positive parts pass back."""
+    """Gradient of the logit, of which every ReLU lets only positive parts pass back."""
+    from harness.methods.baselines.attribution._operations import gradient, propagate, record
+
+    def rule(operation: Operation, of_outputs: Parts) -> Parts:
+        parts = gradient(operation, of_outputs)
+        return [part if part is None else part.clamp_min(0) for part in parts] if _is_relu(operation) else parts
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        with captum() as attr:
-            maps: Tensor = attr.GuidedBackprop(model).attribute(some, target=classes)
-        return maps
+        found = record(model, some, classes)
+        return propagate(found, found.logits.new_ones(len(some)), rule)[0]
 
     return in_batches(explain, inputs, targets)
+
+
+def _is_relu(operation: Operation) -> bool:
+    """Whether it is max(x, 0), however it is written."""
+    if operation.name == "relu":
+        return True
+    if not operation.pointwise or len(operation.inputs) > 1:
+        return False
+    (inputs,), (outputs,) = operation.inputs, operation.outputs
+    return bool((inputs < 0).any()) and inputs.shape == outputs.shape and outputs.equal(inputs.clamp_min(0))

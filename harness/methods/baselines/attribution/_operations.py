@@ -1,0 +1,266 @@
+"""The operations that lead from a network's input to a logit, and what goes back through them.
+
+A network is followed below its modules, in PyTorch's ATen operations, so that it does not matter how it is written: with
+modules or functions, in place or not, with a module that is used twice or made in `forward`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from harness.methods.baselines.attribution._decompositions import NORMS, OTHERS, Decomposition
+from harness.methods.baselines.attribution._gradients import target_logits
+from harness.methods.outputs import NotOfferedError
+
+Parts = Sequence[Tensor | None]
+Rule = Callable[["Operation", Parts], Parts]
+"""(operation, what is known of each output; None where nothing depends on it) -> the same of each input."""
+
+MOVES = frozenset(
+    "view _unsafe_view reshape _reshape_alias expand permute transpose t squeeze unsqueeze select slice narrow index "
+    "index_select gather flip roll cat stack split split_with_sizes unbind unfold as_strided alias lift_fresh _to_copy "
+    "clone constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
+    "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle repeat diagonal tril triu im2col copy select_scatter "
+    "slice_scatter diagonal_scatter as_strided_scatter scatter index_put upsample_nearest1d upsample_nearest2d "
+    "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d".split()
+)
+"""Operations whose outputs are numbers of their inputs, at other places."""
+
+SUMS = frozenset(
+    "mean sum cumsum avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d upsample_linear1d "
+    "upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d _upsample_bilinear2d_aa scatter_add index_add col2im "
+    "grid_sampler_2d grid_sampler_3d".split()
+)
+"""Operations whose outputs are fixed linear combinations of their inputs."""
+
+MAXIMA = frozenset(
+    "max min amax amin max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d topk sort "
+    "median kthvalue".split()
+)
+"""Operations whose outputs are those of their inputs that are the largest or smallest."""
+
+MATRIX_PRODUCTS = frozenset(["mm", "bmm", "addmm", "mv", "dot"])
+SOFTMAX = frozenset(["_softmax", "_safe_softmax", "softmax"])
+ELEMENTWISE = "elementwise"
+_POINTWISE = frozenset("hardswish _prelu_kernel log_sigmoid_forward rsub masked_fill".split())  # not tagged as such
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One step from the network's input to its logit.
+
+    name: that of ATen without its overload, e.g. "convolution"; ELEMENTWISE for several that together are a function of
+    every single number. inputs, outputs: the floating tensors that depend on the network's input; `call` computes the
+    second from the first. parents: which operation made each input. arguments: all that ATen was given, by name.
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    call: Callable[..., tuple[Tensor, ...]]
+    parents: tuple[Operation | None, ...]
+    arguments: Mapping[str, Any]
+    pointwise: bool = False
+
+    @property
+    def constants(self) -> list[Tensor]:
+        """Floating tensors among the arguments that do not depend on the network's input."""
+        depends = {id(each) for each in self.inputs}
+        return [each for each in tree_leaves(dict(self.arguments)) if _is_floating(each) and id(each) not in depends]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a network did: operations in order, from `entry` (n, c, *spatial) to `logits` (n,)."""
+
+    operations: Sequence[Operation]
+    entry: Tensor
+    logits: Tensor
+
+
+def record(model: nn.Module, inputs: Tensor, targets: Tensor, *, whole_norms: bool = False) -> Record:
+    """Run the network and write down what it does on the way to the logits (n,) of its targets (n,).
+
+    whole_norms: normalisation is one operation; else it is the means, products and roots that it consists of.
+    Raises NotOfferedError for networks that PyTorch cannot follow or whose logits do not depend on their input.
+    """
+    entry = inputs.detach().clone()
+    recorder = _Recorder(entry, OTHERS if whole_norms else {**OTHERS, **NORMS})
+    weights = {name: value.detach() for name, value in [*model.named_parameters(), *model.named_buffers()]}
+
+    def run(given: Tensor) -> Tensor:
+        given = given.clone()  # which a network may work on in place
+        return target_logits(torch.func.functional_call(model, weights, (given,)), targets)
+
+    try:
+        with torch.no_grad(), _in_small_steps(), recorder:
+            torch.func.functionalize(run)(entry)
+    except RuntimeError as error:
+        if "autograd.Function" not in str(error):
+            raise
+        raise NotOfferedError("this model uses a torch.autograd.Function, into which nothing can look") from error
+    if not recorder.operations:
+        raise NotOfferedError("this model's logits do not depend on its input")
+    return Record(recorder.operations, entry, recorder.operations[-1].outputs[0])
+
+
+def propagate(found: Record, start: Tensor, rule: Rule, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+    """Go back from what is known of the logits (n,): the same of the input, and of the tensors `beside`, if any.
+
+    What is known of a tensor adds up over the operations that use it.
+    """
+    known: dict[int, Tensor] = {id(found.logits): start}
+    asked = (found.entry, *beside)
+    kept = set(map(id, asked))
+    for operation in reversed(found.operations):
+        of_outputs = [known.get(key) if key in kept else known.pop(key, None) for key in map(id, operation.outputs)]
+        if all(each is None for each in of_outputs):
+            continue
+        for tensor, part in zip(operation.inputs, rule(operation, of_outputs), strict=True):
+            if part is not None:
+                before = known.get(id(tensor))
+                known[id(tensor)] = part if before is None else before + part
+    return tuple(known[id(each)] if id(each) in known else torch.zeros_like(each) for each in asked)
+
+
+def gradient(operation: Operation, of_outputs: Parts, at: Sequence[Tensor] | None = None) -> Parts:
+    """The rule by which gradients go back, if wanted at other inputs than those that the operation had."""
+    with torch.enable_grad():
+        entries = [each.detach().requires_grad_() for each in at or operation.inputs]
+        outputs = operation.call(*entries)
+        pairs = [(out, of) for out, of in zip(outputs, of_outputs, strict=True) if of is not None and out.requires_grad]
+        if not pairs:
+            return [None] * len(entries)
+        wanted, given = zip(*pairs, strict=True)
+        return torch.autograd.grad(wanted, entries, given, allow_unused=True)
+
+
+@contextmanager
+def _in_small_steps() -> Any:
+    """Attention as products and a soft-max, never as one operation."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+_Made = tuple[Any, list[Any], Any]
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self, entry: Tensor, decompositions: Mapping[str, Decomposition]) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+        self._decompositions = decompositions
+        self._seen: list[Any] = [entry]  # kept, so that ids stay those of these tensors
+        self._depends = {id(entry)}
+        self._maker: dict[int, Operation] = {}
+        # Tensors that are functions of another one, number by number: of which one, and how they were made from what.
+        self._source: dict[int, Tensor] = {}
+        self._made: dict[int, _Made] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        leaves, structure = tree_flatten((args, kwargs))
+        places = [place for place, leaf in enumerate(leaves) if id(leaf) in self._depends]
+        if not places and not any(id(leaf) in self._source for leaf in leaves):
+            return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        arguments = _named(func, args, kwargs)
+        if places and name in self._decompositions:
+            with self:
+                parts = self._decompositions[name](arguments)
+            missing = len(func._schema.returns) - len(parts)
+            return (*parts, *[parts[0].new_empty(0)] * missing) if len(func._schema.returns) > 1 else parts[0]
+        out = func(*args, **kwargs)
+        made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
+        self._seen += [leaves, made]
+        pointwise = torch.Tag.pointwise in func.tags or name in _POINTWISE
+        source = self._source_of(leaves, made) if pointwise or name == "_to_copy" else None
+        if source is not None:
+            self._source[id(made[0])] = source
+            self._made[id(made[0])] = func, leaves, structure
+        floating = [place for place, each in enumerate(made) if _is_floating(each)]
+        if places and floating and name != "detach":
+            inputs, outputs = [leaves[place] for place in places], [made[place] for place in floating]
+            together = source is not None and sum(isinstance(leaf, Tensor) and leaf.ndim > 0 for leaf in leaves) > 1
+            if together:
+                assert source is not None
+                self._add(ELEMENTWISE, [source], outputs, self._again(made[0], source), {}, True)
+            else:
+                call = _call(func, leaves, structure, places, floating)
+                self._add(name, inputs, outputs, call, arguments, pointwise)
+        return out
+
+    def _add(
+        self, name: str, inputs: list[Tensor], outputs: list[Tensor], call: Any, arguments: Any, pointwise: bool
+    ) -> None:
+        parents = tuple(self._maker.get(id(each)) for each in inputs)
+        operation = Operation(name, tuple(inputs), tuple(outputs), call, parents, arguments, pointwise)
+        self.operations.append(operation)
+        self._depends |= set(map(id, outputs))
+        self._maker |= dict.fromkeys(map(id, outputs), operation)
+
+    def _source_of(self, leaves: list[Any], made: list[Tensor]) -> Tensor | None:
+        """The one tensor of which all of these are functions, number by number; None if there is no such tensor."""
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor) and (leaf.ndim or id(leaf) in self._depends)]
+        sources = {
+            id(each): each
+            for each in (self._source.get(id(leaf), leaf if id(leaf) in self._depends else None) for leaf in tensors)
+        }
+        source = next(iter(sources.values())) if len(sources) == 1 else None
+        return source if source is not None and source.shape == made[0].shape else None
+
+    def _again(self, tensor: Tensor, source: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
+        """The function that leads from a source to one of the tensors that are made of it."""
+        made = self._made
+
+        def value(each: Any, values: dict[int, Any]) -> Any:
+            if id(each) not in made and id(each) not in values:
+                return each
+            if id(each) not in values:
+                func, leaves, structure = made[id(each)]
+                args, kwargs = tree_unflatten([value(leaf, values) for leaf in leaves], structure)
+                values[id(each)] = tree_leaves(func(*args, **kwargs))[0]
+            return values[id(each)]
+
+        return lambda given: (value(tensor, {id(source): given}),)
+
+
+def _call(
+    func: Any, leaves: list[Any], structure: Any, places: list[int], floating: list[int]
+) -> Callable[..., tuple[Tensor, ...]]:
+    """The function that computes the floating outputs of an operation from those of its arguments at `places`."""
+
+    def call(*inputs: Tensor) -> tuple[Tensor, ...]:
+        given = list(leaves)
+        for place, value in zip(places, inputs, strict=True):
+            given[place] = value
+        args, kwargs = tree_unflatten(given, structure)
+        made = [each for each in tree_leaves(func(*args, **kwargs)) if isinstance(each, Tensor)]
+        return tuple(made[place] for place in floating)
+
+    return call
+
+
+def _named(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments of an operation by name, with those that were left out."""
+    expected = func._schema.arguments
+    defaults = {each.name: each.default_value for each in expected if each.has_default_value()}
+    return {**defaults, **dict(zip((each.name for each in expected), args, strict=False)), **kwargs}
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
