@@ -59,7 +59,7 @@ def rolled_out(flows: Sequence[Tensor]) -> Tensor:
 def class_token_map(flow: Tensor, inputs: Tensor, context: Context) -> Tensor:
     """Maps (n, 1, *spatial) in [0, 1] from the class token's row of (n, tokens, tokens)."""
     coarse = flow[:, 0, 1:].reshape(len(flow), 1, *context.grid)
-    return to_unit_range(enlarged(coarse, tuple(inputs.shape[2:])))
+    return to_unit_range(enlarged(coarse, tuple(inputs.shape[2:]))).to(inputs.dtype)
 
 
 def with_residual(flow: Tensor) -> Tensor:

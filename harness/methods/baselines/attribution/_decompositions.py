@@ -72,6 +72,10 @@ def _vector_norm(given: Arguments) -> tuple[Tensor, ...]:
     return (total if order == 1 else total.sqrt() if order == 2 else total ** (1 / order),)
 
 
+def _copy(given: Arguments) -> tuple[Tensor, ...]:
+    return (given["src"].to(given["self"].dtype).expand(given["self"].shape).clone(),)
+
+
 def _glu(given: Arguments) -> tuple[Tensor, ...]:
     values, gates = given["self"].chunk(2, given["dim"])
     return (values * torch.sigmoid(gates),)
@@ -137,6 +141,7 @@ OTHERS: Mapping[str, Decomposition] = MappingProxyType(
         "var_mean": _variance_and_mean,
         "linalg_vector_norm": _vector_norm,
         "norm": _vector_norm,
+        "copy": _copy,
         "glu": _glu,
         "addcmul": _addcmul,
         "addcdiv": _addcdiv,

@@ -47,10 +47,10 @@ def _rule(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:
     """Multipliers of the inputs from those of the outputs."""
     name, multiplier = operation.name, of_outputs[0]
     one = len(operation.inputs) == 1
+    if one and name in _LINEAR | {"mul"} or name in MOVES | {"add", "sub", "rsub", "where"}:
+        return gradient(operation, of_outputs)
     if one and operation.pointwise:
         return [_rescaled(operation, base, of_outputs)]
-    if one and name in _LINEAR or name in MOVES or name in ("add", "sub", "rsub", "where"):
-        return gradient(operation, of_outputs)
     if name == "mul" or name in MATRIX_PRODUCTS | {"convolution"}:
         return gradient(operation, of_outputs, _middle(operation, base))
     if name in MAXIMA | {"maximum", "minimum"}:

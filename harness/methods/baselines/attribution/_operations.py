@@ -26,10 +26,10 @@ Rule = Callable[["Operation", Parts], Parts]
 """(operation, what is known of each output; None where nothing depends on it) -> the same of each input."""
 
 MOVES = frozenset(
-    "view _unsafe_view reshape _reshape_alias expand permute transpose t squeeze unsqueeze select slice narrow index "
+    "view _unsafe_view reshape _reshape_alias to chunk contiguous expand permute transpose t squeeze unsqueeze select slice narrow index "
     "index_select gather flip roll cat stack split split_with_sizes unbind unfold as_strided alias lift_fresh _to_copy "
     "clone constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
-    "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle repeat diagonal tril triu im2col copy select_scatter "
+    "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle repeat diagonal tril triu im2col select_scatter "
     "slice_scatter diagonal_scatter as_strided_scatter scatter index_put upsample_nearest1d upsample_nearest2d "
     "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d".split()
 )
@@ -87,27 +87,45 @@ class Record:
     logits: Tensor
 
 
-def record(model: nn.Module, inputs: Tensor, targets: Tensor, *, whole_norms: bool = False) -> Record:
+def record(
+    model: nn.Module, inputs: Tensor, targets: Tensor, *, whole_norms: bool = False, precise: bool = False
+) -> Record:
     """Run the network and write down what it does on the way to the logits (n,) of its targets (n,).
 
     whole_norms: normalisation is one operation; else it is the means, products and roots that it consists of.
+    precise: in float64 if the network can, for rules that divide by numbers near 0.
     Raises NotOfferedError for networks that PyTorch cannot follow or whose logits do not depend on their input.
     """
-    entry = inputs.detach().clone()
-    recorder = _Recorder(entry, OTHERS if whole_norms else {**OTHERS, **NORMS})
+    decompositions = OTHERS if whole_norms else {**OTHERS, **NORMS}
+    try:
+        return _recorded(model, inputs, targets, decompositions, torch.float64 if precise else None)
+    except (RuntimeError, TypeError) as error:
+        if "autograd.Function" in str(error):
+            raise NotOfferedError("this model uses a torch.autograd.Function, into which nothing can look") from error
+        if not precise:
+            raise
+        return record(model, inputs, targets, whole_norms=whole_norms)
+
+
+def _recorded(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    decompositions: Mapping[str, Decomposition],
+    dtype: torch.dtype | None,
+) -> Record:
+    entry = inputs.detach().clone() if dtype is None else inputs.detach().to(dtype, copy=True)
     weights = {name: value.detach() for name, value in [*model.named_parameters(), *model.named_buffers()]}
+    if dtype is not None:
+        weights = {name: value.to(dtype) if _is_floating(value) else value for name, value in weights.items()}
+    recorder = _Recorder(entry, decompositions)
 
     def run(given: Tensor) -> Tensor:
         given = given.clone()  # which a network may work on in place
         return target_logits(torch.func.functional_call(model, weights, (given,)), targets)
 
-    try:
-        with torch.no_grad(), _in_small_steps(), recorder:
-            torch.func.functionalize(run)(entry)
-    except RuntimeError as error:
-        if "autograd.Function" not in str(error):
-            raise
-        raise NotOfferedError("this model uses a torch.autograd.Function, into which nothing can look") from error
+    with torch.no_grad(), _in_small_steps(), recorder:
+        torch.func.functionalize(run)(entry)
     if not recorder.operations:
         raise NotOfferedError("this model's logits do not depend on its input")
     return Record(recorder.operations, entry, recorder.operations[-1].outputs[0])
@@ -134,6 +152,8 @@ def propagate(found: Record, start: Tensor, rule: Rule, beside: Sequence[Tensor]
 
 def gradient(operation: Operation, of_outputs: Parts, at: Sequence[Tensor] | None = None) -> Parts:
     """The rule by which gradients go back, if wanted at other inputs than those that the operation had."""
+    if operation.name == "convolution" and len(operation.inputs) == 1 and of_outputs[0] is not None:
+        return _convolution_gradient(operation, of_outputs[0])
     with torch.enable_grad():
         entries = [each.detach().requires_grad_() for each in at or operation.inputs]
         outputs = operation.call(*entries)
@@ -142,6 +162,17 @@ def gradient(operation: Operation, of_outputs: Parts, at: Sequence[Tensor] | Non
             return [None] * len(entries)
         wanted, given = zip(*pairs, strict=True)
         return torch.autograd.grad(wanted, entries, given, allow_unused=True)
+
+
+def _convolution_gradient(operation: Operation, of_output: Tensor) -> Parts:
+    """The same without convolving once more, which is most of what the way back costs."""
+    given = operation.arguments
+    names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
+    wanted = [given[name] is operation.inputs[0] for name in ("input", "weight", "bias")]
+    parts = torch.ops.aten.convolution_backward(
+        of_output.contiguous(), given["input"], given["weight"], [given["weight"].shape[0]], *map(given.get, names), wanted
+    )
+    return [parts[wanted.index(True)]]
 
 
 @contextmanager
@@ -193,7 +224,8 @@ class _Recorder(TorchDispatchMode):
             self._source[id(made[0])] = source
             self._made[id(made[0])] = func, leaves, structure
         floating = [place for place, each in enumerate(made) if _is_floating(each)]
-        if places and floating and name != "detach":
+        of_shape_alone = name.startswith("new_") or name.endswith("_like")
+        if places and floating and name != "detach" and not of_shape_alone:
             inputs, outputs = [leaves[place] for place in places], [made[place] for place in floating]
             together = source is not None and sum(isinstance(leaf, Tensor) and leaf.ndim > 0 for leaf in leaves) > 1
             if together:

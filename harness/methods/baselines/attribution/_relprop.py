@@ -26,7 +26,7 @@ from harness.methods.outputs import NotOfferedError
 Share = Callable[[Operation, Tensor], Parts]
 """(operation, relevance of its output) -> relevance of each of its inputs."""
 
-_LEAST = 1e-9  # what denominators are kept away from 0
+_LEAST = 1e-12  # what denominators are kept away from 0
 _FACTORS = {"mm": ("self", "mat2"), "bmm": ("self", "mat2"), "addmm": ("mat1", "mat2"), "mv": ("self", "vec")}
 _FACTORS |= {"dot": ("self", "tensor"), "convolution": ("input", "weight")}
 
@@ -41,7 +41,7 @@ def convolutional_relevance(
     soft-max hand relevance on; both factors of a product get half (Achtibat et al., ICML 2024), but what divides gets
     none, so that normalisation counts as a product with constants (Ali et al., ICML 2022).
     """
-    found = record(model, inputs, targets)
+    found = record(model, inputs, targets, precise=True)
     biases = _biases(found)
 
     def rule(operation: Operation, of_outputs: Parts) -> Parts:
@@ -57,7 +57,7 @@ def convolutional_relevance(
             return _epsilon_rule(operation, epsilon, relevance)
         return _shared_rule(operation, relevance, lambda each, of: _halves(_epsilon_rule(each, epsilon, of)))
 
-    return propagate(found, found.logits, rule)[0]
+    return propagate(found, found.logits, rule)[0].to(inputs.dtype)
 
 
 def transformer_relevance(

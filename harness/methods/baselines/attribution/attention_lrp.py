@@ -28,7 +28,7 @@ def attention_lrp(model: nn.Module, inputs: Tensor, targets: Tensor, context: Co
     from harness.methods.baselines.attribution._relprop import transformer_relevance
 
     def explain(one: Tensor, target: Tensor) -> Tensor:
-        found = record(model, one, target, whole_norms=True)
+        found = record(model, one, target, whole_norms=True, precise=True)
         probabilities = attention(found, context)
         _, relevances = transformer_relevance(found, probabilities)
         gradients = attention_gradients(found, probabilities)

@@ -40,7 +40,7 @@ def attention_rollout_latec(model: nn.Module, inputs: Tensor, targets: Tensor, c
     from harness.methods.baselines.attribution._relprop import transformer_relevance
 
     def explain(one: Tensor, target: Tensor) -> Tensor:
-        found = record(model, one, target, whole_norms=True)
+        found = record(model, one, target, whole_norms=True, precise=True)
         _, relevances = transformer_relevance(found, attention(found, context))
         flows = [with_residual(each.relu().mean(dim=1)) for each in by_head(relevances, 1)]
         return class_token_map(rolled_out(flows), one, context)

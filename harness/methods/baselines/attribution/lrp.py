@@ -35,7 +35,7 @@ def _relevance(model: nn.Module, inputs: Tensor, targets: Tensor, context: Conte
     def explain(one: Tensor, target: Tensor) -> Tensor:
         if context.architecture == "cnn":
             return convolutional_relevance(model, one, target, epsilon=EPSILON[context.modality], gamma=GAMMA)
-        relevance, _ = transformer_relevance(record(model, one, target, whole_norms=True), latec=latec)
-        return relevance.sum(dim=1, keepdim=True).relu()
+        relevance, _ = transformer_relevance(record(model, one, target, whole_norms=True, precise=True), latec=latec)
+        return relevance.sum(dim=1, keepdim=True).relu().to(one.dtype)
 
     return one_by_one(explain, inputs, targets)
