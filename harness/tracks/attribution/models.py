@@ -68,11 +68,21 @@ def build(description: Description, weights: Mapping[str, np.ndarray], device: s
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = _own_network(description)
+        network.register_forward_hook(_logits_alone)
         built = BuiltNetwork(network, description.modality, description.architecture, Anatomy(**anatomy))
     if weights:
         load_weights(network, weights)
     network.to(device).eval()
     return built
+
+
+def _logits_alone(network: nn.Module, args: Any, answer: Any) -> Any:
+    """The logits of a network that answers with more: in `.logits`, under "logits", or first of several."""
+    if isinstance(answer, Mapping) and "logits" in answer:
+        return answer["logits"]
+    if hasattr(answer, "logits"):
+        return answer.logits
+    return answer[0] if isinstance(answer, tuple | list) and answer else answer
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:

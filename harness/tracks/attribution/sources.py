@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data.catalog import LoadedBenchmark
@@ -25,6 +25,7 @@ from harness.tracks.user_arrays import check_numbers, named_array, normalised, w
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,35 @@ def check_fit(built: BuiltNetwork, samples: SampleSet, where: str) -> None:
             f"{where}: labels run from {low} to {high}, but the network's {logits.shape[1]} classes are numbered 0 to "
             f"{logits.shape[1] - 1}."
         )
+    if problem := _unfit_answers(built.network, torch.from_numpy(samples.inputs[:2]).to(device), logits):
+        raise UsageError(f"{where}: {problem}")
+
+
+def _unfit_answers(network: nn.Module, inputs: Tensor, logits: Tensor) -> str:
+    """Why a network's answers cannot be explained or scored; nothing if they can."""
+    import torch
+
+    near = partial(torch.allclose, rtol=1e-3, atol=1e-3 * max(1e-3, float(logits.abs().max())))
+    try:
+        with torch.inference_mode():
+            again, alone = network(inputs), torch.cat([network(one[None]) for one in inputs])
+    except Exception as error:  # whatever a user's network raises
+        return f"the network cannot run a single input: {' '.join(str(error).split())[:300]}"
+    if not near(again, logits):
+        return (
+            "the network answers the same inputs differently each time; in evaluation mode it must not draw at random "
+            "(`F.dropout` needs `training=self.training`)."
+        )
+    if not near(alone, logits):
+        return (
+            "what the network says of an input depends on the others in its batch; in evaluation mode each must be "
+            "answered by itself (as `nn.BatchNorm2d` does with running statistics)."
+        )
+    sums = logits.double().sum(dim=1), logits.double().logsumexp(dim=1).exp()
+    ones = [bool((each - 1).abs().max() < 1e-4) for each in sums]
+    if logits.shape[1] > 1 and (ones[0] and bool((logits >= 0).all()) or ones[1]):
+        return "the network ends in a soft-max or its logarithm; let it answer with logits, which come before that."
+    return ""
 
 
 class _Digits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.methods.baselines.attribution._gradients import target_logits
 from harness.methods.baselines.attribution._maps import enlarged, to_unit_range
@@ -21,9 +21,11 @@ def activations_and_gradients(
 
     seen: list[Tensor] = []
 
-    def begin_here(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        seen.append(output.detach().requires_grad_())
-        return seen[-1]
+    def begin_here(module: nn.Module, args: Any, output: Any) -> Any:
+        activations, *others = output if isinstance(output, tuple) else (output,)
+        seen.append(activations.detach().clone().requires_grad_())
+        given = seen[-1].clone()  # on which what follows may work in place
+        return (given, *others) if isinstance(output, tuple) else given
 
     handle = context.cam_layer.register_forward_hook(begin_here)
     try:
