@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.methods.baselines.attribution._attention import attention_gradients
+from harness.methods.baselines.attribution import _attention
+from harness.methods.baselines.attribution._operations import record
 from harness.methods.baselines.attribution._relprop import transformer_relevance
+from harness.methods.context import Anatomy
 from harness.methods.outputs import NotOfferedError
 
 from . import oracle
@@ -20,6 +22,19 @@ def task(modality, count=3):
     inputs, targets = samples(modality, count)
     model.double()
     return model, inputs.double(), targets, surroundings(model, modality, "transformer", anatomy)
+
+
+def relevance(model, sample, target, context):
+    """(c, *spatial) of an input and (heads, tokens, tokens) of each block's attention."""
+    found = record(model, sample[None], target[None], whole_norms=True)
+    of_input, of_attention = transformer_relevance(found, _attention.attention(found, context))
+    return of_input[0], [each[0] for each in _attention.by_head(of_attention, 1)]
+
+
+def attention_gradients(model, inputs, targets, context):
+    found = record(model, inputs, targets)
+    gradients = _attention.attention_gradients(found, _attention.attention(found, context))
+    return _attention.by_head(gradients, len(inputs))
 
 
 def as_map(row, inputs, modality):
@@ -62,13 +77,13 @@ def test_relevance_of_attention_and_what_is_made_of_it(modality):
     maps = explain("attention-lrp", model, inputs, targets, context)
     for index, (sample, target) in enumerate(zip(inputs, targets, strict=True)):
         _, relevances, _ = oracle.relevance(model, sample, target)
-        found = transformer_relevance(model, sample[None], target[None], context.blocks)[1]
+        found = relevance(model, sample, target, context)[1]
         for ours, expected in zip(found, relevances, strict=True):
-            np.testing.assert_allclose(ours[0], expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+            np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
         rolled, weighted = np.eye(1 + np.prod(GRIDS[modality])), np.eye(1 + np.prod(GRIDS[modality]))
-        for relevance, gradient in zip(relevances, gradients, strict=True):
-            rolled = (np.eye(len(rolled)) + np.maximum(relevance, 0).mean(axis=0)) @ rolled
-            flow = np.maximum(gradient[index].numpy() * relevance, 0).mean(axis=0)
+        for of_block, gradient in zip(relevances, gradients, strict=True):
+            rolled = (np.eye(len(rolled)) + np.maximum(of_block, 0).mean(axis=0)) @ rolled
+            flow = np.maximum(gradient[index].numpy() * of_block, 0).mean(axis=0)
             weighted = (np.eye(len(rolled)) + flow) @ weighted
         np.testing.assert_allclose(rollouts[index, 0], as_map(rolled[0], inputs, modality), atol=1e-4)
         np.testing.assert_allclose(maps[index, 0], as_map(weighted[0], inputs, modality), atol=1e-4)
@@ -105,8 +120,8 @@ def test_relevance_of_points():
     for sample, target in zip(inputs, targets, strict=True):
         share, _, _ = oracle.relevance(model, sample, target)
         expected = oracle.point_relevance(model, sample, share)
-        found, _ = transformer_relevance(model, sample[None], target[None], context.blocks)
-        np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+        found, _ = relevance(model, sample, target, context)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("modality", ["image", "volume"])
@@ -116,19 +131,27 @@ def test_relevance_is_conserved(modality):
     for sample, target in zip(inputs, targets, strict=True):
         share, of_attention, _ = oracle.relevance(model, sample, target)
         assert share.sum() == pytest.approx(1)
-        relevance, found = transformer_relevance(model, sample[None], target[None], context.blocks)
-        assert float(relevance.sum()) == pytest.approx(share[1:].sum(), abs=1e-4)
+        of_input, found = relevance(model, sample, target, context)
+        assert float(of_input.sum()) == pytest.approx(share[1:].sum(), abs=1e-4)
         for ours, expected in zip(found, of_attention, strict=True):
             assert float(ours.sum()) == pytest.approx(expected.sum(), abs=1e-4)
 
 
-def test_blocks_of_another_kind_are_not_applicable():
+@pytest.mark.parametrize("name", ["raw-attention", "attention-rollout", "attention-rollout-latec", "attention-lrp"])
+def test_attention_is_found_without_knowing_the_blocks(name):
+    """After attention and the MLP, not before, and with parts of other names."""
     model, inputs, targets, context = task("image")
     usual = type(model.blocks[0])
     model.blocks[0].__class__ = type("PostNorm", (usual,), {"forward": lambda s, x: s.norm1(x + s.attention(x))})
-    with pytest.raises(NotOfferedError, match="PostNorm"):
-        explain("attention-lrp", model, inputs, targets, context)
-    explain("attention-rollout", model, inputs, targets, context)  # which needs the attention only
+    object.__setattr__(context._anatomy, "blocks", None)
+    assert explain(name, model, inputs, targets, context).amax(dim=(1, 2, 3)).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_without_attention_among_all_tokens_the_methods_are_not_applicable():
+    model, _ = network("image", "cnn")
+    context = surroundings(model, "image", "transformer", Anatomy(grid=(4, 4)))
+    with pytest.raises(NotOfferedError, match="no attention among 17 tokens"):
+        explain("attention-rollout", model, *samples("image"), context)
 
 
 def test_tokens_that_are_no_points_are_not_applicable():

@@ -184,7 +184,6 @@ def test_every_coordinate_of_a_point_is_a_feature():
 
 
 def test_guided_backprop_by_hand():
-    pytest.importorskip("captum")
     rng = np.random.default_rng(0)
     first, second, inputs = rng.normal(size=(7, 4)), rng.normal(size=(3, 7)), rng.normal(size=(2, 4))
     model = nn.Sequential(nn.Linear(4, 7, bias=False), nn.ReLU(), nn.Linear(7, 3, bias=False)).double().eval()

@@ -86,9 +86,8 @@ def _of_maximum(operation: Operation, base: Operation, of_outputs: Parts) -> Par
         return gradient(operation, of_outputs)
     out, other = operation.outputs[0], base.outputs[0]
     between = torch.minimum(out, other) if "min" in operation.name else torch.maximum(out, other)
-    # What was largest at the input may have been so at the baseline, beside others: points of a cloud of zeros.
-    picked = torch.func.jvp(lambda *given: operation.call(*given)[0], operation.inputs, base.inputs)[1]
-    between = torch.where(torch.isclose(picked, other), out, between)
+    # What is largest at the input may be so at the baseline, beside others: all points of a cloud of zeros are.
+    between = torch.where(torch.isclose(_at_same_places(operation, base), other), out, between)
     here = gradient(operation, [multiplier * (between - other), *others])
     there = gradient(base, [multiplier * (out - between), *others])
     parts: list[Tensor | None] = []
@@ -100,6 +99,17 @@ def _of_maximum(operation: Operation, base: Operation, of_outputs: Parts) -> Par
         assert mine is not None and its is not None and slope is not None
         parts.append(torch.where(none, slope, (mine + its) / difference.where(~none, 1.0)))
     return parts
+
+
+def _at_same_places(operation: Operation, base: Operation) -> Tensor:
+    """Which numbers the baseline has where the maxima of the input are."""
+    with torch.enable_grad():
+        entries = [each.detach().requires_grad_() for each in operation.inputs]
+        output = operation.call(*entries)[0]
+        weights = torch.zeros_like(output, requires_grad=True)
+        parts = torch.autograd.grad(output, entries, weights, create_graph=True)
+        total = torch.stack([(part * at_base).sum() for part, at_base in zip(parts, base.inputs, strict=True)]).sum()
+        return torch.autograd.grad(total, weights)[0]
 
 
 def _of_softmax(operation: Operation, base: Operation, multiplier: Tensor) -> Tensor:

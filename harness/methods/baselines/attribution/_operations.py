@@ -54,7 +54,7 @@ ELEMENTWISE = "elementwise"
 _POINTWISE = frozenset("hardswish _prelu_kernel log_sigmoid_forward rsub masked_fill".split())  # not tagged as such
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Operation:
     """One step from the network's input to its logit.
 
@@ -117,7 +117,7 @@ def _recorded(
     entry = inputs.detach().clone() if dtype is None else inputs.detach().to(dtype, copy=True)
     weights = {name: value.detach() for name, value in [*model.named_parameters(), *model.named_buffers()]}
     if dtype is not None:
-        weights = {name: value.to(dtype) if _is_floating(value) else value for name, value in weights.items()}
+        weights = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
     recorder = _Recorder(entry, decompositions)
 
     def run(given: Tensor) -> Tensor:
@@ -125,10 +125,11 @@ def _recorded(
         return target_logits(torch.func.functional_call(model, weights, (given,)), targets)
 
     with torch.no_grad(), _in_small_steps(), recorder:
-        torch.func.functionalize(run)(entry)
-    if not recorder.operations:
+        logits = torch.func.functionalize(run)(entry)
+    last = recorder.operations[-1].outputs[0]
+    if last.data_ptr() != logits.data_ptr():
         raise NotOfferedError("this model's logits do not depend on its input")
-    return Record(recorder.operations, entry, recorder.operations[-1].outputs[0])
+    return Record(recorder.operations, entry, last)
 
 
 def propagate(found: Record, start: Tensor, rule: Rule, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
@@ -216,6 +217,8 @@ class _Recorder(TorchDispatchMode):
             missing = len(func._schema.returns) - len(parts)
             return (*parts, *[parts[0].new_empty(0)] * missing) if len(func._schema.returns) > 1 else parts[0]
         out = func(*args, **kwargs)
+        if any(out is leaf for leaf in leaves):  # `as_strided_`, which changes how its numbers lie in memory
+            return out
         made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
         self._seen += [leaves, made]
         pointwise = torch.Tag.pointwise in func.tags or name in _POINTWISE
@@ -295,4 +298,4 @@ def _named(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 
 
 def _is_floating(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())

@@ -30,10 +30,13 @@ def guided_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor
 
 
 def _is_relu(operation: Operation) -> bool:
-    """Whether it is max(x, 0), however it is written."""
+    """Whether it is max(x, 0), however it is written: what it makes of some numbers tells."""
+    import torch
+
     if operation.name == "relu":
         return True
-    if not operation.pointwise or len(operation.inputs) > 1:
+    (inputs, *others), outputs = operation.inputs, operation.outputs
+    if not operation.pointwise or others or inputs.shape != outputs[0].shape:
         return False
-    (inputs,), (outputs,) = operation.inputs, operation.outputs
-    return bool((inputs < 0).any()) and inputs.shape == outputs.shape and outputs.equal(inputs.clamp_min(0))
+    answers = ((number, operation.call(torch.full_like(inputs, number))[0]) for number in (-1, -1000, 0.01, 1, 1000))
+    return all(bool((answer == torch.tensor(number, dtype=answer.dtype).clamp_min(0)).all()) for number, answer in answers)
