@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from harness.methods.context import Context
 
 
+LATEC_EPSILON = 1e-7
+
+
 def activations_and_gradients(
     model: nn.Module, inputs: Tensor, targets: Tensor, context: Context
 ) -> tuple[Tensor, Tensor]:
@@ -35,12 +38,18 @@ def activations_and_gradients(
     return _on_grid(seen[-1].detach(), inputs, context), _on_grid(gradients, inputs, context)
 
 
-def weighted_activations(weights: Tensor, activations: Tensor, inputs: Tensor) -> Tensor:
-    """Maps (n, 1, *spatial) in [0, 1] from weights (n, channels): the positive part of the weighted sum."""
+def weighted_activations(weights: Tensor, activations: Tensor, inputs: Tensor, *, latec: bool = False) -> Tensor:
+    """Maps (n, 1, *spatial) in [0, 1] from weights (n, channels): the positive part of the weighted sum.
+
+    latec: volumes are enlarged by nearest neighbour, and 1e-7 is added to the range before it divides.
+    """
     import torch
 
-    combined = torch.einsum("nc,nc...->n...", weights, activations)[:, None]
-    return to_unit_range(enlarged(combined.relu(), tuple(inputs.shape[2:])))
+    combined = torch.einsum("nc,nc...->n...", weights, activations)[:, None].relu()
+    spatial = tuple(inputs.shape[2:])
+    if latec:
+        return to_unit_range(enlarged(combined, spatial, nearest=len(spatial) == 3), LATEC_EPSILON)
+    return to_unit_range(enlarged(combined, spatial))
 
 
 def _on_grid(values: Tensor, inputs: Tensor, context: Context) -> Tensor:
