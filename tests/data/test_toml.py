@@ -111,6 +111,6 @@ def test_a_manifest_may_extend_that_of_another_set(tmp_path: Path) -> None:
 
 
 def test_both_readings_of_latec_share_all_but_their_metrics() -> None:
-    one, two = (load_protocol(benchmark_files()[f"attribution-latec@{version}"]).benchmark for version in (1, 2))
+    one, two = (load_protocol(benchmark_files()[f"attribution-latec@{version}"]).benchmark for version in (3, 2))
     differing = {name for name, value in one.canonical().items() if two.canonical()[name] != value}
     assert differing == {"version", "title", "description", "maps", "reference", "metrics"}
