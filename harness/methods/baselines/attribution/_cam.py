@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._gradients import target_logits
 from harness.methods.baselines.attribution._maps import enlarged, to_unit_range
+from harness.methods.outputs import NotOfferedError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,4 +58,14 @@ def _on_grid(values: Tensor, inputs: Tensor, context: Context) -> Tensor:
     """Tokens (n, 1 + t, channels) as (n, channels, *grid), without the class token; what is a grid already stays."""
     if values.ndim == inputs.ndim:
         return values
+    if values.ndim != 3:
+        raise NotOfferedError(
+            f"the layer for class activation maps gives shape {tuple(values.shape)}, neither (n, channels, *grid) nor "
+            "tokens (n, 1 + t, dim); name another one as cam_layer"
+        )
+    if values.shape[1] != 1 + prod(context.grid):
+        raise NotOfferedError(
+            f"the layer for class activation maps gives {values.shape[1]} tokens, not a class token and those of the grid "
+            f"{list(context.grid)}; mend cam_layer or grid"
+        )
     return values[:, 1:].transpose(1, 2).reshape(len(values), -1, *context.grid)
