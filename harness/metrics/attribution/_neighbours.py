@@ -78,7 +78,9 @@ def measured(samples: MapBatch, draws: int, near: Near, measure: Callable[[slice
     return values
 
 
-def asked(samples: MapBatch, draws: int, near: Near, measure: Callable[[slice, Tensor, Tensor], Tensor]) -> Tensor:
+def asked(
+    samples: MapBatch, draws: int, near: Near, reading: Reading, measure: Callable[[slice, Tensor, Tensor], Tensor]
+) -> Tensor:
     """What is measured of the method's maps of nearby inputs, (n, draws, ...).
 
     measure: of rows of samples, the inputs near them (r, draws, c * p), and the method's maps of these, number by
@@ -88,7 +90,7 @@ def asked(samples: MapBatch, draws: int, near: Near, measure: Callable[[slice, T
 
     def ask(rows: slice, inputs: Tensor) -> Tensor:
         targets = samples.targets[rows].repeat_interleave(draws)
-        maps = explained(samples, inputs, targets).elements.unflatten(0, (-1, draws))
+        maps = explained(samples, inputs, targets).compared(reading).unflatten(0, (-1, draws))
         return measure(rows, inputs.to(torch.float64).flatten(1).view_as(maps), maps).flatten(0, 1)
 
     return measured(samples, draws, near, ask)

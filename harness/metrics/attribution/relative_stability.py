@@ -58,14 +58,14 @@ class RelativeStability(MapMetric):
         import torch
 
         def change(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
-            own = _of_unit_moment(samples.elements[rows])[:, None]
+            own = _of_unit_moment(samples.compared(self.reading)[rows])[:, None]
             return norm(self._relative(own, _of_unit_moment(maps)))
 
         def other() -> dict[str, Tensor]:
             return {"change": self._other_change(forwards, samples), "counts": self._counts(forwards, samples)}
 
         shared = forwards.shared(self.id, self.constants, samples, other)
-        ratio = asked(samples, self.draws, self._near(samples), change) / self._divisor(shared["change"])
+        ratio = asked(samples, self.draws, self._near(samples), self.reading, change) / self._divisor(shared["change"])
         counts = shared["counts"]
         return ratio.masked_fill(~counts, -torch.inf).amax(dim=1).masked_fill(~counts.any(dim=1), torch.nan)
 
@@ -171,5 +171,6 @@ class RelativeRepresentationStability(RelativeStability):
 
 
 def _of_unit_moment(maps: Tensor) -> Tensor:
-    """Divided by the root of the mean square of the last axis; no map is zero everywhere."""
-    return maps / maps.square().mean(dim=-1, keepdim=True).sqrt()
+    """Divided by the root of the mean square of the last axis; a map that is zero everywhere stays so."""
+    moment = maps.square().mean(dim=-1, keepdim=True).sqrt()
+    return maps / moment.where(moment > 0, 1.0)

@@ -64,13 +64,13 @@ class LocalLipschitz(MapMetric):
 
         def slope(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
             moved = inputs - samples.inputs[rows].flatten(1).to(torch.float64)[:, None]
-            return norm(maps - samples.elements[rows][:, None]) / (norm(moved) + _TINY)
+            return norm(maps - samples.compared(self.reading)[rows][:, None]) / (norm(moved) + _TINY)
 
         def noise(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
             return generator.normal(0.0, self.std, shape)
 
         near = noisy(samples, self.id, self.draws, noise, self.reading)
-        return asked(samples, self.draws, near, slope).amax(dim=1)
+        return asked(samples, self.draws, near, self.reading, slope).amax(dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +102,14 @@ class MaxSensitivity(MapMetric):
         import torch
 
         def change(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
-            return norm(maps - samples.elements[rows][:, None])
+            return norm(maps - samples.compared(self.reading)[rows][:, None])
 
         def noise(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
             return generator.uniform(-self.radius, self.radius, shape)
 
         near = noisy(samples, self.id, self.draws, noise, self.reading)
         whole = samples.inputs.flatten(1).to(torch.float64) if self.reading == "latec" else samples.elements
-        return asked(samples, self.draws, near, change).amax(dim=1) / norm(whole).clamp_min(_TINY)
+        return asked(samples, self.draws, near, self.reading, change).amax(dim=1) / norm(whole).clamp_min(_TINY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +127,9 @@ class Continuity(MapMetric):
     LATEC's: steps k = 1, 2, ... of k * floor(pixels / steps) pixels to the right, filled with a random colour, which
     leaves nothing of a usual image; of a volume each slice along the first axis with a number of its own. Clouds move
     by 2k / steps, and points of which a coordinate is then beyond [-1, 1] are set to 0. The attribution of a patch is
-    divided by its largest |value| before it is summed; of a cloud only the points 0, patch, 2 * patch, ... count, each
-    a patch. It is the target's logit that they go with.
+    divided by its largest |value| before it is summed, and a map of zeros, such as that of a cloud at the origin, stays
+    zero; of a cloud only the points 0, patch, 2 * patch, ... count, each a patch. It is the target's logit that they go
+    with.
 
     patch: width, along each axis, of patches (the last may be smaller). For clouds the number of successive points:
     1, unless their order means something. LATEC takes 56 for images, 7 for volumes, 3 for point clouds.
@@ -162,9 +163,10 @@ class Continuity(MapMetric):
         def patches(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
             return self._patches(maps.abs().view(-1, *samples.inputs.shape[1:])).view(*maps.shape[:2], -1)
 
-        sums = asked(samples, self.steps, self._moved(samples), patches).transpose(1, 2)
+        sums = asked(samples, self.steps, self._moved(samples), self.reading, patches).transpose(1, 2)
         # Rounded, because single-precision noise must not put sums in order that are equal.
-        sums = (sums / sums.amax(dim=(1, 2), keepdim=True)).round(decimals=6)
+        largest = sums.amax(dim=(1, 2), keepdim=True)
+        sums = (sums / largest.where(largest > 0, 1.0)).round(decimals=6)
         return spearman(sums, self._of_target(forwards, samples)[:, None].expand_as(sums)).mean(dim=1)
 
     def _patches(self, sizes: Tensor) -> Tensor:
