@@ -31,10 +31,9 @@ class Sufficiency(MapMetric):
     that of the chunk stacked on all samples, with n - 1. Where a number is the same in all maps, the scaled distance is
     not defined, no map is similar and the score is 0.
 
-    distance: Euclidean with each position divided by its standard deviation over maps ("seuclidean"), or squared
-    Euclidean ("sqeuclidean"). By default the first; in LATEC's reading the second for volumes. threshold: LATEC takes
-    0.6 to 0.9 for images, 0.0002 to 0.75 for volumes, 0.6 to 0.75 for point clouds. chunk: of LATEC's reading; it
-    takes 2.
+    distance: Euclidean with each position divided by its standard deviation over maps, or squared Euclidean. LATEC
+    takes the first for images and point clouds, the second for volumes, and thresholds of 0.6 to 0.9 for images,
+    0.0002 to 0.75 for volumes, 0.6 to 0.75 for point clouds. chunk: of LATEC's reading; it takes 2.
     """
 
     id = "sufficiency"
@@ -45,7 +44,7 @@ class Sufficiency(MapMetric):
     citation = "Dasgupta et al. 2022, Framework for Evaluating Faithfulness of Local Explanations"
 
     threshold: float = 0.6
-    distance: Literal["seuclidean", "sqeuclidean"] | None = None
+    distance: Literal["seuclidean", "sqeuclidean"] = "seuclidean"
     chunk: int = 2
     reading: Reading = "corrected"
 
@@ -74,9 +73,9 @@ class Sufficiency(MapMetric):
         values = maps[:, (maps != maps[:1]).any(dim=0)].numpy()
         if not values.size:
             return torch.zeros(len(maps), len(maps), dtype=torch.float64)
-        if self.distance == "sqeuclidean":
-            return torch.from_numpy(cdist(values, values, "sqeuclidean"))
-        return torch.from_numpy(cdist(values, values, "seuclidean", V=values.var(axis=0)))
+        if self.distance == "seuclidean":
+            return torch.from_numpy(cdist(values, values, "seuclidean", V=values.var(axis=0)))
+        return torch.from_numpy(cdist(values, values, "sqeuclidean"))
 
     def _similar_within_chunks(self, samples: MapBatch) -> Tensor:
         """(n, n) bool: whether two maps are similar in LATEC's reading, which depends on the first one's chunk."""
@@ -85,11 +84,10 @@ class Sufficiency(MapMetric):
         from scipy.spatial.distance import cdist
 
         maps = samples.raw_maps.detach().cpu().to(torch.float64).expand(samples.inputs.shape).flatten(1).numpy()
-        distance = self.distance or ("sqeuclidean" if samples.inputs.ndim == 5 else "seuclidean")
         similar = []
         for start in range(0, len(maps), self.chunk):
             with np.errstate(invalid="ignore"):  # 0 / 0 where a number is the same in all maps
-                distances = cdist(maps[start : start + self.chunk], maps, distance)
+                distances = cdist(maps[start : start + self.chunk], maps, self.distance)
             similar.append(distances / (distances.max() + 1e-13) <= self.threshold)
         return torch.from_numpy(np.concatenate(similar))
 

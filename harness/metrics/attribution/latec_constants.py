@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
-
 class _Each(NamedTuple):
     """A constant of images, volumes and point clouds."""
 
@@ -34,7 +33,11 @@ _CONSTANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "deletion": {"step": 50, "baseline": "zero"},
         "irof": {"segments": 100, "clusters": 16, "baseline": _Each("mean", "black", "black")},
         "road": {"percentages": tuple(range(1, 100, 2)), "noise": _Each(0.1, 4.0, 0.02), "counted": "pixels"},
-        "sufficiency": {"threshold": _Each(0.9, 0.02, 0.75), "chunk": 2},
+        "sufficiency": {
+            "threshold": _Each(0.9, 0.02, 0.75),
+            "distance": _Each("seuclidean", "sqeuclidean", "seuclidean"),
+            "chunk": 2,
+        },
         "infidelity": {"draws": 50, "noise": 0.005},
         "local_lipschitz": {"draws": _Each(5, 10, 5), "std": _Each(0.1, 0.2, 0.1)},
         "max_sensitivity": {"draws": 10, "radius": 0.2},

@@ -218,9 +218,7 @@ class Continuity(MapMetric):
             if len(spatial) == 3:
                 slices = torch.from_numpy(generators[row].random((self.steps, spatial[0])))
                 return shifted(samples.inputs[row], moves, slices[:, None].expand(-1, channels, -1))
-            return shifted(
-                samples.inputs[row], moves, torch.from_numpy(generators[row].random((self.steps, channels)))
-            )
+            return shifted(samples.inputs[row], moves, torch.from_numpy(generators[row].random((self.steps, channels))))
 
         return near
 

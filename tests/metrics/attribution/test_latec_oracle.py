@@ -101,10 +101,16 @@ def built(modality: str) -> nn.Module:
     )
     between = [] if modality == "point_cloud" else [pool]
     widths = {"image": 192, "volume": 64, "point_cloud": 24}
-    net = nn.Sequential(first, nn.Tanh(), *between, second, nn.Tanh(), pool, nn.Flatten(), nn.Linear(widths[modality], 5))
+    net = nn.Sequential(
+        first, nn.Tanh(), *between, second, nn.Tanh(), pool, nn.Flatten(), nn.Linear(widths[modality], 5)
+    )
     prefix = f"{modality}/net/"
     net.load_state_dict(
-        {name.removeprefix(prefix): torch.from_numpy(each) for name, each in arrays().items() if name.startswith(prefix)}
+        {
+            name.removeprefix(prefix): torch.from_numpy(each)
+            for name, each in arrays().items()
+            if name.startswith(prefix)
+        }
     )
     return net.eval()
 
