@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._gradients import target_logits
@@ -56,6 +55,8 @@ def weighted_activations(weights: Tensor, activations: Tensor, inputs: Tensor, *
 
 def _on_grid(values: Tensor, inputs: Tensor, context: Context) -> Tensor:
     """Tokens (n, 1 + t, channels) as (n, channels, *grid), without the class token; what is a grid already stays."""
+    import torch
+
     if values.ndim == inputs.ndim:
         return values
     if values.ndim != 3:
@@ -63,7 +64,7 @@ def _on_grid(values: Tensor, inputs: Tensor, context: Context) -> Tensor:
             f"the layer for class activation maps gives shape {tuple(values.shape)}, neither (n, channels, *grid) nor "
             "tokens (n, 1 + t, dim); name another one as cam_layer"
         )
-    if values.shape[1] != 1 + prod(context.grid):
+    if values.shape[1] != 1 + torch.Size(context.grid).numel():
         raise NotOfferedError(
             f"the layer for class activation maps gives {values.shape[1]} tokens, not a class token and those of the grid "
             f"{list(context.grid)}; mend cam_layer or grid"
