@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class UsageError(Exception):
@@ -31,4 +32,13 @@ def first_problem(error: ValidationError, without: str | None = None) -> str:
     problem = error.errors()[0]
     field = ".".join(str(part) for part in problem["loc"] if without is None or part != without) or "file"
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{more}."
+    return f"{field}: {wrong_with(problem)}{more}."
+
+
+def wrong_with(problem: ErrorDetails) -> str:
+    """What is wrong with a field; in words of our own where pydantic's speak of Python's types."""
+    if problem["type"] == "tuple_type":
+        return "it must be a list in brackets, also for a single entry"
+    if problem["type"] == "too_short":
+        return "it must have an entry at least"
+    return problem["msg"].removeprefix("Value error, ")

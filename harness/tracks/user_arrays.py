@@ -45,9 +45,9 @@ def whole_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
     return labels.reshape(-1).astype(np.int64)
 
 
-def check_numbers(inputs: np.ndarray, where: str) -> None:
+def check_numbers(inputs: np.ndarray, where: str, what: str = "the inputs") -> None:
     if inputs.dtype.kind not in "fiub":
-        raise UsageError(f"{where}: the inputs hold {inputs.dtype}, not numbers; save them as numbers.")
+        raise UsageError(f"{where}: {what} hold {inputs.dtype}, not numbers; save them as numbers.")
 
 
 def normalised(inputs: np.ndarray, layout: Layout) -> np.ndarray:

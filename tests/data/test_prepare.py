@@ -203,7 +203,7 @@ def test_a_part_that_is_not_as_it_was_locked_is_refused(own: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "count"), [("attribution-latec@1", 36), ("attribution-latec@2", 36), ("query-realistic-al", 8)]
+    ("benchmark", "count"), [("attribution-latec@2", 36), ("attribution-latec@3", 36), ("query-realistic-al", 8)]
 )
 def test_benchmarks_at_paper_scale_get_all_their_files(benchmark: str, count: int) -> None:
     found = jobs_for(benchmark)
@@ -286,9 +286,9 @@ def test_latec_opens_a_prepared_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "tree").mkdir()
     np.savez_compressed(tmp_path / "tree/vesselmnist3d.npz", **volumes, **labels)
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: tmp_path / "tree")
-    (job,) = jobs_for("attribution-latec@1", "*vessel.npz")
+    (job,) = jobs_for("attribution-latec@3", "*vessel.npz")
     make(job)
-    path = catalog.find_protocol("attribution-latec@1").locate("attribution-latec/vessel.npz")
+    path = catalog.find_protocol("attribution-latec@3").locate("attribution-latec/vessel.npz")
     arrays = read_arrays(path)
     numbers: Any = list(range(60))
     order = next(iter(DataLoader(numbers, batch_size=50, shuffle=True, generator=torch.Generator().manual_seed(0))))

@@ -43,7 +43,7 @@ def extended(folder: Path, base: str, own: str) -> dict[str, Any]:
         ("e = [{path = 'a', x = 1}]", "e = [{path = 'a', x = 2}]", {"e": [{"path": "a", "x": 2}]}),
         ("e = [{do = 'a'}]", "e = [{do = 'b'}]", {"e": [{"do": "b"}]}),
         ("e = [{id = 'a'}]", "e = []", {"e": []}),
-        ("a = 1\nstatus = 'deprecated'\nsuccessor = 'x@2'", "", {"a": 1}),
+        ("a = 1\nstatus = 'withdrawn'\nreason = 'r'\nsuccessor = 'x@2'", "", {"a": 1}),
     ],
 )
 def test_what_is_merged_and_what_is_replaced(tmp_path: Path, base: str, own: str, result: dict[str, Any]) -> None:
@@ -111,6 +111,6 @@ def test_a_manifest_may_extend_that_of_another_set(tmp_path: Path) -> None:
 
 
 def test_both_readings_of_latec_share_all_but_their_metrics() -> None:
-    one, two = (load_protocol(benchmark_files()[f"attribution-latec@{version}"]).benchmark for version in (1, 2))
+    one, two = (load_protocol(benchmark_files()[f"attribution-latec@{version}"]).benchmark for version in (3, 2))
     differing = {name for name, value in one.canonical().items() if two.canonical()[name] != value}
     assert differing == {"version", "title", "description", "maps", "reference", "metrics"}

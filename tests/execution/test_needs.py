@@ -19,8 +19,8 @@ from harness.spec.kinds import kind_of
 from harness.tracks.costs import COSTS, text_of
 
 LARGE = [
-    "attribution-latec@1",
     "attribution-latec@2",
+    "attribution-latec@3",
     "confidence-fdshifts@1",
     "confidence-fdshifts@2",
     "confidence-silent-failures@1",

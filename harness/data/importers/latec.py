@@ -36,11 +36,11 @@ SETS: dict[str, tuple[str, Modality]] = {
 """Name in a released file -> data set and modality as the benchmarks `attribution-latec` name them."""
 
 _GRADIENTS = (
-    *("occlusion", "lime", "kernel-shap", "saliency", "input-x-gradient", "guided-backprop"),
-    *("grad-cam", "score-cam", "grad-cam-plus-plus"),
-    *("integrated-gradients", "expected-gradients", "deep-lift", "deep-lift-shap", "lrp"),
+    *("occlusion", "lime-latec", "kernel-shap", "saliency", "input-x-gradient", "guided-backprop"),
+    *("grad-cam-latec", "score-cam-latec", "grad-cam-plus-plus-latec"),
+    *("integrated-gradients", "expected-gradients-latec", "deep-lift-latec", "deep-lift-shap-latec", "lrp-latec"),
 )
-_CAMS = ("grad-cam", "score-cam", "grad-cam-plus-plus")
+_CAMS = ("grad-cam-latec", "score-cam-latec", "grad-cam-plus-plus-latec")
 _ATTENTION = ("raw-attention", "attention-rollout-latec", "attention-lrp")
 
 IDS = (

@@ -69,16 +69,22 @@ def step_means(scores: Tensor, steps: Tensor, count: int, reading: Reading) -> T
     return (sums / sizes).round(decimals=12)
 
 
-def fill(samples: MapBatch, baseline: Baseline, reading: Reading, steps: Tensor, count: int) -> Tensor:
+def fill(
+    samples: MapBatch, baseline: Baseline, reading: Reading, steps: Tensor, count: int, means: Tensor | None = None
+) -> Tensor:
     """What stands in for each number of the inputs once removed, (n, c, *spatial).
 
     steps (n, c * p or p): when each number is removed, which matters to `uniform`: a number drawn for each of
-    the `count` steps from the sample's own stream.
+    the `count` steps from the sample's own stream. means (n, count): what `mean` is at each step; by default always
+    that of the whole sample, each channel by itself or, in LATEC's reading, all together.
     """
     inputs = samples.inputs
-    if baseline == "uniform":
-        drawn = colours(samples, "baseline", (count,), reading).gather(1, steps)
-        return drawn.view(len(inputs), -1, *inputs.shape[2:]).expand_as(inputs).to(inputs.dtype)
+    by_step = colours(samples, "baseline", (count,), reading) if baseline == "uniform" else None
+    if baseline == "mean" and means is not None:
+        by_step = means
+    if by_step is not None:
+        chosen = by_step.gather(1, steps)
+        return chosen.view(len(inputs), -1, *inputs.shape[2:]).expand_as(inputs).to(inputs.dtype)
     if baseline == "zero":
         return torch.zeros_like(inputs)
     flat = inputs.flatten(2)
@@ -87,6 +93,22 @@ def fill(samples: MapBatch, baseline: Baseline, reading: Reading, steps: Tensor,
     else:
         value = flat.mean(dim=(1, 2) if reading == "latec" else 2, keepdim=True).expand(-1, flat.shape[1], 1)
     return value.expand_as(flat).view_as(inputs)
+
+
+def running_means(values: Tensor, steps: Tensor, count: int) -> Tensor:
+    """Mean (n, count) of what each step finds if those before it have put the mean that they found, as LATEC does.
+
+    values, steps (n, k): numbers and the step that replaces each; from `count` on, none does.
+    """
+    values = values.to(torch.float64)
+    nothing = torch.zeros(len(values), count + 1, dtype=torch.float64)
+    steps = steps.long().clamp_max(count)
+    sums, sizes = nothing.scatter_add(1, steps, values), nothing.scatter_add(1, steps, torch.ones_like(values))
+    total, means = values.sum(dim=1), []
+    for step in range(count):
+        means.append(total / values.shape[1])
+        total = total - sums[:, step] + sizes[:, step] * means[-1]
+    return torch.stack(means, dim=1)
 
 
 def colours(samples: MapBatch, purpose: str, shape: tuple[int, ...], reading: Reading) -> Tensor:
@@ -123,8 +145,13 @@ def area(curve: Tensor, steps: Tensor | None = None) -> Tensor:
 
     steps (n,): of each curve, where those are of different length; what lies beyond is not looked at.
     """
-    between = (curve[:, 1:] + curve[:, :-1]) / 2
     if steps is None:
-        return between.mean(dim=1)
-    inside = torch.arange(between.shape[1]) < steps[:, None]
-    return between.where(inside, torch.zeros_like(between)).sum(dim=1) / steps
+        return ((curve[:, 1:] + curve[:, :-1]) / 2).mean(dim=1)
+    return trapezoid(curve, steps + 1) / steps
+
+
+def trapezoid(curve: Tensor, states: Tensor) -> Tensor:
+    """Area (n,) under curves (n, most states) of steps of width 1, of which each has as many states (n,)."""
+    between = (curve[:, 1:] + curve[:, :-1]) / 2
+    inside = torch.arange(between.shape[1]) < states[:, None] - 1
+    return between.where(inside, torch.zeros_like(between)).sum(dim=1)

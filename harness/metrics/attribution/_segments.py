@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from harness.metrics.attribution._ordering import places
@@ -38,18 +39,39 @@ def patches(spatial: Sequence[int], width: int) -> Tensor:
     return number.flatten().short()
 
 
+def windows(scores: Tensor, width: int, most: int) -> tuple[Tensor, int]:
+    """Steps (c, *spatial) int32 at which LATEC removes the numbers of an input, window by window.
+
+    scores (c, *spatial): attribution of each number, float64. A window begins at each number and has this width along
+    every axis, channels included; beyond the input there is no attribution. They are taken by their sum, the highest
+    first and equal ones in the order of memory, unless they overlap one that was taken. What is never removed has the
+    step `most`. Also returns how many windows were taken, `most` or fewer.
+    """
+    steps = torch.full(scores.shape, most, dtype=torch.int32)
+    sums = F.pad(scores, (0, width - 1) * scores.ndim)
+    for axis in range(scores.ndim):
+        sums = sums.unfold(axis, width, 1).sum(dim=-1)  # not by differences: sums of zeros must be equal
+    free = sums.numpy()
+    for step in range(most):
+        start = np.unravel_index(free.argmax(), free.shape)
+        if free[start] == -np.inf:
+            return steps, step
+        steps[tuple(slice(first, first + width) for first in start)] = step
+        free[tuple(slice(max(0, first - width + 1), first + width) for first in start)] = -np.inf
+    return steps, most
+
+
 def segment_places(
-    scores: Tensor, segments: Tensor, ties: Sequence[np.random.Generator] | None, *, total: bool = False
+    scores: Tensor, segments: Tensor, ties: Sequence[np.random.Generator] | None
 ) -> tuple[Tensor, Tensor]:
     """Place (n, p) int32 of each position's segment among the sample's segments, and the number (n,) of those.
 
-    scores (n, p). The segment with the highest mean comes first, or with the highest sum if `total`.
+    scores (n, p). The segment with the highest mean comes first.
     """
     found, counts = [], []
     for row, (values, segment) in enumerate(zip(scores, segments.long(), strict=True)):
-        worth = torch.bincount(segment, weights=values)
-        if not total:
-            worth = (worth / torch.bincount(segment)).round(decimals=12)  # means of equal numbers are equal
+        worth = torch.bincount(segment, weights=values) / torch.bincount(segment)
+        worth = worth.round(decimals=12)  # means of equal numbers are equal
         found.append(places(worth[None], None if ties is None else [ties[row]])[0][segment])
         counts.append(len(worth))
     return torch.stack(found), torch.tensor(counts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from harness.metrics.attribution.latec_constants import latec_constants
 from harness.metrics.attribution.map_batch import Explain, MapBatch
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ Baseline = Literal["black", "zero", "mean", "uniform"]
 class MapMetric(ABC):
     """A metric with its constants, which are the fields of the dataclass.
 
-    range: lowest and highest possible score. needs: what a call must be given beside the maps.
+    range: lowest and highest possible score. needs: what a call must be given beside the maps. by_modality: constants
+    that are LATEC's for the modality of the inputs; until a call they are those for images.
     """
 
     id: ClassVar[str]
@@ -36,6 +38,8 @@ class MapMetric(ABC):
     range: ClassVar[tuple[float, float]]
     citation: ClassVar[str]
     needs: ClassVar[frozenset[Need]] = frozenset()
+
+    by_modality: frozenset[str] = frozenset()
 
     def __call__(
         self,
@@ -70,15 +74,26 @@ class MapMetric(ABC):
         if not len(samples):
             return torch.empty(0, dtype=torch.float64)
         self._check(forwards, samples)
-        return self._score(forwards, samples)
+        return self._suited(inputs.ndim - 2)._score(forwards, samples)
 
     @abstractmethod
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor: ...
 
+    @classmethod
+    def names_of_constants(cls) -> tuple[str, ...]:
+        return tuple(each.name for each in fields(cls) if each.name != "by_modality")
+
     @property
     def constants(self) -> dict[str, Any]:
         """The constants by name: all in which two scores of one version may differ."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: getattr(self, name) for name in self.names_of_constants()}
+
+    def _suited(self, dimensions: int) -> MapMetric:
+        """With the constants for inputs of so many dimensions in space."""
+        if not self.by_modality:
+            return self
+        constants = latec_constants(self.id, dimensions)
+        return replace(self, by_modality=frozenset(), **{name: constants[name] for name in self.by_modality})
 
     def _check(self, forwards: Forwards, samples: MapBatch) -> None:
         import torch
@@ -109,3 +124,9 @@ def require(condition: bool, sentence: str) -> None:
     """Raises ValueError with the sentence, to which the full stop is added, unless the condition holds."""
     if not condition:
         raise ValueError(f"{sentence}.")
+
+
+def check_patch(patch: int, samples: MapBatch) -> None:
+    """Raises ValueError for a patch that is wider than the inputs."""
+    narrowest = min(samples.inputs.shape[2:])
+    require(patch <= narrowest, f"a patch of width {patch} does not fit into inputs of width {narrowest}")

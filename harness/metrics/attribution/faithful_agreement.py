@@ -23,12 +23,17 @@ class Sufficiency(MapMetric):
 
     Higher is better; in [0, 1]; 0 for a sample whose map is like no other. The one metric whose samples speak about
     each other: give it all samples in one call. Maps are taken by |attribution|, and are similar if their distance is
-    at most `threshold` times the largest distance of any two; in LATEC's reading, too, which there depends on how
-    samples come in batches. What is the same in all maps does not count. Dasgupta et al. 2022.
+    at most `threshold` times the largest distance of any two. What is the same in all maps does not count. Dasgupta et
+    al. 2022.
+
+    LATEC's reading takes maps as they are, neither scaled nor without sign, and goes by chunks of samples, in their
+    order: distances are divided by the largest of the chunk from all samples (plus 1e-13), and a standard deviation is
+    that of the chunk stacked on all samples, with n - 1. Where a number is the same in all maps, the scaled distance is
+    not defined, no map is similar and the score is 0.
 
     distance: Euclidean with each position divided by its standard deviation over maps, or squared Euclidean. LATEC
     takes the first for images and point clouds, the second for volumes, and thresholds of 0.6 to 0.9 for images,
-    0.0002 to 0.75 for volumes, 0.6 to 0.75 for point clouds.
+    0.0002 to 0.75 for volumes, 0.6 to 0.75 for point clouds. chunk: of LATEC's reading; it takes 2.
     """
 
     id = "sufficiency"
@@ -40,16 +45,21 @@ class Sufficiency(MapMetric):
 
     threshold: float = 0.6
     distance: Literal["seuclidean", "sqeuclidean"] = "seuclidean"
+    chunk: int = 2
     reading: Reading = "corrected"
 
     def __post_init__(self) -> None:
         require(0 <= self.threshold <= 1, "threshold must lie in [0, 1]")
+        require(self.chunk >= 1, "chunk must be at least 1")
 
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
-        distances = self._distances(samples.scores(self.reading).abs())
-        similar = distances <= self.threshold * distances.max() if len(samples) else distances.bool()
+        if self.reading == "latec":
+            similar = self._similar_within_chunks(samples)
+        else:
+            distances = self._distances(samples.positions.abs())
+            similar = distances <= self.threshold * distances.max()
         similar.fill_diagonal_(False)
         predicted = forwards.base(samples).argmax(dim=1)
         alike = similar & (predicted[:, None] == predicted)
@@ -66,6 +76,20 @@ class Sufficiency(MapMetric):
         if self.distance == "seuclidean":
             return torch.from_numpy(cdist(values, values, "seuclidean", V=values.var(axis=0)))
         return torch.from_numpy(cdist(values, values, "sqeuclidean"))
+
+    def _similar_within_chunks(self, samples: MapBatch) -> Tensor:
+        """(n, n) bool: whether two maps are similar in LATEC's reading, which depends on the first one's chunk."""
+        import numpy as np
+        import torch
+        from scipy.spatial.distance import cdist
+
+        maps = samples.raw_maps.detach().cpu().to(torch.float64).expand(samples.inputs.shape).flatten(1).numpy()
+        similar = []
+        for start in range(0, len(maps), self.chunk):
+            with np.errstate(invalid="ignore"):  # 0 / 0 where a number is the same in all maps
+                distances = cdist(maps[start : start + self.chunk], maps, self.distance)
+            similar.append(distances / (distances.max() + 1e-13) <= self.threshold)
+        return torch.from_numpy(np.concatenate(similar))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Faithfulness as a correlation: the more attribution is removed, the more the probability should change.
 
-A side that does not vary says nothing: the correlation is then 0.
+A side that does not vary says nothing: the correlation is then 0. LATEC's readings are those of its Quantus fork, whose
+default, the logit in place of the probability, it leaves as it is for all but the monotonicity correlation.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from harness.metrics.attribution.map_batch import MapBatch, Reading
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.metrics.attribution.forwards import Forwards
+    from harness.metrics.attribution.forwards import Forwards, Read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class FaithfulnessCorrelation(MapMetric):
     """Pearson correlation, over random subsets, of a subset's attribution and the drop of the probability without it.
 
     Higher is better; in [-1, 1]; 0 for a constant map. The subsets of a sample are the same for all methods. Bhatt et
-    al. 2020.
+    al. 2020. LATEC's reading takes the drop of the target's logit.
 
     subset: positions (LATEC: numbers) removed together; by default a tenth of them. LATEC takes 224 for images, 56
     for volumes, 32 for point clouds. runs: subsets drawn.
@@ -77,7 +78,8 @@ class FaithfulnessCorrelation(MapMetric):
             mask = mask.view(len(rows), -1, *inputs.shape[2:])
             return torch.where(mask, away.index_select(0, rows), inputs.index_select(0, rows))
 
-        drops = forwards.probability(samples)[:, None] - forwards.curve(samples, self.runs, perturb)
+        read = _removal_read(self.reading)
+        drops = forwards.of_target(samples, read)[:, None] - forwards.curve(samples, self.runs, perturb, read)
         return {"subsets": subsets, "drops": drops}
 
 
@@ -85,8 +87,8 @@ class FaithfulnessCorrelation(MapMetric):
 class FaithfulnessEstimate(MapMetric):
     """Pearson correlation, over steps from the highest attribution to the lowest, of attribution and drop.
 
-    Each step is removed alone: its mean attribution (LATEC: the sum) goes with the drop of the probability. Higher is
-    better; in [-1, 1]; 0 for a constant map. Alvarez-Melis & Jaakkola 2018.
+    Each step is removed alone: its mean attribution (LATEC: the sum) goes with the drop of the probability (LATEC: of
+    the logit). Higher is better; in [-1, 1]; 0 for a constant map. Alvarez-Melis & Jaakkola 2018.
 
     step: positions (LATEC: numbers) removed together; by default as few as make 50 steps or less. LATEC takes 224 for
     images, 56 for volumes, 32 for point clouds.
@@ -115,8 +117,9 @@ class FaithfulnessEstimate(MapMetric):
         edges = step_edges(scores.shape[1], self.step, self.reading)
         steps, count = step_of(order, edges), len(edges) - 1
         away = fill(samples, self.baseline, self.reading, steps, count)
-        curve = forwards.curve(samples, count, blend(samples.inputs, away, order, edges[:-1], edges[1:]))
-        drops = forwards.probability(samples)[:, None] - curve
+        read = _removal_read(self.reading)
+        curve = forwards.curve(samples, count, blend(samples.inputs, away, order, edges[:-1], edges[1:]), read)
+        drops = forwards.of_target(samples, read)[:, None] - curve
         return pearson(step_means(scores, steps, count, self.reading), drops)
 
 
@@ -173,3 +176,7 @@ class MonotonicityCorrelation(MapMetric):
             change = change.round(decimals=6)
         reaction = change.view(len(samples), count, self.draws).square().mean(dim=2)
         return spearman(along.step_means(scores, along.step_of(order, edges), count, self.reading), reaction)
+
+
+def _removal_read(reading: Reading) -> Read:
+    return "logit" if reading == "latec" else "probability"

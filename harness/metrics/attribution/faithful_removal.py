@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from harness.metrics.attribution.base import Baseline, MapMetric, require
+from harness.metrics.attribution.base import Baseline, MapMetric, check_patch, require
 from harness.metrics.attribution.map_batch import MapBatch, Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from harness.metrics.attribution.forwards import Forwards, Perturb
@@ -22,7 +25,8 @@ class PixelFlipping(MapMetric):
     """Mean probability while the positions are removed, from the highest attribution to the lowest.
 
     Area under the curve from the whole input to none of it, divided by the number of steps. Lower is better; in
-    [0, 1]. Bach et al. 2015. LATEC's reading starts after the first step and is not divided: in [0, steps - 1].
+    [0, 1]. Bach et al. 2015. LATEC's reading starts after the first step and is not divided: in [0, steps - 1]; the
+    baseline "mean" is that of what the steps before have left.
 
     step: positions (LATEC: numbers) removed at once; by default as few as make 50 steps or less. LATEC takes 224 for
     images, 56 for volumes, 32 for point clouds.
@@ -48,13 +52,24 @@ class PixelFlipping(MapMetric):
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
-        from harness.metrics.attribution._ordering import area, blend, fill, places, step_edges, step_of, ties
+        from harness.metrics.attribution._ordering import (
+            area,
+            blend,
+            fill,
+            places,
+            running_means,
+            step_edges,
+            step_of,
+            ties,
+        )
 
         scores = samples.scores(self.reading)
         order = places(scores, ties(samples, self.reading))
         edges = step_edges(scores.shape[1], self.step, self.reading)
         count = len(edges) - 1
-        away = fill(samples, self.baseline, self.reading, step_of(order, edges), count)
+        steps = step_of(order, edges)
+        means = running_means(samples.inputs.flatten(1), steps, count) if self.reading == "latec" else None
+        away = fill(samples, self.baseline, self.reading, steps, count, means)
         nothing = torch.zeros_like(edges[1:])
         curve = forwards.curve(samples, count, blend(samples.inputs, away, order, nothing, edges[1:]))
         if self.reading == "latec":
@@ -68,8 +83,12 @@ class RegionPerturbation(MapMetric):
 
     Regions are patches; in point clouds, whose points come in no order, clusters by k-means. Area between the curve
     and the probability of the whole input, divided by the number of steps. Higher is better; in [-1, 1]. Samek et al.
-    2017. LATEC's reading starts after the first step and is not divided: in [1 - regions, regions - 1]; it ranks sums,
-    and takes successive points of a cloud for a patch.
+    2017.
+
+    LATEC's reading starts after the first step and is not divided: in [1 - regions, regions - 1]. Its regions are
+    windows that begin anywhere in the input, channels (coordinates of points) being an axis as all others: first the one
+    of the highest sum of attribution, then always that of those which overlap none before (see
+    `harness.metrics.attribution._segments.windows`). The baseline "mean" is that of what the steps before have left.
 
     patch: width of patches, which are smaller at the far borders. regions: how many are removed, all if there are
     fewer. clusters: of a point cloud. LATEC takes patch 14 (18) and regions 10 (20) for images, 4 and 20 for volumes,
@@ -96,21 +115,38 @@ class RegionPerturbation(MapMetric):
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
-        from harness.metrics.attribution._ordering import area, ties
+        from harness.metrics.attribution._ordering import area, fill, ties
         from harness.metrics.attribution._segments import patches, segment_places
 
-        latec = self.reading == "latec"
-        if samples.inputs.ndim == 3 and not latec:
+        if self.reading == "latec":
+            return self._latec(forwards, samples)
+        if samples.inputs.ndim == 3:
             regions = _superpixels(forwards, samples, 0, self.clusters, self.reading)
         else:
+            check_patch(self.patch, samples)
             regions = patches(samples.inputs.shape[2:], self.patch).expand(len(samples), -1)
-        order, counts = segment_places(samples.positions, regions, ties(samples, self.reading), total=latec)
+        order, counts = segment_places(samples.positions, regions, ties(samples, self.reading))
         steps = counts.clamp_max(self.regions)
-        curve = _segment_curve(forwards, samples, order, steps, self.baseline, self.reading)
-        drops = forwards.probability(samples)[:, None] - curve
-        if latec:
-            return torch.trapezoid(drops, dim=1)
+        most = int(steps.max())
+        away = fill(samples, self.baseline, self.reading, order.long().clamp_max(most - 1), most)
+        drops = forwards.probability(samples)[:, None] - _segment_curve(forwards, samples, order, steps, away)
         return area(torch.cat([torch.zeros(len(samples), 1, dtype=torch.float64), drops], dim=1), steps)
+
+    def _latec(self, forwards: Forwards, samples: MapBatch) -> Tensor:
+        import torch
+
+        from harness.metrics.attribution._ordering import fill, trapezoid
+        from harness.metrics.attribution._segments import windows
+
+        check_patch(self.patch, samples)
+        shape = samples.inputs.shape[1:]
+        found = [windows(one.view(shape), self.patch, self.regions) for one in samples.elements]
+        taken, counts = torch.stack([steps for steps, _ in found]), torch.tensor([count for _, count in found])
+        steps, most = taken.flatten(1), int(counts.max())
+        means = _padded_means(samples.inputs, taken, self.patch - 1, most) if self.baseline == "mean" else None
+        away = fill(samples, self.baseline, self.reading, steps.long().clamp_max(most - 1), most, means)
+        drops = forwards.probability(samples)[:, None] - _segment_curve(forwards, samples, steps, counts, away)
+        return trapezoid(drops, counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +158,11 @@ class IROF(MapMetric):
     over it is divided by the number of steps. Higher is better; in [0, 1]. Rieger & Hansen 2020.
 
     LATEC's reading starts after the first step, has no upper bound to the share, and subtracts the area from the
-    number of superpixels; it takes the slices of a volume for channels.
+    number of superpixels. It takes the slices of a volume for channels, and replaces the numbers of a superpixel in the
+    first channel (slice, coordinate) only: places within a plane are used as places within the whole input.
 
-    segments: superpixels asked for. clusters: of a point cloud. LATEC takes the baseline "mean" for images, whose mean
-    is taken over channels too, and "black" otherwise.
+    segments: superpixels asked for. clusters: of a point cloud. LATEC takes the baseline "mean" for images, which is
+    that of all numbers that the steps before have left, and "black" otherwise.
     """
 
     id = "irof"
@@ -146,15 +183,19 @@ class IROF(MapMetric):
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         import torch
 
-        from harness.metrics.attribution._ordering import area, ties
+        from harness.metrics.attribution._ordering import area, fill, running_means, ties, trapezoid
         from harness.metrics.attribution._segments import segment_places
 
         segments = _superpixels(forwards, samples, self.segments, self.clusters, self.reading)
         order, counts = segment_places(samples.positions, segments, ties(samples, self.reading))
-        curve = _segment_curve(forwards, samples, order, counts, self.baseline, self.reading)
-        share = curve / forwards.probability(samples)[:, None]
+        most, means = int(counts.max()), None
         if self.reading == "latec":
-            return counts - area(share, counts - 1) * (counts - 1)
+            order = _in_first_plane(order, samples.inputs.shape[1:])
+            means = running_means(samples.inputs.flatten(1), order, most)
+        away = fill(samples, self.baseline, self.reading, order.long().clamp_max(most - 1), most, means)
+        share = _segment_curve(forwards, samples, order, counts, away) / forwards.probability(samples)[:, None]
+        if self.reading == "latec":
+            return counts - trapezoid(share, counts)
         return 1 - area(
             torch.cat([torch.ones(len(share), 1, dtype=torch.float64), share.clamp_max(1.0)], dim=1), counts
         )
@@ -170,9 +211,15 @@ class ROAD(MapMetric):
     et al. 2022.
 
     LATEC's reading adds noise to numbers of volumes, too, and takes the area under the curve of zeros and ones: in
-    [0, percentages - 1].
+    [0, percentages - 1]. Points of a cloud, ranked by the mean of their coordinates' attributions, are moved along the
+    first coordinate only, and a percentage is of their coordinates, so that from 34 % on all points are moved. The
+    noise is one draw for all percentages, where LATEC draws anew for each.
 
     noise: the same for all methods. LATEC takes 0.1 for images, 2.5 to 50 for volumes, 0.02 to 0.3 for point clouds.
+    counted: what a percentage of an image is of in LATEC's reading. "pixels" is how its published scores were made:
+    their curves do not end at 34 %. "numbers" is what the newest code of its Quantus fork (119dd1d) does: it removes as
+    many pixels as that percentage of the numbers of all channels, so that of an image with three nothing is left from
+    34 % on; such an image becomes zeros.
     """
 
     id = "road"
@@ -184,6 +231,7 @@ class ROAD(MapMetric):
 
     percentages: tuple[int | float, ...] = _ODD
     noise: float = 0.1
+    counted: Literal["pixels", "numbers"] = "pixels"
     reading: Reading = "corrected"
 
     def __post_init__(self) -> None:
@@ -200,12 +248,17 @@ class ROAD(MapMetric):
         from harness.metrics.attribution._ordering import blend, places, ties
 
         inputs, latec = samples.inputs, self.reading == "latec"
-        moved = inputs.ndim == 3 or (latec and inputs.ndim == 5)
-        scores = samples.scores(self.reading) if moved else samples.positions
-        order = places(scores, ties(samples, self.reading))
-        removed = torch.tensor([int(scores.shape[1] * each // 100) for each in self.percentages], dtype=torch.int32)
+        whole_volume = latec and inputs.ndim == 5
+        order = places(samples.elements if whole_volume else samples.positions, ties(samples, self.reading))
+        total = order.shape[1]
+        if latec and (inputs.ndim == 3 or (inputs.ndim == 4 and self.counted == "numbers")):
+            total = order.shape[1] * inputs.shape[1]
+        removed = torch.tensor([int(total * each // 100) for each in self.percentages], dtype=torch.int32)
+        removed = removed.clamp_max(order.shape[1])
         noise = self._noise(samples)
-        if moved:
+        if latec and inputs.ndim == 3:
+            order = _in_first_plane(order, inputs.shape[1:])
+        if whole_volume or inputs.ndim == 3:
             perturb = blend(inputs, inputs + noise, order, torch.zeros_like(removed), removed)
         else:
             perturb = _imputing(inputs, noise, order, removed)
@@ -234,23 +287,51 @@ def _superpixels(forwards: Forwards, samples: MapBatch, segments: int, clusters:
     )["segments"]
 
 
-def _segment_curve(
-    forwards: Forwards, samples: MapBatch, order: Tensor, steps: Tensor, baseline: Baseline, reading: Reading
-) -> Tensor:
-    """Probability (n, most steps) after the removal of the first segments, one more at each of a sample's steps (n,)."""
+def _segment_curve(forwards: Forwards, samples: MapBatch, order: Tensor, steps: Tensor, away: Tensor) -> Tensor:
+    """Probability (n, most steps) after the removal of the first segments, one more at each of a sample's steps (n,).
+
+    order (n, p or c * p): step at which each position or number is removed; away: what stands in for it.
+    """
     import torch
 
-    from harness.metrics.attribution._ordering import blend, fill
+    from harness.metrics.attribution._ordering import blend
 
-    most = int(steps.max()) if len(steps) else 1
-    away = fill(samples, baseline, reading, order.long().clamp_max(most - 1), most)
+    most = int(steps.max())
     numbers = torch.arange(most, dtype=torch.int32)
     perturb = blend(samples.inputs, away, order, torch.zeros_like(numbers), numbers + 1)
     return forwards.curve(samples, most, perturb, wanted=numbers < steps[:, None])
 
 
+def _padded_means(inputs: Tensor, taken: Tensor, border: int, most: int) -> Tensor:
+    """Mean (n, most) of what each step finds, with its edges repeated on all sides, if those before it put the mean."""
+    import numpy as np
+    import torch
+
+    means = np.empty((len(inputs), most))
+    for row, (one, steps) in enumerate(zip(inputs.detach().cpu().numpy(), taken.numpy(), strict=True)):
+        left = one
+        for step in range(most):
+            means[row, step] = np.pad(left, border, mode="edge").mean(dtype=np.float64)
+            left = np.where(steps == step, means[row, step].astype(one.dtype), left)
+    return torch.from_numpy(means)
+
+
+def _in_first_plane(order: Tensor, shape: Sequence[int]) -> Tensor:
+    """Order (n, c * p) of single numbers where only the first channel, or slice of a volume, has that of positions."""
+    import torch
+
+    volume = len(shape) == 4
+    plane = math.prod(shape[2:] if volume else shape[1:])
+    never = torch.full((len(order), math.prod(shape)), torch.iinfo(torch.int32).max, dtype=torch.int32)
+    never[:, :plane] = order[:, :plane]
+    return never
+
+
 def _imputing(inputs: Tensor, noise: Tensor, order: Tensor, removed: Tensor) -> Perturb:
-    """Inputs whose first places, as many as removed[step], are imputed. Rows come in order, all steps of one together."""
+    """Inputs whose first places, as many as removed[step], are imputed. Rows come in order, all steps of one together.
+
+    An input of which nothing is known becomes zeros.
+    """
     import torch
 
     from harness.metrics.attribution._imputation import imputed
@@ -258,7 +339,9 @@ def _imputing(inputs: Tensor, noise: Tensor, order: Tensor, removed: Tensor) -> 
     @lru_cache(maxsize=1)
     def steps_of(row: int) -> Tensor:
         missing = order[row] < removed[:, None]
-        filled = imputed(inputs[row].expand(len(removed), *inputs.shape[1:]), missing)
+        known = ~missing.all(dim=1)
+        filled = torch.zeros(len(removed), *inputs.shape[1:], dtype=inputs.dtype)
+        filled[known] = imputed(inputs[row].expand(int(known.sum()), *inputs.shape[1:]), missing[known])
         return torch.where(missing.view(-1, 1, *inputs.shape[2:]), filled + noise[row], filled)
 
     def perturb(rows: Tensor, steps: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from harness.storage import content_id, file_id
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
 """Perturbed inputs (m, c, *spatial) of pairs: positions (m,) of samples, and steps (m,)."""
+Read = Literal["probability", "logit", "correct"]
 
 _CACHE_BYTES = 8 << 20
 _SMALLEST, _LARGEST = 8, 32
@@ -75,14 +76,18 @@ class Forwards:
 
     def probability(self, samples: MapBatch) -> Tensor:
         """Soft-max probability (n,) of each target, unperturbed."""
-        return self.base(samples).softmax(dim=1).gather(1, samples.targets[:, None])[:, 0]
+        return self.of_target(samples, "probability")
+
+    def of_target(self, samples: MapBatch, read: Read) -> Tensor:
+        """What the model says (n,) of each target, unperturbed; `read` as in `curve`."""
+        return of_targets(self.base(samples), samples.targets, read)
 
     def curve(
         self,
         samples: MapBatch,
         steps: int,
         perturb: Perturb,
-        read: Literal["probability", "logit", "correct"] = "probability",
+        read: Read = "probability",
         wanted: Tensor | None = None,
     ) -> Tensor:
         """What the model says of the target after each perturbation, (n, steps) float64.
@@ -97,7 +102,7 @@ class Forwards:
         for pairs in chosen.split(self.micro_batch(samples.inputs)):
             rows = pairs // steps
             logits = self._run(perturb(rows, pairs % steps))
-            result[pairs] = _reading(logits, samples.targets[rows], read)
+            result[pairs] = of_targets(logits, samples.targets[rows], read)
         return result.view(len(samples), steps)
 
     def features(self, inputs: Tensor) -> Tensor:
@@ -185,7 +190,8 @@ def source_id() -> str:
     return content_id({path.name: file_id(path) for path in sorted(Path(__file__).parent.glob("*.py"))})
 
 
-def _reading(logits: Tensor, targets: Tensor, read: str) -> Tensor:
+def of_targets(logits: Tensor, targets: Tensor, read: Read) -> Tensor:
+    """What logits (m, classes) say of each target, (m,) float64; `read` as in `Forwards.curve`."""
     if read == "correct":
         return (logits.argmax(dim=1) == targets).to(torch.float64)
     values = logits.softmax(dim=1) if read == "probability" else logits

@@ -56,6 +56,11 @@ class MapBatch:
         """(n, c * p): attribution of each number of the input, a single channel repeated, largest |value| 1."""
         return normalised(self.maps.expand(self.inputs.shape).flatten(1))
 
+    def compared(self, reading: Reading) -> Tensor:
+        """What robustness compares: `elements`, among which in LATEC's reading maps of zeros stay zero."""
+        some = (self.raw_maps != 0).flatten(1).any(dim=1, keepdim=True).cpu()
+        return self.elements * some if reading == "latec" else self.elements
+
     def scores(self, reading: Reading) -> Tensor:
         """What is ranked: positions whose channels go together; each number by itself in LATEC's reading."""
         return self.elements if reading == "latec" else self.positions

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from harness.metrics.attribution.base import MapMetric
 from harness.metrics.attribution.complexity import Complexity, EffectiveComplexity, Sparseness
@@ -18,7 +17,9 @@ from harness.metrics.attribution.faithful_correlation import (
 )
 from harness.metrics.attribution.faithful_insertion import Deletion, Insertion
 from harness.metrics.attribution.faithful_removal import IROF, ROAD, PixelFlipping, RegionPerturbation
+from harness.metrics.attribution.latec_constants import latec_constants, of_modality
 from harness.metrics.attribution.localisation import PointingGame, RelevanceMass, RelevanceRank
+from harness.metrics.attribution.map_batch import Reading
 from harness.metrics.attribution.randomisation import ParameterRandomisation
 from harness.metrics.attribution.relative_stability import (
     RelativeInputStability,
@@ -87,29 +88,53 @@ def latec_range(id: str) -> tuple[float, float]:
     return _LATEC_RANGES.get(id, METRICS[id].range)
 
 
-def make_metric(id: str, constants: Mapping[str, Any] = MappingProxyType({})) -> MapMetric:
-    """The metric of this id; constants that are not given keep their defaults.
+def make_metric(
+    id: str, constants: Mapping[str, Any] = MappingProxyType({}), reading: Reading | None = None
+) -> MapMetric:
+    """The metric of this id in a reading of its definition, which may also stand among the constants.
 
-    Raises UsageError for an unknown id, and for constants that it does not have or that have another type or an
-    impossible value.
+    reading: "corrected", the default, or "latec": what LATEC's own code computes, which each metric's documentation
+    says. Constants that are not given are the metric's own defaults, or LATEC's, by the modality of the inputs that the
+    metric is called with.
+
+    Raises UsageError for an unknown id or reading, for metrics that LATEC does not have in its reading, and for
+    constants that the metric does not have or that have another type or an impossible value.
     """
     if id not in METRICS:
         raise unknown("attribution metric", id, METRICS)
-    kind = METRICS[id]
+    kind, given = METRICS[id], dict(constants)
+    reading = _one_reading(id, reading, given.pop("reading", None))
     types = _constant_types(kind)
-    for name in constants:
+    for name in given:
         if name not in types:
             raise unknown(f"constant of {id}", name, types)
-    checked = {name: _typed(f"{id}: constant {name}", types[name], value) for name, value in constants.items()}
+    checked = {name: _typed(f"{id}: constant {name}", types[name], value) for name, value in given.items()}
+    if reading == "latec":
+        defaults, varying = latec_constants(id), of_modality(id) - checked.keys()
+        checked = {**defaults, **checked, "reading": reading, "by_modality": varying}
     try:
         return kind(**checked)
     except ValueError as error:
         raise UsageError(f"{id}: {error}") from error
 
 
+def _one_reading(id: str, reading: Any, constant: Any) -> Reading:
+    """The reading that is named beside the constants, among them, or both."""
+    if None not in (reading, constant) and reading != constant:
+        raise UsageError(f"{id}: its reading is {reading!r} and, among its constants, {constant!r}; name one.")
+    chosen = constant if reading is None else reading
+    if chosen is None or chosen == "corrected":
+        return "corrected"
+    if chosen != "latec":
+        raise unknown("reading", str(chosen), get_args(Reading))
+    if id not in ORDERS["published"]:
+        raise UsageError(f"{id} has no reading 'latec': LATEC does not have this metric; leave the reading out.")
+    return "latec"
+
+
 def _constant_types(kind: type[MapMetric]) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    return {each.name: hints[each.name] for each in fields(kind)}
+    return {name: hints[name] for name in kind.names_of_constants() if name != "reading"}
 
 
 def _typed(what: str, expected: Any, value: Any) -> Any:
@@ -121,4 +146,5 @@ def _typed(what: str, expected: Any, value: Any) -> Any:
     try:
         return TypeAdapter(expected, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
-        raise UsageError(f"{what} cannot be {value!r}: {error.errors()[0]['msg']}.") from error
+        said = error.errors()[0]["msg"].replace("Input should", "it should")
+        raise UsageError(f"{what} cannot be {value!r}: {said}.") from error

@@ -33,8 +33,9 @@ class RelativeStability(MapMetric):
     how near 0 it is rather than how much it changes. Noise has a size of U(lower, upper) and a random sign.
 
     LATEC's: all x' count, `epsilon` stands only where a divisor is exactly 0, and noise U(lower, upper) makes each
-    number larger. It takes epsilon 1e-6, so that maps with zeros score in the order of a million; lower 0.02 and
-    upper 0.2, but 0 and 0.05 for the representation.
+    number but the sample's first (see `harness.metrics.attribution._neighbours.noisy`) larger. It takes epsilon 1e-6,
+    so that maps with zeros score in the order of a million; lower 0.02 and upper 0.2, but 0 and 0.05 for the
+    representation.
     """
 
     criterion = "robustness"
@@ -57,14 +58,14 @@ class RelativeStability(MapMetric):
         import torch
 
         def change(rows: slice, inputs: Tensor, maps: Tensor) -> Tensor:
-            own = _of_unit_moment(samples.elements[rows])[:, None]
+            own = _of_unit_moment(samples.compared(self.reading)[rows])[:, None]
             return norm(self._relative(own, _of_unit_moment(maps)))
 
         def other() -> dict[str, Tensor]:
             return {"change": self._other_change(forwards, samples), "counts": self._counts(forwards, samples)}
 
         shared = forwards.shared(self.id, self.constants, samples, other)
-        ratio = asked(samples, self.draws, self._near(samples), change) / self._divisor(shared["change"])
+        ratio = asked(samples, self.draws, self._near(samples), self.reading, change) / self._divisor(shared["change"])
         counts = shared["counts"]
         return ratio.masked_fill(~counts, -torch.inf).amax(dim=1).masked_fill(~counts.any(dim=1), torch.nan)
 
@@ -79,7 +80,7 @@ class RelativeStability(MapMetric):
             signed = generator.uniform(-1.0, 1.0, shape)
             return np.copysign(self.lower + np.abs(signed) * (self.upper - self.lower), signed)
 
-        return noisy(samples, "relative_stability", self.draws, noise)
+        return noisy(samples, "relative_stability", self.draws, noise, self.reading)
 
     def _near_logits(self, forwards: Forwards, samples: MapBatch) -> Tensor:
         """(n, draws, classes), the same for all three metrics."""
@@ -144,18 +145,14 @@ class RelativeInputStability(RelativeStability):
 class RelativeOutputStability(RelativeStability):
     """Largest relative change of the map over the change of the output, ||h(x) - h(x')|| (see `RelativeStability`).
 
-    h: the logits; in LATEC's reading the soft-max probabilities. Lower is better; in [0, inf). 0 for a method that
-    answers the same to all inputs.
+    h: the logits. Lower is better; in [0, inf). 0 for a method that answers the same to all inputs.
     """
 
     id = "relative_output_stability"
     title = "Relative output stability"
 
     def _other_change(self, forwards: Forwards, samples: MapBatch) -> Tensor:
-        own, near = forwards.base(samples), self._near_logits(forwards, samples)
-        if self.reading == "latec":
-            own, near = own.softmax(dim=1), near.softmax(dim=2)
-        return norm(own[:, None] - near)
+        return norm(forwards.base(samples)[:, None] - self._near_logits(forwards, samples))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,5 +171,6 @@ class RelativeRepresentationStability(RelativeStability):
 
 
 def _of_unit_moment(maps: Tensor) -> Tensor:
-    """Divided by the root of the mean square of the last axis; no map is zero everywhere."""
-    return maps / maps.square().mean(dim=-1, keepdim=True).sqrt()
+    """Divided by the root of the mean square of the last axis; a map that is zero everywhere stays so."""
+    moment = maps.square().mean(dim=-1, keepdim=True).sqrt()
+    return maps / moment.where(moment > 0, 1.0)

@@ -24,6 +24,8 @@ from harness.tracks.attribution.models import BuiltNetwork, Description, build
 from harness.tracks.user_arrays import check_numbers, named_array, normalised, whole_labels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from torch import Tensor, nn
 
@@ -194,13 +196,12 @@ class _Arrays:
         labels = whole_labels(named_array(arrays, chosen.labels, path), len(inputs), str(path))
         check_numbers(inputs, str(path))
         rows = _rows(len(inputs), chosen)
-        masks = named_array(arrays, chosen.masks, path)[rows] if chosen.masks else None
-        if masks is not None and masks.ndim == inputs.ndim - (chosen.channels != "none"):
-            masks = masks[:, None]
-        background = normalised(named_array(arrays, chosen.background, path), chosen) if chosen.background else None
-        return SampleSet(
-            normalised(inputs[rows], chosen), labels[rows], None if masks is None else masks > 0, background
-        )
+        masks = _masks(named_array(arrays, chosen.masks, path), inputs, chosen, path)[rows] if chosen.masks else None
+        own = normalised(inputs[rows], chosen)
+        background = None
+        if chosen.background:
+            background = normalised(_background(named_array(arrays, chosen.background, path), inputs, path), chosen)
+        return SampleSet(own, labels[rows], masks, background)
 
     def describe(self, model: ExplainedModel) -> tuple[Description, dict[str, np.ndarray]]:
         assert isinstance(model, OwnNetwork)
@@ -235,6 +236,26 @@ class _Arrays:
         if not self._protocol.locate(artefact.path).is_file():
             return artefact.sha256
         return self._protocol.verified(artefact)[1]
+
+
+def _masks(array: np.ndarray, inputs: np.ndarray, chosen: ArraySet, path: Path) -> np.ndarray:
+    """(n, 1, *spatial) bool of masks with or without channels. Raises UsageError unless each input has a mask."""
+    check_numbers(array, str(path), "the masks")
+    if len(array) != len(inputs):
+        raise UsageError(f"{path}: there are {len(array)} masks for {len(inputs)} inputs; each input needs one.")
+    without_channels = array.ndim == inputs.ndim - (chosen.channels != "none")
+    return (array[:, None] if without_channels else array) > 0
+
+
+def _background(array: np.ndarray, inputs: np.ndarray, path: Path) -> np.ndarray:
+    """The background set as stored. Raises UsageError unless it holds inputs such as those of the samples."""
+    check_numbers(array, str(path), "the background inputs")
+    if not len(array) or array.shape[1:] != inputs.shape[1:]:
+        raise UsageError(
+            f"{path}: the background set has shape {array.shape}; it must hold at least one input of shape "
+            f"{inputs.shape[1:]}, as the samples have."
+        )
+    return array
 
 
 def _rows(count: int, chosen: ArraySet) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_every_number_is_found_again_by_its_ids(tmp_path, name):
 def test_methods_and_networks_have_the_names_of_the_benchmark(tmp_path):
     from harness.data.catalog import find_protocol
 
-    benchmark = find_protocol("attribution-latec@1").benchmark
+    benchmark = find_protocol("attribution-latec@3").benchmark
     models = {model.id for model in benchmark.source.models}
     for name, (_, modality) in FILES.items():
         table = read(stored(tmp_path, score_arrays(modality, observations=1), f"{name}.npz")).frame

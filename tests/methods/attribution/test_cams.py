@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.methods.context import Anatomy
+from harness.methods.outputs import NotOfferedError
+
 from .nets import network, samples, surroundings
 from .support import explain
 
@@ -86,3 +89,19 @@ def test_tokens_are_laid_out_without_the_class_token(modality, grid):
         gradient = torch.autograd.grad(logit, tokens)[0][0, 1:].numpy()
         combined = np.maximum(tokens.detach()[0, 1:].numpy() @ gradient.mean(axis=0), 0)
         np.testing.assert_allclose(found[0], as_map(combined.reshape(grid), inputs.shape[2:]), atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "grad-cam-plus-plus", "score-cam", "score-cam-latec"])
+@pytest.mark.parametrize(
+    ("layer", "grid", "words"),
+    [
+        ("head", (4, 4), r"gives shape \(\d, 5\), neither \(n, channels, \*grid\) nor tokens"),
+        ("blocks.1.norm1", (5, 4), r"gives 17 tokens, not a class token and those of the grid \[5, 4\]; mend"),
+        ("blocks.1.norm1", None, "does not offer a grid of tokens"),
+    ],
+)
+def test_a_layer_that_has_no_place_in_space_is_said(method, layer, grid, words):
+    model, _ = network("image", "transformer")
+    given = surroundings(model, "image", "transformer", Anatomy(cam_layer=layer, grid=grid))
+    with pytest.raises(NotOfferedError, match=words):
+        explain(method, model, *samples("image"), given)

@@ -18,12 +18,15 @@ NAMES = {
     *("grad-cam", "score-cam", "grad-cam-plus-plus", "integrated-gradients", "expected-gradients"),
     *("deep-lift", "deep-lift-shap", "lrp", "lrp-latec", "raw-attention", "attention-rollout", "attention-rollout-latec"),
     *("attention-lrp", "smooth-grad", "var-grad"),
+    *("grad-cam-latec", "grad-cam-plus-plus-latec", "score-cam-latec", "expected-gradients-latec"),
+    *("deep-lift-latec", "deep-lift-shap-latec", "lime-latec"),
 }
 REFERENCES = {"random-map", "constant-map", "edge-map", "randomised-saliency"}
 EVERY = [(name, *kind) for name in METHODS for kind in KINDS if applies(name, *kind)]
 NEEDS_CAPTUM = {
     *("occlusion", "lime", "kernel-shap", "saliency", "input-x-gradient"),
     *("integrated-gradients", "expected-gradients", "randomised-saliency"),
+    *("deep-lift-latec", "deep-lift-shap-latec", "lime-latec"),
 }
 VERSIONS = dict.fromkeys(["deep-lift", "deep-lift-shap", "guided-backprop", "lrp"], "2.0")  # follow operations
 pytestmark = pytest.mark.filterwarnings("error")
@@ -56,6 +59,7 @@ def test_all_are_found_with_summary_and_declaration():
 
 def test_only_what_draws_at_random_is_stochastic():
     stochastic = {"lime", "kernel-shap", "expected-gradients", "smooth-grad", "var-grad", "random-map"}
+    stochastic |= {"lime-latec", "expected-gradients-latec"}
     assert {name for name in METHODS if declared(name)["stochastic"]} == stochastic
 
 
@@ -71,7 +75,7 @@ def test_only_what_draws_at_random_is_stochastic():
     ],
 )
 def test_as_many_methods_apply_as_in_the_published_study(modality, architecture, count):
-    ours = {"attention-rollout-latec", "lrp-latec", "smooth-grad", "var-grad", *REFERENCES}
+    ours = {"smooth-grad", "var-grad", *REFERENCES, *(name for name in METHODS if name.endswith("-latec"))}
     assert sum(applies(name, modality, architecture) for name in set(METHODS) - ours) == count
 
 
@@ -138,12 +142,16 @@ def test_weights_may_require_gradients(name):
         ("grad-cam", "cnn"),
         ("grad-cam-plus-plus", "cnn"),
         ("score-cam", "cnn"),
+        ("grad-cam-latec", "cnn"),
+        ("score-cam-latec", "cnn"),
         ("raw-attention", "transformer"),
         ("attention-rollout", "transformer"),
         ("attention-rollout-latec", "transformer"),
         ("attention-lrp", "transformer"),
         ("expected-gradients", "cnn"),
+        ("expected-gradients-latec", "cnn"),
         ("deep-lift-shap", "cnn"),
+        ("deep-lift-shap-latec", "transformer"),
     ],
 )
 def test_what_a_model_does_not_offer_is_not_applicable(name, architecture):

@@ -21,6 +21,10 @@ class Hand:
         self.map = np.broadcast_to(world.maps[row].numpy(), self.x.shape).copy()
         self.p = self.probability(self.x)
 
+    def said(self, x, reading):
+        """What falls when attribution is removed: LATEC's logit, else the probability."""
+        return self.logits(x)[self.target] if reading == "latec" else self.probability(x)
+
     def rng(self, purpose):
         return self.samples.generators(purpose)[self.row]
 
@@ -67,7 +71,7 @@ def faithfulness_correlation(hand, metric):
         for index in subset:
             x = hand.put(x, index, hand.x.min(), metric.reading)
         sums.append(sum(scores[index] for index in subset))
-        drops.append(hand.p - hand.probability(x))
+        drops.append(hand.said(hand.x, metric.reading) - hand.said(x, metric.reading))
     return pearsonr(sums, drops)[0]
 
 
@@ -79,7 +83,7 @@ def faithfulness_estimate(hand, metric):
         for place in step:
             x = hand.put(x, order[place], hand.x.min(), metric.reading)
         worth.append(np.sum(scores[order[step]]) if metric.reading == "latec" else np.mean(scores[order[step]]))
-        drops.append(hand.p - hand.probability(x))
+        drops.append(hand.said(hand.x, metric.reading) - hand.said(x, metric.reading))
     return pearsonr(worth, drops)[0]
 
 
@@ -111,18 +115,39 @@ def pixel_flipping(hand, metric):
 
 
 def region_perturbation(hand, metric):
+    if metric.reading == "latec":
+        return _windows_perturbed(hand, metric)
     regions = _patches(hand.x.shape[1:], metric.patch)
-    if hand.x.ndim == 2 and metric.reading == "corrected":
+    if hand.x.ndim == 2:
         regions = _groups(_clusters(hand, metric.clusters))
     scores = hand.map.sum(axis=0).reshape(-1)
-    worth = [np.sum(scores[region]) if metric.reading == "latec" else np.mean(scores[region]) for region in regions]
+    worth = [np.mean(scores[region]) for region in regions]
     drawn = hand.rng("baseline").random(min(metric.regions, len(regions)))
     x, drops = hand.x, []
     for region, draw in zip(np.argsort(-np.array(worth), kind="stable"), drawn, strict=False):
         for position in regions[region]:
             x = hand.put(x, position, hand.colour(draw, metric.reading), "corrected")
         drops.append(hand.p - hand.probability(x))
-    return np.trapezoid(drops) if metric.reading == "latec" else np.trapezoid([0, *drops]) / len(drops)
+    return np.trapezoid([0, *drops]) / len(drops)
+
+
+def _windows_perturbed(hand, metric):
+    """Cubes over all axes, channels too, that begin at any number; sorted, then taken unless they overlap."""
+    windows = []
+    for corner in np.ndindex(hand.x.shape):
+        window = tuple(slice(first, first + metric.patch) for first in corner)
+        windows.append((hand.map[window].sum(), corner, window))
+    taken, drops, x = [], [], hand.x.copy()
+    drawn = hand.rng("baseline").random(metric.regions)
+    for _, corner, window in sorted(windows, key=lambda each: -each[0]):
+        if all(max(abs(np.subtract(corner, other))) >= metric.patch for other in taken):
+            padded = np.pad(x, metric.patch - 1, mode="edge")
+            x[window] = padded.mean() if metric.baseline == "mean" else drawn[len(taken)]
+            taken.append(corner)
+            drops.append(hand.p - hand.probability(x))
+        if len(taken) == metric.regions:
+            break
+    return np.trapezoid(drops)
 
 
 def irof(hand, metric):
@@ -138,12 +163,15 @@ def irof(hand, metric):
     segments = _groups(labels)
     scores = hand.map.mean(axis=0).reshape(-1)
     x, share = hand.x, []
-    mean = hand.x.mean()
-    if metric.reading == "corrected":
-        mean = hand.x.reshape(len(hand.x), -1).mean(axis=1).reshape(-1, *[1] * (hand.x.ndim - 1))
+    mean = hand.x.reshape(len(hand.x), -1).mean(axis=1).reshape(-1, *[1] * (hand.x.ndim - 1))
+    plane = math.prod(hand.x.shape[2:] if hand.x.ndim == 4 else hand.x.shape[1:])
     for segment in np.argsort([-np.mean(scores[segment]) for segment in segments], kind="stable"):
-        for position in segments[segment]:
-            x = hand.put(x, position, mean, "corrected")
+        if metric.reading == "latec":  # places of the first plane, as places of the whole
+            x = x.copy()
+            x.reshape(-1)[[position for position in segments[segment] if position < plane]] = x.mean()
+        else:
+            for position in segments[segment]:
+                x = hand.put(x, position, mean, "corrected")
         share.append(hand.probability(x) / hand.p)
     if metric.reading == "latec":
         return len(segments) - np.trapezoid(share)
@@ -164,15 +192,20 @@ def deletion(hand, metric):
 
 def road(hand, metric):
     noise = hand.rng(metric.id).normal(0, metric.noise, hand.x.shape)
-    noisy_only = hand.x.ndim == 2 or (hand.x.ndim == 4 and metric.reading == "latec")
-    reading = metric.reading if noisy_only else "corrected"
-    order, hits = hand.order(reading), []
+    latec = metric.reading == "latec"
+    noisy_only = hand.x.ndim == 2 or (hand.x.ndim == 4 and latec)
+    order, hits = hand.order("latec" if latec and hand.x.ndim == 4 else "corrected"), []
+    numbers = hand.x.size if latec and (hand.x.ndim == 2 or metric.counted == "numbers") else len(order)
     for percentage in metric.percentages:
-        removed = order[: int(len(order) * percentage / 100)]
-        filled = hand.x + noise if noisy_only else imputed_directly(hand.x, removed) + noise
+        removed = order[: int(numbers * percentage / 100)]
+        if noisy_only:
+            filled = hand.x + noise
+        else:
+            filled = imputed_directly(hand.x, removed) if len(removed) < len(order) else np.zeros_like(hand.x)
+            filled = filled + noise
         x = hand.x
-        for index in removed:
-            x = hand.put(x, index, filled, reading)
+        for index in removed:  # of a cloud's flat indices only the first coordinate is hit
+            x = hand.put(x, index, filled, "latec" if latec and noisy_only else "corrected")
         hits.append(float(np.argmax(hand.logits(x)) == hand.target))
     return np.trapezoid(hits) if metric.reading == "latec" else np.mean(hits)
 

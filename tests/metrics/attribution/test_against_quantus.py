@@ -67,7 +67,7 @@ class OneChannel(nn.Module):
         return self.model(x.expand(-1, 2, *x.shape[2:]))
 
 
-def theirs(metric, given: World, rows) -> list:
+def theirs(metric, given: World, rows, softmax: bool = True) -> list:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return metric(
@@ -76,12 +76,12 @@ def theirs(metric, given: World, rows) -> list:
             y_batch=given.targets[rows].numpy(),
             a_batch=given.maps[rows].numpy(),
             channel_first=True,
-            softmax=True,
+            softmax=softmax,
         )
 
 
-def one_by_one(metric, given: World) -> np.ndarray:
-    return np.array([np.ravel(theirs(metric, given, slice(row, row + 1))) for row in range(len(given.inputs))])
+def one_by_one(metric, given: World, softmax: bool = True) -> np.ndarray:
+    return np.array([np.ravel(theirs(metric, given, slice(row, row + 1), softmax)) for row in range(len(given.inputs))])
 
 
 def agrees(ours: torch.Tensor, expected: np.ndarray) -> None:
@@ -96,7 +96,7 @@ def test_faithfulness_estimate(modality, step):
         features_in_step=step, similarity_func=quantus.similarity_func.correlation_pearson, **SILENT
     )
     ours = given.score(FaithfulnessEstimate(step=step, reading="latec"))
-    agrees(ours, one_by_one(metric, given)[:, 0])
+    agrees(ours, one_by_one(metric, given, softmax=False)[:, 0])
 
 
 @pytest.mark.parametrize(("modality", "step"), STEPS)
@@ -118,15 +118,15 @@ def test_pixel_flipping_of_one_channel_in_both_readings():
 
 @pytest.mark.parametrize(("patch", "regions"), [(2, 16), (4, 3)])
 def test_region_perturbation(patch, regions):
+    """Quantus 0.6 has a grid of patches, as the corrected reading; LATEC's fork has windows."""
     given = exact()
     metric = quantus.RegionPerturbation(
         patch_size=patch, regions_evaluation=regions, perturb_baseline="black", **SILENT
     )
     drops = one_by_one(metric, given)
-    ours = RegionPerturbation(patch=patch, regions=regions, baseline="black", reading="latec")
-    agrees(given.score(ours), np.trapezoid(drops, axis=1))
     padded = np.concatenate([np.zeros((len(drops), 1)), drops], axis=1)
-    agrees(given.score(dataclasses.replace(ours, reading="corrected")), np.trapezoid(padded, axis=1) / regions)
+    ours = RegionPerturbation(patch=patch, regions=regions, baseline="black")
+    agrees(given.score(ours), np.trapezoid(padded, axis=1) / regions)
 
 
 def test_irof_of_one_channel():
@@ -138,10 +138,10 @@ def test_irof_of_one_channel():
 
 def test_sufficiency():
     given = exact(samples=10)
-    largest = given.maps.flatten(1).abs().amax(dim=1).view(-1, 1, 1, 1)
-    given = dataclasses.replace(given, maps=(given.maps / largest).abs())
+    maps = given.maps.mean(dim=1, keepdim=True).abs()
+    given = dataclasses.replace(given, maps=maps / maps.flatten(1).amax(dim=1).view(-1, 1, 1, 1))
     metric = quantus.Sufficiency(threshold=0.7, normalise=False, **SILENT)
-    ours = given.score(Sufficiency(threshold=0.7, reading="latec"))
+    ours = given.score(Sufficiency(threshold=0.7))
     agrees(ours, np.array(theirs(metric, given, slice(None))))
 
 
@@ -159,5 +159,5 @@ def test_faithfulness_correlation_on_the_same_subsets(monkeypatch):
             "choice",
             lambda *args, stream=stream, **kwargs: stream.choice(numbers, 9, replace=False, shuffle=False),
         )
-        expected.append(np.ravel(theirs(metric, given, slice(row, row + 1)))[0])
+        expected.append(np.ravel(theirs(metric, given, slice(row, row + 1), softmax=False))[0])
     agrees(given.score(FaithfulnessCorrelation(subset=9, runs=20, reading="latec")), np.array(expected))

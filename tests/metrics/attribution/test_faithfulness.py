@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from harness.metrics.attribution import METRICS
+from harness.metrics.attribution._segments import windows
 from harness.metrics.attribution.faithful_agreement import Infidelity, Sufficiency
 from harness.metrics.attribution.faithful_correlation import (
     FaithfulnessCorrelation,
@@ -37,10 +39,12 @@ SINGLE = [
         MonotonicityCorrelation(step=7, draws=3, reading=reading),
         PixelFlipping(step=5, reading=reading),
         RegionPerturbation(patch=3, regions=5, clusters=5, reading=reading),
+        *([RegionPerturbation(patch=3, regions=5, baseline="mean", reading="latec")] if reading == "latec" else []),
         Insertion(step=5, sigma=1.5, kernel=5, reading=reading),
         Deletion(step=5, reading=reading),
         IROF(segments=12, clusters=5, reading=reading),
         ROAD(percentages=(5, 20, 45, 70, 90), noise=0.3, reading=reading),
+        *([ROAD(percentages=(5, 20, 45, 70), noise=0.3, counted="numbers", reading="latec")] * (reading == "latec")),
         Infidelity(draws=6, reading=reading),
     )
 ]
@@ -183,9 +187,25 @@ def probability_without_input(given_: World) -> float:
         return float(given_.model(torch.zeros_like(given_.inputs[:1])).softmax(dim=1)[0, 0])
 
 
+class LinearLogit(nn.Module):
+    """Two classes; the logit of the first is linear in the input."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.register_buffer("weights", weights)
+        self.eval()
+
+    def forward(self, inputs):
+        logit = (inputs * self.weights).flatten(1).sum(dim=1)
+        return torch.stack([logit, 3 * logit.square()], dim=1)
+
+
 @pytest.mark.parametrize("reading", READINGS)
 def test_exact_effects_correlate_perfectly(reading):
+    """Effects on the probability; in LATEC's reading on the logit."""
     given_ = linear_world()
+    if reading == "latec":
+        given_ = dataclasses.replace(given_, model=LinearLogit(given_.model.weights))
     for metric in (FaithfulnessCorrelation(reading=reading), FaithfulnessEstimate(step=4, reading=reading)):
         torch.testing.assert_close(given_.score(metric), torch.ones(4, dtype=torch.float64), rtol=0, atol=1e-9)
         opposite = given_.score(metric, maps=-given_.maps)
@@ -286,11 +306,10 @@ def test_infidelity_where_nothing_changes_has_no_meaning():
 
 @pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize("distance", ["seuclidean", "sqeuclidean"])
-@pytest.mark.parametrize("reading", READINGS)
-def test_sufficiency(reading, distance, modality):
+def test_sufficiency(distance, modality):
     given_ = world(modality, samples=9)
-    metric = Sufficiency(reading=reading, distance=distance, threshold=0.7)
-    maps = (given_.maps if reading == "latec" else given_.maps.mean(dim=1)).flatten(1).abs().numpy()
+    metric = Sufficiency(distance=distance, threshold=0.7)
+    maps = given_.maps.mean(dim=1).flatten(1).abs().numpy()
     maps = maps / maps.max(axis=1, keepdims=True)
     distances = cdist(maps, maps, distance)
     with torch.no_grad():
@@ -303,6 +322,35 @@ def test_sufficiency(reading, distance, modality):
     np.testing.assert_allclose(scores.numpy(), expected, atol=1e-12)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(given_.score(metric, order), scores[order])
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("chunk", [1, 2, 4, 9])
+def test_sufficiency_in_chunks(chunk, modality):
+    """LATEC's: raw maps, whose spread and largest distance are those of the chunk beside all samples."""
+    given_ = world(modality, samples=9)
+    maps = given_.maps.flatten(1).numpy()
+    with torch.no_grad():
+        predicted = given_.model(given_.inputs).argmax(dim=1).tolist()
+    expected = []
+    for one in range(9):
+        members = range(one // chunk * chunk, min(one // chunk * chunk + chunk, 9))
+        spread = np.ones_like(maps[0]) if modality == "volume" else np.var([*maps[members], *maps], axis=0, ddof=1)
+        distances = {(a, b): ((maps[a] - maps[b]) ** 2 / spread).sum() for a in members for b in range(9)}
+        if modality != "volume":
+            distances = {pair: value**0.5 for pair, value in distances.items()}
+        near = [b for b in range(9) if b != one and distances[one, b] <= 0.7 * max(distances.values())]
+        expected.append(np.mean([predicted[one] == predicted[b] for b in near]) if near else 0.0)
+    distance = "sqeuclidean" if modality == "volume" else "seuclidean"
+    scores = given_.score(Sufficiency(reading="latec", threshold=0.7, distance=distance, chunk=chunk))
+    np.testing.assert_allclose(scores.numpy(), expected, atol=1e-12)
+
+
+def test_latec_finds_no_map_similar_where_a_number_is_the_same_in_all():
+    given_ = world("image", samples=6)
+    given_.maps[:, 0, 0, 0] = 0.0
+    assert given_.score(Sufficiency(reading="latec", threshold=1.0)).tolist() == [0.0] * 6
+    assert (given_.score(Sufficiency(threshold=1.0)) > 0).any()
 
 
 def test_sufficiency_of_maps_that_tell_the_class():
@@ -404,6 +452,7 @@ def test_latec_deletion_does_not_run_steps_that_change_nothing():
         (ROAD, {"percentages": (50, 100)}),
         (ROAD, {"noise": -1.0}),
         (Sufficiency, {"threshold": 1.5}),
+        (Sufficiency, {"chunk": 0}),
         (Infidelity, {"draws": 1}),
     ],
 )
@@ -415,6 +464,55 @@ def test_impossible_constants(kind, constants):
 def test_a_subset_larger_than_the_input():
     with pytest.raises(ValueError, match="cannot remove 65 of 64"):
         world("image", samples=1).score(FaithfulnessCorrelation(subset=65))
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_patch_wider_than_the_input(reading):
+    with pytest.raises(ValueError, match="a patch of width 9 does not fit into inputs of width 8"):
+        world("image", samples=1).score(RegionPerturbation(patch=9, reading=reading))
+
+
+def test_windows_that_fill_the_input():
+    """Fewer than were asked for: the curve ends there. One state has no area."""
+    given_ = world("image", samples=3)
+    every = RegionPerturbation(patch=8, regions=50, reading="latec")
+    whole = RegionPerturbation(patch=8, regions=1, reading="latec")
+    assert given_.score(whole).tolist() == [0.0] * 3
+    assert given_.score(every).isfinite().all()
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), width=st.integers(1, 4), shape=st.lists(st.integers(4, 7), min_size=2, max_size=3))
+def test_windows_are_whole_apart_and_the_best_that_are_left(seed, width, shape):
+    scores = torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    steps, count = windows(scores, width, 6)
+    sums = [float(scores[steps == step].sum()) for step in range(count)]
+    assert sums == sorted(sums, reverse=True)
+    for step in range(count):
+        places = (steps == step).nonzero()
+        low, high = places.amin(dim=0), places.amax(dim=0)
+        assert len(places) == int((high - low + 1).prod())  # a box, so that no later one lies in it
+        assert bool(((high - low + 1 == width) | (high == torch.tensor(shape) - 1)).all())
+    assert int((steps < 6).sum()) + int((steps == 6).sum()) == scores.numel()
+
+
+def test_equal_windows_are_taken_in_the_order_of_memory():
+    steps, count = windows(torch.zeros(1, 4, 4, dtype=torch.float64), 2, 9)
+    assert count == 4
+    assert steps[0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+
+
+@pytest.mark.parametrize("counted", ["pixels", "numbers"])
+def test_what_a_percentage_of_an_image_counts(counted):
+    """Of two channels: at 50 % of the numbers nothing is left, and the image becomes zeros (and noise, here 0)."""
+    given_ = world("image", samples=3)
+    zeros = []
+    given_.model.register_forward_pre_hook(lambda model, given: zeros.append((given[0] == 0).flatten(1).all(dim=1)))
+    given_.score(ROAD(percentages=(20, 50, 90), noise=0.0, counted=counted, reading="latec"))
+    assert int(torch.cat(zeros).sum()) == (6 if counted == "numbers" else 0)
+    torch.testing.assert_close(  # not in the corrected reading
+        given_.score(ROAD(counted=counted)), given_.score(ROAD(counted="pixels")), rtol=0, atol=0
+    )
 
 
 def test_metrics_are_declared_without_torch():

@@ -6,9 +6,13 @@ import sys
 
 import pytest
 
+from harness.data.catalog import find_protocol
 from harness.metrics.attribution import METRICS, ORDERS, make_metric
-from harness.spec.attribution import MetricUse
+from harness.metrics.attribution.complexity import EffectiveComplexity
+from harness.spec.attribution import AttributionBenchmark, MetricUse
 from harness.spec.errors import UsageError
+
+from ._worlds import world
 
 # LATEC, section "metrics": the order of its tables, and whether higher is better.
 LATEC = {
@@ -116,6 +120,47 @@ def test_constants_are_taken():
     assert isinstance(metric.constants["radius"], float)
 
 
+@pytest.mark.parametrize("id", LATEC)
+def test_a_reading_is_an_argument_or_a_constant(id):
+    assert make_metric(id) == make_metric(id, reading="corrected") == make_metric(id, {"reading": "corrected"})
+    latec = make_metric(id, reading="latec")
+    assert latec == make_metric(id, {"reading": "latec"}) == make_metric(id, {"reading": "latec"}, "latec")
+    assert latec.constants["reading"] == "latec"
+    with pytest.raises(UsageError, match=f"{id}: its reading is 'corrected' and, among its constants, 'latec'"):
+        make_metric(id, {"reading": "latec"}, reading="corrected")
+    with pytest.raises(UsageError, match="no reading is called 'published'; there are: corrected, latec"):
+        make_metric(id, reading="published")
+
+
+@pytest.mark.parametrize("id", OTHERS)
+def test_metrics_that_latec_does_not_have(id):
+    assert make_metric(id, reading="corrected") == make_metric(id)
+    with pytest.raises(UsageError, match=f"{id} has no reading 'latec': LATEC does not have this metric"):
+        make_metric(id, reading="latec")
+
+
+@pytest.mark.parametrize(("set", "dimensions"), [("imagenet", 2), ("adrenal", 3), ("coma", 1)])
+def test_latecs_constants_are_those_of_its_protocol(set, dimensions):
+    """Those that the protocol names; by the modality of the inputs."""
+    protocol = find_protocol("attribution-latec@1").of(AttributionBenchmark)
+    for use in protocol.metrics:
+        named = {**use.constants, **use.by_study.get(set, {})}
+        metric = make_metric(use.id, reading="latec")._suited(dimensions)
+        for name, value in named.items():
+            if (name, dimensions) not in {("sigma", 1), ("kernel", 1)}:
+                assert metric.constants[name] == (tuple(value) if isinstance(value, list) else value), (
+                    f"{use.id} {name}"
+                )
+
+
+def test_latecs_constants_follow_the_inputs_unless_given():
+    given = world("volume", samples=2)
+    own = make_metric("effective_complexity", reading="latec")
+    assert given.score(own).tolist() == given.score(EffectiveComplexity(epsilon=0.001, reading="latec")).tolist()
+    named = make_metric("effective_complexity", {"epsilon": 0.5}, reading="latec")
+    assert given.score(named).tolist() == given.score(EffectiveComplexity(epsilon=0.5, reading="latec")).tolist()
+
+
 @pytest.mark.parametrize(
     ("id", "constants", "sentence"),
     [
@@ -126,7 +171,14 @@ def test_constants_are_taken():
         ("max_sensitivity", {"draws": True}, "constant draws cannot be True"),
         ("max_sensitivity", {"radius": "0.2"}, "constant radius cannot be '0.2'"),
         ("max_sensitivity", {"radius": float("nan")}, "constant radius cannot be nan"),
-        ("max_sensitivity", {"reading": "LATEC"}, "constant reading cannot be 'LATEC'"),
+        ("max_sensitivity", {"reading": "LATEC"}, "no reading is called 'LATEC'; there are: corrected, latec"),
+        ("max_sensitivity", {"reading": "Latec"}, "did you mean latec"),
+        ("max_sensitivity", {"reading": 3}, "no reading is called '3'"),
+        ("relevance_mass", {"reading": "latec"}, "relevance_mass has no reading 'latec'"),
+        ("irof", {"baseline": "grey"}, "constant baseline cannot be 'grey': it should be 'black', 'zero', 'mean' or"),
+        ("road", {"percentages": [50, 120]}, "percentages must be two or more, ascending, between 0 and 100"),
+        ("road", {"counted": "channels"}, "constant counted cannot be 'channels'"),
+        ("sufficiency", {"chunk": 0}, "chunk must be at least 1"),
         ("max_sensitivity", {"draws": 0}, "max_sensitivity: draws must be at least 1"),
     ],
 )

@@ -23,6 +23,7 @@ MODALITIES = ("image", "volume", "cloud")
 RELATIVE = (RelativeInputStability, RelativeOutputStability, RelativeRepresentationStability)
 METRICS = (
     LocalLipschitz(draws=3),
+    LocalLipschitz(draws=3, reading="latec"),
     MaxSensitivity(draws=4),
     MaxSensitivity(draws=4, reading="latec"),
     Continuity(steps=6, patch=3),
@@ -143,8 +144,9 @@ def test_noise_is_what_the_constants_say():
     assert np.abs(signed).mean() == pytest.approx(0.2, rel=0.02)
     assert (signed > 0).mean() == pytest.approx(0.5, abs=0.02)
     positive = noise_of(RelativeInputStability(draws=5, lower=0.1, upper=0.3, reading="latec"))
-    assert positive.min() >= 0.1 - 1e-12
-    assert positive.max() <= 0.3 + 1e-12
+    others = positive.reshape(40, 5, -1)[..., 1:]
+    assert others.min() >= 0.1 - 1e-12
+    assert others.max() <= 0.3 + 1e-12
     assert len({round(float(value), 12) for value in gaussian[:, :, 0, 0, 0].ravel()}) == 200
 
 
@@ -184,8 +186,7 @@ def test_relative_stability_is_its_definition(kind, modality, reading):
 
     def run(x, inner=False):
         with torch.no_grad():
-            out = (given.model[:-1] if inner else given.model)(torch.from_numpy(x)[None])[0]
-            return out.softmax(dim=0).numpy() if reading == "latec" and not inner else out.numpy()
+            return (given.model[:-1] if inner else given.model)(torch.from_numpy(x)[None])[0].numpy()
 
     changes = {
         RelativeInputStability: lambda x, z: relative_change(x, z, epsilon, reading),
@@ -235,14 +236,26 @@ def patches_of(shape, width):
 
 
 def continuity(given: World, row, near, maps, metric):
+    latec = metric.reading == "latec"
     with torch.no_grad():
-        probability = given.model(torch.from_numpy(near)).softmax(dim=1)[:, int(given.targets[row])].numpy()
-    maps = [a if a.any() else np.ones_like(a) for a in maps]  # a cloud with all points at the origin
+        logits = given.model(torch.from_numpy(near))
+        said = (logits if latec else logits.softmax(dim=1))[:, int(given.targets[row])].numpy()
+    patches = list(patches_of(near.shape[2:], metric.patch))
+    if latec and near.ndim == 3:
+        patches = [(slice(None), slice(point, point + 1)) for point in range(0, near.shape[2], metric.patch)]
     scores = []
-    for patch in patches_of(near.shape[2:], metric.patch):
-        sums = [(np.abs(a) / np.abs(a).max())[patch].sum() for a in maps]
-        scores.append(spearmanr(sums, probability).statistic if len(set(sums)) > 1 else 0.0)
+    for patch in patches:
+        sums = [attribution(np.abs(a), patch, latec) for a in maps]
+        scores.append(spearmanr(sums, said).statistic if len(set(sums)) > 1 else 0.0)
     return np.mean(scores)
+
+
+def attribution(a, patch, latec):
+    """Of a patch of |map|. A cloud with all points at the origin has a map of zeros."""
+    if not a.any():
+        return 0.0 if latec else np.ones_like(a)[patch].sum()
+    part = (a / a.max())[patch]
+    return (part / (part.max() or 1.0) if latec else part).sum()
 
 
 @pytest.mark.parametrize("reading", ["corrected", "latec"])
@@ -274,15 +287,34 @@ def test_latec_moves_far_to_the_right():
     assert 0 <= near[:, 1:].min() <= near[:, 1:].max() <= 1
 
 
+def test_latec_moves_each_slice_of_a_volume_in_with_a_number_of_its_own():
+    given = world("volume", samples=2)
+    _, near, _ = asked_anew(Continuity(steps=4, patch=3, reading="latec"), given)  # 54 voxels a step: nothing is left
+    assert np.ptp(near.reshape(2, 4, 6, -1), axis=3).max() == 0.0
+    assert len(np.unique(near)) == 2 * 4 * 6
+
+
+@pytest.mark.parametrize("kind", [LocalLipschitz, MaxSensitivity, *RELATIVE])
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_latec_leaves_the_first_number_as_it_is(modality, kind):
+    given = world(modality, samples=2)
+    for reading in ("corrected", "latec"):
+        _, near, _ = asked_anew(kind(draws=3, reading=reading), given)
+        noise = (near - given.inputs[:, None].numpy()).reshape(2, 3, -1)
+        assert (noise[..., 0] == 0).all() == (reading == "latec")
+        assert (noise[..., 1:] != 0).all()
+
+
 def test_latec_moves_points_beyond_the_cube_to_the_origin():
     given = world("cloud", samples=2)
+    given.inputs[0, 2, :3] = 1.5
     _, near, _ = asked_anew(Continuity(steps=4, reading="latec"), given)
     for row in range(2):
         for step in range(4):
             for point in range(17):
                 x, y, z = given.inputs[row, :, point].tolist()
                 x += 0.5 * (step + 1)
-                expected = [x, y, z] if abs(x) <= 1 else [0.0, 0.0, 0.0]
+                expected = [x, y, z] if max(abs(x), abs(y), abs(z)) <= 1 else [0.0, 0.0, 0.0]
                 np.testing.assert_allclose(near[row, step, :, point], expected, atol=1e-15)
 
 
@@ -328,6 +360,12 @@ def test_the_method_is_asked_in_bounded_calls(metric):
 def test_impossible_constants(kind, constants):
     with pytest.raises(ValueError, match=r"\.$"):
         kind(**constants)
+
+
+@pytest.mark.parametrize("reading", ["corrected", "latec"])
+def test_a_patch_wider_than_the_image(reading):
+    with pytest.raises(ValueError, match="a patch of width 9 does not fit into inputs of width 8"):
+        world("image").score(Continuity(steps=4, patch=9, reading=reading))
 
 
 def test_moves_that_leave_the_image():

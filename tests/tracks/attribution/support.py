@@ -106,6 +106,7 @@ def write_benchmark(folder: Path, text: str = BENCHMARK) -> Path:
             broken=np.full(images.shape, np.nan),
             masks=masks,
             background=images[:4],
+            none=images[:0],
         )
     (folder / "factory.py").write_text(FACTORY)
     scope: dict[str, object] = {}

@@ -90,9 +90,9 @@ def test_networks_know_the_digits_that_they_explain(protocol: LoadedBenchmark, b
 
 
 def test_the_pool_is_the_seventeen_of_latec(benchmark: AttributionBenchmark) -> None:
-    baselines = set(baseline_names("attribution"))
+    baselines = {name for name in baseline_names("attribution") if not name.endswith("-latec")}
     assert len(benchmark.reference) == 17
-    assert set(benchmark.reference) | {"smooth-grad", "var-grad", "attention-rollout-latec", *SANITY} == baselines
+    assert set(benchmark.reference) | {"smooth-grad", "var-grad", *SANITY} == baselines
 
 
 def test_the_committed_board_is_the_one_its_submissions_give(
@@ -111,7 +111,8 @@ def test_every_baseline_is_on_the_board_with_the_source_that_is_here(protocol: L
     from harness.methods.discovery import find_method
 
     names = {each.method for each in board.rows}
-    assert names == set(baseline_names("attribution"))
+    readings = {name for name in baseline_names("attribution") if name.endswith("-latec")}  # of another protocol
+    assert names - readings == set(baseline_names("attribution")) - readings
     for entry in read_standings(protocol).entries:
         assert entry.method.source_sha256 == find_method(entry.method.name).spec.source_sha256
     assert bundled_folder("submissions").is_dir()

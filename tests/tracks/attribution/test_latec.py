@@ -13,7 +13,7 @@ import torch
 from harness.data.catalog import bundled_folder, find_protocol, load_protocol
 from harness.data.toml import read_extended
 from harness.execution.evaluate import Request, prepare
-from harness.methods.discovery import find_method
+from harness.methods.discovery import baseline_names, find_method
 from harness.metrics.attribution.registry import METRICS, ORDERS, make_metric
 from harness.spec.attribution import AttributionBenchmark
 from harness.spec.errors import UsageError
@@ -34,7 +34,7 @@ SHAPES = {
     **dict.fromkeys(VOLUMES, (1, 28, 28, 28)),
     **dict.fromkeys(CLOUDS, (3, 1024)),
 }
-VERSIONS = (1, 2)
+VERSIONS = (2, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,8 @@ EVERYWHERE = {
     "insertion": {"step": 50},
     "deletion": {"step": 50, "baseline": "zero"},
     "irof": {"segments": 100, "clusters": 16},
-    "road": {"percentages": tuple(range(1, 100, 2))},
+    "road": {"percentages": tuple(range(1, 100, 2)), "counted": "pixels"},
+    "sufficiency": {"chunk": 2},
     "infidelity": {"draws": 50, "noise": 0.005},
     "max_sensitivity": {"draws": 10, "radius": 0.2},
     "continuity": {"steps": 20},
@@ -122,8 +123,8 @@ EVERYWHERE = {
 }
 
 
-def test_the_first_version_has_latecs_constants():
-    metrics = used(1)
+def test_the_authors_reading_has_their_constants():
+    metrics = used(3)
     for (metric, constant), row in PUBLISHED.items():
         for name, expected in zip(SETS, row, strict=False):
             if expected is not None:
@@ -133,7 +134,7 @@ def test_the_first_version_has_latecs_constants():
             assert {getattr(metrics[metric, name], constant) for name in SETS} == {expected}, f"{metric} {constant}"
 
 
-@pytest.mark.parametrize(("version", "reading", "maps"), [(1, "latec", "positive"), (2, "corrected", "signed")])
+@pytest.mark.parametrize(("version", "reading", "maps"), [(2, "corrected", "signed"), (3, "latec", "positive")])
 def test_a_version_reads_all_metrics_alike(version, reading, maps):
     metrics = used(version)
     assert len(metrics) == 9 * 20
@@ -153,10 +154,12 @@ def test_the_pool_is_seventeen_known_methods(version):
     methods = [find_method(name).spec for name in pool]
     assert len({method.name for method in methods}) == 17
     assert not any(method.reference for method in methods)
-    assert ("attention-rollout-latec" in pool) == (version == 1)
+    readings = {name.removesuffix("-latec") for name in baseline_names("attribution") if name.endswith("-latec")}
+    assert {name.removesuffix("-latec") for name in pool} == set(benchmark(2).reference)
+    assert {name for name in pool if name.endswith("-latec")} == {f"{each}-latec" for each in readings if version == 3}
 
 
-@pytest.mark.parametrize("model", benchmark(1).source.models, ids=lambda model: model.id)
+@pytest.mark.parametrize("model", benchmark(3).source.models, ids=lambda model: model.id)
 def test_networks_take_their_data_and_have_the_parts_that_are_named(model):
     assert model in benchmark(2).source.models
     name = model.id.split("-")[0]
@@ -276,7 +279,7 @@ def test_one_network_of_each_modality_from_files_to_scores(tmp_path, version, mo
         assert metric.startswith("relative") or np.isfinite(scores).all(), metric
         if version == 2:  # the areas of LATEC's reading are not divided by the number of steps
             assert not ((scores < low) | (scores > high)).any(), metric
-    said = np.clip(outputs["maps"], 0, None) if version == 1 else np.abs(outputs["maps"].mean(axis=1))
+    said = np.clip(outputs["maps"], 0, None) if version == 3 else np.abs(outputs["maps"].mean(axis=1))
     said = said.reshape(2, -1) / said.reshape(2, -1).max(axis=1, keepdims=True)
     above = (said > (0.01 if track.model(model).modality == "image" else 0.001)).sum(axis=1)
     np.testing.assert_array_equal(outputs["score.effective_complexity"], above)

@@ -161,6 +161,17 @@ def test_a_stochastic_method_that_says_so_is_scored(tmp_path):
         (('inputs = "images"', 'inputs = "words"'), "not numbers"),
         (('inputs = "images"', 'inputs = "broken"'), "the inputs hold NaN or infinite values"),
         (
+            ('background = "background"', 'background = "late"'),
+            "shape (9,); it must hold at least one input of shape (8, 8)",
+        ),
+        (('background = "background"', 'background = "none"'), "shape (0, 8, 8); it must hold at least one input"),
+        (('background = "background"', 'background = "words"'), "the background inputs hold <U3, not numbers"),
+        (('masks = "masks"', 'masks = "words"'), "the masks hold <U3, not numbers"),
+        (('masks = "masks"', 'masks = "background"'), "there are 4 masks for 9 inputs; each input needs one."),
+        (('masks = "masks"', 'masks = "none"'), "there are 0 masks for 9 inputs"),
+        (('masks = "masks"', 'masks = "late"'), "masks have shape (9,), expected (9, 1, 8, 8)"),
+        (('reference = ["input-x-gradient", "saliency"]', 'reference = "saliency"'), "reference: it must be a list in"),
+        (
             ('overall = ["faithfulness", "complexity"]', 'overall = ["randomisation"]'),
             "of which no study takes a metric",
         ),

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness.methods.baselines.attribution._gradients import target_logits
 from harness.methods.baselines.attribution._maps import enlarged, to_unit_range
+from harness.methods.outputs import NotOfferedError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.methods.context import Context
+
+
+LATEC_EPSILON = 1e-7
 
 
 def activations_and_gradients(
@@ -37,16 +41,34 @@ def activations_and_gradients(
     return _on_grid(seen[-1].detach(), inputs, context), _on_grid(gradients, inputs, context)
 
 
-def weighted_activations(weights: Tensor, activations: Tensor, inputs: Tensor) -> Tensor:
-    """Maps (n, 1, *spatial) in [0, 1] from weights (n, channels): the positive part of the weighted sum."""
+def weighted_activations(weights: Tensor, activations: Tensor, inputs: Tensor, *, latec: bool = False) -> Tensor:
+    """Maps (n, 1, *spatial) in [0, 1] from weights (n, channels): the positive part of the weighted sum.
+
+    latec: volumes are enlarged by nearest neighbour, and 1e-7 is added to the range before it divides.
+    """
     import torch
 
-    combined = torch.einsum("nc,nc...->n...", weights, activations)[:, None]
-    return to_unit_range(enlarged(combined.relu(), tuple(inputs.shape[2:])))
+    combined = torch.einsum("nc,nc...->n...", weights, activations)[:, None].relu()
+    spatial = tuple(inputs.shape[2:])
+    if latec:
+        return to_unit_range(enlarged(combined, spatial, nearest=len(spatial) == 3), LATEC_EPSILON)
+    return to_unit_range(enlarged(combined, spatial))
 
 
 def _on_grid(values: Tensor, inputs: Tensor, context: Context) -> Tensor:
     """Tokens (n, 1 + t, channels) as (n, channels, *grid), without the class token; what is a grid already stays."""
+    import torch
+
     if values.ndim == inputs.ndim:
         return values
+    if values.ndim != 3:
+        raise NotOfferedError(
+            f"the layer for class activation maps gives shape {tuple(values.shape)}, neither (n, channels, *grid) nor "
+            "tokens (n, 1 + t, dim); name another one as cam_layer"
+        )
+    if values.shape[1] != 1 + torch.Size(context.grid).numel():
+        raise NotOfferedError(
+            f"the layer for class activation maps gives {values.shape[1]} tokens, not a class token and those of the grid "
+            f"{list(context.grid)}; mend cam_layer or grid"
+        )
     return values[:, 1:].transpose(1, 2).reshape(len(values), -1, *context.grid)

@@ -24,20 +24,25 @@ def scaled(length: int, side: int, context: Context) -> int:
     return 1 if published is None else max(1, round(length * side / published))
 
 
-def enlarged(coarse: Tensor, spatial: tuple[int, ...]) -> Tensor:
-    """Maps (n, channels, *grid) as (n, channels, *spatial), linearly interpolated along each axis."""
+def enlarged(coarse: Tensor, spatial: tuple[int, ...], *, nearest: bool = False) -> Tensor:
+    """Maps (n, channels, *grid) as (n, channels, *spatial), linear along each axis or of the nearest neighbour."""
     import torch.nn.functional as F
 
     if tuple(coarse.shape[2:]) == spatial:
         return coarse
     if len(spatial) not in _LINEAR:
         raise NotOfferedError("the tokens of this model stand for no single points")
+    if nearest:
+        return F.interpolate(coarse, size=spatial, mode="nearest")
     return F.interpolate(coarse, size=spatial, mode=_LINEAR[len(spatial)], align_corners=False)
 
 
-def to_unit_range(maps: Tensor) -> Tensor:
-    """Maps (n, 1, *spatial) between 0 and 1, each by itself; a constant map becomes 0."""
+def to_unit_range(maps: Tensor, epsilon: float = 0.0) -> Tensor:
+    """Maps (n, 1, *spatial) between 0 and 1, each by itself; a constant map becomes 0.
+
+    epsilon: added to the range of a map that is divided by it, so that nearly constant maps end below 1.
+    """
     flat = maps.flatten(1)
     low, high = flat.amin(dim=1, keepdim=True), flat.amax(dim=1, keepdim=True)
     spread = (high - low).where(high > low, flat.new_ones(()))
-    return ((flat - low) / spread).view(maps.shape)
+    return ((flat - low) / (spread + epsilon)).view(maps.shape)
