@@ -56,7 +56,7 @@ MAY_IMPORT_HEAVY_AT_TOP = {
     "metrics/attribution/_ordering.py",
     "metrics/attribution/_segments.py",
     "metrics/attribution/forwards.py",
-    "methods/baselines/attribution/_relprop.py",
+    *(f"methods/baselines/attribution/_{name}.py" for name in ("relprop", "operations", "decompositions", "deep_lift")),
     *(f"tracks/query/classification/{name}.py" for name in ("augmentation", "networks", "optimisation")),
     *(f"tracks/query/classification/{name}.py" for name in ("pretraining", "training")),
     *(f"tracks/query/segmentation/{name}.py" for name in ("plans", "prediction", "trainer")),

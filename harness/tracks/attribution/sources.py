@@ -136,7 +136,7 @@ def _unfit_answers(network: nn.Module, inputs: Tensor, logits: Tensor) -> str:
         )
     sums = logits.double().sum(dim=1), logits.double().logsumexp(dim=1).exp()
     ones = [bool((each - 1).abs().max() < 1e-4) for each in sums]
-    if logits.shape[1] > 1 and (ones[0] and bool((logits >= 0).all()) or ones[1]):
+    if logits.shape[1] > 1 and ((ones[0] and bool((logits >= 0).all())) or ones[1]):
         return "the network ends in a soft-max or its logarithm; let it answer with logits, which come before that."
     return ""
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.methods.baselines.attribution import _attention
-from harness.methods.baselines.attribution._operations import record
+from harness.methods.baselines.attribution._operations import trace
 from harness.methods.baselines.attribution._relprop import transformer_relevance
 from harness.methods.context import Anatomy
 from harness.methods.outputs import NotOfferedError
@@ -26,13 +26,13 @@ def task(modality, count=3):
 
 def relevance(model, sample, target, context):
     """(c, *spatial) of an input and (heads, tokens, tokens) of each block's attention."""
-    found = record(model, sample[None], target[None], whole_norms=True)
+    found = trace(model, sample[None], target[None], whole_norms=True)
     of_input, of_attention = transformer_relevance(found, _attention.attention(found, context))
     return of_input[0], [each[0] for each in _attention.by_head(of_attention, 1)]
 
 
 def attention_gradients(model, inputs, targets, context):
-    found = record(model, inputs, targets)
+    found = trace(model, inputs, targets)
     gradients = _attention.attention_gradients(found, _attention.attention(found, context))
     return _attention.by_head(gradients, len(inputs))
 

@@ -16,7 +16,15 @@ from .support import METHODS, applies, declared, explain
 NAMES = {
     *("occlusion", "lime", "kernel-shap", "saliency", "input-x-gradient", "guided-backprop"),
     *("grad-cam", "score-cam", "grad-cam-plus-plus", "integrated-gradients", "expected-gradients"),
-    *("deep-lift", "deep-lift-shap", "lrp", "lrp-latec", "raw-attention", "attention-rollout", "attention-rollout-latec"),
+    *(
+        "deep-lift",
+        "deep-lift-shap",
+        "lrp",
+        "lrp-latec",
+        "raw-attention",
+        "attention-rollout",
+        "attention-rollout-latec",
+    ),
     *("attention-lrp", "smooth-grad", "var-grad"),
     *("grad-cam-latec", "grad-cam-plus-plus-latec", "score-cam-latec", "expected-gradients-latec"),
     *("deep-lift-latec", "deep-lift-shap-latec", "lime-latec"),

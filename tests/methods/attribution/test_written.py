@@ -13,7 +13,7 @@ from harness.methods.outputs import NotOfferedError
 
 from .nets import surroundings
 from .support import explain
-from .written import NETWORKS, TWINS, ConvNeXt, DenseNet, ResNet, Swin, ViT, VGG, made
+from .written import NETWORKS, TWINS, VGG, ConvNeXt, DenseNet, ResNet, Swin, ViT, made
 
 INSIDE = ["lrp", "lrp-latec", "deep-lift", "deep-lift-shap", "guided-backprop"]
 GRID = Anatomy(grid=(4, 4))
@@ -45,7 +45,7 @@ def test_twins_have_the_same_maps(first, second):
     for name in [*INSIDE, *(attention if issubclass(first, ViT) else [])]:
         (logits, maps), (same_logits, same_maps) = maps_of(name, first), maps_of(name, second, weights)
         torch.testing.assert_close(logits, same_logits, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(maps, same_maps, rtol=0, atol=1e-5 * float(maps.abs().max()), msg=lambda m: f"{name}: {m}")  # noqa: B023
+        torch.testing.assert_close(maps, same_maps, rtol=0, atol=1e-5 * float(maps.abs().max()), msg=name)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -108,7 +108,13 @@ NEW_GELU = [
     nn.GELU("tanh"),
     lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * torch.pow(x, 3)))),
 ]
-SILU = [nn.SiLU(), nn.SiLU(inplace=True), lambda x: x * x.sigmoid(), lambda x: x.sigmoid().mul_(x), lambda x: x / (1 + (-x).exp())]
+SILU = [
+    nn.SiLU(),
+    nn.SiLU(inplace=True),
+    lambda x: x * x.sigmoid(),
+    lambda x: x.sigmoid().mul_(x),
+    lambda x: x / (1 + (-x).exp()),
+]
 LEAKY = [nn.LeakyReLU(0.2), lambda x: torch.where(x > 0, x, 0.2 * x), lambda x: torch.maximum(x, 0.2 * x)]
 
 
@@ -132,7 +138,9 @@ def test_guided_backpropagation_clamps_what_is_a_relu_and_nothing_else():
         model(entry).gather(1, targets[:, None]).sum().backward()
         torch.testing.assert_close(explain("guided-backprop", model, inputs, targets), entry.grad)
     model = Rectified(torch.relu).eval()
-    assert not torch.allclose(explain("guided-backprop", model, inputs, targets), explain("saliency", model, inputs, targets))
+    assert not torch.allclose(
+        explain("guided-backprop", model, inputs, targets), explain("saliency", model, inputs, targets)
+    )
 
 
 def test_a_bias_beside_its_product_counts_as_one_inside():
@@ -142,7 +150,11 @@ def test_a_bias_beside_its_product_counts_as_one_inside():
     apart.__class__ = type(
         "Apart",
         (Rectified,),
-        {"forward": lambda net, x: net.last.bias + (x @ net.first.weight.T + net.first.bias).relu() @ net.last.weight.T},
+        {
+            "forward": lambda net, x: (
+                net.last.bias + (x @ net.first.weight.T + net.first.bias).relu() @ net.last.weight.T
+            )
+        },
     )
     maps = [explain("lrp", each, inputs, targets, surroundings(each, "image", "cnn")) for each in (model, apart)]
     torch.testing.assert_close(*maps)
@@ -211,8 +223,10 @@ def test_what_nothing_can_look_into_is_not_applicable():
 
     model = Rectified(Own.apply).eval()
     for name in ("lrp", "deep-lift", "guided-backprop"):
-        with pytest.raises(NotOfferedError, match="autograd.Function"):
-            explain(name, model, torch.ones(2, 6), torch.zeros(2, dtype=torch.long), surroundings(model, "image", "cnn"))
+        with pytest.raises(NotOfferedError, match=r"autograd\.Function"):
+            explain(
+                name, model, torch.ones(2, 6), torch.zeros(2, dtype=torch.long), surroundings(model, "image", "cnn")
+            )
 
 
 def test_a_network_that_does_not_look_at_its_input_is_not_applicable():

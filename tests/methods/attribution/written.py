@@ -311,7 +311,9 @@ class ViTOfTransformers(ViTOfTimm):
         for block in self.layers:
             attn, normed = block.self_attention, block.ln_1(x)
             weights, biases = attn.in_proj_weight.chunk(3), attn.in_proj_bias.chunk(3)
-            parts = [F.linear(normed, *pair).view(n, t, 2, -1).transpose(1, 2) for pair in zip(weights, biases)]
+            parts = [
+                F.linear(normed, *pair).view(n, t, 2, -1).transpose(1, 2) for pair in zip(weights, biases, strict=True)
+            ]
             x = attn.out_proj(self.attend(*parts).permute(0, 2, 1, 3).contiguous().view(n, t, dim)) + x
             x = block.mlp(block.ln_2(x)) + x
         return self.Answer(logits=self.head(self.ln(x[:, 0])), hidden=x)
@@ -329,7 +331,7 @@ class Swin(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
             self.bias = nn.Parameter(torch.randn(2, window**2, window**2))
             rows = torch.zeros(side)
-            rows[-window:-shift or None] = 1
+            rows[-window : -shift or None] = 1
             rows[side - shift :] = 2
             regions = self.windows((3 * rows[:, None] + rows)[None, :, :, None])[:, :, 0]
             self.register_buffer("mask", (regions[:, None] != regions[:, :, None]) * -100.0)

@@ -211,6 +211,52 @@ def test_a_network_without_weights_is_the_same_everywhere(tmp_path):
     np.testing.assert_allclose(first["maps"][0], (one.grad * one).detach().numpy()[0], rtol=1e-4, atol=1e-6)
 
 
+ASKED = """
+@explainer(version="1.0")
+def asked(model, inputs, targets):
+    raise RuntimeError("the method was asked")
+"""
+ANSWERS = [
+    "{'logits': %s, 'hidden': inputs}",
+    "(%s, inputs)",
+    "types.SimpleNamespace(logits=%s)",
+]
+
+
+@pytest.mark.parametrize("wrapped", ANSWERS)
+def test_a_network_may_answer_with_more_than_logits(tmp_path, wrapped):
+    benchmark = write_benchmark(tmp_path)
+    _, _, plain = answer(tmp_path, GRADIENT, benchmark)
+    factory = tmp_path / "factory.py"
+    line = next(line for line in factory.read_text().splitlines() if "return self.classifier" in line)
+    logits = line.strip().removeprefix("return ")
+    factory.write_text("import types\n" + factory.read_text().replace(logits, wrapped % logits))
+    _, _, found = answer(tmp_path, GRADIENT, benchmark)
+    for name in plain:
+        np.testing.assert_array_equal(plain[name], found[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("nn.functional.dropout(%s, 0.5)", "answers the same inputs differently each time"),
+        ("%s - %s.mean(0)", "depends on the others in its batch"),
+        ("%s / (len(inputs) - 1)", "depends on the others in its batch"),
+        ("%s.reshape(2, -1)", "cannot run a single input"),
+        ("%s.softmax(1)", "ends in a soft-max"),
+        ("nn.functional.log_softmax(%s, dim=1)", "ends in a soft-max"),
+    ],
+)
+def test_networks_whose_answers_cannot_be_explained_are_refused_before_the_method_is_asked(tmp_path, change, words):
+    benchmark = write_benchmark(tmp_path)
+    factory = tmp_path / "factory.py"
+    line = next(line for line in factory.read_text().splitlines() if "return self.classifier" in line)
+    logits = line.strip().removeprefix("return ")
+    factory.write_text(factory.read_text().replace(logits, change.replace("%s", logits)))
+    with pytest.raises(UsageError, match=words):
+        answer(tmp_path, ASKED, benchmark)
+
+
 def test_the_cache_tells_networks_apart_that_have_the_same_weights(tmp_path):
     benchmark = write_benchmark(tmp_path)
     answer(tmp_path, GRADIENT, benchmark)

@@ -10,13 +10,13 @@ from harness.methods.baselines.attribution._maps import enlarged, to_unit_range
 from harness.methods.outputs import NotOfferedError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from harness.methods.baselines.attribution._operations import Record
+    from harness.methods.baselines.attribution._operations import Trace
     from harness.methods.context import Context
 
 
-def attention(found: Record, context: Context) -> list[Tensor]:
+def attention(found: Trace, context: Context) -> list[Tensor]:
     """Attention probabilities of each block, first to last, as the network made them: (n, heads, tokens, tokens) or
     (n * heads, tokens, tokens).
 
@@ -38,7 +38,7 @@ def by_head(values: Sequence[Tensor], count: int) -> list[Tensor]:
     return [each.view(count, -1, *each.shape[-2:]) for each in values]
 
 
-def attention_gradients(found: Record, probabilities: Sequence[Tensor]) -> list[Tensor]:
+def attention_gradients(found: Trace, probabilities: Sequence[Tensor]) -> list[Tensor]:
     """Gradients of the targets' logits by the attention probabilities of each block, first to last."""
     from harness.methods.baselines.attribution._operations import gradient, propagate
 

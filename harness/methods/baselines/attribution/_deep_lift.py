@@ -15,7 +15,7 @@ from harness.methods.baselines.attribution._operations import (
     Parts,
     gradient,
     propagate,
-    record,
+    trace,
 )
 from harness.methods.outputs import NotOfferedError
 
@@ -34,7 +34,7 @@ def contributions(model: nn.Module, inputs: Tensor, baselines: Tensor, targets: 
     that of its place at the input and of its place at the baseline.
     Raises NotOfferedError where the network does other things for the baselines, or what has no such rule.
     """
-    found, base = record(model, inputs, targets), record(model, baselines, targets)
+    found, base = trace(model, inputs, targets), trace(model, baselines, targets)
     names = [[operation.name for operation in each.operations] for each in (found, base)]
     if names[0] != names[1]:
         raise NotOfferedError("this model takes another way for the baseline than for the input")
@@ -47,7 +47,7 @@ def _rule(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:
     """Multipliers of the inputs from those of the outputs."""
     name, multiplier = operation.name, of_outputs[0]
     one = len(operation.inputs) == 1
-    if one and name in _LINEAR | {"mul"} or name in MOVES | {"add", "sub", "rsub", "where"}:
+    if (one and name in _LINEAR | {"mul"}) or name in MOVES | {"add", "sub", "rsub", "where"}:
         return gradient(operation, of_outputs)
     if one and operation.pointwise:
         return [_rescaled(operation, base, of_outputs)]
@@ -73,8 +73,11 @@ def _rescaled(operation: Operation, base: Operation, of_outputs: Parts) -> Tenso
     (slope,) = gradient(operation, of_outputs, _middle(operation, base))
     if slope is None:
         slope = torch.zeros_like(inputs)
-    rises = [of * (out - other) for of, out, other in zip(of_outputs, operation.outputs, base.outputs, strict=True)
-             if of is not None]
+    rises = [
+        of * (out - other)
+        for of, out, other in zip(of_outputs, operation.outputs, base.outputs, strict=True)
+        if of is not None
+    ]
     rise = sum(rises[1:], rises[0]).sum_to_size(inputs.shape)
     close = difference.abs() <= _LEAST + _CLOSE * (inputs.abs() + others.abs())
     return torch.where(close, slope, rise / difference.where(~close, 1.0))
@@ -96,7 +99,9 @@ def _of_maximum(operation: Operation, base: Operation, of_outputs: Parts) -> Par
     ):
         difference = given - at_base
         none = difference.abs() <= _LEAST
-        assert mine is not None and its is not None and slope is not None
+        assert mine is not None
+        assert its is not None
+        assert slope is not None
         parts.append(torch.where(none, slope, (mine + its) / difference.where(~none, 1.0)))
     return parts
 

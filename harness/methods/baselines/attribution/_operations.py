@@ -25,33 +25,38 @@ Parts = Sequence[Tensor | None]
 Rule = Callable[["Operation", Parts], Parts]
 """(operation, what is known of each output; None where nothing depends on it) -> the same of each input."""
 
-MOVES = frozenset(
+
+def _names(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+MOVES = _names(
     "view _unsafe_view reshape _reshape_alias to chunk contiguous expand permute transpose t squeeze unsqueeze select slice narrow index "
     "index_select gather flip roll cat stack split split_with_sizes unbind unfold as_strided alias lift_fresh _to_copy "
     "clone constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
     "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle repeat diagonal tril triu im2col select_scatter "
     "slice_scatter diagonal_scatter as_strided_scatter scatter index_put upsample_nearest1d upsample_nearest2d "
-    "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d".split()
+    "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d"
 )
 """Operations whose outputs are numbers of their inputs, at other places."""
 
-SUMS = frozenset(
+SUMS = _names(
     "mean sum cumsum avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d upsample_linear1d "
     "upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d _upsample_bilinear2d_aa scatter_add index_add col2im "
-    "grid_sampler_2d grid_sampler_3d".split()
+    "grid_sampler_2d grid_sampler_3d"
 )
 """Operations whose outputs are fixed linear combinations of their inputs."""
 
-MAXIMA = frozenset(
+MAXIMA = _names(
     "max min amax amin max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d topk sort "
-    "median kthvalue".split()
+    "median kthvalue"
 )
 """Operations whose outputs are those of their inputs that are the largest or smallest."""
 
 MATRIX_PRODUCTS = frozenset(["mm", "bmm", "addmm", "mv", "dot"])
 SOFTMAX = frozenset(["_softmax", "_safe_softmax", "softmax"])
 ELEMENTWISE = "elementwise"
-_POINTWISE = frozenset("hardswish _prelu_kernel log_sigmoid_forward rsub masked_fill".split())  # not tagged as such
+_POINTWISE = _names("hardswish _prelu_kernel log_sigmoid_forward rsub masked_fill")  # not tagged as such
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,7 +84,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Record:
+class Trace:
     """What a network did: operations in order, from `entry` (n, c, *spatial) to `logits` (n,)."""
 
     operations: Sequence[Operation]
@@ -87,9 +92,9 @@ class Record:
     logits: Tensor
 
 
-def record(
+def trace(
     model: nn.Module, inputs: Tensor, targets: Tensor, *, whole_norms: bool = False, precise: bool = False
-) -> Record:
+) -> Trace:
     """Run the network and write down what it does on the way to the logits (n,) of its targets (n,).
 
     whole_norms: normalisation is one operation; else it is the means, products and roots that it consists of.
@@ -104,7 +109,7 @@ def record(
             raise NotOfferedError("this model uses a torch.autograd.Function, into which nothing can look") from error
         if not precise:
             raise
-        return record(model, inputs, targets, whole_norms=whole_norms)
+        return trace(model, inputs, targets, whole_norms=whole_norms)
 
 
 def _recorded(
@@ -113,7 +118,7 @@ def _recorded(
     targets: Tensor,
     decompositions: Mapping[str, Decomposition],
     dtype: torch.dtype | None,
-) -> Record:
+) -> Trace:
     entry = inputs.detach().clone() if dtype is None else inputs.detach().to(dtype, copy=True)
     weights = {name: value.detach() for name, value in [*model.named_parameters(), *model.named_buffers()]}
     if dtype is not None:
@@ -129,10 +134,10 @@ def _recorded(
     last = recorder.operations[-1].outputs[0]
     if last.data_ptr() != logits.data_ptr():
         raise NotOfferedError("this model's logits do not depend on its input")
-    return Record(recorder.operations, entry, last)
+    return Trace(recorder.operations, entry, last)
 
 
-def propagate(found: Record, start: Tensor, rule: Rule, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+def propagate(found: Trace, start: Tensor, rule: Rule, beside: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
     """Go back from what is known of the logits (n,): the same of the input, and of the tensors `beside`, if any.
 
     What is known of a tensor adds up over the operations that use it.
@@ -171,7 +176,12 @@ def _convolution_gradient(operation: Operation, of_output: Tensor) -> Parts:
     names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
     wanted = [given[name] is operation.inputs[0] for name in ("input", "weight", "bias")]
     parts = torch.ops.aten.convolution_backward(
-        of_output.contiguous(), given["input"], given["weight"], [given["weight"].shape[0]], *map(given.get, names), wanted
+        of_output.contiguous(),
+        given["input"],
+        given["weight"],
+        [given["weight"].shape[0]],
+        *map(given.get, names),
+        wanted,
     )
     return [parts[wanted.index(True)]]
 
@@ -193,7 +203,7 @@ _Made = tuple[Any, list[Any], Any]
 
 class _Recorder(TorchDispatchMode):
     def __init__(self, entry: Tensor, decompositions: Mapping[str, Decomposition]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self._decompositions = decompositions
         self._seen: list[Any] = [entry]  # kept, so that ids stay those of these tensors

@@ -16,10 +16,10 @@ from harness.methods.baselines.attribution._operations import (
     SUMS,
     Operation,
     Parts,
-    Record,
+    Trace,
     gradient,
     propagate,
-    record,
+    trace,
 )
 from harness.methods.outputs import NotOfferedError
 
@@ -41,7 +41,7 @@ def convolutional_relevance(
     soft-max hand relevance on; both factors of a product get half (Achtibat et al., ICML 2024), but what divides gets
     none, so that normalisation counts as a product with constants (Ali et al., ICML 2022).
     """
-    found = record(model, inputs, targets, precise=True)
+    found = trace(model, inputs, targets, precise=True)
     biases = _biases(found)
 
     def rule(operation: Operation, of_outputs: Parts) -> Parts:
@@ -61,7 +61,7 @@ def convolutional_relevance(
 
 
 def transformer_relevance(
-    found: Record, beside: Sequence[Tensor] = (), *, latec: bool = False
+    found: Trace, beside: Sequence[Tensor] = (), *, latec: bool = False
 ) -> tuple[Tensor, list[Tensor]]:
     """Relevance of the input (1, c, *spatial) of a recorded network (`whole_norms`), and of tensors `beside` it.
 
@@ -92,7 +92,7 @@ def transformer_relevance(
 
 def _shared_rule(operation: Operation, relevance: Tensor, share: Share) -> Parts:
     """What all kinds of relevance have in common; `share` is how the factors of a product get theirs."""
-    if operation.name in SOFTMAX or "norm" in operation.name or operation.pointwise and len(operation.inputs) == 1:
+    if operation.name in SOFTMAX or "norm" in operation.name or (operation.pointwise and len(operation.inputs) == 1):
         return [relevance.sum_to_size(operation.inputs[0].shape)]
     if operation.name == "div":
         return [relevance.sum_to_size(operation.inputs[0].shape), None]
@@ -114,7 +114,7 @@ def _is_linear(operation: Operation) -> bool:
 
 def _is_sum(operation: Operation, *, of_constants: bool) -> bool:
     """A sum or difference of two inputs, or of one and a constant tensor, which is a bias: not of a mere number."""
-    two = len(operation.inputs) == 2 or of_constants and any(each.ndim for each in operation.constants)
+    two = len(operation.inputs) == 2 or (of_constants and any(each.ndim for each in operation.constants))
     return operation.name in ("add", "sub", "rsub") and two
 
 
@@ -126,10 +126,10 @@ def _is_divisor(made_by: Operation | None) -> bool:
         return False
     exponent = made_by.arguments.get("exponent")
     below = made_by.name == "div" and made_by.arguments["other"] is made_by.inputs[0]
-    return made_by.name in ("rsqrt", "reciprocal") or below or isinstance(exponent, int | float) and exponent < 0
+    return made_by.name in ("rsqrt", "reciprocal") or below or (isinstance(exponent, int | float) and exponent < 0)
 
 
-def _biases(found: Record) -> dict[Operation, Tensor | None]:
+def _biases(found: Trace) -> dict[Operation, Tensor | None]:
     """The bias of products with weights to which one is added apart from them; of those additions, None."""
     uses = Counter(id(each) for operation in found.operations for each in operation.inputs)
     biases: dict[Operation, Tensor | None] = {}
@@ -139,9 +139,15 @@ def _biases(found: Record) -> dict[Operation, Tensor | None]:
             continue
         product, made = addition.parents[0], addition.inputs[0]
         while product is not None and product.name in ("view", "_unsafe_view") and uses[id(made)] == 1:
-            product, made = product.parents[0], product.inputs[0]
+            made, product = product.inputs[0], product.parents[0]
         fits = constants[0].shape[0] == made.shape[-1] == addition.inputs[0].shape[-1]
-        if product is not None and product.name in ("mm", "bmm") and _is_linear(product) and uses[id(made)] == 1 and fits:
+        if (
+            product is not None
+            and product.name in ("mm", "bmm")
+            and _is_linear(product)
+            and uses[id(made)] == 1
+            and fits
+        ):
             biases |= {product: constants[0], addition: None}
     return biases
 
@@ -235,6 +241,6 @@ def _ratio(numerator: Tensor, denominator: Tensor, least: float = _LEAST) -> Ten
     return torch.where(denominator == 0, 0.0, numerator / torch.where(denominator == 0, 1.0, away))
 
 
-def _behind_copies(found: Record) -> Tensor:
+def _behind_copies(found: Trace) -> Tensor:
     """The network's input as its first operation got it."""
     return found.operations[0].outputs[0]

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @explainer(version="1.0", architectures=("transformer",), citation="Chefer et al., CVPR 2021")
 def attention_lrp(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Rolls out the positive part of gradient times relevance of each block's attention, the mean over heads."""
-    from harness.methods.baselines.attribution._operations import record
+    from harness.methods.baselines.attribution._operations import trace
     from harness.methods.baselines.attribution._relprop import transformer_relevance
 
     def explain(one: Tensor, target: Tensor) -> Tensor:
-        found = record(model, one, target, whole_norms=True, precise=True)
+        found = trace(model, one, target, whole_norms=True, precise=True)
         probabilities = attention(found, context)
         _, relevances = transformer_relevance(found, probabilities)
         gradients = attention_gradients(found, probabilities)

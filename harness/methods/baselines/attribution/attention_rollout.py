@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @explainer(version="1.0", architectures=("transformer",), citation="Abnar & Zuidema, ACL 2020")
 def attention_rollout(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Product of each block's attention, the mean over heads, averaged with the residual connection."""
-    from harness.methods.baselines.attribution._operations import record
+    from harness.methods.baselines.attribution._operations import trace
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        probabilities = by_head(attention(record(model, some, classes), context), len(some))
+        probabilities = by_head(attention(trace(model, some, classes), context), len(some))
         flows = [with_residual(each.mean(dim=1)) / 2 for each in probabilities]
         return class_token_map(rolled_out(flows), some, context)
 
@@ -36,11 +36,11 @@ def attention_rollout(model: nn.Module, inputs: Tensor, targets: Tensor, context
 @explainer(version="1.0", architectures=("transformer",), citation="Klein et al., NeurIPS 2024")
 def attention_rollout_latec(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """LATEC's reading: rolls out the positive relevance of attention instead, and rows are not normalised."""
-    from harness.methods.baselines.attribution._operations import record
+    from harness.methods.baselines.attribution._operations import trace
     from harness.methods.baselines.attribution._relprop import transformer_relevance
 
     def explain(one: Tensor, target: Tensor) -> Tensor:
-        found = record(model, one, target, whole_norms=True, precise=True)
+        found = trace(model, one, target, whole_norms=True, precise=True)
         _, relevances = transformer_relevance(found, attention(found, context))
         flows = [with_residual(each.relu().mean(dim=1)) for each in by_head(relevances, 1)]
         return class_token_map(rolled_out(flows), one, context)

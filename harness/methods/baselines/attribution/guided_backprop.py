@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 @explainer(version="2.0", citation="Springenberg et al., ICLR workshops 2015")
 def guided_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Gradient of the logit, of which every ReLU lets only positive parts pass back."""
-    from harness.methods.baselines.attribution._operations import gradient, propagate, record
+    from harness.methods.baselines.attribution._operations import gradient, propagate, trace
 
     def rule(operation: Operation, of_outputs: Parts) -> Parts:
         parts = gradient(operation, of_outputs)
         return [part if part is None else part.clamp_min(0) for part in parts] if _is_relu(operation) else parts
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        found = record(model, some, classes)
+        found = trace(model, some, classes)
         return propagate(found, found.logits.new_ones(len(some)), rule)[0]
 
     return in_batches(explain, inputs, targets)
@@ -39,4 +39,6 @@ def _is_relu(operation: Operation) -> bool:
     if not operation.pointwise or others or inputs.shape != outputs[0].shape:
         return False
     answers = ((number, operation.call(torch.full_like(inputs, number))[0]) for number in (-1, -1000, 0.01, 1, 1000))
-    return all(bool((answer == torch.tensor(number, dtype=answer.dtype).clamp_min(0)).all()) for number, answer in answers)
+    return all(
+        bool((answer == torch.tensor(number, dtype=answer.dtype).clamp_min(0)).all()) for number, answer in answers
+    )

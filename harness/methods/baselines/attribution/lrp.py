@@ -29,13 +29,13 @@ def lrp_latec(model: nn.Module, inputs: Tensor, targets: Tensor, context: Contex
 
 
 def _relevance(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context, *, latec: bool) -> Tensor:
-    from harness.methods.baselines.attribution._operations import record
+    from harness.methods.baselines.attribution._operations import trace
     from harness.methods.baselines.attribution._relprop import convolutional_relevance, transformer_relevance
 
     def explain(one: Tensor, target: Tensor) -> Tensor:
         if context.architecture == "cnn":
             return convolutional_relevance(model, one, target, epsilon=EPSILON[context.modality], gamma=GAMMA)
-        relevance, _ = transformer_relevance(record(model, one, target, whole_norms=True, precise=True), latec=latec)
+        relevance, _ = transformer_relevance(trace(model, one, target, whole_norms=True, precise=True), latec=latec)
         return relevance.sum(dim=1, keepdim=True).relu().to(one.dtype)
 
     return one_by_one(explain, inputs, targets)

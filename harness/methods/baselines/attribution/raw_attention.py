@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @explainer(version="1.0", architectures=("transformer",), citation="Jain & Wallace, NAACL 2019")
 def raw_attention(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """What the class token attends to in the last block, the mean over heads."""
-    from harness.methods.baselines.attribution._operations import record
+    from harness.methods.baselines.attribution._operations import trace
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        last = by_head(attention(record(model, some, classes), context), len(some))[-1]
+        last = by_head(attention(trace(model, some, classes), context), len(some))[-1]
         return class_token_map(last.mean(dim=1), some, context)
 
     return in_batches(explain, inputs, targets)
