@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Document, Slug, Spec
-from harness.spec.grids import GridSource, Model, ReferenceSets, experiment_of
+from harness.spec.grids import NO_CHOICE, OWN_CHOICE, GridSource, Model, ReferenceSets, experiment_of
 from harness.spec.sources import Source
 
 StudyKind = Literal["iid", "covariate-shift", "domain-shift", "new-class", "open-set", "selection"]
@@ -120,7 +120,11 @@ class ConfidenceBenchmark(Benchmark):
 
     def runs_by_default(self, model: Model) -> bool:
         """Whether methods without a head are run on the model."""
-        own = experiment_of(self.source.experiments, model).default_family if isinstance(self.source, GridSource) else None
+        own = (
+            experiment_of(self.source.experiments, model).default_family
+            if isinstance(self.source, GridSource)
+            else None
+        )
         return model.family == (own or self.default_family)
 
     def reference_of(self, model: Model) -> ReferenceSets:
@@ -179,10 +183,10 @@ class ConfidenceBenchmark(Benchmark):
             choices = sum(study.samples in experiment.set_names for study in selecting)
             configurations = {(each.family, each.configuration) for each in experiment.models()}
             several = len(configurations) > len({family for family, _ in configurations})
-            if choices != (several and experiment.choice == "own"):
+            if choices != (several and experiment.choice == OWN_CHOICE):
                 raise ValueError(
                     f"experiment {experiment.id} has {choices} selection studies; it needs one where a family has "
-                    'several configurations and its choice is "own", else none'
+                    f'several configurations and its choice is "{OWN_CHOICE}", else none'
                 )
             own, families = experiment.default_family, {family for family, _ in configurations}
             require(own in (None, *families), f"experiment {experiment.id}: default_family is {own!r}", families)
@@ -193,17 +197,17 @@ class ConfidenceBenchmark(Benchmark):
         """An experiment that takes over a choice names one that makes it, between the same dropouts and rewards."""
         if not isinstance(self.source, GridSource):
             return self
-        made = {each.id: each for each in self.source.experiments if each.choice == "own"}
+        made = {each.id: each for each in self.source.experiments if each.choice == OWN_CHOICE}
         for experiment in self.source.experiments:
-            if experiment.choice in ("own", "none"):
+            if experiment.choice in (OWN_CHOICE, NO_CHOICE):
                 continue
-            require(experiment.choice in made, f"experiment {experiment.id} takes the choice of {experiment.choice!r}", {*made})
+            taken = f"experiment {experiment.id} takes the choice of {experiment.choice!r}"
+            require(experiment.choice in made, taken, set(made))
             offered = {(each.family, each.dropout, each.reward) for each in made[experiment.choice].models()}
             for model in experiment.models():
                 if (model.family, model.dropout, model.reward) not in offered:
                     raise ValueError(
-                        f"experiment {experiment.id} takes the choice of {experiment.choice}, which has no "
-                        f"{model.family} of dropout {model.dropout:d} and reward {model.reward:g}"
+                        f"{taken}, which has no {model.family} of dropout {model.dropout:d}, reward {model.reward:g}"
                     )
         return self
 

@@ -25,6 +25,9 @@ Pattern = Annotated[str, AfterValidator(_inside)]
 """A relative path in a data set; `*` stands for any text within a folder's name."""
 
 
+OWN_CHOICE, NO_CHOICE = "own", "none"
+
+
 class Model(Spec):
     """One trained classifier of a benchmark."""
 
@@ -77,7 +80,9 @@ class Grid(GrownSpec):
 
     def expand(self, experiment: str, pattern: str) -> Iterator[tuple[GridModel, str]]:
         """Each model with its path, in which {family}, {dropout} (0 or 1), {run}, {reward} and {rate} are filled in."""
-        for dropout, reward, rate, run in product(self.dropout, self.rewards, self.learning_rates or (None,), self.runs):
+        for dropout, reward, rate, run in product(
+            self.dropout, self.rewards, self.learning_rates or (None,), self.runs
+        ):
             configuration = f"do{dropout:d}-rew{reward:g}" + ("" if rate is None else f"-lr{rate:g}")
             model = GridModel(
                 id=f"{experiment}-{self.family}-{configuration}-run{run}",
@@ -107,7 +112,7 @@ class TrainedNetworks(GrownSpec):
     id: Slug
     reference: ReferenceSets = ReferenceSets()
     default_family: Slug | None = None
-    choice: Slug = "own"
+    choice: Slug = OWN_CHOICE
     grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
 
 
@@ -156,6 +161,8 @@ def experiment_of(experiments: Sequence[Experiment], model: Model) -> Experiment
 
 def check_experiment(experiment: GridExperiment, pattern: str) -> None:
     """Raise ValueError for a reference that is none of its own sets, and a path that no grid fills in."""
+    if experiment.id in (OWN_CHOICE, NO_CHOICE):
+        raise ValueError(f"experiment {experiment.id}: that is what `choice` calls something else; take another id")
     for name in experiment.reference.sets:
         if name not in experiment.set_names:
             raise ValueError(

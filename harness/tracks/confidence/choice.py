@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.metrics.registry import METRICS
-from harness.spec.grids import GridModel, GridSource, Model, experiment_of
+from harness.spec.grids import OWN_CHOICE, GridModel, GridSource, Model, experiment_of
 
 if TYPE_CHECKING:
     from harness.spec.benchmark import ConfidenceBenchmark
@@ -61,7 +61,7 @@ def _judged(benchmark: ConfidenceBenchmark, models: Sequence[Model], candidates:
     if not candidates or not isinstance(benchmark.source, GridSource):
         return []
     experiment = experiment_of(benchmark.source.experiments, candidates[0])
-    judge = experiment.id if experiment.choice == "own" else experiment.choice
+    judge = experiment.id if experiment.choice == OWN_CHOICE else experiment.choice
     return [model for model in models if isinstance(model, GridModel) and model.experiment == judge]
 
 
