@@ -101,6 +101,7 @@ class ConfidenceTrack(Track):
         check_unchanged(unit, self.source.artefacts(model))
         if self.method.oracle:
             return {"confidence": (-self.outcomes.of(model, study).residual[self._rows(unit)]).astype(np.float32)}
+        self._fit(unit, model, method)
         parts = []
         for name in study.sets:
             samples, answer = self._samples(unit, model, name), None
