@@ -113,7 +113,7 @@ def _print_left_out(prepared: Any, reasons: dict[str, str]) -> None:
         by_reason.setdefault(reason, []).append(prepared.plan.units[key].study)
     for reason, studies in by_reason.items():
         names = ", ".join(dict.fromkeys(studies))
-        say(f"{len(studies)} of these units will end as not applicable, and are not in what follows: {reason} ({names}).")
+        say(f"{len(studies)} of these units will end as not applicable and cost nothing: {reason} ({names}).")
     if unasked := prepared.track.unasked():
         say(f"{unasked}.")
 

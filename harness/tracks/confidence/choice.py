@@ -71,11 +71,11 @@ def _best(
     """The candidates that count; of equal dropouts and rewards the smallest reward, then no dropout."""
     if any(model.id not in costs for model in judged):
         return ()
-    rates = {
-        min(means, key=lambda rate: (means[rate], rate or 0.0))
-        for each in _grouped(judged, _setting).values()
-        if (means := _means(_grouped(each, _rate), costs))
-    }
+    rates: set[float | None] = set()
+    for networks in _grouped(judged, _setting).values():
+        by_rate = _means(_grouped(networks, _rate), costs)
+        if by_rate:
+            rates.add(min(by_rate, key=lambda rate: (by_rate[rate], rate or 0.0)))
     left = _grouped((model for model in judged if model.learning_rate in rates), _setting)
     means = _means(left, costs)
     if not means:

@@ -14,7 +14,7 @@ from harness.methods.conformance import WANTED
 from harness.metrics.registry import METRICS
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
-from harness.spec.grids import GridModel, Model
+from harness.spec.grids import GridModel, GridSource, Model
 from harness.spec.method import ConfidenceMethod
 from harness.spec.released import ReleasedSource
 from harness.spec.run import Unit
@@ -122,7 +122,7 @@ class ConfidenceTrack(Track):
         that no network of the method is asked, or to which the method does not apply at all."""
         counting = chosen_models(self.benchmark, self.models, measured)
         models = {study: {model.id for model in chosen} for study, chosen in counting.items()}
-        left_out = {unit.study for unit in inapplicable} - {unit.study for unit in measured}
+        left_out = {unit.study for unit in inapplicable} - {unit.study for unit in measured} if measured else set()
         for name, studies in self.groups().items():
             if all(study in left_out or not self._asked[study] for study in studies):
                 continue
@@ -144,11 +144,15 @@ class ConfidenceTrack(Track):
         return asked
 
     def unasked(self) -> str:
-        names = [study.id for study in self.benchmark.compared if not self._asked[study.id]]
+        """By training set: all studies of one are asked of the same networks."""
+        source, asked = self.benchmark.source, {getattr(model, "experiment", None) for model in self.models}
+        names = (
+            [each.id for each in source.experiments if each.id not in asked] if isinstance(source, GridSource) else []
+        )
         if not names:
             return ""
-        head = f"the head {self.method.head!r}" if self.method.head else "the classifier that it looks at"
-        return f"{self.method.name} is not asked {', '.join(names)}: their networks have not {head}"
+        lacking = f"the head {self.method.head!r}" if self.method.head else "what it looks at"
+        return f"{self.method.name} is not asked about the networks of {', '.join(names)}, none of which has {lacking}"
 
     def rehearse(
         self, units: Sequence[Unit], method: Callable[[], AbstractContextManager[MethodClient]]
