@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan
 from harness.methods.client import MethodClient
-from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.tracks.base import Track
-
-
-def started(method: FoundMethod, limits: Limits) -> Callable[[], AbstractContextManager[MethodClient]]:
-    """How `inapplicable_units` starts a method, in a worker of its own."""
-    return lambda: MethodProcess(method, limits)
 
 
 def inapplicable_units(

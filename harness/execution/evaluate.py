@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.data.catalog import LoadedBenchmark, find_protocol
-from harness.execution.applicability import inapplicable_units, refuse_where_none_applies, started
+from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
 from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute
+from harness.methods.client import MethodClient
 from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError
@@ -110,8 +112,11 @@ def prepare(request: Request) -> Prepared:
 def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]:
     """Id of a unit -> why the method cannot be applied there. With `rehearse` it is tried in a worker, if need be."""
     _refuse_inside_worker()
-    start = started(prepared.method, _short(prepared.limits)) if rehearse else None
-    return inapplicable_units(prepared.track, prepared.plan, start)
+
+    def start() -> AbstractContextManager[MethodClient]:
+        return MethodProcess(prepared.method, _short(prepared.limits))
+
+    return inapplicable_units(prepared.track, prepared.plan, start if rehearse else None)
 
 
 def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:

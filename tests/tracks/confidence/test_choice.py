@@ -79,8 +79,8 @@ def test_rewards_are_chosen_within_a_head():
 def test_without_configurations_all_models_count():
     def one_only(fields):
         fields["studies"].pop(0)
-        for experiment in fields["source"]["experiments"]:
-            experiment["grids"] = [{"family": "plain", "rewards": [2.2], "runs": [1, 2], "dropout": [True]}]
+        for each in fields["source"]["experiments"]:
+            each["grids"] = [{"family": "plain", "rewards": [2.2], "runs": [1, 2], "dropout": [True]}]
 
     assert choose({}, change=one_only) == PLAIN[2:]
 
@@ -144,7 +144,9 @@ def test_a_rate_that_is_best_for_another_dropout_is_kept():
             grid["rewards"] = [0]
 
     ranks = {"do0-lr0.001": 0, "do0-lr0.003": 3, "do0-lr0.01": 1, "do1-lr0.003": 3, "do1-lr0.01": 2}
-    named = {f"one-vit-{name.replace('-lr', '-rew0-lr')}-run{run}": rank for name, rank in ranks.items() for run in (0, 1)}
+    named = {
+        f"one-vit-{name.replace('-lr', '-rew0-lr')}-run{run}": rank for name, rank in ranks.items() for run in (0, 1)
+    }
     expected = [name for name in named if "do0" in name and "lr0.003" not in name]
     assert choose(named, "vit", one_reward) == expected
 
