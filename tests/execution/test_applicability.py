@@ -140,13 +140,13 @@ def own(probabilities):
 """
 EXPLAINER = """import harness
 
-@harness.explainer(version="1", modalities=("point-cloud",))
+@harness.explainer(version="1", modalities=("volume",), architectures=("cnn",))
 def own(model, inputs, targets):
     return inputs
 """
 MAP_METRIC = """import harness
 
-@harness.attribution_metric(version="1", higher_is_better=True, criterion="complexity", modalities=("point-cloud",))
+@harness.attribution_metric(version="1", higher_is_better=True, criterion="complexity", modalities=("volume",), architectures=("transformer",))
 def own(maps):
     return maps.flatten(1).amax(dim=1)
 """
@@ -156,8 +156,7 @@ def own(maps):
     ("source", "benchmark", "reason"),
     [
         (STRATEGY, "query-mnist", "it is declared for segmentation, not for classification"),
-        (EXPLAINER, "attribution-mnist", "it is declared for point-cloud, not for image"),
-        (MAP_METRIC, "meta-mnist", "it is declared for point-cloud, not for image"),
+        (MAP_METRIC, "meta-mnist", "it is declared for .*, not for .*; it is declared for transformer, not for cnn"),
     ],
 )
 def test_every_kind_refuses_by_what_is_declared(source, benchmark, reason, tmp_path):
@@ -165,6 +164,17 @@ def test_every_kind_refuses_by_what_is_declared(source, benchmark, reason, tmp_p
     found = prepared(tmp_path / "own.py", benchmark, tmp_path)
     with pytest.raises(UsageError, match=f"own cannot be applied in any of the .*: {reason}"):
         refuse_where_none_applies(found.track, found.plan, inapplicable(found, rehearse=False))
+
+
+def test_an_explainer_is_told_of_the_networks_that_it_is_not_made_for(tmp_path):
+    (tmp_path / "own.py").write_text(EXPLAINER)
+    found = prepared(tmp_path / "own.py", "attribution-mnist", tmp_path)
+    reasons = inapplicable(found)
+    kinds = {model.id: (model.modality, model.architecture) for model in found.protocol.benchmark.source.models}
+    applies = {key for key, unit in found.plan.units.items() if kinds[unit.model] == ("volume", "cnn")}
+    assert set(reasons) == set(found.plan.units) - applies
+    assert "it is declared for cnn, not for transformer" in reasons.values()
+    assert applies
 
 
 def test_a_reason_in_some_units_is_no_reason_against_the_others(tmp_path):

@@ -96,7 +96,7 @@ class ReleasedOutputs(SourceDefaults):
         if not experiment.open_set:
             return arrays
         kept = kept_classes(experiment.classes, self._held_out(model))
-        return {name: array[kept] for name, array in arrays.items()}
+        return arrays | {name: arrays[name][kept] for name in ("weight", "bias")}
 
     def sample_ids(self, name: str) -> Sequence[str] | None:
         chosen = self._sets[name]
@@ -105,6 +105,8 @@ class ReleasedOutputs(SourceDefaults):
 
     def offers(self, model: Model) -> frozenset[str]:
         names = {"logits", "features", "weight", "bias"} | ({"head_confidence"} if model.head else set())
+        if model.head == "deep-gamblers":
+            names |= {"reservation_weight", "reservation_bias"}
         if self._offers_members(model):
             names |= {"mc_logits"} | ({"mc_head_confidence"} if model.head else set())
         return frozenset(names)
