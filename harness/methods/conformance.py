@@ -146,10 +146,9 @@ class _SyntheticTask:
             return {name: array for name, array in given.items() if name not in absent and _among(name, outputs)}
 
         wanted: frozenset[str] = frozenset()
-        rows = {"": self._weight, "reservation_": self._weight[:1] / 2}
-        shared = offered(
-            {f"{of}weight": weight for of, weight in rows.items()} | {f"{of}bias": w[:, 0] * 0 for of, w in rows.items()}
-        )
+        last: dict[str, np.ndarray] = {"": self._weight, "reservation_": self._weight[:1] / 2}
+        shared = offered({f"{of}weight": weight for of, weight in last.items()})
+        shared |= offered({f"{of}bias": weight[:, 0] * 0 for of, weight in last.items()})
         network = {"family": "plain", "classes": CLASSES} if "model" in self._needs and "model" not in absent else None
         try:
             while True:

@@ -73,7 +73,8 @@ def _best(
         return ()
     rates: set[float | None] = set()
     for networks in _grouped(judged, _setting).values():
-        by_rate = _means(_grouped(networks, _rate), costs)
+        of_rate: dict[float | None, tuple[GridModel, ...]] = _grouped(networks, _rate)
+        by_rate = _means(of_rate, costs)
         if by_rate:
             rates.add(min(by_rate, key=lambda rate: (by_rate[rate], rate or 0.0)))
     left = _grouped((model for model in judged if model.learning_rate in rates), _setting)
