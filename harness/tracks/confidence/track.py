@@ -68,6 +68,11 @@ class ConfidenceTrack(Track):
         every: tuple[Model, ...] = self.benchmark.source.models
         if self.wants_members:
             every = tuple(model for model in every if not isinstance(model, GridModel) or model.dropout)
+            if not every:
+                raise UsageError(
+                    f"{self.method.name} looks at members of Monte-Carlo dropout, but no network of {self.benchmark.name} "
+                    "was trained with dropout."
+                )
         if self.method.head is not None:
             chosen = tuple(model for model in every if model.head == self.method.head)
             if not chosen:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from harness.data.catalog import find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.data.manifests import find_dataset
+from harness.methods.discovery import find_method
+from harness.spec.errors import UsageError
+from harness.tracks.confidence.leaderboard import ConfidenceLeaderboard
 from harness.tracks.confidence.released import _rows
+from harness.tracks.confidence.track import ConfidenceTrack
+from tests.spec.test_released import spec
 
 ICLR_2023 = {  # FD-Shifts' own list of experiments, `iclr2023`: 989, of which 518 are convolutional (`augrc2024`)
     "svhn": (60, 75),
@@ -173,3 +180,42 @@ def test_rows_are_those_of_the_published_table_for_both_kinds_of_classifier(benc
     assert groups == convolutional | {
         "cifar100-subclass-vit" if name == "cifar100-vit-subclass" else name for name in transformers
     }
+
+
+class Left(NamedTuple):
+    """A unit in which a method did not apply."""
+
+    model: str
+    study: str
+
+
+def test_a_run_has_no_row_for_networks_that_have_not_the_head_of_the_method():
+    protocol = find_protocol("confidence-fdshifts@3")
+    names = {method: [each.name for each in track(protocol, method).scopes({})] for method in ("msr", "confidnet")}
+    assert {name for name in names["msr"] if "vit" not in name} == set(names["confidnet"])
+    assert "svhn-semantic" in names["confidnet"]
+
+
+def test_only_what_a_method_could_not_learn_is_no_debt_of_it(benchmark):
+    board = ConfidenceLeaderboard(find_protocol("confidence-fdshifts@3"))
+    opened = Left("svhn-open-confidnet-do0-rew2.2-run1", "svhn-open-set")
+    other = Left("svhn-confidnet-do0-rew2.2-run1", "svhn-iid")
+    assert {opened.model, other.model} <= {model.id for model in benchmark.source.models}
+    assert board.exempt([opened, other]) == [opened]
+
+
+def track(protocol, method):
+    return ConfidenceTrack(protocol, find_method(method).spec)
+
+
+def test_members_of_networks_without_dropout_are_refused():
+    def still(fields):
+        fields["studies"].pop(0)
+        fields["source"]["experiments"][0]["grids"] = [
+            {"family": "plain", "rewards": [2.2], "runs": [1], "dropout": [False]}
+        ]
+
+    protocol = LoadedBenchmark(spec(still), "0" * 64, Path("study.toml"))
+    assert len(track(protocol, "msr").models) == 1
+    with pytest.raises(UsageError, match=r"mcd-msr looks at members .*, but no network of study@1 was trained with"):
+        _ = track(protocol, "mcd-msr").models
