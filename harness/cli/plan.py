@@ -30,7 +30,7 @@ def plan(
     out: options.Out = Path("runs"),
     json: options.AsJson = False,
 ) -> None:
-    """Show the units of a run, the data it needs with their size and terms, and what it costs. Runs nothing.
+    """Show the units of a run, the data it needs with their size and terms, and what it costs. Runs none of them.
 
     Example: harness plan --benchmark confidence-fdshifts
     """
@@ -49,15 +49,19 @@ def _any_method(benchmark: str | None) -> str:
 
 
 def render_plan(prepared: Any, *, as_json: bool) -> None:
-    """Print a prepared run."""
+    """Print a prepared run. Raises UsageError where the method cannot be applied in any unit."""
+    from harness.execution.applicability import refuse_where_none_applies
+    from harness.execution.evaluate import inapplicable
     from harness.execution.needs import needs_of
 
-    needs = needs_of(prepared.protocol)
-    cost = prepared.track.estimate(list(prepared.plan.units.values()))
+    needs, reasons = needs_of(prepared.protocol), inapplicable(prepared)
+    refuse_where_none_applies(prepared.track, prepared.plan, reasons)
+    cost = prepared.track.estimate([unit for key, unit in prepared.plan.units.items() if key not in reasons])
     if as_json:
-        say_json(_described(prepared, needs, cost))
+        say_json(_described(prepared, needs, cost) | {"units_inapplicable": reasons})
         return
     _print_units(prepared)
+    _print_left_out(prepared, reasons)
     if needs.data:
         _print_data(needs, prepared.protocol.benchmark.id)
     _print_work(prepared, needs, cost)
@@ -100,6 +104,18 @@ def _print_units(prepared: Any) -> None:
         return
     rows = [[key[:12], unit.model, unit.study] for key, unit in units.items()]
     print_table({"unit": LEFT, "model": LEFT, "study": LEFT}, rows, title=title, framed=True)
+
+
+def _print_left_out(prepared: Any, reasons: dict[str, str]) -> None:
+    """Units that do not apply by reason, and studies that are not asked."""
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(prepared.plan.units[key].study)
+    for reason, studies in by_reason.items():
+        names = ", ".join(dict.fromkeys(studies))
+        say(f"{len(studies)} of these units will end as not applicable and cost nothing: {reason} ({names}).")
+    if unasked := prepared.track.unasked():
+        say(f"{unasked}.")
 
 
 def _print_data(needs: Needs, benchmark: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.spec.errors import UsageError
 
-EXTENDS = "extends"
+EXTENDS, OMIT = "extends", "omit"
 _OWN = ("status", "successor", "reason")  # that a version has ended does not end those that extend it
 
 
@@ -30,7 +30,8 @@ def read_extended(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A TOML file's content over that of the file it `extends`, whose path is relative to its folder.
 
     Tables are merged key by key, and lists of tables entry by entry where both name them by `id` or `path`; an entry's
-    keys and everything else are replaced as a whole, as is a table of another `kind`. Relative paths in the base then
+    keys and everything else are replaced as a whole, as is a table of another `kind`; an entry with `omit = true` is
+    left out. Relative paths in the base then
     start from the folder of `path`. chain: the files that extend this one. Raises UsageError as `read_toml`, and for a
     base that is missing, lies elsewhere than in the file's folder or one beside it, or leads back to the file.
     """
@@ -66,5 +67,6 @@ def _merged(base: Any, own: Any) -> Any:
         for name in ("id", "path"):
             if own and all(isinstance(each, dict) and name in each for each in (*base, *own)):
                 entries = {each[name]: each for each in base}
-                return list((entries | {each[name]: {**entries.get(each[name], {}), **each} for each in own}).values())
+                whole = entries | {each[name]: {**entries.get(each[name], {}), **each} for each in own}
+                return [each for key, each in whole.items() if key not in entries or each.get(OMIT) is not True]
     return own

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.data.catalog import LoadedBenchmark, find_protocol
+from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
 from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute
+from harness.methods.client import MethodClient
 from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError
@@ -76,7 +79,8 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
 def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> RunResult:
     """The steps after planning: check the method, run what is left, seal.
 
-    A method that fails the check is not run: all its units end with the check's status and reason.
+    A method that fails the check is not run: all its units end with the check's status and reason. Raises UsageError
+    for one that passes and cannot be applied in any unit.
     """
     if fresh:
         discard(prepared.plan.folder)
@@ -84,6 +88,8 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
         listener.checked(check)
         if not check.passed:
             return run(prepared, listener.observer, RefusingExecutor(check.status, check.problem))
+    costly = prepared.track.estimate(list(prepared.plan.units.values())) is not None
+    refuse_where_none_applies(prepared.track, prepared.plan, inapplicable(prepared, rehearse=costly))
     return run(prepared, listener.observer)
 
 
@@ -104,6 +110,16 @@ def prepare(request: Request) -> Prepared:
     return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
 
 
+def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]:
+    """Id of a unit -> why the method cannot be applied there. With `rehearse` it is tried in a worker, if need be."""
+    _refuse_inside_worker()
+
+    def start() -> AbstractContextManager[MethodClient]:
+        return MethodProcess(prepared.method, _short(prepared.limits))
+
+    return inapplicable_units(prepared.track, prepared.plan, start if rehearse else None)
+
+
 def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:
     """Execute a prepared run, by default on this machine, and seal it."""
     plan = prepared.plan
@@ -119,9 +135,12 @@ def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
     _refuse_inside_worker()
     if method.spec.oracle:
         return ()
-    short = replace(limits, seconds=min(limits.seconds, _CHECK_SECONDS))
-    with MethodProcess(method, short) as worker:
+    with MethodProcess(method, _short(limits)) as worker:
         return tuple(load(kind_of(method.spec.task).check)(worker))
+
+
+def _short(limits: Limits) -> Limits:
+    return replace(limits, seconds=min(limits.seconds, _CHECK_SECONDS))
 
 
 def _refuse_inside_worker() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ SAMPLES, CLASSES, FEATURES, MEMBERS = 16, 4, 12, 5
 _REFERENCE_SAMPLES = {"train": 200, "validation": 100}
 _IMAGE = (1, 28, 28)
 _TOLERANCE = 1e-5
+WANTED = "wanted/"
+"""Begins the name of an empty array by which a worker says that its method asks for a deferred part of the reference."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ def check_confidence_score(method: MethodClient) -> Iterator[Check]:
             "gives the same answer in any order of samples": task.ignores_order,
         }
     )
+
+
+def rehearse_confidence_score(
+    method: MethodClient, outputs: Collection[str] | None, parts: Collection[str], absent: Mapping[str, str]
+) -> tuple[str, frozenset[str]]:
+    """Why a method cannot be applied where it is offered only so much, or nothing; and the parts that it learns from.
+
+    outputs: names of arrays, None for all. parts: of the reference. absent: why `inputs` or `model` are not offered.
+    The method is tried on made-up numbers; how it fails in any other way is for `check_confidence_score` to say.
+    """
+    return _SyntheticTask(method).rehearse(outputs, parts, absent)
 
 
 def until_failure(requirements: Mapping[str, Callable[[], str]]) -> Iterator[Check]:
@@ -124,6 +137,42 @@ class _SyntheticTask:
         self._method.call("fit", arrays, seed=1, meta=meta)
         return checked_confidence(self._method.call("score", samples, seed=2), len(samples["logits"]), varied=varied)
 
+    def rehearse(
+        self, outputs: Collection[str] | None, parts: Collection[str], absent: Mapping[str, str]
+    ) -> tuple[str, frozenset[str]]:
+        """See `rehearse_confidence_score`. Every part is deferred until the method asks for it."""
+
+        def offered(given: Arrays) -> dict[str, np.ndarray]:
+            return {name: array for name, array in given.items() if name not in absent and _among(name, outputs)}
+
+        wanted: frozenset[str] = frozenset()
+        last: dict[str, np.ndarray] = {"": self._weight, "reservation_": self._weight[:1] / 2}
+        shared = offered({f"{of}weight": weight for of, weight in last.items()})
+        shared |= offered({f"{of}bias": weight[:, 0] * 0 for of, weight in last.items()})
+        network = {"family": "plain", "classes": CLASSES} if "model" in self._needs and "model" not in absent else None
+        try:
+            while True:
+                arrays = {f"shared/{name}": array for name, array in shared.items()}
+                for part in wanted:
+                    given, labels = self._reference[part]
+                    arrays |= {f"{part}/{name}": array for name, array in offered(given).items()}
+                    arrays[f"{part}/labels"] = labels
+                meta = {
+                    "reference": sorted(wanted),
+                    "deferred": sorted({*parts} - wanted),
+                    "network": network,
+                    "absent": dict(absent),
+                }
+                answer = self._method.call("fit", arrays, seed=1, meta=meta)
+                answer |= self._method.call("score", offered(self._samples), seed=2) if not answer else {}
+                asked = {part for part in parts if WANTED + part in answer} - wanted
+                if not asked:
+                    break
+                wanted |= asked
+        except MethodError as error:
+            return (error.reason if error.status == "not-applicable" else ""), wanted
+        return "", wanted
+
     def _compare(self, answer: np.ndarray, tolerance: float, what: str) -> str:
         import numpy as np
 
@@ -154,6 +203,10 @@ class _SyntheticTask:
         if "inputs" in self._needs:
             arrays["inputs"] = rng.normal(size=(count, *_IMAGE)).astype(np.float32)
         return arrays, labels
+
+
+def _among(name: str, outputs: Collection[str] | None) -> bool:
+    return outputs is None or name in outputs or name == "inputs"
 
 
 def _rows(samples: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,6 +16,17 @@ class NotOfferedError(LookupError):
     """A method asked for something that this model or data set does not have."""
 
 
+class DeferredPartError(BaseException):
+    """A method asked for a part of its reference that is computed only now that it is asked for. See `Reference`.
+
+    No `Exception`, so that what a method itself catches does not hide it from the harness.
+    """
+
+    def __init__(self, part: str) -> None:
+        super().__init__(part)
+        self.part = part
+
+
 class Outputs:
     """What a classifier said about n samples. All tensors are float64 unless stated.
 
@@ -157,9 +168,13 @@ class LabelledOutputs(Outputs):
 
 @dataclass(frozen=True)
 class Reference:
-    """What `fit` may learn from. Neither part shares a sample with any study."""
+    """What `fit` may learn from. Neither part shares a sample with any study.
+
+    deferred: parts that are offered, but not at hand. Asking for one ends this `fit`, and begins a new one with it.
+    """
 
     parts: Mapping[str, LabelledOutputs]
+    deferred: frozenset[str] = frozenset()
 
     @property
     def train(self) -> LabelledOutputs:
@@ -172,9 +187,11 @@ class Reference:
         return self._part("validation")
 
     def __contains__(self, name: str) -> bool:
-        return name in self.parts
+        return name in self.parts or name in self.deferred
 
     def _part(self, name: str) -> LabelledOutputs:
+        if name in self.deferred:
+            raise DeferredPartError(name)
         if name not in self.parts:
             raise NotOfferedError(f"{name} outputs are not offered by this benchmark")
         return self.parts[name]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 """A name that is safe as a folder name and in an address: lower case, digits, `.`, `_`, `-`."""
@@ -30,6 +38,23 @@ class Spec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """The model as JSON-ready data: what ids are computed from (`storage.content_id`)."""
         return self.model_dump(mode="json")
+
+
+class GrownSpec(Spec):
+    """A specification that has gained fields since versions of benchmarks were released with it.
+
+    added: those fields. They are left out of its data while they have their defaults, so that the hashes of these
+    versions stay what they were.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        unused = {name for name in self.added if getattr(self, name) == fields[name].get_default()}
+        return {name: value for name, value in data.items() if name not in unused}
 
 
 class Document(Spec):

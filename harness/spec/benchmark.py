@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Document, Slug, Spec
-from harness.spec.grids import GridSource, Model, ReferenceSets, experiment_of
+from harness.spec.grids import NO_CHOICE, OWN_CHOICE, GridSource, Model, ReferenceSets, experiment_of
 from harness.spec.sources import Source
 
-StudyKind = Literal["iid", "covariate-shift", "domain-shift", "new-class", "selection"]
+StudyKind = Literal["iid", "covariate-shift", "domain-shift", "new-class", "open-set", "selection"]
 
 
 class Study(Spec):
@@ -20,7 +20,8 @@ class Study(Spec):
     `samples` are scored by the correctness of the predicted class. In a `new-class` study the
     samples in `unknown` belong to no class of the model: each of them is a failure, and
     misclassified members of `samples` are left out (the *proposed mode* of FD-Shifts), so that
-    only the new class is to be detected. A `selection` study is no question but a choice: for each
+    only the new class is to be detected. In an `open-set` study these are the samples of classes that
+    the network was not trained on, which differ from network to network. A `selection` study is no question but a choice: for each
     method, the configuration of an experiment with the best primary metric on these samples is the
     one that the other studies count. It may be the validation set that methods learn from.
     """
@@ -126,6 +127,15 @@ class ConfidenceBenchmark(Benchmark):
         own = set(experiment_of(self.source.experiments, model).set_names)
         return tuple(study for study in self.studies if own.issuperset(study.sets))
 
+    def runs_by_default(self, model: Model) -> bool:
+        """Whether methods without a head are run on the model."""
+        own = (
+            experiment_of(self.source.experiments, model).default_family
+            if isinstance(self.source, GridSource)
+            else None
+        )
+        return model.family == (own or self.default_family)
+
     def reference_of(self, model: Model) -> ReferenceSets:
         """What a method may learn from before it is asked about a model."""
         return (
@@ -181,10 +191,48 @@ class ConfidenceBenchmark(Benchmark):
         for experiment in self.source.experiments:
             choices = sum(study.samples in experiment.set_names for study in selecting)
             configurations = {(each.family, each.configuration) for each in experiment.models()}
-            if choices != (len(configurations) > len({family for family, _ in configurations})):
+            several = len(configurations) > len({family for family, _ in configurations})
+            if choices != (several and experiment.choice == OWN_CHOICE):
                 raise ValueError(
                     f"experiment {experiment.id} has {choices} selection studies; it needs one where a family has "
-                    "several configurations, else none"
+                    f'several configurations and its choice is "{OWN_CHOICE}", else none'
+                )
+            own, families = experiment.default_family, {family for family, _ in configurations}
+            require(own in (None, *families), f"experiment {experiment.id}: default_family is {own!r}", families)
+        return self
+
+    @model_validator(mode="after")
+    def _choices_are_made(self) -> ConfidenceBenchmark:
+        """An experiment that takes over a choice names one that makes it, between the same dropouts and rewards."""
+        if not isinstance(self.source, GridSource):
+            return self
+        made = {each.id: each for each in self.source.experiments if each.choice == OWN_CHOICE}
+        for experiment in self.source.experiments:
+            if experiment.choice in (OWN_CHOICE, NO_CHOICE):
+                continue
+            taken = f"experiment {experiment.id} takes the choice of {experiment.choice!r}"
+            require(experiment.choice in made, taken, set(made))
+            offered = {(each.family, each.dropout, each.reward) for each in made[experiment.choice].models()}
+            for model in experiment.models():
+                if (model.family, model.dropout, model.reward) not in offered:
+                    raise ValueError(
+                        f"{taken}, which has no {model.family} of dropout {model.dropout:d}, reward {model.reward:g}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _open_sets_are_of_such_networks(self) -> ConfidenceBenchmark:
+        """Studies of kind open-set, and only they, are asked of networks that were trained without some classes."""
+        open_sets = {
+            each.id
+            for experiment in getattr(self.source, "experiments", ())
+            if getattr(experiment, "open_set", False)
+            for each in experiment.sets
+        }
+        for study in self.studies:
+            if (study.kind == "open-set") != (study.samples in open_sets):
+                raise ValueError(
+                    f"study {study.id}: kind open-set belongs to experiments with `open_set = true`, and only to them"
                 )
         return self
 

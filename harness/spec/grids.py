@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Annotated, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from pydantic import AfterValidator, Field
 
-from harness.spec.base import Slug, Spec
+from harness.spec.base import GrownSpec, Slug, Spec
 
 
 def _inside(path: str) -> str:
@@ -23,6 +23,9 @@ def _inside(path: str) -> str:
 
 Pattern = Annotated[str, AfterValidator(_inside)]
 """A relative path in a data set; `*` stands for any text within a folder's name."""
+
+
+OWN_CHOICE, NO_CHOICE = "own", "none"
 
 
 class Model(Spec):
@@ -48,31 +51,39 @@ class ReferenceSets(Spec):
 class GridModel(Model):
     """One of the networks that a grid expands to.
 
-    configuration: hyper-parameters between which a validation set chooses; `seed` is the number of the run.
+    configuration: hyper-parameters between which a validation set chooses, named; `seed` is the number of the run.
     """
 
     experiment: Slug
     dropout: bool
     configuration: Slug
+    reward: float
+    learning_rate: float | None = None
 
 
-class Grid(Spec):
-    """Networks that differ in dropout, reward and run: one model for each combination.
+class Grid(GrownSpec):
+    """Networks that differ in dropout, reward, learning rate and run: one model for each combination.
 
     Models are numbered `<experiment>-<family>-do<dropout>-rew<reward>-run<run>`, and all of one dropout and reward are
-    one configuration, `do<dropout>-rew<reward>`.
+    one configuration, `do<dropout>-rew<reward>`; where learning rates are given, `-lr<rate>` follows the reward.
+    Combinations that were not trained are left out by several grids of one family.
     """
+
+    added: ClassVar[tuple[str, ...]] = ("learning_rates",)
 
     family: Slug
     head: Slug | None = None
     dropout: Annotated[tuple[bool, ...], Field(min_length=1)] = (False, True)
-    rewards: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    rewards: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     runs: Annotated[tuple[int, ...], Field(min_length=1)]
 
     def expand(self, experiment: str, pattern: str) -> Iterator[tuple[GridModel, str]]:
-        """Each model with its path, in which {family}, {dropout} (0 or 1), {run} and {reward} are filled in."""
-        for dropout, reward, run in product(self.dropout, self.rewards, self.runs):
-            configuration = f"do{dropout:d}-rew{reward:g}"
+        """Each model with its path, in which {family}, {dropout} (0 or 1), {run}, {reward} and {rate} are filled in."""
+        for dropout, reward, rate, run in product(
+            self.dropout, self.rewards, self.learning_rates or (None,), self.runs
+        ):
+            configuration = f"do{dropout:d}-rew{reward:g}" + ("" if rate is None else f"-lr{rate:g}")
             model = GridModel(
                 id=f"{experiment}-{self.family}-{configuration}-run{run}",
                 family=self.family,
@@ -81,15 +92,27 @@ class Grid(Spec):
                 experiment=experiment,
                 dropout=dropout,
                 configuration=configuration,
+                reward=reward,
+                learning_rate=rate,
             )
-            yield model, pattern.format(family=self.family, dropout=int(dropout), run=run, reward=f"{reward:g}")
+            values = {"family": self.family, "dropout": int(dropout), "run": run, "reward": f"{reward:g}"}
+            yield model, pattern.format(**values, rate="" if rate is None else f"{rate:g}")
 
 
-class TrainedNetworks(Spec):
-    """Networks that were trained on one data set, and the sets that methods may learn from before asked about them."""
+class TrainedNetworks(GrownSpec):
+    """Networks that were trained on one data set, and the sets that methods may learn from before asked about them.
+
+    default_family: the networks that methods without a head are run on, where not those that the benchmark names.
+    choice: which configuration counts: that which a selection study of its own chooses (`own`), all of them
+    (`none`), or that which another experiment's selection study chooses, whose id it is.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ("default_family", "choice")
 
     id: Slug
     reference: ReferenceSets = ReferenceSets()
+    default_family: Slug | None = None
+    choice: Slug = OWN_CHOICE
     grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
 
 
@@ -101,6 +124,12 @@ class GridExperiment(Protocol):
 
     @property
     def reference(self) -> ReferenceSets: ...
+
+    @property
+    def default_family(self) -> str | None: ...
+
+    @property
+    def choice(self) -> str: ...
 
     @property
     def set_names(self) -> tuple[str, ...]: ...
@@ -132,16 +161,19 @@ def experiment_of(experiments: Sequence[Experiment], model: Model) -> Experiment
 
 def check_experiment(experiment: GridExperiment, pattern: str) -> None:
     """Raise ValueError for a reference that is none of its own sets, and a path that no grid fills in."""
+    if experiment.id in (OWN_CHOICE, NO_CHOICE):
+        raise ValueError(f"experiment {experiment.id}: that is what `choice` calls something else; take another id")
     for name in experiment.reference.sets:
         if name not in experiment.set_names:
             raise ValueError(
                 f"experiment {experiment.id}: reference uses the set {name!r}, which is not one of its own"
             )
     try:
-        pattern.format(family="", dropout=0, run=0, reward="")
+        pattern.format(family="", dropout=0, run=0, reward="", rate="")
     except (LookupError, ValueError) as error:
         raise ValueError(
-            f"experiment {experiment.id}: its path may use {{family}}, {{dropout}}, {{run}} and {{reward}} ({error})"
+            f"experiment {experiment.id}: its path may use {{family}}, {{dropout}}, {{run}}, {{reward}} and {{rate}} "
+            f"({error})"
         ) from error
 
 

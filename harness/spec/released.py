@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.spec.base import Slug, Spec
+from harness.spec.base import GrownSpec, Slug, Spec
 from harness.spec.grids import GridModel, Model, Pattern, TrainedNetworks, check_experiment, check_names, experiment_of
 
 Network = Literal["vgg13", "svhn-small-conv", "resnet50", "densenet121", "densenet161", "efficientnet-b4", "vit-b16"]
@@ -22,14 +22,19 @@ CORRUPTIONS, SEVERITIES = 15, 5
 """Of the corrupted data sets of Hendrycks & Dietterich (ICLR 2019)."""
 
 
-class Preparation(Spec):
+class Preparation(GrownSpec):
     """How an image becomes what a network takes, in this order.
 
-    resize: the shorter side to so many pixels, or (height, width), bilinear. crop: the centre, so many pixels square.
+    resize: the shorter side to so many pixels, or (height, width), bilinear. interpolation: of that, on bytes and with
+    the support that shrinking needs (`antialiased`, as of Pillow images), or between the four neighbours on floating
+    numbers (`four-neighbours`, as torchvision resized tensors before 0.17). crop: the centre, so many pixels square.
     mean, std: of each channel, in units of white; one number each for grey images.
     """
 
+    added: ClassVar[tuple[str, ...]] = ("interpolation",)
+
     resize: int | tuple[int, int] | None = None
+    interpolation: Literal["antialiased", "four-neighbours"] = "antialiased"
     crop: int | None = Field(default=None, ge=1)
     mean: Annotated[tuple[float, ...], Field(min_length=1)]
     std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
@@ -82,9 +87,13 @@ class ReleasedExperiment(TrainedNetworks):
     """Networks whose checkpoints are released.
 
     weights: id of the data set that holds the checkpoints. checkpoint: where they lie in it, with {family}, {dropout}
-    (0 or 1), {run} and {reward} in place of the values; of several versions the highest number counts. image_size: the
-    side of what the network takes, where its layers depend on it.
+    (0 or 1), {run}, {reward} and {rate}, the learning rate, in place of the values; of several versions the highest
+    number counts. image_size: the side of what the network takes, where its layers depend on it. open_set: each network
+    was trained without the samples of some classes, which `data.kwargs.out_classes` names in `hydra/config.yaml` beside
+    the folder of its checkpoint. `classes` counts these, too; methods see outputs without them.
     """
+
+    added: ClassVar[tuple[str, ...]] = (*TrainedNetworks.added, "open_set")
 
     classes: int = Field(ge=2)
     network: Network
@@ -92,6 +101,7 @@ class ReleasedExperiment(TrainedNetworks):
     checkpoint: Pattern
     images: Preparation
     image_size: int | None = Field(default=None, ge=1)
+    open_set: bool = False
     sets: Annotated[tuple[ReleasedSet, ...], Field(min_length=1)]
 
     @property

@@ -129,7 +129,7 @@ class GridFolder(GridModel):
 
 
 class FolderExperiment(TrainedNetworks):
-    """Experiment folders in the FD-Shifts layout, `folder` being their path with {family}, {dropout}, {run}, {reward}."""
+    """Experiment folders in the FD-Shifts layout, `folder` being their path with {family}, {dropout}, {run}, {reward}, {rate}."""
 
     folder: Pattern
     sets: dict[Slug, FDShiftsSet] = Field(min_length=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -218,6 +219,21 @@ class Track(ABC):
         """Sentences about answers that no honest run gives."""
         return iter(())
 
+    def unasked(self) -> str:
+        """Which studies the method is not asked at all, and why, in a sentence; empty where it is asked all."""
+        return ""
+
+    def inapplicable(self, unit: Unit) -> str:
+        """Why the method, as it declares itself, cannot be applied in a unit; empty where nothing speaks against it."""
+        return ""
+
+    def rehearse(
+        self, units: Sequence[Unit], method: Callable[[], AbstractContextManager[MethodClient]]
+    ) -> dict[Unit, str]:
+        """The units in which the method turns out not to be applicable, and why, when it is tried with made-up numbers
+        on what they offer. Nothing is read and no unit is run; `method` starts it, if there is anything to be tried."""
+        return {}
+
     def workload(self, units: Sequence[Unit]) -> Workload:
         """What the units cost before they are run."""
         return Workload()
@@ -265,10 +281,16 @@ def check_unchanged(unit: Unit, artefacts: Any) -> None:
         raise IntegrityError(f"the files of {unit.label} were changed after the run was planned; start it again.")
 
 
-def check_declared(declared: Iterable[str], kind: str) -> None:
-    """Raises MethodError for a kind of task, modality or architecture that a method is not made for."""
-    if kind not in (known := tuple(declared)):
-        raise MethodError("not-applicable", f"it is declared for {', '.join(known)}, not for {kind}")
+def undeclared(declared: Iterable[str], kind: str) -> str:
+    """Why a method is not made for a kind of task, modality or architecture; empty where it is."""
+    known = tuple(declared)
+    return "" if kind in known else f"it is declared for {', '.join(known)}, not for {kind}"
+
+
+def check_applies(reason: str) -> None:
+    """Raises MethodError where there is a reason against a method."""
+    if reason:
+        raise MethodError("not-applicable", reason)
 
 
 def spread(count: int, limit: int | None) -> np.ndarray:

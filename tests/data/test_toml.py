@@ -40,6 +40,12 @@ def extended(folder: Path, base: str, own: str) -> dict[str, Any]:
             "e = [{id = 'c'}, {id = 'a', t = {p = 3}}]",
             {"e": [{"id": "a", "x": 1, "t": {"p": 3}}, {"id": "b", "x": 2}, {"id": "c"}]},
         ),
+        (
+            "e = [{id = 'a'}, {id = 'b'}]",
+            "e = [{id = 'a', omit = true}, {id = 'c'}]",
+            {"e": [{"id": "b"}, {"id": "c"}]},
+        ),
+        ("e = [{id = 'a'}]", "e = [{id = 'b', omit = true}]", {"e": [{"id": "a"}, {"id": "b", "omit": True}]}),
         ("e = [{path = 'a', x = 1}]", "e = [{path = 'a', x = 2}]", {"e": [{"path": "a", "x": 2}]}),
         ("e = [{do = 'a'}]", "e = [{do = 'b'}]", {"e": [{"do": "b"}]}),
         ("e = [{id = 'a'}]", "e = []", {"e": []}),

@@ -23,6 +23,7 @@ LARGE = [
     "attribution-latec@3",
     "confidence-fdshifts@1",
     "confidence-fdshifts@2",
+    "confidence-fdshifts@3",
     "confidence-silent-failures@1",
     "query-nnactive@1",
     "query-realistic-al@1",
@@ -142,6 +143,10 @@ def test_every_bundled_benchmark_is_known_to_be_large_or_small():
 
 
 def test_of_released_weights_only_the_archives_that_are_used_are_fetched():
+    (every,) = (
+        each for each in needs_of(find_protocol("confidence-fdshifts@3")).data if each.dataset == "fdshifts-weights"
+    )
+    assert every.files == 9
     needs = {need.dataset: need for need in needs_of(find_protocol("confidence-fdshifts@1")).data}
     commands = " ".join(needs["fdshifts-weights"].fetch)
     assert needs["fdshifts-weights"].files == 7

@@ -135,3 +135,86 @@ def test_a_choice_needs_configurations():
         "sets": {"val": {"rows": [0, 5]}, "test": {"rows": [5, 9]}},
     }
     refused(lambda f: f.update(source=tables), "only models of grids have configurations")
+
+
+def rates(fields):
+    """Learning rates in the place of a reward: two without dropout, one with it."""
+    one = experiment(fields)
+    one["checkpoint"] = "one/{family}_lr{rate}_do{dropout}_run{run}_rew{reward}/last.ckpt"
+    one["grids"] = [
+        {"family": "plain", "dropout": [False], "rewards": [0], "learning_rates": [0.0003, 0.01], "runs": [0]},
+        {"family": "plain", "dropout": [True], "rewards": [0], "learning_rates": [0.01], "runs": [0]},
+    ]
+
+
+def test_learning_rates_are_part_of_a_configuration_and_of_the_path():
+    models = spec(rates).source.models
+    assert [each.id for each in models] == [
+        "one-plain-do0-rew0-lr0.0003-run0",
+        "one-plain-do0-rew0-lr0.01-run0",
+        "one-plain-do1-rew0-lr0.01-run0",
+    ]
+    assert models[0].checkpoint == "one/plain_lr0.0003_do0_run0_rew0/last.ckpt"
+    assert [(each.reward, each.learning_rate) for each in models] == [(0, 0.0003), (0, 0.01), (0, 0.01)]
+
+
+def test_fields_that_came_later_are_no_part_of_the_data_of_who_does_not_use_them():
+    """So that the hash of a released version stays."""
+    data = spec().canonical()["source"]["experiments"][0]
+    assert not {"choice", "default_family", "open_set"} & set(data)
+    assert not any("learning_rates" in grid for grid in data["grids"])
+    assert "interpolation" not in data["images"]
+    used = spec(rates).canonical()["source"]["experiments"][0]
+    assert used["grids"][0]["learning_rates"] == [0.0003, 0.01]
+
+
+def taken(fields, choice="one"):
+    """A second experiment with the same grids and without a validation set, which takes over the choice of the first."""
+    other = copy.deepcopy(EXPERIMENT) | {"id": "two", "reference": {}, "choice": choice}
+    other["sets"] = [{"id": "far", "dataset": "images", "part": "far"}]
+    fields["source"]["experiments"].append(other)
+    fields["studies"].append({"id": "far", "kind": "domain-shift", "samples": "far", "group": "far"})
+
+
+def test_a_choice_may_be_taken_over_or_left_out():
+    assert spec(taken).source.experiments[1].choice == "one"
+    assert spec(lambda f: taken(f, "none")).source.experiments[1].choice == "none"
+
+
+def test_choices_that_nobody_makes_are_refused():
+    refused(lambda f: taken(f, "own"), "experiment two has 0 selection studies")
+    refused(lambda f: taken(f, "three"), "takes the choice of 'three', but only these are defined: one")
+    refused(lambda f: taken(f, "two"), "takes the choice of 'two', but only these are defined: one")
+
+    def other_rewards(fields):
+        taken(fields)
+        fields["source"]["experiments"][1]["grids"][1]["rewards"] = [6]
+
+    refused(other_rewards, "which has no dg of dropout 1, reward 6")
+    refused(lambda f: experiment(f).update(choice="none"), "experiment one has 1 selection studies")
+    refused(lambda f: experiment(f).update(id="none"), "take another id")
+
+
+def test_networks_that_methods_without_a_head_run_on_may_differ_by_experiment():
+    def other(fields):
+        taken(fields)
+        fields["source"]["experiments"][1]["default_family"] = "dg"
+
+    benchmark = spec(other)
+    by_default = [model.id for model in benchmark.source.models if benchmark.runs_by_default(model)]
+    assert by_default[-1] == "two-dg-do1-rew3-run1"
+    assert {name.split("-")[1] for name in by_default if name.startswith("one")} == {"plain"}
+    refused(lambda f: experiment(f).update(default_family="big"), "default_family is 'big'")
+
+
+def open_set(fields, kind="open-set"):
+    """The second experiment is of networks that were trained without some classes."""
+    taken(fields, "none")
+    fields["source"]["experiments"][1]["open_set"] = True
+    fields["studies"][-1]["kind"] = kind
+
+
+def test_open_sets_are_of_networks_that_were_trained_without_some_classes():
+    assert spec(open_set).source.experiments[1].open_set
+    refused(lambda f: open_set(f, "domain-shift"), "kind open-set belongs to experiments with `open_set = true`")
+    refused(lambda f: f["studies"][1].update(kind="open-set"), "kind open-set belongs to experiments with `open_set")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.spec.attribution import ExplainedModel
 from harness.spec.run import Unit
 from harness.tracks.attribution.sources import NetworkSource, SampleSet, open_source
-from harness.tracks.base import Measurement, Scope, Track, Workload, check_declared, spread
+from harness.tracks.base import Measurement, Scope, Track, Workload, spread, undeclared
 from harness.tracks.pooling import mean_over_units
 
 if TYPE_CHECKING:
@@ -65,10 +65,12 @@ class NetworksTrack(Track):
         models: Sequence[ExplainedModel] = self.benchmark.source.models
         return next(model for model in models if model.id == name)
 
-    def check_applies(self, model: ExplainedModel) -> None:
-        """Raises MethodError for a network of a kind that the method is not made for."""
-        check_declared(self.method.modalities, model.modality)
-        check_declared(self.method.architectures, model.architecture)
+    def inapplicable(self, unit: Unit) -> str:
+        """Networks are of a modality and an architecture, for which a method is made or not."""
+        model = self.model(unit.model)
+        return undeclared(self.method.modalities, model.modality) or undeclared(
+            self.method.architectures, model.architecture
+        )
 
 
 def exempt_kinds(

@@ -16,7 +16,7 @@ from harness.storage import IntegrityError, array_id, content_id, seed_of
 from harness.tracks.attribution.models import BuiltNetwork, weights_of
 from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
-from harness.tracks.base import Answers, Measurement, PlannedUnit, Tolerance, Workspace, check_unchanged
+from harness.tracks.base import Answers, Measurement, PlannedUnit, Tolerance, Workspace, check_applies, check_unchanged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ class AttributionTrack(NetworksTrack):
         from harness.tracks.attribution.scoring import Explained, score_maps
 
         model, study = self.model(unit.model), self.study(unit.study)
-        self.check_applies(model)
+        check_applies(self.inapplicable(unit))
         check_unchanged(unit, self.source.artefacts(model, study.samples))
         samples = self.samples(unit)
         # Built here first: a mistake in the benchmark's own files is not the method's.

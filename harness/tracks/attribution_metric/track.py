@@ -20,7 +20,17 @@ from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
 from harness.tracks.attribution_metric.conversation import ScoringSession, check_maps
 from harness.tracks.attribution_metric.maps import MapFile, read_maps
-from harness.tracks.base import Answers, Measurement, PlannedUnit, Score, Tolerance, Workspace, check_unchanged, spread
+from harness.tracks.base import (
+    Answers,
+    Measurement,
+    PlannedUnit,
+    Score,
+    Tolerance,
+    Workspace,
+    check_applies,
+    check_unchanged,
+    spread,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +80,7 @@ class AttributionMetricTrack(NetworksTrack):
 
     def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         model, study = self.model(unit.model), self.study(unit.study)
-        self.check_applies(model)
+        check_applies(self.inapplicable(unit))
         check_unchanged(unit, self._artefacts(model, study))
         samples, maps = self.samples(unit), self.maps(unit)
         # Built here first: a mistake in the benchmark's own files is not the method's.

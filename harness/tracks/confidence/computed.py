@@ -15,12 +15,11 @@ from harness.spec.grids import Model
 from harness.spec.sources import ImageSet, ImageSource
 from harness.storage import content_id, read_json, read_tensors
 from harness.tracks.cache import cached_arrays, numeric_libraries
-from harness.tracks.confidence.model_outputs import ModelOutputs, SourceDefaults
+from harness.tracks.confidence.model_outputs import NO_CLASS, ModelOutputs, SourceDefaults
 
 if TYPE_CHECKING:
     import numpy as np
 
-NO_CLASS = -1
 INFERENCE_VERSION = "1"
 """Part of the cache key of computed outputs: raised by any change that may change them."""
 

@@ -21,8 +21,7 @@ def inference_estimate(track: ConfidenceTrack, source: ReleasedSource, units: Se
     with_members = track.wants_members
     for model in (each for each in source.models if each.id in used):
         experiment = source.experiment(model)
-        needed = {name for study in track.benchmark.studies_of(model) for name in study.sets}
-        needed |= set(track.benchmark.reference_of(model).sets)
+        needed = track.sets_of(model)
         for each in experiment.sets:
             if each.id not in needed:
                 continue

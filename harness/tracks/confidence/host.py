@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import as_array, part
+from harness.methods.conformance import WANTED
 from harness.spec.result import Passes
 from harness.tracks.passes import Meter
 
@@ -36,8 +37,11 @@ class ConfidenceHost:
         return {"fit": self.fit, "score": self.score}
 
     def fit(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Begin with a new trained model: build it if it was asked for, and let the method learn."""
-        from harness.methods.outputs import LabelledOutputs, Reference
+        """Begin with a new trained model: build it if it was asked for, and let the method learn.
+
+        Answers `wanted/<part>`, an empty array, where the method asks for a part of its reference that was deferred.
+        """
+        from harness.methods.outputs import DeferredPartError, LabelledOutputs, Reference
 
         self._shared, self._absent = part(arrays, "shared"), meta.get("absent", {})
         self._network = _network(meta["network"], part(arrays, "network"), self._device)
@@ -49,18 +53,32 @@ class ConfidenceHost:
                 name: LabelledOutputs(part(arrays, name), self._own_shared(), network, self._device, self._absent)
                 for name in meta["reference"]
             }
-            with self._counting(network):
-                learn(Reference(parts))
+            try:
+                with self._counting(network):
+                    learn(Reference(parts, frozenset(meta.get("deferred", ()))))
+            except DeferredPartError as deferred:
+                return self._wanting(deferred.part)
         return {}
 
+    def _wanting(self, part: str) -> dict[str, np.ndarray]:
+        """That the method wants this part; what it did before it said so does not count."""
+        import numpy as np
+
+        self._method = None
+        self._meter.take()
+        return {WANTED + part: np.zeros(0)}
+
     def score(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Confidence of each sample, as the method gave it."""
-        from harness.methods.outputs import Outputs
+        """Confidence of each sample, as the method gave it; or `wanted/<part>` as `fit`."""
+        from harness.methods.outputs import DeferredPartError, Outputs
 
         network = self._own_network()
         outputs = Outputs(arrays, self._own_shared(), network, self._device, self._absent)
-        with self._counting(network):
-            answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
+        try:
+            with self._counting(network):
+                answer = self._method.score(outputs) if isinstance(self._definition, type) else self._method(outputs)
+        except DeferredPartError as deferred:
+            return self._wanting(deferred.part)
         return {"confidence": as_array(answer)}
 
     def _own_shared(self) -> dict[str, np.ndarray]:

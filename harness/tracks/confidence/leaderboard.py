@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.metrics.registry import METRICS
+from harness.spec.grids import GridModel
+from harness.spec.run import Unit
 from harness.tracks.leaderboard import BoardMetric, Leaderboard
 
 
@@ -18,3 +22,9 @@ class ConfidenceLeaderboard(Leaderboard):
             metric.display_scale,
             "Intervals are over test samples and training seeds (paired bootstrap).",
         )
+
+    def exempt(self, inapplicable: Collection[Unit]) -> Collection[Unit]:
+        """Those of networks of which a method may learn less than of others: nothing else is its own choice to leave out."""
+        grids = [model for model in self.benchmark.source.models if isinstance(model, GridModel)]
+        parts = {model.id: len(self.benchmark.reference_of(model).sets) for model in grids}
+        return [unit for unit in inapplicable if parts.get(unit.model, 0) < max(parts.values(), default=0)]

@@ -17,6 +17,10 @@ ABSENT = "absent"
 """Stands for the hash of what is not on this machine, so that a run can be planned."""
 
 
+NO_CLASS = -1
+"""Label of samples of no class that the model was trained on."""
+
+
 @dataclass(frozen=True)
 class ModelOutputs:
     """What a model said about n samples (label-free arrays), and their labels (n,)."""
@@ -61,6 +65,10 @@ class OutputSource(Protocol):
         """(n,) names by which samples are known outside, where there are any."""
         ...
 
+    def offers(self, model: Model) -> frozenset[str] | None:
+        """Names of the arrays that methods are given of the model, where they are known before anything is read."""
+        ...
+
     def absent(self) -> Mapping[str, str]:
         """Of `inputs` and `model`, those that are offered to no method, and why, in a sentence without its end."""
         ...
@@ -83,6 +91,9 @@ class SourceDefaults:
         return True
 
     def sample_ids(self, name: str) -> Sequence[str] | None:
+        return None
+
+    def offers(self, model: Model) -> frozenset[str] | None:
         return None
 
     def absent(self) -> Mapping[str, str]:

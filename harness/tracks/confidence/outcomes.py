@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.spec.benchmark import ConfidenceBenchmark, Study
 from harness.spec.grids import Model
 from harness.storage import read_arrays
+from harness.tracks.confidence.model_outputs import NO_CLASS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ class StudyOutcomes:
     """The samples of one study on one model, in the order in which confidences are stored.
 
     residual (n,): 1 for a failure, 0 for a success. keep (n,): whether the study counts the sample.
-    stratum (n,): position of its sample set. labels (n,): true class.
+    stratum (n,): position of its sample set. labels (n,): true class, `NO_CLASS` for one that the model was not trained on.
     """
 
     residual: np.ndarray
@@ -54,6 +55,8 @@ class Outcomes:
             keep = [~wrong, np.ones(len(labels[1]), dtype=bool)]
             residual.append(np.ones(len(labels[1])))
         stratum = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
+        if study.kind == "open-set":  # samples of classes that the model was not trained on are failures
+            keep = [~wrong | (labels[0] == NO_CLASS)]
         return StudyOutcomes(np.concatenate(residual), np.concatenate(keep), stratum, np.concatenate(labels))
 
     def labels(self, model: Model, name: str) -> np.ndarray:

@@ -51,7 +51,7 @@ def _with_channels(image: np.ndarray, how: Preparation, where: str) -> np.ndarra
 
 
 def _resized(image: np.ndarray, how: Preparation) -> np.ndarray:
-    """Bilinear with the support that shrinking needs, as torchvision resizes Pillow images; each channel alone."""
+    """Bilinear, each channel alone; by four neighbours the values are no longer whole."""
     if how.resize is None:
         return image
     import numpy as np
@@ -60,9 +60,21 @@ def _resized(image: np.ndarray, how: Preparation) -> np.ndarray:
     height, width = _size(image.shape[:2], how.resize)
     if (height, width) == image.shape[:2]:
         return image
+    if how.interpolation == "four-neighbours":
+        return _between_neighbours(image, height, width)
     planes = (Image.fromarray(np.ascontiguousarray(image[:, :, channel])) for channel in range(image.shape[2]))
     bilinear = Image.Resampling.BILINEAR
     return np.stack([np.asarray(plane.resize((width, height), bilinear)) for plane in planes], axis=2)
+
+
+def _between_neighbours(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width, c) float32, of bytes (h, w, c)."""
+    import numpy as np
+    import torch
+
+    pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, 2, 0))).float()[None]
+    resized = torch.nn.functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
+    return np.moveaxis(resized[0].numpy(), 0, 2)
 
 
 def _size(shape: tuple[int, ...], wanted: int | tuple[int, int]) -> tuple[int, int]:

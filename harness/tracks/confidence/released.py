@@ -18,7 +18,8 @@ from harness.spec.grids import Model
 from harness.spec.released import ReleasedModel, ReleasedSet, ReleasedSource
 from harness.storage import IntegrityError, content_id, file_id
 from harness.tracks.cache import cached_arrays, numeric_libraries
-from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity
+from harness.tracks.confidence.model_outputs import ABSENT, NO_CLASS, ModelOutputs, SourceDefaults, rows_of_severity
+from harness.tracks.confidence.open_set import held_out_classes, kept_classes, training_configuration, without_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +47,18 @@ class ReleasedOutputs(SourceDefaults):
         self._manifest: Callable[[str], Manifest] = cache(self._find_manifest)
 
     def artefacts(self, model: Model) -> dict[str, str]:
-        """The checkpoint's sha256, and an id of each set: of its files as they are pinned, its reader and its part."""
+        """The checkpoint's sha256, and an id of each set: of its files as they are pinned, its reader and its part. For
+        a network that was trained without some classes, also the sha256 of the configuration that names them."""
+        experiment = self._source.experiment(model)
         try:
-            found = {"weights": _file_id(self._checkpoint(model))}
+            files = {"weights": self._checkpoint(model)}
         except UsageError:
             found = {"weights": ABSENT}
-        own = self._source.experiment(model).sets
-        return found | {f"set {each.id}": self._identity(each) for each in own}
+        else:
+            if experiment.open_set:
+                files["configuration"] = training_configuration(files["weights"])
+            found = {name: _file_id(path) if path.is_file() else ABSENT for name, path in files.items()}
+        return found | {f"set {each.id}": self._identity(each) for each in experiment.sets}
 
     def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
         experiments = dict.fromkeys(self._source.experiment(model).id for model in models)
@@ -76,16 +82,34 @@ class ReleasedOutputs(SourceDefaults):
         labels = arrays.pop("labels")
         if self._offers_members(model):
             arrays |= self._kept(model, name, "members")
-        return ModelOutputs(arrays, labels)
+        outputs = ModelOutputs(arrays, labels)
+        if not self._homes[name].open_set:
+            return outputs
+        outputs = without_classes(outputs, self._held_out(model))
+        learnt_from = name in self._homes[name].reference.sets
+        return outputs.take((outputs.labels != NO_CLASS).nonzero()[0]) if learnt_from else outputs
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         layer = self._network(model.id).last_layer
-        return {"weight": layer.weight.detach().cpu().numpy(), "bias": layer.bias.detach().cpu().numpy()}
+        arrays = {"weight": layer.weight.detach().cpu().numpy(), "bias": layer.bias.detach().cpu().numpy()}
+        experiment = self._source.experiment(model)
+        if not experiment.open_set:
+            return arrays
+        kept = kept_classes(experiment.classes, self._held_out(model))
+        return arrays | {name: arrays[name][kept] for name in ("weight", "bias")}
 
     def sample_ids(self, name: str) -> Sequence[str] | None:
         chosen = self._sets[name]
         samples = self._part(chosen.dataset, chosen.part)
         return [samples.ids[row] for row in _rows(chosen, len(samples))]
+
+    def offers(self, model: Model) -> frozenset[str]:
+        names = {"logits", "features", "weight", "bias"} | ({"head_confidence"} if model.head else set())
+        if model.head == "deep-gamblers":
+            names |= {"reservation_weight", "reservation_bias"}
+        if self._offers_members(model):
+            names |= {"mc_logits"} | ({"mc_head_confidence"} if model.head else set())
+        return frozenset(names)
 
     def absent(self) -> Mapping[str, str]:
         return {
@@ -96,6 +120,10 @@ class ReleasedOutputs(SourceDefaults):
     def _offers_members(self, model: Model) -> bool:
         assert isinstance(model, ReleasedModel)
         return model.dropout and self._members > 0
+
+    def _held_out(self, model: Model) -> tuple[int, ...]:
+        path = training_configuration(self._checkpoint(model))
+        return held_out_classes(path, self._source.experiment(model).classes)
 
     def _kept(self, model: Model, name: str, kind: str) -> dict[str, np.ndarray]:
         path = self._cached(model, name, kind)

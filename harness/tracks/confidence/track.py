@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import checked_confidence
 from harness.methods.client import MethodClient, MethodError
+from harness.methods.conformance import WANTED
 from harness.metrics.registry import METRICS
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
-from harness.spec.grids import GridModel, Model
+from harness.spec.grids import GridModel, GridSource, Model
 from harness.spec.method import ConfidenceMethod
 from harness.spec.released import ReleasedSource
 from harness.spec.run import Unit
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from harness.tracks.leaderboard import Entry
 
 _LEAST_AGREEMENT = 0.99
+_PARTS = frozenset({"train", "validation"})
 
 
 class ConfidenceTrack(Track):
@@ -49,6 +52,8 @@ class ConfidenceTrack(Track):
 
     benchmark: ConfidenceBenchmark
     method: ConfidenceMethod
+    learns_from: frozenset[str] | None = None
+    """The parts of a reference that the method asked for when it was rehearsed; None before."""
 
     @cached_property
     def source(self) -> OutputSource:
@@ -63,6 +68,11 @@ class ConfidenceTrack(Track):
         every: tuple[Model, ...] = self.benchmark.source.models
         if self.wants_members:
             every = tuple(model for model in every if not isinstance(model, GridModel) or model.dropout)
+            if not every:
+                raise UsageError(
+                    f"{self.method.name} looks at members of Monte-Carlo dropout, but no network of {self.benchmark.name} "
+                    "was trained with dropout."
+                )
         if self.method.head is not None:
             chosen = tuple(model for model in every if model.head == self.method.head)
             if not chosen:
@@ -72,7 +82,7 @@ class ConfidenceTrack(Track):
                     f"{self.benchmark.name} has: {', '.join(heads)}."
                 )
             return chosen
-        return tuple(model for model in every if model.family == self.benchmark.default_family)
+        return tuple(model for model in every if self.benchmark.runs_by_default(model))
 
     @property
     def wants_members(self) -> bool:
@@ -99,8 +109,10 @@ class ConfidenceTrack(Track):
         self._fit(unit, model, method)
         parts = []
         for name in study.sets:
-            samples = self._samples(unit, model, name)
-            answer = method.call("score", samples, seed=seed_of([unit.seed, model.id, name]))
+            samples, answer = self._samples(unit, model, name), None
+            while answer is None or self._asks_for_more(answer, method):
+                self._fit(unit, model, method)
+                answer = method.call("score", samples, seed=seed_of([unit.seed, model.id, name]))
             parts.append(checked_confidence(answer, _count(samples), varied=False))
         confidence = np.concatenate(parts)
         return {"confidence": checked_confidence({"confidence": confidence}, len(confidence))}
@@ -111,18 +123,76 @@ class ConfidenceTrack(Track):
         return Measurement(confidence_scores(names, self.judge(unit, outputs), self.benchmark.bootstrap, unit.study))
 
     def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:
-        """Answers on configurations that were not chosen, and those by which was chosen, are left out."""
+        """Answers on configurations that were not chosen, and those by which was chosen, are left out, as are studies
+        that no network of the method is asked, or to which the method does not apply at all."""
         counting = chosen_models(self.benchmark, self.models, measured)
         models = {study: {model.id for model in chosen} for study, chosen in counting.items()}
+        left_out = {unit.study for unit in inapplicable} - {unit.study for unit in measured} if measured else set()
         for name, studies in self.groups().items():
+            if all(study in left_out or not self._asked[study] for study in studies):
+                continue
             units = tuple(unit for unit in measured if unit.study in studies and unit.model in models[unit.study])
             planned = sum(self._planned(study, counting[study]) for study in studies)
             yield Scope(name, (FAILURE_RATE, *self.benchmark.metrics), units, planned, self.part_of(name))
 
     def _planned(self, study: str, chosen: tuple[Model, ...]) -> int:
         """How many models count in a study; without a choice, as many as a configuration has."""
-        asked = [model for model in self.models if study in {each.id for each in self.benchmark.studies_of(model)}]
-        return max(1, len(chosen or next(iter(configurations(asked).values()), ())))
+        return max(1, len(chosen or next(iter(configurations(self._asked[study]).values()), ())))
+
+    @cached_property
+    def _asked(self) -> dict[str, list[Model]]:
+        """Study -> the models of the method that are asked it."""
+        asked: dict[str, list[Model]] = {study.id: [] for study in self.benchmark.studies}
+        for model in self.models:
+            for study in self.benchmark.studies_of(model):
+                asked[study.id].append(model)
+        return asked
+
+    def unasked(self) -> str:
+        """By training set: all studies of one are asked of the same networks."""
+        source, asked = self.benchmark.source, {getattr(model, "experiment", None) for model in self.models}
+        names = (
+            [each.id for each in source.experiments if each.id not in asked] if isinstance(source, GridSource) else []
+        )
+        if not names:
+            return ""
+        lacking = f"the head {self.method.head!r}" if self.method.head else "what it looks at"
+        return f"{self.method.name} is not asked about the networks of {', '.join(names)}, none of which has {lacking}"
+
+    def rehearse(
+        self, units: Sequence[Unit], method: Callable[[], AbstractContextManager[MethodClient]]
+    ) -> dict[Unit, str]:
+        """Tried once for each set of arrays and of reference parts that models offer."""
+        from harness.methods.conformance import rehearse_confidence_score
+
+        offers = {name: self._offer(self.model(name)) for name in dict.fromkeys(unit.model for unit in units)}
+        lacking = [each for each in dict.fromkeys(offers.values()) if each != (None, _PARTS)]
+        if self.method.oracle or not (lacking or self.source.absent()):
+            return {}
+        with method() as client:
+            found = {
+                each: rehearse_confidence_score(client, *each, self.source.absent())
+                for each in dict.fromkeys(offers.values())
+            }
+        self.learns_from = frozenset().union(*(parts for _, parts in found.values()))
+        return {unit: found[offers[unit.model]][0] for unit in units if found[offers[unit.model]][0]}
+
+    def _offer(self, model: Model) -> tuple[frozenset[str] | None, frozenset[str]]:
+        """What methods are given of a model, and the parts of its reference."""
+        return self.source.offers(model), frozenset(self._parts(model))
+
+    def _parts(self, model: Model) -> dict[str, str]:
+        """Part of the model's reference -> name of its set."""
+        reference = self.benchmark.reference_of(model)
+        parts = {"train": reference.train, "validation": reference.validation}
+        return {part: name for part, name in parts.items() if name is not None}
+
+    def sets_of(self, model: Model) -> set[str]:
+        """The sets that the method is asked about, and, as far as it is known to learn, those that it learns from."""
+        learnt = [
+            name for part, name in self._parts(model).items() if self.learns_from is None or part in self.learns_from
+        ]
+        return {name for study in self.benchmark.studies_of(model) for name in study.sets}.union(learnt)
 
     def judge(self, unit: Unit, outputs: Answers) -> JudgedConfidence:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
@@ -147,12 +217,7 @@ class ConfidenceTrack(Track):
 
     def workload(self, units: Sequence[Unit]) -> Workload:
         """Uncomputed are sample sets that must be run through a model before units can start."""
-        uncomputed = sum(
-            not self.source.ready(model, name)
-            for model in self.models
-            for name in {name for study in self.benchmark.studies_of(model) for name in study.sets}
-            | set(self.benchmark.reference_of(model).sets)
-        )
+        uncomputed = sum(not self.source.ready(model, name) for model in self.models for name in self.sets_of(model))
         return Workload(uncomputed=uncomputed, absent=self.source.missing(self.models))
 
     def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
@@ -178,33 +243,55 @@ class ConfidenceTrack(Track):
         return {model.id: model for model in self.benchmark.source.models}
 
     def _fit(self, unit: Unit, model: Model, method: MethodClient) -> None:
-        """Let the method learn from reference outputs, once for each model (and again after a restart)."""
+        """Let the method learn from reference outputs, once for each model (and again after a restart).
+
+        What has to be computed first is deferred until the method asks for it: most learn nothing, and a training set
+        may cost more than all that they are asked about.
+        """
         if method.state == model.id:
             return
         arrays = {f"shared/{name}": array for name, array in self.source.shared(model).items()}
-        reference = self.benchmark.reference_of(model)
-        parts = {"train": reference.train, "validation": reference.validation}
-        offered = {part: name for part, name in parts.items() if name is not None}
-        for part, name in offered.items():
-            samples = self.source.samples(model, name)
-            given = {**samples.arrays, **self._inputs(name), "labels": samples.labels}
-            arrays |= {f"{part}/{key}": array for key, array in given.items()}
         network = self.source.network(model) if "model" in self.method.needs else None
         if network is not None:
             arrays |= {f"network/{name}": array for name, array in network[1].items()}
         meta: dict[str, Any] = {
-            "reference": list(offered),
             "network": network[0] if network else None,
             "absent": {name: why for name, why in self.source.absent().items() if name in self.method.needs},
         }
-        method.call("fit", arrays, seed=seed_of([unit.seed, model.id, "fit"]), meta=meta)
+        parts, answer = self._parts(model), None
+        while answer is None or self._asks_for_more(answer, method):
+            given = [part for part, name in parts.items() if part in self._wanted or self.source.ready(model, name)]
+            for part in given:
+                arrays |= self._part(model, part, parts[part])
+            meta |= {"reference": given, "deferred": [part for part in parts if part not in given]}
+            answer = method.call("fit", arrays, seed=seed_of([unit.seed, model.id, "fit"]), meta=meta)
         method.state = model.id
+
+    @cached_property
+    def _wanted(self) -> set[str]:
+        """The parts of a reference that the method has asked for; never more than there are."""
+        return set()
+
+    def _asks_for_more(self, answer: Mapping[str, np.ndarray], method: MethodClient) -> bool:
+        """Whether an answer asks for a part that was deferred; then the method has to begin again."""
+        wanted = {part for part in _PARTS if WANTED + part in answer} - self._wanted
+        if wanted:
+            self._wanted.update(wanted)
+            method.state = None
+        return bool(wanted)
+
+    def _part(self, model: Model, part: str, name: str) -> dict[str, np.ndarray]:
+        """Labelled outputs of a part of the reference."""
+        samples = self.source.samples(model, name)
+        given = {**samples.arrays, **self._inputs(name), "labels": samples.labels}
+        return {f"{part}/{key}": array for key, array in given.items()}
 
     def _samples(self, unit: Unit, model: Model, name: str) -> dict[str, np.ndarray]:
         """Label-free arrays of the samples that the unit asks about."""
         samples = self.source.samples(model, name)
         self._agree(model, name, samples)
-        if name == self.study(unit.study).samples:
+        study = self.study(unit.study)
+        if name == study.samples and study.kind != "open-set":
             _check_labels(samples, f"{model.id}, set {name}")
         given = ModelOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
         return given.take(spread(len(samples.labels), unit.limit)).arrays

@@ -23,8 +23,9 @@ from harness.tracks.base import (
     Track,
     Workload,
     Workspace,
-    check_declared,
+    check_applies,
     check_unchanged,
+    undeclared,
 )
 from harness.tracks.query.campaign import EFFORT, PICKS, Campaign, Ledger, PoolOffer, run_campaign
 from harness.tracks.query.learners import open_learner, open_ledger
@@ -63,7 +64,7 @@ class QueryTrack(Track):
 
     def ask(self, unit: Unit, method: MethodClient, workspace: Workspace | None = None) -> Answers:
         setting = self.settings[unit.study]
-        check_declared(self.method.tasks, "segmentation" if setting.segments else "classification")
+        check_applies(self.inapplicable(unit))
         check_unchanged(unit, setting.artefacts())
         if workspace is None:
             with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
@@ -72,6 +73,10 @@ class QueryTrack(Track):
         campaign = Campaign(self._loops(unit), setting.study.query, self.method.oracle)
         conversation = _QuerySession(self.method, unit, method, campaign)
         return run_campaign(campaign, learner, conversation.ask, workspace.folder, workspace.report)
+
+    def inapplicable(self, unit: Unit) -> str:
+        """Strategies are made for some tasks."""
+        return undeclared(self.method.tasks, "segmentation" if self.settings[unit.study].segments else "classification")
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """A campaign that a limit has shortened is scored over the loops it has."""

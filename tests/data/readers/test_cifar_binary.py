@@ -27,19 +27,24 @@ def test_images_are_the_planes_of_the_records(tmp_path: Path) -> None:
                     assert image[y, x, channel] == records[row, 2 + 1024 * channel + 32 * y + x]
 
 
-def test_super_classes_are_as_in_fd_shifts(tmp_path: Path) -> None:
-    """At one fiftieth of the size: 600 images a class are 12 here, so 19 * 12 test and 19 * 4 * 10 train."""
+@pytest.mark.parametrize(("part", "first"), [("super-test", "train"), ("super-shift", "test")])
+def test_super_classes_are_as_in_fd_shifts(tmp_path: Path, part: str, first: str) -> None:
+    """At one fiftieth of the size: 600 images a class are 12 here, so 19 * 12 test and 19 * 4 * 10 train.
+
+    FD-Shifts lists the images of the test file before those of the training file.
+    """
     train, test = cifar_100(tmp_path, per_class=8)
     manifest = find_dataset("cifar-100")
     names = [name for fine in FINE_OF_COARSE.values() for name in fine]
     held = {names.index(fine[2]) for fine in list(FINE_OF_COARSE.values())[:19]}
-    both = np.concatenate([train, test])
+    files = {"train": train, "test": test}
     expected = [
-        (f"{'train' if row < len(train) else 'test'}/{row if row < len(train) else row - len(train)}", int(record[0]))
-        for row, record in enumerate(both)
+        (f"{name}/{row}", int(record[0]))
+        for name in sorted(files, key=lambda name: name != first)
+        for row, record in enumerate(files[name])
         if int(record[1]) in held
     ]
-    found = open_part(manifest, "super-test", tmp_path)
+    found = open_part(manifest, part, tmp_path)
     assert list(zip(found.ids, found.labels.tolist(), strict=True)) == expected
     assert len(found) == 19 * 12
     assert sorted(set(found.labels.tolist())) == list(range(19))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -106,7 +107,12 @@ def write(root: Path) -> dict[str, np.ndarray]:
     }
 
 
-def write_weights(root: Path) -> dict[tuple[int, int], dict[str, torch.Tensor]]:
+CONFIGURATION = "model:\n  network: {name: confidnet_and_enc}\n"
+
+
+def write_weights(
+    root: Path, configuration: Callable[[int], str] = lambda run: CONFIGURATION
+) -> dict[tuple[int, int], dict[str, torch.Tensor]]:
     """The archive of checkpoints; (dropout, run) -> the state dict in one of them."""
     folder = root / "own"
     folder.mkdir(exist_ok=True)
@@ -116,7 +122,7 @@ def write_weights(root: Path) -> dict[tuple[int, int], dict[str, torch.Tensor]]:
             for run in RUNS:
                 states[dropout, run] = _state(bool(dropout), 10 * dropout + run)
                 name = f"fd-shifts/cifar10_paper_sweep/confidnet_bbvgg13_do{dropout}_run{run}_rew2.2"
-                archive.writestr(f"{name}/hydra/config.yaml", "model:\n  network: {name: confidnet_and_enc}\n")
+                archive.writestr(f"{name}/hydra/config.yaml", configuration(run))
                 for version in (9, 10) if (dropout, run) == (0, 1) else (0,):
                     content = io.BytesIO()
                     state = states[dropout, run] if version != 9 else _state(False, 99)

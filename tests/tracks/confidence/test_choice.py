@@ -11,7 +11,7 @@ from harness.metrics import augrc
 from harness.tracks.base import Measurement
 from harness.tracks.confidence.choice import chosen_models
 from harness.tracks.confidence.scoring import JudgedConfidence, confidence_scores
-from tests.spec.test_released import spec
+from tests.spec.test_released import experiment, spec, taken
 
 
 class AskedOnValidation(NamedTuple):
@@ -28,8 +28,8 @@ def judged(failure_rank):
     return JudgedConfidence(confidence, FAILURES, np.zeros(4, int), np.ones(4, bool), np.zeros(4, int))
 
 
-def choose(ranks, family="plain", change=lambda fields: None):
-    """The models that count in `iid`, where `ranks` says by model how badly it did on the validation set."""
+def choose(ranks, family="plain", change=lambda fields: None, study="iid"):
+    """The models that count in a study, where `ranks` says by model how badly it did on the validation set."""
     benchmark = spec(change)
     models = tuple(model for model in benchmark.source.models if model.family == family)
     measured = {
@@ -39,7 +39,7 @@ def choose(ranks, family="plain", change=lambda fields: None):
         for name, rank in ranks.items()
     }
     found = chosen_models(benchmark, models, measured)
-    return [model.id for model in found["iid"]]
+    return [model.id for model in found[study]]
 
 
 PLAIN = [f"one-plain-do{dropout}-rew2.2-run{run}" for dropout in (0, 1) for run in (1, 2)]
@@ -79,8 +79,8 @@ def test_rewards_are_chosen_within_a_head():
 def test_without_configurations_all_models_count():
     def one_only(fields):
         fields["studies"].pop(0)
-        for experiment in fields["source"]["experiments"]:
-            experiment["grids"] = [{"family": "plain", "rewards": [2.2], "runs": [1, 2], "dropout": [True]}]
+        for each in fields["source"]["experiments"]:
+            each["grids"] = [{"family": "plain", "rewards": [2.2], "runs": [1, 2], "dropout": [True]}]
 
     assert choose({}, change=one_only) == PLAIN[2:]
 
@@ -91,3 +91,73 @@ def test_a_metric_that_is_defined_for_no_configuration_chooses_nothing(rank):
         fields.update(primary="ece", metrics=["ece"])  # confidences beyond 1 are no probabilities
 
     assert choose(dict.fromkeys(PLAIN, rank), change=calibration) == []
+
+
+# learning rates, and choices of another training set -----------------------------------------------
+
+RATES = {False: (0.001, 0.003, 0.01), True: (0.003, 0.01)}
+
+
+def sweep(fields):
+    """Vision transformers of iWildCam: other rates with dropout than without."""
+    experiment(fields)["grids"] = [
+        {"family": "vit", "dropout": [dropout], "rewards": [2.2, 3], "learning_rates": list(rates), "runs": [0, 1]}
+        for dropout, rates in RATES.items()
+    ]
+    fields["default_family"] = "vit"
+
+
+def as_filtered_by_the_authors(values):
+    """Names of the networks that count, by data frames: `values` by name, lower is better.
+
+    A best rate for each dropout and reward by the mean over runs; every row of one of these rates stays. Then the best
+    reward and dropout by the mean over all rows that stay.
+    """
+    import pandas as pd
+
+    names = pd.Series(list(values))
+    parts = names.str.extract(r"do(?P<dropout>\d)-rew(?P<reward>[\d.]+)-lr(?P<rate>[\d.]+)-run").astype(float)
+    rows = parts.assign(name=names, value=list(values.values()))
+    means = rows.groupby(["reward", "dropout", "rate"]).value.mean().reset_index()
+    kept = means.loc[means.groupby(["reward", "dropout"]).value.idxmin()].rate
+    rows = rows[rows.rate.isin(kept)]
+    means = rows.groupby(["reward", "dropout"]).value.mean().reset_index()
+    best = means.loc[means.value.idxmin()]
+    return rows[(rows.reward == best.reward) & (rows.dropout == best.dropout)].name.tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_learning_rates_are_chosen_as_by_the_authors(seed):
+    models = [model.id for model in spec(sweep).source.models]
+    assert len(models) == (3 + 2) * 2 * 2
+    ranks = dict(zip(models, np.random.default_rng(seed).integers(4, size=len(models)).tolist(), strict=True))
+    values = {name: augrc(judged(rank).confidence, FAILURES) for name, rank in ranks.items()}
+    assert sorted(choose(ranks, "vit", sweep)) == sorted(as_filtered_by_the_authors(values))
+
+
+def test_a_rate_that_is_best_for_another_dropout_is_kept():
+    """By hand: without dropout 0.001 is best, with it 0.01; so 0.01 stays without dropout, and both rates count."""
+
+    def one_reward(fields):
+        sweep(fields)
+        for grid in experiment(fields)["grids"]:
+            grid["rewards"] = [0]
+
+    ranks = {"do0-lr0.001": 0, "do0-lr0.003": 3, "do0-lr0.01": 1, "do1-lr0.003": 3, "do1-lr0.01": 2}
+    named = {
+        f"one-vit-{name.replace('-lr', '-rew0-lr')}-run{run}": rank for name, rank in ranks.items() for run in (0, 1)
+    }
+    expected = [name for name in named if "do0" in name and "lr0.003" not in name]
+    assert choose(named, "vit", one_reward) == expected
+
+
+def test_a_choice_that_is_taken_over_is_that_of_the_other_validation_set():
+    ranks = dict(zip(PLAIN, (3, 3, 0, 1), strict=True))
+    assert choose(ranks, change=taken, study="far") == [name.replace("one", "two") for name in PLAIN[2:]]
+    assert choose(dict(zip(PLAIN[:3], (0, 0, 3), strict=True)), change=taken, study="far") == []
+
+
+def test_without_a_choice_all_configurations_count():
+    ranks = dict(zip(PLAIN, (3, 3, 0, 1), strict=True))
+    averaged = choose(ranks, change=lambda fields: taken(fields, "none"), study="far")
+    assert averaged == [name.replace("one", "two") for name in PLAIN]

@@ -77,3 +77,29 @@ def test_images_that_do_not_fit_are_refused_with_the_name_of_their_set():
         prepare([np.zeros((4, 4, 3))], how, "set x")
     with pytest.raises(UsageError, match="set x: an image of 4 x 4 has no centre of 5 pixels"):
         prepare([noise(4, 4, 3)], Preparation(crop=5, **PLAIN), "set x")
+
+
+def bilinear(image, height, width):
+    """Each pixel from its four neighbours, by hand: centres of pixels are half a pixel from their edges."""
+    found = np.zeros((height, width, image.shape[2]))
+    for row in range(height):
+        for column in range(width):
+            y = max((row + 0.5) * image.shape[0] / height - 0.5, 0)
+            x = max((column + 0.5) * image.shape[1] / width - 0.5, 0)
+            top, left = int(y), int(x)
+            below, right = min(top + 1, image.shape[0] - 1), min(left + 1, image.shape[1] - 1)
+            upper = image[top, left] * (1 - (x - left)) + image[top, right] * (x - left)
+            lower = image[below, left] * (1 - (x - left)) + image[below, right] * (x - left)
+            found[row, column] = upper * (1 - (y - top)) + lower * (y - top)
+    return found
+
+
+@pytest.mark.parametrize("resize", [16, 5])
+def test_by_four_neighbours_nothing_is_rounded_and_nothing_averaged(resize):
+    """As a tensor was resized: larger for vision transformers, and smaller without the support that shrinking needs."""
+    image = noise(8, 8, 3)
+    how = Preparation(resize=resize, interpolation="four-neighbours", **PLAIN)
+    expected = bilinear(image.astype(float), resize, resize).transpose(2, 0, 1) / 255
+    np.testing.assert_allclose(prepare([image], how, "here")[0], expected, atol=1e-6)
+    bytes_first = prepare([image], Preparation(resize=resize, **PLAIN), "here")[0]
+    assert np.abs(bytes_first - expected).max() > 1e-3

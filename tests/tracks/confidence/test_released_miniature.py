@@ -16,6 +16,7 @@ from harness.metrics import augrc
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from harness.tracks.confidence import released_inference
+from harness.tracks.confidence.released import ReleasedOutputs
 from harness.tracks.confidence.sources import open_source
 from tests.tracks.confidence import miniature
 
@@ -193,6 +194,65 @@ def test_a_method_on_features_and_members_is_run_on_networks_with_dropout(study,
     mean = members.softmax(dim=2).mean(dim=0).argmax(dim=1).numpy()
     expected = augrc(confidence, (mean != study.labels[12:]).astype(float))
     assert {each.metric: each.value for each in unit.records}["augrc"] == pytest.approx(expected, abs=1e-9)
+
+
+LEARNERS = {
+    "at once": (
+        "    def fit(self, reference):\n        self.mean = reference.train.features.mean(dim=0)\n",
+        "outputs.features @ self.mean",
+    ),
+    "behind its own except": (
+        "    def fit(self, reference):\n        try:\n            self.mean = reference.train.features.mean(dim=0)\n"
+        "        except Exception:\n            self.mean = reference.validation.features.mean(dim=0)\n",
+        "outputs.features @ self.mean",
+    ),
+    "if it is there": (
+        "    def fit(self, reference):\n        self.mean = 0 * reference.validation.features[0]\n"
+        "        if 'train' in reference:\n            self.mean = reference.train.features.mean(dim=0)\n",
+        "outputs.features @ self.mean",
+    ),
+    "only when it scores": (
+        "    def fit(self, reference):\n        self.reference = reference\n",
+        "outputs.features @ self.reference.train.features.mean(dim=0)",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", LEARNERS)
+def test_what_a_method_learns_from_is_there_however_it_asks(study, tmp_path, how):
+    fit, score = LEARNERS[how]
+    (tmp_path / "own.py").write_text(
+        'import harness\n\n@harness.confidence_score(version="1")\nclass Own:\n'
+        f"{fit}    def score(self, outputs):\n        return {score}\n"
+    )
+    result = harness.evaluate(str(tmp_path / "own.py"), benchmark=str(study.path), out=tmp_path / "runs", workers=1)
+    assert {(unit.status, unit.reason) for unit in result.document.units} == {("ok", "")}
+    source = study.source(members=False)
+    for unit in (each for each in result.document.units if each.study == "iid" and "do0" in each.model):
+        model = study.model(0, unit.seed)
+        mean = source.samples(model, "train").arrays["features"].astype(float).mean(axis=0)
+        samples = source.samples(model, "test")
+        confidence = (samples.arrays["features"].astype(float) @ mean).astype(np.float32)
+        wrong = samples.arrays["logits"].argmax(1) != samples.labels
+        value = {each.metric: each.value for each in unit.records}["augrc"]
+        assert value == pytest.approx(augrc(confidence, wrong.astype(float)), abs=1e-9)
+
+
+@pytest.mark.parametrize(("method", "computed"), [("msr", False), ("knn", True)])
+def test_a_training_set_is_run_only_for_methods_that_learn_from_it(study, monkeypatch, tmp_path, method, computed):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    (tmp_path / "data").symlink_to(study.path.parent / "cache" / "data")
+    asked = set()
+    compute = ReleasedOutputs._compute
+
+    def spy(self, model, name, kind):
+        asked.add(name)
+        return compute(self, model, name, kind)
+
+    monkeypatch.setattr(ReleasedOutputs, "_compute", spy)
+    harness.evaluate(method, benchmark=str(study.path), out=tmp_path / "runs", workers=1)
+    assert ("train" in asked) is computed
+    assert {"validation", "test", "svhn", "corrupted-1", "corrupted-5"} <= asked
 
 
 # what may go wrong ---------------------------------------------------------------------------------

@@ -291,6 +291,24 @@ def test_released_weights_of_packages_fit(tmp_path, network, wrapped):
     assert torch.equal(copy(inputs), module(inputs))
 
 
+def test_released_weights_of_a_gambling_transformer_fit(tmp_path):
+    """Its last layer, with the reservation, lies inside the encoder; the classifier beside it is the same once more."""
+    module, copy = (built("vit-b16", dropout=True, head="deep-gamblers") for _ in range(2))
+    state = released("vit-b16", module)
+    for own, theirs in TIMM.items():
+        state = {name.replace(own, theirs): value for name, value in state.items()}
+    assert state["head.weight"].shape == (CLASSES + 1, 768)
+    again = {f"model._classifier.module.{part}": state[f"head.{part}"] for part in ("weight", "bias")}
+    load_released(copy, saved(tmp_path / "last.ckpt", prefixed("model._encoder.model.", state) | again))
+    inputs = images("vit-b16")
+    with torch.no_grad():
+        found, expected = copy.outputs(inputs), module.outputs(inputs)
+    assert torch.equal(found.logits, expected.logits)
+    assert found.logits.shape == (2, CLASSES)
+    every = found.features @ state["head.weight"].T + state["head.bias"]
+    torch.testing.assert_close(found.confidence, 1 - every.softmax(dim=1)[:, -1], rtol=1e-4, atol=1e-5)
+
+
 def test_released_weights_of_resnet_fit(tmp_path):
     module, copy = built("resnet50", head="devries"), built("resnet50", head="devries")
     names = {"encoder.": "model._encoder.", "classifier.": "model._classifier.fc.", "head.": "model.devries_net.uncertainty1."}  # fmt: skip
