@@ -80,11 +80,11 @@ class Context:
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """Transformer blocks, first to last, each pre-norm with residuals around attention and MLP.
+        """Transformer blocks, first to last.
 
-        A block has `norm1`, `attention` (with `qkv`: Linear dim -> 3 dim, `heads`, `softmax`: a module whose output
-        are the attention probabilities (n, heads, tokens, tokens), `projection`: Linear), `norm2` and `mlp`
-        (Sequential of Linear, activation, Linear). Token 0 is the class token.
+        Those of the bundled networks are pre-norm and have `norm1`, `attention` (with `qkv`: Linear dim -> 3 dim,
+        `heads`, `softmax`: a module whose output are the attention probabilities (n, heads, tokens, tokens),
+        `projection`: Linear), `norm2` and `mlp` (Sequential of Linear, activation, Linear); others may have other parts.
         """
         parts = self._model.get_submodule(_offered(self._anatomy.blocks, "transformer blocks"))
         return list(parts.children())
