@@ -211,6 +211,89 @@ def test_inputs_may_be_worked_on_in_place():
         torch.testing.assert_close(*maps)
 
 
+class Between(nn.Module):
+    """A convolution, a part that is looked at, and a linear layer."""
+
+    def __init__(self, part):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.part, self.last = nn.Conv2d(3, 8, 3, padding=1), part, nn.LazyLinear(5)
+
+    def forward(self, x):
+        return self.last(self.part(self.first(x)).flatten(1))
+
+
+class OnTokens(nn.Module):
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, x):
+        return self.part(x.flatten(2).transpose(1, 2))
+
+
+GRID_OF_POINTS = torch.linspace(-0.9, 0.9, 18).view(1, 3, 3, 2)
+PARTS = {
+    "transposed convolution": nn.ConvTranspose2d(8, 4, 3, 2),
+    "bilinear": nn.Upsample(scale_factor=2, mode="bilinear"),
+    "pixel shuffle": nn.PixelShuffle(2),
+    "reflection": nn.ReflectionPad2d(1),
+    "unfold": nn.Unfold(3),
+    "grid": lambda x: F.grid_sample(x, GRID_OF_POINTS.expand(len(x), -1, -1, -1).to(x), align_corners=False),
+    "group norm": nn.GroupNorm(2, 8),
+    "instance norm": nn.InstanceNorm2d(8, affine=True),
+    "layer norm": nn.LayerNorm([8, 6, 6]),
+    "local response norm": nn.LocalResponseNorm(3),
+    "rms norm": OnTokens(nn.RMSNorm(8)),
+    "unit length": lambda x: F.normalize(x, dim=1),
+    "power average": nn.LPPool2d(2, 2),
+    "mean and deviation": lambda x: torch.cat([x.mean((2, 3)), x.std((2, 3))], 1),
+    "maximum": lambda x: x.amax((2, 3)),
+    "three largest": lambda x: x.flatten(2).topk(3)[0],
+    "max pooling": nn.MaxPool2d(3, 2, 1),
+    "soft-max": nn.Softmax(1),
+    "gates": nn.GLU(1),
+    "products": lambda x: torch.einsum("nchw,ndhw->ncd", x, x),
+    "quotient": lambda x: x / (1 + x.abs().sum(1, keepdim=True)),
+    "encoder": OnTokens(nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True)),
+    "float32 alone": lambda x: x.flatten(1) @ torch.eye(288),
+    **{
+        each.__name__: each() for each in (nn.PReLU, nn.Softplus, nn.Hardswish, nn.ELU, nn.SELU, nn.Mish, nn.LogSigmoid)
+    },
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_networks_are_made_of(part):
+    """DeepLIFT is complete, LRP answers, and without a ReLU guided backpropagation is the gradient."""
+    with torch.random.fork_rng():
+        model = Between(PARTS[part]).eval()
+        inputs, targets = torch.randn(2, 3, 6, 6), torch.tensor([1, 2])
+        model(inputs)
+    expected = (model(inputs) - model(0 * inputs)).detach().gather(1, targets[:, None])[:, 0]
+    total = explain("deep-lift", model, inputs, targets).flatten(1).sum(dim=1)
+    torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-5)
+    entry = inputs.clone().requires_grad_()
+    model(entry).gather(1, targets[:, None]).sum().backward()
+    guided = explain("guided-backprop", model, inputs, targets)
+    torch.testing.assert_close(guided, entry.grad, rtol=1e-4, atol=1e-5 * float(entry.grad.abs().max()))
+    assert explain("lrp", model, inputs, targets, surroundings(model, "image", "cnn")).isfinite().all()
+
+
+@pytest.mark.parametrize("part", [nn.LSTM(8, 5, batch_first=True), nn.GRU(8, 5, batch_first=True)])
+def test_recurrent_layers_are_not_applicable(part):
+    class First(OnTokens):
+        def forward(self, x):
+            return super().forward(x)[0]
+
+    with torch.random.fork_rng():
+        model = Between(First(part)).eval()
+        model(torch.ones(2, 3, 6, 6))
+    for name in ("lrp", "deep-lift"):
+        with pytest.raises(NotOfferedError, match="which this model computes"):
+            explain(name, model, torch.ones(2, 3, 6, 6), torch.tensor([1, 2]), surroundings(model, "image", "cnn"))
+
+
 def test_what_nothing_can_look_into_is_not_applicable():
     class Own(torch.autograd.Function):
         @staticmethod

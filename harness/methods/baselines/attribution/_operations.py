@@ -209,16 +209,20 @@ class _Recorder(TorchDispatchMode):
         self._seen: list[Any] = [entry]  # kept, so that ids stay those of these tensors
         self._depends = {id(entry)}
         self._maker: dict[int, Operation] = {}
+        self._instead: dict[int, Tensor] = {}
         # Tensors that are functions of another one, number by number: of which one, and how they were made from what.
         self._source: dict[int, Tensor] = {}
         self._made: dict[int, _Made] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        leaves, structure = tree_flatten((args, kwargs))
+        leaves, structure = tree_flatten((args, kwargs or {}))
+        leaves = [self._instead.get(id(leaf), leaf) for leaf in leaves]
+        args, kwargs = tree_unflatten(leaves, structure)
         places = [place for place, leaf in enumerate(leaves) if id(leaf) in self._depends]
         if not places and not any(id(leaf) in self._source for leaf in leaves):
             return func(*args, **kwargs)
+        if places and func._schema.is_mutable:
+            return self._in_place(func, types, args, kwargs)
         name = func.overloadpacket.__name__
         arguments = _named(func, args, kwargs)
         if places and name in self._decompositions:
@@ -227,8 +231,6 @@ class _Recorder(TorchDispatchMode):
             missing = len(func._schema.returns) - len(parts)
             return (*parts, *[parts[0].new_empty(0)] * missing) if len(func._schema.returns) > 1 else parts[0]
         out = func(*args, **kwargs)
-        if any(out is leaf for leaf in leaves):  # `as_strided_`, which changes how its numbers lie in memory
-            return out
         made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
         self._seen += [leaves, made]
         pointwise = torch.Tag.pointwise in func.tags or name in _POINTWISE
@@ -248,6 +250,18 @@ class _Recorder(TorchDispatchMode):
                 call = _call(func, leaves, structure, places, floating)
                 self._add(name, inputs, outputs, call, arguments, pointwise)
         return out
+
+    def _in_place(self, func: Any, types: Any, args: Any, kwargs: Any) -> Tensor:
+        """What PyTorch itself does in place, with what it has just made: a new tensor stands for the old one from here on."""
+        name = func.overloadpacket.__name__
+        target: Tensor = args[0]
+        functional = getattr(torch.ops.aten, name.removesuffix("_"), None)
+        if name != "as_strided_":  # which here only says how numbers lie in memory
+            out_of_place = getattr(functional, func._overloadname, None)
+            if out_of_place is None or not name.endswith("_") or torch.Tag.inplace_view in func.tags:
+                raise NotOfferedError(f"nothing can look into `{name}`, which this model computes")
+            self._instead[id(target)] = self.__torch_dispatch__(out_of_place, types, args, kwargs)
+        return target
 
     def _add(
         self, name: str, inputs: list[Tensor], outputs: list[Tensor], call: Any, arguments: Any, pointwise: bool
