@@ -1,7 +1,9 @@
 """Released versions of benchmarks are never edited: `leaderboards/versions.lock` says what they were released as.
 
 A version may end. Then its file gains `status = "deprecated"` and `successor = "id@version"`, two lines before the
-first table, and nothing else; neither is part of the benchmark's hash, so that its board still builds.
+first table, and nothing else; neither is part of the benchmark's hash, so that its board still builds. One that does not
+say what it claims is withdrawn: `status = "withdrawn"`, `successor` and one line `reason = "..."`, a clause that completes
+"it is withdrawn, because". Nothing is evaluated by it any more; CHANGES.md tells the whole story.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from harness.spec.errors import UsageError, unknown
 from harness.storage import IntegrityError, bytes_id, file_id, read_json, write_json
 
 LOCK = "versions.lock"
-_ENDED = (b"status", b"successor")
+_ENDED = (b"status", b"successor", b"reason")
 
 
 class Locked(Spec):
@@ -112,13 +114,15 @@ def _ending(protocol: LoadedBenchmark) -> Iterator[str]:
     benchmark = protocol.benchmark
     if benchmark.status == "open" and benchmark.successor is not None:
         yield f'{protocol.path} names a successor but is open; set status = "deprecated" or take the successor out.'
-    if benchmark.status == "deprecated" and benchmark.successor not in {*benchmark_files()} - {benchmark.name}:
+    if (benchmark.status == "withdrawn") != bool(benchmark.reason):
+        yield f'{protocol.path} must give a reason where status = "withdrawn", and only there.'
+    if benchmark.status != "open" and benchmark.successor not in {*benchmark_files()} - {benchmark.name}:
         named = f"names {benchmark.successor!r}, which is none" if benchmark.successor else "names none"
-        yield f"{protocol.path} is deprecated and must name a bundled benchmark as its successor; it {named}."
+        yield f"{protocol.path} is {benchmark.status} and must name a bundled benchmark as its successor; it {named}."
 
 
 def _id_before_its_end(protocol: LoadedBenchmark) -> str | None:
-    """sha256 of a deprecated file without the two lines that say so; None for an open one."""
+    """sha256 of an ended version's file without the lines that say so; None for an open one."""
     if protocol.benchmark.status == "open":
         return None
     lines = protocol.path.read_bytes().splitlines(keepends=True)

@@ -9,7 +9,7 @@ from typing import Any
 from harness.spec.errors import UsageError
 
 EXTENDS = "extends"
-_OWN = ("status", "successor")  # that a version has ended does not end those that extend it
+_OWN = ("status", "successor", "reason")  # that a version has ended does not end those that extend it
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -63,8 +63,9 @@ class Benchmark(Document):
     description: str = ""
     licence: str = ""
     citation: tuple[str, ...] = ()
-    status: Literal["open", "deprecated"] = "open"
+    status: Literal["open", "deprecated", "withdrawn"] = "open"
     successor: str | None = None
+    reason: str = Field(default="", exclude=True, description="why it is withdrawn; no part of the benchmark's hash")
     source: Any
     studies: Annotated[tuple[Any, ...], Field(min_length=1)]
     bootstrap: Bootstrap = Bootstrap()
@@ -78,6 +79,14 @@ class Benchmark(Document):
     def pool(self) -> tuple[str, ...]:
         """The methods that set the scale for all; none where every method's scores stand alone."""
         return ()
+
+    @property
+    def ended(self) -> str:
+        """That it takes no new rows, why, and what to use instead; empty for an open one."""
+        if self.status == "open":
+            return ""
+        because = f", because {self.reason.rstrip('.')}" if self.reason else ""
+        return f"{self.name} is {self.status}{because}" + (f"; use {self.successor} instead" if self.successor else "")
 
     @property
     def locked(self) -> bool:

@@ -11,11 +11,13 @@ from harness.boards.build import build_board, write_board
 from harness.boards.frozen import frozen_problems, lock_path, lock_version
 from harness.boards.render import board_markdown
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
+from harness.execution.evaluate import Request, prepare
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, file_id
 from tests.boards.support import write_submission
 
 ENDED = 'status = "deprecated"\nsuccessor = "toy@2"\n'
+WITHDRAWN = 'status = "withdrawn"\nsuccessor = "toy@2"\nreason = "its numbers are not the paper\'s."\n'
 
 
 def deprecate(protocol: LoadedBenchmark, lines: str = ENDED) -> None:
@@ -106,7 +108,34 @@ def test_a_deprecated_version_keeps_its_lock_its_board_and_names_its_successor(
     assert build_board(ended) == before
     assert write_board(before, ended)
     page = board_markdown(before, ended.benchmark)
-    assert "**This version is deprecated; its successor is toy@2.** It takes no new submissions." in page
+    assert "**toy@1 is deprecated; use toy@2 instead.** It takes no new submissions." in page
+
+
+def test_a_withdrawn_version_keeps_its_lock_and_says_why(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    write_submission(tmp_path, protocol, "good", 2.0)
+    lock_version("toy@1")
+    before = build_board(protocol)
+    write_successor(protocol)
+    deprecate(protocol, WITHDRAWN)
+    ended = load_protocol(protocol.path)
+    assert ended.hash == protocol.hash
+    assert frozen_problems("toy@1") == ()
+    assert build_board(ended) == before
+    said = "toy@1 is withdrawn, because its numbers are not the paper's; use toy@2 instead"
+    assert f"**{said}.** It takes no new submissions." in board_markdown(before, ended.benchmark)
+
+
+def test_nothing_is_evaluated_by_a_withdrawn_version(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    request = Request(method="msr", benchmark=str(protocol.path), out=tmp_path / "runs")
+    write_successor(protocol)
+    deprecate(protocol)
+    assert prepare(request).plan.units  # deprecated only: old runs may go on
+    deprecate(protocol, 'reason = "its numbers are not the paper\'s"\n')
+    protocol.path.write_text(protocol.path.read_text().replace('"deprecated"', '"withdrawn"'))
+    sentence = r"^toy@1 is withdrawn, because its numbers are not the paper's; use toy@2 instead\.$"
+    with pytest.raises(UsageError, match=sentence):
+        prepare(request)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_deprecation_hides_no_other_edit(protocol: LoadedBenchmark) -> None:
@@ -123,6 +152,15 @@ def test_deprecation_hides_no_other_edit(protocol: LoadedBenchmark) -> None:
         ('status = "deprecated"\n', "it names none."),
         ('status = "deprecated"\nsuccessor = "toy@7"\n', "it names 'toy@7', which is none."),
         ('status = "deprecated"\nsuccessor = "toy@1"\n', "it names 'toy@1', which is none."),
+        (
+            'status = "withdrawn"\nreason = "it is wrong"\n',
+            "is withdrawn and must name a bundled benchmark as its successor; it names none.",
+        ),
+        (
+            'status = "withdrawn"\nsuccessor = "toy@2"\n',
+            'must give a reason where status = "withdrawn", and only there.',
+        ),
+        ('reason = "it is wrong"\n', 'must give a reason where status = "withdrawn", and only there.'),
         ('successor = "toy@2"\n', 'set status = "deprecated" or take the successor out.'),
     ],
 )

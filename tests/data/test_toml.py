@@ -43,7 +43,7 @@ def extended(folder: Path, base: str, own: str) -> dict[str, Any]:
         ("e = [{path = 'a', x = 1}]", "e = [{path = 'a', x = 2}]", {"e": [{"path": "a", "x": 2}]}),
         ("e = [{do = 'a'}]", "e = [{do = 'b'}]", {"e": [{"do": "b"}]}),
         ("e = [{id = 'a'}]", "e = []", {"e": []}),
-        ("a = 1\nstatus = 'deprecated'\nsuccessor = 'x@2'", "", {"a": 1}),
+        ("a = 1\nstatus = 'withdrawn'\nreason = 'r'\nsuccessor = 'x@2'", "", {"a": 1}),
     ],
 )
 def test_what_is_merged_and_what_is_replaced(tmp_path: Path, base: str, own: str, result: dict[str, Any]) -> None:

@@ -36,11 +36,9 @@ def benchmark(candidate: Candidate) -> Iterator[str]:
 
 
 def benchmark_open(candidate: Candidate) -> Iterator[str]:
-    """Deprecated benchmarks keep their rows and take no new ones."""
-    found = candidate.protocol.benchmark
-    if found.status != "open":
-        advice = f"; submit to {found.successor}" if found.successor else ""
-        yield f"{found.name} is {found.status}{advice}."
+    """Deprecated and withdrawn benchmarks keep their rows and take no new ones."""
+    if ended := candidate.protocol.benchmark.ended:
+        yield f"{ended}."
 
 
 def sealed_run(candidate: Candidate) -> Iterator[str]:

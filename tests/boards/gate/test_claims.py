@@ -135,7 +135,7 @@ def test_deprecated_benchmarks_take_no_new_rows_and_keep_the_old_ones(checkout: 
     state = load_protocol(path).hash
     change_about(good, benchmark_hash=state)
     findings = said(good)
-    assert findings[0] == "refused open: toy@1 is deprecated; submit to toy@2."
+    assert findings[0] == "refused open: toy@1 is deprecated; use toy@2 instead."
     assert "open" not in {each.rule for each in validate(good, standing=True).findings}
 
 
