@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 """A name that is safe as a folder name and in an address: lower case, digits, `.`, `_`, `-`."""
@@ -30,6 +38,21 @@ class Spec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """The model as JSON-ready data: what ids are computed from (`storage.content_id`)."""
         return self.model_dump(mode="json")
+
+
+class Grown(Spec):
+    """A specification that gained fields, `later`, after protocols with it were released.
+
+    They are no part of its plain data while they have their defaults, so that the hashes of these protocols stay.
+    """
+
+    later: ClassVar[frozenset[str]]
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        unused = {name for name in self.later if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in plain(self).items() if name not in unused}
 
 
 class Document(Spec):

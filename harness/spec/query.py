@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
-from harness.spec.base import Slug, Spec
+from harness.spec.augmentation import Steps
+from harness.spec.base import Grown, Slug, Spec
 from harness.spec.benchmark import Benchmark, require, unique
 
 Extent = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Performance = Literal["dice", "accuracy", "balanced-accuracy"]
+NamedAugmentation = Literal["none", "basic", "randaugment"]
 
 
 class DigitImages(Spec):
@@ -125,8 +127,11 @@ class Optimiser(Spec):
     warmup_epochs: int = Field(default=0, ge=0)
 
 
-class Pretraining(Spec):
-    """SimCLR on all images of the pool, once per seed (Chen et al. 2020)."""
+class Pretraining(Grown):
+    """SimCLR on all images of the pool, once per seed (Chen et al. 2020). `view`: what makes a view of an image; without
+    it crops of a fifth of the area or more, flips where they fit, colour jitter of 0.4, and grey."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"view"})
 
     epochs: Extent
     batch_size: Annotated[int, Field(ge=2)]
@@ -134,6 +139,7 @@ class Pretraining(Spec):
     temperature: float = Field(default=0.5, gt=0)
     hidden: Extent = 512
     features: Extent = 128
+    view: Steps | None = None
 
 
 class FixMatch(Spec):
@@ -150,7 +156,7 @@ class ClassifierTraining(Spec):
     """How a classifier is trained in every loop, from scratch or from a pre-trained encoder.
 
     An epoch has at least `samples_per_epoch` images, drawn again and again where fewer are labelled. With a
-    validation part, the epoch of best performance there is kept. The committee are `members` networks with fixed
+    validation part, the epoch of best performance there is kept. `augmentation` lists steps, or names some. The committee are `members` networks with fixed
     dropout masks before the head; "on-demand", it has dropout only for strategies that ask for members, and for others
     is the one network trained without.
     """
@@ -162,7 +168,7 @@ class ClassifierTraining(Spec):
     batch_size: Extent
     samples_per_epoch: int = Field(default=0, ge=0)
     optimiser: Optimiser
-    augmentation: Literal["none", "basic", "randaugment"] = "none"
+    augmentation: NamedAugmentation | Steps = "none"
     balanced_sampling: bool = False
     dropout: float = Field(default=0.5, ge=0, lt=1)
     members: Extent = 10

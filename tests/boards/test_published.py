@@ -128,7 +128,7 @@ def test_missing_columns_are_named(volumetric: LoadedBenchmark) -> None:
 
 def test_realistic_al_has_the_numbers_of_its_authors() -> None:
     """Three of the released means, and what was never run."""
-    protocol = find_protocol("query-realistic-al@1")
+    protocol = find_protocol("query-realistic-al@2")
     board: Board = build_board(protocol)
     numbers = {(each.method, each.column): (each.value, each.std) for each in board.published}
     assert numbers["badge", "cifar10-low-self-sl"] == (82.82, 0.16)
@@ -141,5 +141,5 @@ def test_realistic_al_has_the_numbers_of_its_authors() -> None:
 
 
 def test_the_stored_page_of_realistic_al_is_what_is_built() -> None:
-    protocol = find_protocol("query-realistic-al@1")
+    protocol = find_protocol("query-realistic-al@2")
     assert read_board(protocol) == build_board(protocol)

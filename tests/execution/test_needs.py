@@ -25,7 +25,7 @@ LARGE = [
     "confidence-fdshifts@2",
     "confidence-silent-failures@1",
     "query-nnactive@1",
-    "query-realistic-al@1",
+    "query-realistic-al@2",
 ]
 
 IMAGES = """
