@@ -14,7 +14,9 @@ from pydantic import (
     model_serializer,
 )
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
+SLUG, SHA256 = r"^[a-z0-9][a-z0-9._-]{0,79}$", r"^[0-9a-f]{64}$"
+
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 """A name that is safe as a folder name and in an address: lower case, digits, `.`, `_`, `-`."""
 
 
@@ -27,7 +29,7 @@ def _stays_inside(path: str) -> str:
 SafePath = Annotated[str, AfterValidator(_stays_inside)]
 """A relative path that stays inside its folder."""
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 
 
 class Spec(BaseModel):

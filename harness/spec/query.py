@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.augmentation import Steps
@@ -15,6 +15,10 @@ Extent = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Performance = Literal["dice", "accuracy", "balanced-accuracy"]
 NamedAugmentation = Literal["none", "basic", "randaugment"]
+Augmentation = Annotated[
+    Annotated[NamedAugmentation, Tag("name")] | Annotated[Steps, Tag("steps")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "steps"),
+]
 
 
 class DigitImages(Spec):
@@ -168,7 +172,7 @@ class ClassifierTraining(Spec):
     batch_size: Extent
     samples_per_epoch: int = Field(default=0, ge=0)
     optimiser: Optimiser
-    augmentation: NamedAugmentation | Steps = "none"
+    augmentation: Augmentation = "none"
     balanced_sampling: bool = False
     dropout: float = Field(default=0.5, ge=0, lt=1)
     members: Extent = 10
