@@ -92,7 +92,7 @@ def test_parts_of_a_place_that_stand_in_no_file_are_left_out():
     [
         ("random", "did you mean random-map or random-sampling?"),
         ("ran", "did you mean random-map or random-sampling?"),
-        ("radnom-sampling", "did you mean random-sampling?"),
+        ("blad", "did you mean bald?"),
         ("xyz", ""),
         ("ra", ""),  # two letters begin too much
     ],

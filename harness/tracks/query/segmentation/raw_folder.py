@@ -260,9 +260,9 @@ def _checked_grid(files: _CaseFiles) -> _Grid:
             if not _close(here, there):
                 raise UsageError(f"{path} has {what} {here}, {files.images[0]} has {there}; they must agree.")
         if not _close(other.direction, first.direction):
-            here, there = ([round(cosine, 3) + 0.0 for cosine in each.direction] for each in (other, first))
+            turned, straight = ([round(cosine, 3) + 0.0 for cosine in each.direction] for each in (other, first))
             raise UsageError(
-                f"{path} is oriented otherwise than {files.images[0]} (direction {here}, there {there}), so that its "
+                f"{path} is oriented otherwise than {files.images[0]} (direction {turned}, there {straight}), so that its "
                 "voxels are those of other places; resample it to the grid of the image."
             )
     return first
