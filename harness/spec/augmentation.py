@@ -19,7 +19,9 @@ def _ascending(pair: tuple[Number, Number]) -> tuple[Number, Number]:
     return pair
 
 
-Range = Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_ascending)]
+Range = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1e6)], Annotated[float, Field(gt=0, le=1e6)]], AfterValidator(_ascending)
+]
 Shares = Annotated[
     tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], AfterValidator(_ascending)
 ]
@@ -68,9 +70,9 @@ class Jitter(Spec):
     """Brightness, contrast, saturation (factors 1 - x to 1 + x) and hue (moved by up to x turns), in a random order."""
 
     kind: Literal["jitter"]
-    brightness: float = Field(default=0.0, ge=0)
-    contrast: float = Field(default=0.0, ge=0)
-    saturation: float = Field(default=0.0, ge=0)
+    brightness: float = Field(default=0.0, ge=0, le=100)
+    contrast: float = Field(default=0.0, ge=0, le=100)
+    saturation: float = Field(default=0.0, ge=0, le=100)
     hue: float = Field(default=0.0, ge=0, le=0.5)
     probability: Share = 1.0
 
@@ -99,7 +101,7 @@ class RandAugment(Spec):
     """
 
     kind: Literal["randaugment"]
-    n: int = Field(ge=1)
+    n: int = Field(ge=1, le=100)
     m: int = Field(ge=1, le=10)
     probability: Share = 1.0
     operations: Literal["fixmatch", "extended"] = "fixmatch"

@@ -11,7 +11,10 @@ from harness.spec.augmentation import Steps
 from harness.spec.base import Grown, Slug, Spec
 from harness.spec.benchmark import Benchmark, require, unique
 
-Extent = Annotated[int, Field(ge=1)]
+_MOST = 10**9  # of anything that is counted
+Extent = Annotated[int, Field(ge=1, le=_MOST)]
+Classes = Annotated[int, Field(ge=2, le=10**6)]
+Size = Annotated[float, Field(ge=1e-30, le=1e30)]  # that single precision can hold, and divide by
 Share = Annotated[float, Field(ge=0, le=1)]
 Performance = Literal["dice", "accuracy", "balanced-accuracy"]
 NamedAugmentation = Literal["none", "basic", "randaugment"]
@@ -51,10 +54,10 @@ class ArrayImages(Spec):
     inputs: str = "inputs"
     labels: str = "labels"
     channels: Literal["none", "first", "last"] = "none"
-    classes: Annotated[int, Field(ge=2)]
-    scale: float = Field(default=1.0, gt=0)
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    classes: Classes
+    scale: Size = 1.0
+    mean: tuple[Annotated[float, Field(ge=-1e30, le=1e30)], ...] = (0.0,)
+    std: tuple[Size, ...] = (1.0,)
     splits: Artefact | None = None
     validation: int = Field(default=0, ge=0)
     imbalance: float | None = Field(default=None, ge=1)
@@ -93,7 +96,7 @@ class RawFolder(Spec):
     folder: str
     cases: Artefact | None = None
     validation_share: float = Field(default=0.25, gt=0, lt=1)
-    split_seed: int = 12345
+    split_seed: int = Field(default=12345, ge=0)
     group_separator: str | None = None
 
     @property
@@ -124,11 +127,11 @@ class Optimiser(Spec):
     """Stochastic gradient descent with Nesterov momentum, or LARS for contrastive pre-training."""
 
     kind: Literal["sgd", "lars"] = "sgd"
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    learning_rate: float = Field(gt=0, le=1e6)
+    weight_decay: float = Field(default=0.0, ge=0, le=1e6)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine", "step"] = "cosine"
-    warmup_epochs: int = Field(default=0, ge=0)
+    warmup_epochs: int = Field(default=0, ge=0, le=_MOST)
 
 
 class Pretraining(Grown):
@@ -170,7 +173,7 @@ class ClassifierTraining(Spec):
     network: Literal["small-cnn", "resnet-18", "wide-resnet-28-2", "wide-resnet-28-8"]
     epochs: Extent
     batch_size: Extent
-    samples_per_epoch: int = Field(default=0, ge=0)
+    samples_per_epoch: int = Field(default=0, ge=0, le=_MOST)
     optimiser: Optimiser
     augmentation: Augmentation = "none"
     balanced_sampling: bool = False
@@ -202,9 +205,9 @@ class NnUNetTraining(Spec):
     features_per_stage: tuple[Extent, ...] | None = None
     patch_size: tuple[Extent, ...] | None = None
     batch_size: Extent | None = None
-    learning_rate: float = Field(default=1e-2, gt=0)
+    learning_rate: float = Field(default=1e-2, gt=0, le=1e6)
     momentum: float = Field(default=0.99, ge=0, lt=1, description="of short trainings lower: 0.99 needs 100 steps")
-    weight_decay: float = Field(default=3e-5, ge=0)
+    weight_decay: float = Field(default=3e-5, ge=0, le=1e6)
     mirroring: bool = True
     mirrored_predictions: bool = True
     window_step: float = Field(default=0.75, gt=0, le=1)
@@ -267,7 +270,7 @@ class QueryBenchmark(Benchmark):
     source: QuerySource
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
     studies: Annotated[tuple[QueryStudy, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     performance: Performance
     next_step: str | None = Field(default=None, description="a benchmark to go on with, named when a run ends")
 

@@ -117,3 +117,28 @@ def test_a_method_of_another_kind_is_answered_with_names_of_the_kind_that_is_wan
     ):
         with pytest.raises(UsageError, match=words):
             prepare(Request(method, "query-mnist"))
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "said"),
+    [
+        ('"basci"', "trainings.0.augmentation: it must be 'none', 'basic' or 'randaugment', not 'basci'"),
+        ("3", "trainings.0.augmentation: it must be a list, not 3"),
+        ('[{ kind = "shift", share = 2 }]', "trainings.0.augmentation.0.share: it must be less than 1.0, not 2"),
+        ('[{ kind = "shift" }, { share = 1 }]', "trainings.0.augmentation.1: it has no 'kind'"),
+        (
+            '[{ kind = "blur", sigma = [2, 1] }]',
+            "augmentation.0.sigma: the smaller number comes first, but it is 2.0 and",
+        ),
+    ],
+)
+def test_steps_of_an_augmentation_are_named_by_their_place(tmp_path, augmentation, said):
+    from harness.data.catalog import load_protocol
+    from harness.spec.errors import UsageError
+    from tests.tracks.query.classification.support import write_benchmark
+
+    path = write_benchmark(tmp_path, training="augmentation = []", images=False).path
+    path.write_text(path.read_text().replace("augmentation = []", f"augmentation = {augmentation}"))
+    with pytest.raises(UsageError) as caught:
+        load_protocol(path)
+    assert said in str(caught.value)

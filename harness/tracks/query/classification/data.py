@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.tracks.query.sources import Setting
 
 _MAX_BYTES = 1 << 38  # images of one file, unpacked
+_LARGEST = 1e6  # of a normalised value
 _MNIST_MEAN, _MNIST_STD = 0.1307, 0.3081  # of the MNIST training set, in units of white
 
 
@@ -152,6 +153,11 @@ def _images(inputs: np.ndarray, path: Path, dataset: ArrayImages) -> np.ndarray:
     images = normalised(inputs, dataset)
     if not np.isfinite(images).all():
         raise UsageError(f"{path}: some images hold NaN or infinite values; mend or leave out these images.")
+    if (largest := float(np.abs(images).max())) > _LARGEST:
+        raise UsageError(
+            f"{path}: normalised, the images have values as large as {largest:.3g}, with which no network can be trained; "
+            "mend these images, or bring them to about -1 to 1 by `scale`, `mean` and `std`."
+        )
     return images
 
 
@@ -174,7 +180,7 @@ def _splits(path: Path, names: tuple[str, ...], count: int) -> dict[str, np.ndar
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = {name: content[name] for name in names}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(f"{path} must be a JSON object with lists of indices {', '.join(names)}.") from error
     listed: list[object] = []
     for name, indices in parts.items():

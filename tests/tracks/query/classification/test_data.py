@@ -122,6 +122,7 @@ LAYOUT = "scale = 255.0\nvalidation = 12"
         ({"inputs": GOOD[0], "labels": GOOD[1]}, "mean = [0.1, 0.2]", "2 numbers in `mean` for 1 channels"),
         ({"inputs": GOOD[0], "labels": GOOD[1]}, "std = [0.1, 0.2]", "2 numbers in `std` for 1 channels"),
         ({"inputs": np.where(GOOD[0] > 250, np.nan, 1.0), "labels": GOOD[1]}, LAYOUT, "NaN or infinite"),
+        ({"inputs": GOOD[0] * 1e30, "labels": GOOD[1]}, LAYOUT, "values as large as .*e.30, .* by `scale`, `mean` and"),
         ({"inputs": GOOD[0], "labels": GOOD[1]}, "validation = 60", "leaves no pool"),
         ({"inputs": GOOD[0][:, :5], "labels": GOOD[1]}, LAYOUT, "bring them to one size"),
     ],
@@ -147,6 +148,7 @@ def test_a_file_that_holds_no_plain_arrays(tmp_path):
     ("content", "message"),
     [
         ("{", "JSON object with lists of indices pool, validation"),
+        ("[" * 100_000, "JSON object with lists of indices pool, validation"),
         ("[]", "JSON object with lists of indices"),
         ('{"pool": [1]}', "JSON object with lists of indices"),
         ('{"pool": [1, 60], "validation": []}', "pool must list whole numbers from 0 to 59"),
