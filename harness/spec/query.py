@@ -127,8 +127,8 @@ class Optimiser(Spec):
     """Stochastic gradient descent with Nesterov momentum, or LARS for contrastive pre-training."""
 
     kind: Literal["sgd", "lars"] = "sgd"
-    learning_rate: float = Field(gt=0, le=1e6)
-    weight_decay: float = Field(default=0.0, ge=0, le=1e6)
+    learning_rate: float = Field(gt=0, le=1e30)
+    weight_decay: float = Field(default=0.0, ge=0, le=1e30)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     warmup_epochs: int = Field(default=0, ge=0, le=_MOST)
@@ -205,9 +205,9 @@ class NnUNetTraining(Spec):
     features_per_stage: tuple[Extent, ...] | None = None
     patch_size: tuple[Extent, ...] | None = None
     batch_size: Extent | None = None
-    learning_rate: float = Field(default=1e-2, gt=0, le=1e6)
+    learning_rate: float = Field(default=1e-2, gt=0, le=1e30)
     momentum: float = Field(default=0.99, ge=0, lt=1, description="of short trainings lower: 0.99 needs 100 steps")
-    weight_decay: float = Field(default=3e-5, ge=0, le=1e6)
+    weight_decay: float = Field(default=3e-5, ge=0, le=1e30)
     mirroring: bool = True
     mirrored_predictions: bool = True
     window_step: float = Field(default=0.75, gt=0, le=1)

@@ -77,7 +77,7 @@ def test_only_pinned_files_are_locked():
         (IMAGES, ("seeds",), [1, 1], "seed 1 is defined more than once"),
         (IMAGES, ("seeds",), [], "at least 1 item"),
         (IMAGES, ("seeds",), [-1], "greater than or equal to 0"),
-        (IMAGES, ("trainings", 0, "optimiser", "learning_rate"), 1e300, "less than or equal to 1000000"),
+        (IMAGES, ("trainings", 0, "optimiser", "learning_rate"), 1e300, "less than or equal to"),
         (IMAGES, ("trainings", 0, "samples_per_epoch"), 10**30, "less than or equal to 1000000000"),
         (IMAGES, ("trainings", 0, "augmentation"), "basci", "'none', 'basic' or 'randaugment'"),
         (IMAGES, ("trainings", 0, "augmentation"), [{"kind": "mixup"}], "'mixup'"),
