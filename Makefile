@@ -55,7 +55,7 @@ board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build attribution-mnist@1
 	$(BIN)/harness board build query-mnist@1
 	$(BIN)/harness board build query-mni152@1
-	$(BIN)/harness board build query-realistic-al@1
+	$(BIN)/harness board build query-realistic-al@2
 	$(BIN)/harness board build meta-mnist@1
 
 query: .venv/.query  ## add nnU-Net (without torchvision) and the template of its embedded benchmark

@@ -17,7 +17,7 @@ from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions, submission_folders, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.storage import IntegrityError, content_id, read_json, write_text
 from harness.tracks.leaderboard import Entry, Leaderboard
 
@@ -153,7 +153,7 @@ def read_board(protocol: LoadedBenchmark) -> Board:
     try:
         return Board.model_validate(read_json(path))
     except ValidationError as error:
-        raise IntegrityError(f"{path} is not a board: {error.errors()[0]['msg']}; build it again.") from error
+        raise IntegrityError(f"{path} is not a board: {first_problem(error)[:-1]}; build it again.") from error
 
 
 def _written(protocol: LoadedBenchmark) -> Board | None:

@@ -64,18 +64,19 @@ class BoardComparison:
     changes: tuple[RowChange, ...]
 
 
-def compare(a: str, b: str) -> Comparison | BoardComparison:
+def compare(a: str, b: str, own: Path | None = None) -> Comparison | BoardComparison:
     """Compare two methods or two boards.
 
     Methods are folders of runs or submissions, or `benchmark@version/method`. Boards are `benchmark@version`; beside
-    one, the other may be a git revision, which means the same board there. Raises UsageError for anything else and
+    one, the other may be a git revision, which means the same board there. `own`: the file of the benchmark of runs, as
+    in `RunResult.protocol`. Raises UsageError for anything else and
     for methods of different benchmarks, IntegrityError for damaged files.
     """
     boards = [name for name in (a, b) if name in benchmark_files()]
     if boards:
         found = [_board(name, boards[0]) for name in (a, b)]
         return BoardComparison(a, b, board_changes(*found))
-    one, other = _entry(a), _entry(b)
+    one, other = _entry(a, own), _entry(b, own)
     if one[0].hash != other[0].hash:
         raise UsageError(
             f"{a} is about {one[0].benchmark.name} and {b} about {other[0].benchmark.name}, or another state of it; "
@@ -138,7 +139,7 @@ def _same(one: Entry, other: Entry) -> bool:
     )
 
 
-def _entry(name: str) -> tuple[LoadedBenchmark, Entry]:
+def _entry(name: str, own: Path | None) -> tuple[LoadedBenchmark, Entry]:
     """A run or submission with its benchmark."""
     folder = Path(name)
     if (folder / ABOUT).is_file() or (submissions_folder(name) / ABOUT).is_file():
@@ -153,7 +154,7 @@ def _entry(name: str) -> tuple[LoadedBenchmark, Entry]:
             f"{name} is no folder of a run or submission, no benchmark@version/method, and no board; boards: {known}."
         )
     run = RunResult.open(folder)
-    protocol = find_protocol(run.document.spec.benchmark)
+    protocol = run.protocol(own)
     if protocol.hash != run.document.spec.benchmark_hash:
         raise UsageError(f"{name} was made for another state of {protocol.benchmark.name}; evaluate again.")
     if run.failed or run.document.spec.limit is not None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from harness.data.catalog import LoadedBenchmark, bundled_folder
 from harness.spec.board import Board, Row
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, first_problem
 from harness.storage import IntegrityError, write_text
 
 CHANGES = "CHANGES.md"
@@ -69,8 +69,7 @@ def board_at(revision: str, protocol: LoadedBenchmark) -> Board | None:
     try:
         return Board.model_validate_json(_git(checkout, "show", f"{commit}:{path}"))
     except ValidationError as error:
-        problem = error.errors()[0]["msg"]
-        raise IntegrityError(f"{path} of revision {revision} is not a board: {problem}.") from error
+        raise IntegrityError(f"{path} of revision {revision} is not a board: {first_problem(error)}") from error
 
 
 def append_changes(folder: Path, old: Board | None, new: Board) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.boards.members import unit_key
 from harness.boards.submissions import ABOUT, read_submission
-from harness.data.catalog import LoadedBenchmark, find_protocol
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
@@ -15,11 +15,11 @@ from harness.storage import IntegrityError, StorageError
 from harness.tracks.base import Answers, Track
 
 
-def write_loops(source: Path, out: Path) -> tuple[Path, ...]:
+def write_loops(source: Path, out: Path, own: Path | None = None) -> tuple[Path, ...]:
     """Write the campaigns of a query strategy to `out`, one folder each (`<training>-<seed>--<study>`); see
     `harness.tracks.query.export.write_campaign`. Returns the folders.
 
-    `source` is the folder of a run or a submission. Queries that no honest run has are not written. Raises UsageError
+    `source` is the folder of a run or a submission, `own` the file of its benchmark as in `RunResult.protocol`. Queries that no honest run has are not written. Raises UsageError
     for other kinds of methods, data that is not here, and a folder `out` that is not empty; IntegrityError for damage.
     """
     from harness.tracks.query.export import write_campaign
@@ -29,7 +29,7 @@ def write_loops(source: Path, out: Path) -> tuple[Path, ...]:
     spec = run.document.spec
     if spec.task != "query":
         raise UsageError(f"{source} is about a {spec.task} method; only query strategies have loops.")
-    protocol = find_protocol(spec.benchmark)
+    protocol = run.protocol(own)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder; name another for the loop files.")
     track, answers = _answers(run, protocol)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.board import Published
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, first_problem, unknown
 
 FILE = "published.csv"
 _REQUIRED = ("method", "column", "value", "source")
@@ -51,5 +51,4 @@ def _row(fields: dict[str, Any], where: str) -> Published:
     try:
         return Published.model_validate({name: text for name, text in fields.items() if text not in ("", None)})
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise UsageError(f"{where}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from error
+        raise UsageError(f"{where}: {first_problem(error)}") from error

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def compare(
     a: Annotated[str, typer.Argument(help="folder of a run or submission, benchmark@version/method, or a board")],
     b: Annotated[str, typer.Argument(help="the same; beside a board, also a git revision")],
+    benchmark: options.OwnBenchmark = None,
     json: options.AsJson = False,
 ) -> None:
     """Show how far two methods differ in every column, or who moved between two boards.
@@ -29,7 +30,7 @@ def compare(
     from harness.boards.compare import BoardComparison
     from harness.boards.compare import compare as compared
 
-    found = compared(a, b)
+    found = compared(a, b, benchmark)
     if json:
         say_json(asdict(found))
     elif isinstance(found, BoardComparison):

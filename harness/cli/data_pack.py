@@ -74,8 +74,9 @@ def _protocol(target: str) -> tuple[LoadedBenchmark, tuple[str, ...]]:
 
     if not Path(target).is_dir():
         return find_protocol(target), ()
-    document = RunResult.open(target).document
-    protocol = find_protocol(document.spec.benchmark)
+    run = RunResult.open(target)
+    document = run.document
+    protocol = run.protocol()
     if protocol.hash != document.spec.benchmark_hash:
         raise UsageError(
             f"{target} was run on another content of {document.spec.benchmark}; name the benchmark's file instead."

@@ -13,6 +13,9 @@ Method = Annotated[
 Benchmark = Annotated[
     str | None, typer.Option(help="id, id@version, or path.toml of your own; default: the embedded benchmark")
 ]
+OwnBenchmark = Annotated[
+    Path | None, typer.Option("--benchmark", help="the file of a benchmark of your own, where it was moved since")
+]
 Limit = Annotated[
     int | None,
     typer.Option(

@@ -25,6 +25,7 @@ def replay(
             help="write the queries of a run or submission there, as loop files with summaries; score nothing"
         ),
     ] = None,
+    benchmark: options.OwnBenchmark = None,
     json: options.AsJson = False,
 ) -> None:
     """Score a finished run again from what it stored; nothing is trained and no method is asked.
@@ -44,24 +45,24 @@ def replay(
     if loops is not None:
         from harness.boards.loops import write_loops
 
-        written = write_loops(folder, loops)
+        written = write_loops(folder, loops, benchmark)
         typer.echo("\n".join(map(str, written)))
         raise typer.Exit(0)
     if (folder / ABOUT).is_file():
         raise UsageError(f"{folder} is a submission; to score it again: harness validate {folder}")
-    changed = _own(folder, as_json=json) if (folder / SEALED).is_file() else _published(folder, raw, as_json=json)
+    changed = (
+        _own(folder, benchmark, as_json=json) if (folder / SEALED).is_file() else _published(folder, raw, as_json=json)
+    )
     raise typer.Exit(1 if changed else 0)
 
 
-def _own(folder: Path, *, as_json: bool) -> bool:
+def _own(folder: Path, benchmark: Path | None, *, as_json: bool) -> bool:
     from harness.boards.replay import replay as replay_run
     from harness.cli.render import print_json_result, print_result
-    from harness.data.catalog import find_protocol
     from harness.execution.run_result import RunResult
 
     run = RunResult.open(folder)
-    name = run.document.spec.benchmark
-    again = replay_run(run, find_protocol(name))
+    again = replay_run(run, run.protocol(benchmark))
     scored = run.document.model_copy(
         update={
             "summary": again.summary,

@@ -115,7 +115,7 @@ def load_protocol(path: Path) -> LoadedBenchmark:
         fields = read_extended(path)
         benchmark = read_benchmark(fields)
     except ValidationError as error:
-        raise UsageError(f"{path}: {first_problem(error, without=fields.get('task'))}") from error
+        raise UsageError(f"{path}: {first_problem(error, data=fields)}") from error
     except ValueError as error:  # no kind of that name is installed
         raise UsageError(f"{path}: task: {error}.") from error
     released = benchmark.model_copy(update={"status": "open", "successor": None})  # its end changes no result of it

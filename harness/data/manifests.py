@@ -100,9 +100,9 @@ def load_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"there is no data set at {path}; name a bundled one (harness data list), or a {MANIFEST}.")
     try:
-        spec = DataSet.model_validate(read_extended(path))
+        spec = DataSet.model_validate(fields := read_extended(path))
     except ValidationError as error:
-        raise UsageError(f"{path}: {first_problem(error)}") from error
+        raise UsageError(f"{path}: {first_problem(error, data=fields)}") from error
     lock = _read_lock(path.with_name(LOCK))
     if lock is not None:
         _check_agreement(spec, lock, path.with_name(LOCK))

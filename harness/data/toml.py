@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,29 @@ _OWN = ("status", "successor", "reason")  # that a version has ended does not en
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file's content. Raises UsageError with the line that cannot be read."""
+    """A TOML file's content. Raises UsageError with the line that cannot be read, or the number that is not finite."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # also of wrong bytes, and of whole numbers with thousands of digits
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    for place, number in _infinite(fields):
+        raise UsageError(f"{path}: {place}: it must be a finite number, not {number}.")
+    return fields
+
+
+def _infinite(data: Any, place: tuple[object, ...] = ()) -> Iterator[tuple[str, float]]:
+    """Numbers that TOML can write but no file of ours can mean, each with its place."""
+    if isinstance(data, float) and not math.isfinite(data):
+        yield ".".join(map(str, place)), data
+    elif isinstance(data, dict | list):
+        for name, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from _infinite(value, (*place, name))
 
 
 def read_extended(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:

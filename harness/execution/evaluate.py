@@ -96,8 +96,9 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
 def prepare(request: Request) -> Prepared:
     """Specify, identify and plan. Raises UsageError for anything that cannot be done as asked."""
     _refuse_inside_worker()
-    method = find_method(request.method)
-    protocol = find_protocol(request.benchmark or kind_of(method.spec.task).default_benchmark)
+    named = find_protocol(request.benchmark) if request.benchmark else None
+    method = find_method(request.method, named.benchmark.task if named else None)
+    protocol = named or find_protocol(kind_of(method.spec.task).default_benchmark)
     _refuse_withdrawn(protocol)
     device = resolve_device(request.device)
     _positive("limit", request.limit)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.catalog import LoadedBenchmark
-from harness.methods.discovery import FoundMethod
-from harness.spec.errors import UsageError
+from harness.methods.discovery import FoundMethod, baseline_names
+from harness.spec.errors import UsageError, did_you_mean
 from harness.spec.kinds import kind_of, load
 from harness.spec.method import MethodSpec
 from harness.spec.result import UnitResult, UnitStatus
@@ -32,8 +32,10 @@ def open_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Tr
     """The track that a benchmark's task names. Raises UsageError for a method of another kind."""
     task = protocol.benchmark.task
     if method.task != task:
+        near = did_you_mean(method.name, baseline_names(task))
         raise UsageError(
-            f"{method.name} is a method for {method.task} benchmarks, but {protocol.benchmark.name} is one for {task}."
+            f"{method.name} is a method for {method.task} benchmarks, but {protocol.benchmark.name} is one for "
+            f"{task}{f'; {near}' if near else '.'}"
         )
     track: Track = load(kind_of(task).track)(protocol, method, device)
     return track

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from harness.data.catalog import LoadedBenchmark
+from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.execution.answers import ByUnit, StoredAnswers, measured
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.spec.errors import UsageError, first_problem
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 METHOD = "method.py"
 SEALED = "run.json"
+PROTOCOL = "protocol.json"
+"""Where the benchmark's file lay when the run was made; no part of what is sealed."""
 COLUMNS = (
     "benchmark",
     "version",
@@ -98,6 +100,28 @@ class RunResult:
             object.__setattr__(self, "_answers", StoredAnswers(self.folder, self.document.units))
         assert self._answers is not None
         return self._answers
+
+    def protocol(self, own: Path | None = None) -> LoadedBenchmark:
+        """The benchmark that the run was made under; `own`: its file, where it is not bundled and was moved.
+
+        Raises UsageError for one that is not found, and for a file that cannot be read.
+        """
+        spec, bundled, noted = self.document.spec, benchmark_files(), self.folder / PROTOCOL
+        if own is not None:
+            return load_protocol(own)
+        if spec.benchmark in bundled:
+            found = load_protocol(bundled[spec.benchmark])
+            if found.hash == spec.benchmark_hash or not noted.is_file():
+                return found
+        note = read_json(noted) if noted.is_file() else None
+        path = Path(str(note["path"])) if isinstance(note, dict) and "path" in note else None
+        if path is not None and path.is_file():
+            return load_protocol(path)
+        lost = f"whose file is not {path} any more" if path else "and does not say where its file is"
+        raise UsageError(
+            f"{self.folder} was made on the benchmark {spec.benchmark}, which is not bundled, {lost}; "
+            "name the file with --benchmark."
+        )
 
     def units(self, protocol: LoadedBenchmark) -> tuple[dict[str, Unit], Track]:
         """The units that such a run has, by id, and the track that measures them. Raises UsageError for a run of another

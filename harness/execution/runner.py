@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -16,8 +17,8 @@ from harness.execution.environment import describe_environment
 from harness.execution.executor import Executor, UnitEnd, UnitProgress
 from harness.execution.method_process import PRINTED
 from harness.execution.plan import Plan
-from harness.execution.run_result import METHOD, SEALED, RunResult, ScoredRun
-from harness.execution.unit_process import UNDER_WAY
+from harness.execution.run_result import METHOD, PROTOCOL, SEALED, RunResult, ScoredRun
+from harness.execution.unit_process import UNDER_WAY, workspace_folder
 from harness.spec.result import Passes, RunDocument, Timing, UnitResult
 from harness.storage import (
     IntegrityError,
@@ -58,6 +59,7 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
         for folder in (plan.folder, plan.folder / OUTPUTS):
             remove_stale_temporaries(folder)
         write_bytes(plan.folder / METHOD, plan.source)
+        write_json(plan.folder / PROTOCOL, {"path": str(track.protocol.path.resolve())})
         done = _replayed(journal, plan)
         journal.append({"session": _now(), "run": plan.id})
         remaining = {key: unit for key, unit in plan.units.items() if key not in done}
@@ -74,6 +76,7 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
         journal.verify()
         result = _result(plan, track, done, journal, threads)
         write_json(plan.folder / SEALED, result.document.canonical())
+        _clear(plan.folder, result.document)
     return result
 
 
@@ -86,6 +89,15 @@ def discard(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
         for name in (OUTPUTS, UNDER_WAY, PRINTED):
             shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _clear(folder: Path, document: RunDocument) -> None:
+    """Remove what units had done on their way, once their answers are sealed. What failed may go on from there."""
+    for each in document.units:
+        if each.status == "ok":
+            shutil.rmtree(workspace_folder(folder, each.unit), ignore_errors=True)
+    with contextlib.suppress(OSError):  # not there, or not empty
+        (folder / UNDER_WAY).rmdir()
 
 
 def _make(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.spec.errors import UsageError, unknown, wrong_with
+from harness.spec.errors import UsageError, in_words, unknown
 from harness.spec.kinds import Kind, kinds
 from harness.spec.method import MethodSpec, Origin, read_method
 from harness.storage import bytes_id
@@ -115,11 +115,9 @@ def _declaration(found: _Decorated, where: str, source: bytes, path: Path, origi
     try:
         return read_method(given | declared)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in problem["loc"] if part != found.kind.task)
-        if problem["type"] == "string_pattern_mismatch":
-            problem["msg"] = f"{problem['input']!r} may hold lower-case letters, digits, '.', '_' and '-' only"
-        raise UsageError(f"{where}: {field}: {wrong_with(problem)}; mend it in the decorator.") from error
+        raise UsageError(f"{where}: {field}: {in_words(problem)}; mend it in the decorator.") from error
 
 
 def _has_method(node: ast.ClassDef, name: str) -> bool:

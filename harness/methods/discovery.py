@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.methods.declaration import declared_methods, decorators
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, did_you_mean, unknown
 from harness.spec.method import MethodSpec
 
 ENTRY_POINTS = "harness.methods"
@@ -35,8 +35,10 @@ class FoundMethod:
     """Import name for plug-ins and baselines; files are loaded from a copy of `source`."""
 
 
-def find_method(target: str) -> FoundMethod:
+def find_method(target: str, task: str | None = None) -> FoundMethod:
     """The method that `target` names: `file.py`, `file.py:name`, `package/name`, or a baseline's name.
+
+    task: the kind that is wanted, whose names are suggested before all others; a method of another kind is found too.
 
     Raises UsageError with one sentence that says what to do.
     """
@@ -44,7 +46,7 @@ def find_method(target: str) -> FoundMethod:
     # A baseline's name keeps its meaning where a file of that name happens to lie in the current folder.
     if location.endswith(".py") or (Path(location).is_file() and location not in _baselines()):
         return _from_file(Path(location), name)
-    found = _from_plugin(location) if "/" in location else _from_baselines(location)
+    found = _from_plugin(location) if "/" in location else _from_baselines(location, task)
     if name:
         raise UsageError(f"{location} is one method; write it without {':' + name!r}.")
     return found
@@ -97,13 +99,14 @@ def _from_plugin(target: str) -> FoundMethod:
     return FoundMethod(spec, source, path, module=found.module)
 
 
-def _from_baselines(name: str) -> FoundMethod:
+def _from_baselines(name: str, task: str | None = None) -> FoundMethod:
     baselines = _baselines()
     if name not in baselines:
         if Path(name).is_dir():
             raise _not_a_file(Path(name))
-        hint = "A method of your own is a file that ends in .py."
-        raise unknown("method", name, (*baselines, *_plugins()), hint)
+        hint, own_kind = "A method of your own is a file that ends in .py.", baseline_names(task)
+        known = own_kind if did_you_mean(name, own_kind) else baselines
+        raise unknown("method", name, (*known, *_plugins()), hint)
     path, spec = baselines[name]
     module = f"harness.methods.baselines.{path.parent.name}.{path.stem}"
     return FoundMethod(spec.model_copy(update={"target": name}), _read(path), path, module=module)

@@ -109,7 +109,7 @@ class ClassificationPool(Pool, Protocol):
 
     @property
     def features(self) -> np.ndarray:
-        """(n, d) float32, what the last layer of the network sees, without dropout. Needs `"features"`."""
+        """(n, d) float32, the encoder's: what the head of the network sees, without dropout. Needs `"features"`."""
         ...
 
     @property

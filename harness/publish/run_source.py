@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.catalog import LoadedBenchmark, find_protocol, load_protocol
+from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.data.meta_evaluation import MapRecord, ScoreRecord
 from harness.execution.run_result import RunResult
 from harness.metrics.attribution.registry import make_metric
@@ -166,7 +166,7 @@ def open_runs(folders: Sequence[Path], own: Sequence[Path] = ()) -> list[RunSour
         if spec.limit is not None:
             raise UsageError(f"{folder} is a rehearsal of {spec.limit} samples a set; run it without --limit.")
         if spec.benchmark not in decisions:
-            decisions[spec.benchmark] = Decisions(find_protocol(spec.benchmark))
+            decisions[spec.benchmark] = Decisions(run.protocol())
         if decisions[spec.benchmark].protocol.hash != spec.benchmark_hash:
             raise UsageError(f"{folder} was made for another state of {spec.benchmark}; run it again.")
         key = (spec.benchmark, spec.method.name)

@@ -14,7 +14,9 @@ from pydantic import (
     model_serializer,
 )
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
+SLUG, SHA256 = r"^[a-z0-9][a-z0-9._-]{0,79}$", r"^[0-9a-f]{64}$"
+
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 """A name that is safe as a folder name and in an address: lower case, digits, `.`, `_`, `-`."""
 
 
@@ -27,7 +29,7 @@ def _stays_inside(path: str) -> str:
 SafePath = Annotated[str, AfterValidator(_stays_inside)]
 """A relative path that stays inside its folder."""
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 
 
 class Spec(BaseModel):
@@ -40,21 +42,19 @@ class Spec(BaseModel):
         return self.model_dump(mode="json")
 
 
-class GrownSpec(Spec):
-    """A specification that has gained fields since versions of benchmarks were released with it.
+class Grown(Spec):
+    """A specification that gained fields, `later`, after protocols with it were released.
 
-    added: those fields. They are left out of its data while they have their defaults, so that the hashes of these
-    versions stay what they were.
+    They are no part of its plain data while they have their defaults, so that the hashes of these protocols stay.
     """
 
-    added: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[frozenset[str]]
 
     @model_serializer(mode="wrap")
-    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        data: dict[str, Any] = handler(self)
+    def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        unused = {name for name in self.added if getattr(self, name) == fields[name].get_default()}
-        return {name: value for name, value in data.items() if name not in unused}
+        unused = {name for name in self.later if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in plain(self).items() if name not in unused}
 
 
 class Document(Spec):

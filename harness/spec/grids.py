@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from pydantic import AfterValidator, Field
 
-from harness.spec.base import GrownSpec, Slug, Spec
+from harness.spec.base import Grown, Slug, Spec
 
 
 def _inside(path: str) -> str:
@@ -61,7 +61,7 @@ class GridModel(Model):
     learning_rate: float | None = None
 
 
-class Grid(GrownSpec):
+class Grid(Grown):
     """Networks that differ in dropout, reward, learning rate and run: one model for each combination.
 
     Models are numbered `<experiment>-<family>-do<dropout>-rew<reward>-run<run>`, and all of one dropout and reward are
@@ -69,7 +69,7 @@ class Grid(GrownSpec):
     Combinations that were not trained are left out by several grids of one family.
     """
 
-    added: ClassVar[tuple[str, ...]] = ("learning_rates",)
+    later: ClassVar[frozenset[str]] = frozenset({"learning_rates"})
 
     family: Slug
     head: Slug | None = None
@@ -99,7 +99,7 @@ class Grid(GrownSpec):
             yield model, pattern.format(**values, rate="" if rate is None else f"{rate:g}")
 
 
-class TrainedNetworks(GrownSpec):
+class TrainedNetworks(Grown):
     """Networks that were trained on one data set, and the sets that methods may learn from before asked about them.
 
     default_family: the networks that methods without a head are run on, where not those that the benchmark names.
@@ -107,7 +107,7 @@ class TrainedNetworks(GrownSpec):
     (`none`), or that which another experiment's selection study chooses, whose id it is.
     """
 
-    added: ClassVar[tuple[str, ...]] = ("default_family", "choice")
+    later: ClassVar[frozenset[str]] = frozenset({"default_family", "choice"})
 
     id: Slug
     reference: ReferenceSets = ReferenceSets()

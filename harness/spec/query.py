@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from harness.spec.artefact import Artefact
-from harness.spec.base import Slug, Spec
+from harness.spec.augmentation import Steps
+from harness.spec.base import Grown, Slug, Spec
 from harness.spec.benchmark import Benchmark, require, unique
 
-Extent = Annotated[int, Field(ge=1)]
+_MOST = 10**9  # of anything that is counted
+Extent = Annotated[int, Field(ge=1, le=_MOST)]
+Classes = Annotated[int, Field(ge=2, le=10**6)]
+Size = Annotated[float, Field(ge=1e-30, le=1e30)]  # that single precision can hold, and divide by
 Share = Annotated[float, Field(ge=0, le=1)]
 Performance = Literal["dice", "accuracy", "balanced-accuracy"]
+NamedAugmentation = Literal["none", "basic", "randaugment"]
+Augmentation = Annotated[
+    Annotated[NamedAugmentation, Tag("name")] | Annotated[Steps, Tag("steps")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "steps"),
+]
 
 
 class DigitImages(Spec):
@@ -45,10 +54,10 @@ class ArrayImages(Spec):
     inputs: str = "inputs"
     labels: str = "labels"
     channels: Literal["none", "first", "last"] = "none"
-    classes: Annotated[int, Field(ge=2)]
-    scale: float = Field(default=1.0, gt=0)
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    classes: Classes
+    scale: Size = 1.0
+    mean: tuple[Annotated[float, Field(ge=-1e30, le=1e30)], ...] = (0.0,)
+    std: tuple[Size, ...] = (1.0,)
     splits: Artefact | None = None
     validation: int = Field(default=0, ge=0)
     imbalance: float | None = Field(default=None, ge=1)
@@ -87,7 +96,7 @@ class RawFolder(Spec):
     folder: str
     cases: Artefact | None = None
     validation_share: float = Field(default=0.25, gt=0, lt=1)
-    split_seed: int = 12345
+    split_seed: int = Field(default=12345, ge=0)
     group_separator: str | None = None
 
     @property
@@ -118,15 +127,18 @@ class Optimiser(Spec):
     """Stochastic gradient descent with Nesterov momentum, or LARS for contrastive pre-training."""
 
     kind: Literal["sgd", "lars"] = "sgd"
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    learning_rate: float = Field(gt=0, le=1e30)
+    weight_decay: float = Field(default=0.0, ge=0, le=1e30)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine", "step"] = "cosine"
-    warmup_epochs: int = Field(default=0, ge=0)
+    warmup_epochs: int = Field(default=0, ge=0, le=_MOST)
 
 
-class Pretraining(Spec):
-    """SimCLR on all images of the pool, once per seed (Chen et al. 2020)."""
+class Pretraining(Grown):
+    """SimCLR on all images of the pool, once per seed (Chen et al. 2020). `view`: what makes a view of an image; without
+    it crops of a fifth of the area or more, flips where they fit, colour jitter of 0.4, and grey."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"view"})
 
     epochs: Extent
     batch_size: Annotated[int, Field(ge=2)]
@@ -134,6 +146,7 @@ class Pretraining(Spec):
     temperature: float = Field(default=0.5, gt=0)
     hidden: Extent = 512
     features: Extent = 128
+    view: Steps | None = None
 
 
 class FixMatch(Spec):
@@ -150,7 +163,7 @@ class ClassifierTraining(Spec):
     """How a classifier is trained in every loop, from scratch or from a pre-trained encoder.
 
     An epoch has at least `samples_per_epoch` images, drawn again and again where fewer are labelled. With a
-    validation part, the epoch of best performance there is kept. The committee are `members` networks with fixed
+    validation part, the epoch of best performance there is kept. `augmentation` lists steps, or names some. The committee are `members` networks with fixed
     dropout masks before the head; "on-demand", it has dropout only for strategies that ask for members, and for others
     is the one network trained without.
     """
@@ -160,9 +173,9 @@ class ClassifierTraining(Spec):
     network: Literal["small-cnn", "resnet-18", "wide-resnet-28-2", "wide-resnet-28-8"]
     epochs: Extent
     batch_size: Extent
-    samples_per_epoch: int = Field(default=0, ge=0)
+    samples_per_epoch: int = Field(default=0, ge=0, le=_MOST)
     optimiser: Optimiser
-    augmentation: Literal["none", "basic", "randaugment"] = "none"
+    augmentation: Augmentation = "none"
     balanced_sampling: bool = False
     dropout: float = Field(default=0.5, ge=0, lt=1)
     members: Extent = 10
@@ -192,9 +205,9 @@ class NnUNetTraining(Spec):
     features_per_stage: tuple[Extent, ...] | None = None
     patch_size: tuple[Extent, ...] | None = None
     batch_size: Extent | None = None
-    learning_rate: float = Field(default=1e-2, gt=0)
+    learning_rate: float = Field(default=1e-2, gt=0, le=1e30)
     momentum: float = Field(default=0.99, ge=0, lt=1, description="of short trainings lower: 0.99 needs 100 steps")
-    weight_decay: float = Field(default=3e-5, ge=0)
+    weight_decay: float = Field(default=3e-5, ge=0, le=1e30)
     mirroring: bool = True
     mirrored_predictions: bool = True
     window_step: float = Field(default=0.75, gt=0, le=1)
@@ -257,7 +270,7 @@ class QueryBenchmark(Benchmark):
     source: QuerySource
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
     studies: Annotated[tuple[QueryStudy, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     performance: Performance
     next_step: str | None = Field(default=None, description="a benchmark to go on with, named when a run ends")
 

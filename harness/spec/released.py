@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.spec.base import GrownSpec, Slug, Spec
+from harness.spec.base import Grown, Slug, Spec
 from harness.spec.grids import GridModel, Model, Pattern, TrainedNetworks, check_experiment, check_names, experiment_of
 
 Network = Literal["vgg13", "svhn-small-conv", "resnet50", "densenet121", "densenet161", "efficientnet-b4", "vit-b16"]
@@ -22,7 +22,7 @@ CORRUPTIONS, SEVERITIES = 15, 5
 """Of the corrupted data sets of Hendrycks & Dietterich (ICLR 2019)."""
 
 
-class Preparation(GrownSpec):
+class Preparation(Grown):
     """How an image becomes what a network takes, in this order.
 
     resize: the shorter side to so many pixels, or (height, width), bilinear. interpolation: of that, on bytes and with
@@ -31,7 +31,7 @@ class Preparation(GrownSpec):
     mean, std: of each channel, in units of white; one number each for grey images.
     """
 
-    added: ClassVar[tuple[str, ...]] = ("interpolation",)
+    later: ClassVar[frozenset[str]] = frozenset({"interpolation"})
 
     resize: int | tuple[int, int] | None = None
     interpolation: Literal["antialiased", "four-neighbours"] = "antialiased"
@@ -93,7 +93,7 @@ class ReleasedExperiment(TrainedNetworks):
     the folder of its checkpoint. `classes` counts these, too; methods see outputs without them.
     """
 
-    added: ClassVar[tuple[str, ...]] = (*TrainedNetworks.added, "open_set")
+    later: ClassVar[frozenset[str]] = frozenset({*TrainedNetworks.later, "open_set"})
 
     classes: int = Field(ge=2)
     network: Network

@@ -61,7 +61,7 @@ def read_json(path: str | os.PathLike[str], *, max_bytes: int = MAX_JSON_BYTES) 
         value = json.loads(data.decode(), object_pairs_hook=_unique)
         check_json(value)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{path} is not valid JSON: {error}.") from error
+        raise IntegrityError(f"{path} is not valid JSON: {str(error).rstrip('.')}.") from error
     return value
 
 

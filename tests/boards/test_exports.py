@@ -188,6 +188,6 @@ def test_cite_names_what_it_cannot_find(tmp_path: Path) -> None:
 
 
 def test_metrics_of_the_harness_itself_are_no_sources() -> None:
-    text = cite("query-realistic-al@1")
+    text = cite("query-realistic-al@2")
     assert "performance after the last loop" not in text
     assert "Zhan, Xueying" in text

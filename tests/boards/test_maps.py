@@ -310,7 +310,7 @@ def test_nothing_is_uploaded_for_what_the_gate_refuses_or_cannot_take(
     def upload(file: Path, path: str) -> str:
         raise AssertionError("it must not come to this")
 
-    with pytest.raises(UsageError, match=r"--maps maps: repo: String should match pattern"):
+    with pytest.raises(UsageError, match=r"--maps maps: repo: it must be of the form"):
         submit(run, checkout, MapsRepository("maps", upload))
     monkeypatch.setattr(boards, "LARGEST_FETCHED", 10)
     with pytest.raises(UsageError, match="more than the 0 MB that the gate fetches; leave --maps out"):

@@ -150,7 +150,7 @@ def query_board(tmp_path: Path) -> tuple[Leaderboard, list[Entry]]:
     from harness.boards.entries import leaderboard_of
     from harness.data.catalog import find_protocol
 
-    board = leaderboard_of(find_protocol("query-realistic-al@1"))
+    board = leaderboard_of(find_protocol("query-realistic-al@2"))
     return board, [_scores(board.columns, name, quality) for name, quality in _QUALITIES.items()]
 
 

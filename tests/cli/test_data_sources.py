@@ -143,8 +143,11 @@ BAD = {
     "syntax": (b"id = [", "is not valid TOML: "),
     "depth": (b"id = " + b"[" * 10_000, "is not valid TOML: "),
     "encoding": ('title = "für"'.encode("latin-1"), "is not valid TOML: 'utf-8' codec can't decode"),
-    "unknown": (SOURCE.format(url="http://x").encode() + b'colour = "red"\n', "Extra inputs are not permitted"),
-    "type": (SOURCE.format(url="http://x").replace('"Toy"', "3").encode(), "title: Input should be a valid string"),
+    "unknown": (
+        SOURCE.format(url="http://x").encode() + b'colour = "red"\n',
+        "nothing is called so here; correct the name, or remove it",
+    ),
+    "type": (SOURCE.format(url="http://x").replace('"Toy"', "3").encode(), "title: it must be text, not 3"),
     "name": (SOURCE.format(url="http://x").encode(), "its folder is called 'bad'"),
     "base": (b'extends = "../none/source.toml"\n', "extends: there is no file "),
 }

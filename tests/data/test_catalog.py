@@ -119,16 +119,24 @@ def test_text_in_another_encoding(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("title =", "titel =", "title: Field required (1 more)."),
-        ("version = 1", 'version = 1\ncolour = "red"', "colour: Extra inputs are not permitted."),
-        ("version = 1", "version = 0", "version: Input should be greater than or equal to 1."),
-        ('kind = "table"', 'kind = "tabel"', "source: Input tag 'tabel'"),
+        ("title =", "titel =", "title: it is missing; add it (1 more)."),
+        (
+            "version = 1",
+            'version = 1\ncolour = "red"',
+            "colour: nothing is called so here; correct the name, or remove it.",
+        ),
+        ("version = 1", "version = 0", "version: it must be at least 1, not 0."),
+        (
+            'kind = "table"',
+            'kind = "tabel"',
+            "source: its 'kind' must be one of 'images', 'fd-shifts', 'fd-shifts-study', 'table', 'pack', 'released', not 'tabel'",
+        ),
         (
             'holds = "probabilities"',
             'holds = "odds"',
-            "source.table.holds: Input should be 'logits' or 'probabilities'",
+            "source.holds: it must be 'logits' or 'probabilities'",
         ),
-        ("rows = [0, 60]", "rows = [60, 60]", "source.table.sets.test: rows = [60, 60] is empty"),
+        ("rows = [0, 60]", "rows = [60, 60]", "source.sets.test: rows = [60, 60] is empty"),
         (
             'samples = "test"',
             'samples = "tset"',

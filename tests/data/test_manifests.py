@@ -69,11 +69,11 @@ def test_unknown_names_come_with_the_nearest(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('title = "Mine"', "", "title: Field required"),
+        ('title = "Mine"', "", "title: it is missing; add it"),
         ('"a.bin"', '"../a.bin"', "files.0.path: "),
         ('"a.bin"', '"/etc/passwd"', "files.0.path: "),
         ('path = "b/c.parquet"', 'path = "a.bin"', "a.bin"),
-        ("https://", "ftp://", "files.0.origin.url.url: String should match pattern"),
+        ("https://", "ftp://", "files.0.origin.url: it must be of the form"),
         ('id = "mine"', 'id = "yours"', "id: it is 'yours', but its folder is called 'mine'"),
     ],
 )

@@ -230,7 +230,7 @@ def test_realistic_al_trains_on_prepared_cifar_10(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(prepare, "dataset_folder", lambda manifest: tmp_path / "tree")
     for job in jobs_for("query-realistic-al", "*cifar10-*"):
         assert make(job)
-    protocol = catalog.find_protocol("query-realistic-al@1")
+    protocol = catalog.find_protocol("query-realistic-al@2")
     setting = Setting(protocol, next(s for s in protocol.benchmark.studies if s.id == "cifar10-low-st"))  # type: ignore[arg-type, attr-defined]
     assert setting.absent() == ()
     images = open_images(setting, seed=0)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.data.catalog import benchmark_files, load_protocol
 from harness.data.manifests import load_manifest
-from harness.data.toml import read_extended
+from harness.data.toml import read_extended, read_toml
 from harness.spec.errors import UsageError
 from tests.data.test_catalog import BENCHMARK
 from tests.data.test_manifests import MANIFEST
@@ -120,3 +120,21 @@ def test_both_readings_of_latec_share_all_but_their_metrics() -> None:
     one, two = (load_protocol(benchmark_files()[f"attribution-latec@{version}"]).benchmark for version in (3, 2))
     differing = {name for name, value in one.canonical().items() if two.canonical()[name] != value}
     assert differing == {"version", "title", "description", "maps", "reference", "metrics"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = inf", "a: it must be a finite number, not inf"),
+        ("[[b]]\nc = 1\n[[b]]\nc = [1.0, nan]", "b.1.c.1: it must be a finite number, not nan"),
+        ("b = { c = -inf }", "b.c: it must be a finite number, not -inf"),
+        ("a = " + "1" * 5000, "is not valid TOML"),
+        ('a = "\udcff"', "is not valid TOML"),
+    ],
+)
+def test_numbers_that_no_file_means(tmp_path, text, said):
+    path = tmp_path / "file.toml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match=said) as caught:
+        read_toml(path)
+    assert "\n" not in str(caught.value)

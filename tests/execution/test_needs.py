@@ -26,7 +26,7 @@ LARGE = [
     "confidence-fdshifts@3",
     "confidence-silent-failures@1",
     "query-nnactive@1",
-    "query-realistic-al@1",
+    "query-realistic-al@2",
 ]
 
 IMAGES = """

@@ -60,9 +60,9 @@ def test_drawing_for_whole_batches_must_be_declared(tmp_path):
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ('version="1.0", higher_is_better=True', "criterion: Field required"),
-        ('version="1.0", criterion="faithfulness"', "higher_is_better: Field required"),
-        ('version="1.0", higher_is_better=True, criterion="beauty"', "criterion: Input should be 'faithfulness'"),
+        ('version="1.0", higher_is_better=True', "criterion: it is missing; add it"),
+        ('version="1.0", criterion="faithfulness"', "higher_is_better: it is missing; add it"),
+        ('version="1.0", higher_is_better=True, criterion="beauty"', "criterion: it must be 'faithfulness'"),
         ('version="1.0", higher_is_better=True, criterion="faithfulness", direction="up"', "direction"),
         (f"{DECLARED}, reference=True", "`oracle` and `reference` are for the harness's own rows"),
     ],

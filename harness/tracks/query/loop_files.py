@@ -16,7 +16,7 @@ from typing import Any
 from harness.storage import IntegrityError, read_json, write_json
 from harness.tracks.query.geometry import Patch
 
-_NAME = re.compile(r"loop_(\d{3,})\.json")
+_NAME = re.compile(r"loop_([0-9]{3,9})\.json")
 
 
 def write_loop(folder: Path, loop: int, patches: Iterable[Patch], file_ending: str = ".nii.gz") -> Path:
@@ -77,12 +77,19 @@ def _path(folder: Path, loop: int) -> Path:
 
 
 def _paths(folder: Path) -> list[Path]:
-    """Files of all loops, from loop 0 on. Raises IntegrityError where one was left out."""
-    found = {int(match[1]): path for path in Path(folder).iterdir() if (match := _NAME.fullmatch(path.name))}
-    missing = sorted(set(range(max(found, default=-1) + 1)) - set(found))
-    if missing:
-        raise IntegrityError(f"{folder} has loop {max(found)} but no loop {missing[0]}.")
-    return [found[loop] for loop in sorted(found)]
+    """Files of all loops, from loop 0 on. Raises IntegrityError where one was left out or is there twice."""
+    names = [match for path in sorted(Path(folder).iterdir()) if (match := _NAME.fullmatch(path.name))]
+    found: dict[int, Path] = {}
+    for match in names:
+        loop = int(match[1])
+        if loop in found:
+            raise IntegrityError(f"{folder} has loop {loop} twice, in {found[loop].name} and {match[0]}.")
+        found[loop] = Path(folder) / match[0]
+    paths = [found[loop] for loop in range(len(found)) if loop in found]
+    if len(paths) < len(found):
+        missing = next(loop for loop in range(len(found)) if loop not in found)
+        raise IntegrityError(f"{folder} has loop {max(found)} but no loop {missing}.")
+    return paths
 
 
 def _patch(row: Any, where: str, file_ending: str) -> Patch:

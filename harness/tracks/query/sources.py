@@ -42,7 +42,7 @@ class Setting:
             folder = self.protocol.locate(self.dataset.folder)
             about = folder / "dataset.json"
             found[f"{self.dataset.folder}/dataset.json"] = file_id(about) if about.is_file() else None
-            for path in sorted(folder.glob("*/*")):
+            for path in sorted(path for path in folder.glob("*/*") if not path.name.startswith(".")):
                 found[f"{self.dataset.folder}/{path.relative_to(folder).as_posix()}"] = f"{path.stat().st_size} bytes"
         return found
 

@@ -294,7 +294,7 @@ def test_a_file_of_something_else(copy, tmp_path):
         ({"samples": {}}, "`samples` and `models` name different models"),
         ({"samples": {"one": {"iid": 200, "other": 3}}}, "the outputs of one on other are not among the files"),
         ({"files": {}}, "the outputs of one on iid are not among the files"),
-        ({"kind": "other"}, "kind: Input should be 'inference-pack'"),
+        ({"kind": "other"}, "kind: it must be 'inference-pack', not 'other'"),
         ({"models": [{"id": "one", "seed": 3}]}, "one is packed with family default, seed 3 and head None"),
     ],
 )

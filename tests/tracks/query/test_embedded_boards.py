@@ -1,4 +1,4 @@
-"""The boards of query-mnist 1, query-mni152 1 and query-realistic-al 1 can be trusted."""
+"""The boards of query-mnist 1, query-mni152 1 and query-realistic-al 2 can be trusted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def board(protocol: LoadedBenchmark) -> Board:
     return read_board(protocol)
 
 
-@pytest.mark.parametrize("name", [*WITH_ROWS, "query-realistic-al@1"])
+@pytest.mark.parametrize("name", [*WITH_ROWS, "query-realistic-al@2"])
 def test_the_committed_board_is_the_one_its_submissions_give(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

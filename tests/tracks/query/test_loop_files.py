@@ -36,6 +36,21 @@ def test_loops_come_back_in_order(tmp_path):
         read_loops(tmp_path, ".png")
 
 
+def test_a_loop_far_behind_the_others(tmp_path):
+    """Found without counting up to it."""
+    write_loop(tmp_path, 0, START)
+    write_loop(tmp_path, 999_999_999, START)
+    with pytest.raises(IntegrityError, match="has loop 999999999 but no loop 1"):
+        read_loops(tmp_path)
+
+
+def test_a_loop_that_is_there_twice(tmp_path):
+    write_loop(tmp_path, 0, START)
+    (tmp_path / "loop_0000.json").write_bytes((tmp_path / "loop_000.json").read_bytes())
+    with pytest.raises(IntegrityError, match=r"has loop 0 twice, in loop_000\.json and loop_0000\.json"):
+        read_loops(tmp_path)
+
+
 def test_a_folder_without_loops_has_none(tmp_path):
     assert read_loops(tmp_path) == []
     with pytest.raises(ValueError, match="count from 0"):

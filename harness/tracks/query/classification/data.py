@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.tracks.query.sources import Setting
 
 _MAX_BYTES = 1 << 38  # images of one file, unpacked
+_LARGEST = 1e6  # of a normalised value
 _MNIST_MEAN, _MNIST_STD = 0.1307, 0.3081  # of the MNIST training set, in units of white
 
 
@@ -36,6 +37,10 @@ class Images:
     classes: int
     mirrored: bool
     """Whether the mirror image of a sample is a sample too: not so for digits."""
+    black: np.ndarray
+    white: np.ndarray
+    """The darkest and the brightest value (c,) float32 of a channel: those of the levels 0 and 255 where the file of the
+    pool has 8-bit images, else the smallest and the largest of the pool."""
 
 
 def open_images(setting: Setting, seed: int = 0) -> Images:
@@ -57,14 +62,22 @@ def open_images(setting: Setting, seed: int = 0) -> Images:
     if isinstance(dataset, ArrayImages) and dataset.imbalance is not None:
         pool = _long_tail(pool, train[1], dataset, np.random.default_rng([seed, 1]))
     validation = _leading(parts["validation"], setting)
-    inputs, targets = train
+    inputs, targets, levels = train
+    levels = levels or (inputs[pool].min(axis=(0, 2, 3)), inputs[pool].max(axis=(0, 2, 3)))
     return Images(
-        inputs[pool], targets[pool], inputs[validation], targets[validation], *test, dataset.classes, mirrored
+        inputs[pool],
+        targets[pool],
+        inputs[validation],
+        targets[validation],
+        *test[:2],
+        dataset.classes,
+        mirrored,
+        *levels,
     )
 
 
-Samples = tuple["np.ndarray", "np.ndarray"]
-"""Inputs (n, c, h, w) float32 and targets (n,) int64."""
+Samples = tuple["np.ndarray", "np.ndarray", "tuple[np.ndarray, np.ndarray] | None"]
+"""Inputs (n, c, h, w) float32, targets (n,) int64, and black and white (c,) float32 of 8-bit images."""
 
 
 def _digits(setting: Setting, dataset: DigitImages) -> tuple[Samples, Samples, dict[str, np.ndarray]]:
@@ -75,11 +88,11 @@ def _digits(setting: Setting, dataset: DigitImages) -> tuple[Samples, Samples, d
     parts = _splits(path, ("pool", "validation", "test"), len(labels))
     if labels[np.concatenate(list(parts.values()))].max() >= dataset.classes:
         raise UsageError(f"{path} lists digits that are not below `classes` = {dataset.classes}; leave them out.")
-    return (inputs, labels), (inputs[parts["test"]], labels[parts["test"]]), parts
+    return (inputs, labels, None), (inputs[parts["test"]], labels[parts["test"]], None), parts
 
 
 @cache
-def _all_digits() -> Samples:
+def _all_digits() -> tuple[np.ndarray, np.ndarray]:
     """Read once: a run opens the same digits for each of its campaigns."""
     import numpy as np
 
@@ -124,7 +137,7 @@ def _read(path: Path, part: str, dataset: ArrayImages) -> Samples:
     if not len(targets) or targets.min() < 0 or targets.max() >= dataset.classes:
         found = f"go from {targets.min()} to {targets.max()}" if len(targets) else "are none"
         raise UsageError(f"{path}: the labels {found}; with `classes` = {dataset.classes} they are 0 to classes - 1.")
-    return _images(inputs, path, dataset), targets
+    return _images(inputs, path, dataset), targets, _levels(inputs, dataset)
 
 
 def _images(inputs: np.ndarray, path: Path, dataset: ArrayImages) -> np.ndarray:
@@ -140,7 +153,24 @@ def _images(inputs: np.ndarray, path: Path, dataset: ArrayImages) -> np.ndarray:
     images = normalised(inputs, dataset)
     if not np.isfinite(images).all():
         raise UsageError(f"{path}: some images hold NaN or infinite values; mend or leave out these images.")
+    if (largest := float(np.abs(images).max())) > _LARGEST:
+        raise UsageError(
+            f"{path}: normalised, the images have values as large as {largest:.3g}, with which no network can be trained; "
+            "mend these images, or bring them to about -1 to 1 by `scale`, `mean` and `std`."
+        )
     return images
+
+
+def _levels(inputs: np.ndarray, dataset: ArrayImages) -> tuple[np.ndarray, np.ndarray] | None:
+    """What 0 and 255 of 8-bit images become, as (c,) float32; None for other images."""
+    import numpy as np
+
+    if inputs.dtype != np.uint8:
+        return None
+    channels = {"none": 1, "first": inputs.shape[1], "last": inputs.shape[-1]}[dataset.channels]
+    ends = np.broadcast_to(np.array([0, 255], dtype=np.uint8)[:, None, None, None], (2, channels, 1, 1))
+    black, white = normalised(ends, dataset.model_copy(update={"channels": "first"}))[:, :, 0, 0]
+    return black, white
 
 
 def _splits(path: Path, names: tuple[str, ...], count: int) -> dict[str, np.ndarray]:
@@ -150,7 +180,7 @@ def _splits(path: Path, names: tuple[str, ...], count: int) -> dict[str, np.ndar
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = {name: content[name] for name in names}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(f"{path} must be a JSON object with lists of indices {', '.join(names)}.") from error
     listed: list[object] = []
     for name, indices in parts.items():

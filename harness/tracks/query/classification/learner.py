@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _MOST_BYTES = 1 << 36  # of an encoder
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised with every change after which a training, of networks or encoders, gives other weights."""
 
 
@@ -170,8 +170,8 @@ class ClassificationLearner:
             masks = dropout_masks(self._members, network.width, self._dropout, [self._seed, loop])
             found = {"probabilities": network.committee(features, masks)}
             if "features" in self._needs:
-                found["features"] = network.last_inputs(features)
-                found["labelled_features"] = network.last_inputs(encoded(network, inputs[labelled], self._device))
+                found["features"] = features
+                found["labelled_features"] = encoded(network, inputs[labelled], self._device)
         return {name: tensor.cpu().numpy() for name, tensor in found.items()}
 
     def _unlabelled(self, picks: Sequence[np.ndarray]) -> np.ndarray:

@@ -26,14 +26,9 @@ class EncoderClassifier(nn.Module):
         self.width = width
 
     def features(self, inputs: Tensor) -> Tensor:
-        """The encoder's (n, width), without dropout."""
+        """The encoder's (n, width), without dropout: what the head sees."""
         encoded: Tensor = self.encoder(inputs)
         return encoded
-
-    def last_inputs(self, features: Tensor) -> Tensor:
-        """(n, width) what the last layer sees of features (n, width), without dropout."""
-        seen: Tensor = self.head[:-1](features)
-        return seen
 
     def forward(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self.head(self.dropout(self.features(inputs)))

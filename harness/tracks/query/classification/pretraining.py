@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.spec.query import ClassifierTraining
-from harness.tracks.query.classification.augmentation import Augmentation
+from harness.tracks.query.classification.augmentation import Augmentation, contrastive_view
 from harness.tracks.query.classification.networks import build_encoder
 from harness.tracks.query.classification.optimisation import gathered, minimise, reproducible
 
@@ -27,7 +27,8 @@ def pretrain(images: Images, training: ClassifierTraining, seed: int, device: st
     with reproducible(device, "pretraining", seed):
         encoder, width = build_encoder(training, inputs.shape[1:])
         network = nn.Sequential(encoder, _projection(width, spec.hidden, spec.features)).to(device)
-        view = Augmentation(inputs, images.mirrored, device).contrastive
+        changes = contrastive_view(images.mirrored) if spec.view is None else spec.view
+        view = Augmentation(changes, images, device)
         batch = min(spec.batch_size, len(inputs))
         steps = len(inputs) // batch
 

@@ -64,7 +64,7 @@ def _pinned(setting: Setting, seed: int, count: int) -> np.ndarray:
     path = setting.protocol.verified(study.starts)[0]
     try:
         found = json.loads(path.read_text(encoding="utf-8"))[str(seed)]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(f'{path} must be a JSON object with a list of pool images for "{seed}".') from error
     if not isinstance(found, list) or not all(type(each) is int and 0 <= each < count for each in found):
         raise UsageError(f'{path}: "{seed}" must list whole numbers from 0 to {count - 1}, rows of the pool.')

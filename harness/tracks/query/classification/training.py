@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.spec.query import ClassifierTraining, FixMatch
-from harness.tracks.query.classification.augmentation import Augmentation
+from harness.tracks.query.classification.augmentation import Augmentation, steps_of
 from harness.tracks.query.classification.networks import EncoderClassifier, build_classifier
 from harness.tracks.query.classification.optimisation import gathered, minimise, reproducible
 from harness.tracks.query.classification.performance import accuracy, balanced_accuracy
@@ -35,7 +35,10 @@ class Trainer:
     ) -> None:
         self._images, self._training, self._dropout, self._device = images, training, dropout, device
         self._performance = balanced_accuracy if performance == "balanced-accuracy" else accuracy
-        self._augmentation = Augmentation(images.pool_inputs, images.mirrored, device)
+        self._augment, self._weak, self._strong = (
+            Augmentation(steps_of(each, images.mirrored), images, device)
+            for each in (training.augmentation, "basic", "randaugment")
+        )
 
     def train(self, labelled: np.ndarray, seeds: tuple[int, ...], encoder: Weights | None, report: Report) -> Weights:
         """A network trained on these rows of the pool, with the weights of its best epoch on the validation part.
@@ -83,20 +86,18 @@ class Trainer:
         return self._performance(found, images.validation_targets, images.classes)
 
     def _supervised(self, network: EncoderClassifier, chosen: Tensor) -> Tensor:
-        augment = getattr(self._augmentation, self._training.augmentation)
-        return F.cross_entropy(network(augment(self._inputs(chosen))), self._targets(chosen))
+        return F.cross_entropy(network(self._augment(self._inputs(chosen))), self._targets(chosen))
 
     def _fixmatch(self, spec: FixMatch, labelled_targets: np.ndarray) -> Callable[[EncoderClassifier, Tensor], Tensor]:
         """Loss of a batch by FixMatch, whose unlabelled images are drawn from all of the pool."""
         count, classes = len(self._images.pool_inputs), self._images.classes
         frequencies = torch.from_numpy(np.bincount(labelled_targets, minlength=classes) / len(labelled_targets))
         align = DistributionAlignment(frequencies.float().to(self._device)) if spec.distribution_alignment else None
-        augment = getattr(self._augmentation, self._training.augmentation)
 
         def loss(network: EncoderClassifier, chosen: Tensor) -> Tensor:
             unlabelled = self._inputs(torch.randint(count, (spec.ratio * len(chosen),)))
-            weak, strong = self._augmentation.basic(unlabelled), self._augmentation.randaugment(unlabelled)
-            logits = network(torch.cat([augment(self._inputs(chosen)), weak, strong]))
+            weak, strong = self._weak(unlabelled), self._strong(unlabelled)
+            logits = network(torch.cat([self._augment(self._inputs(chosen)), weak, strong]))
             known, weak, strong = logits.split([len(chosen), len(unlabelled), len(unlabelled)])
             guess = (weak.detach() / spec.temperature).softmax(dim=1)
             supervised = F.cross_entropy(known, self._targets(chosen))

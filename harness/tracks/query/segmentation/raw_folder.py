@@ -20,7 +20,8 @@ from harness.tracks.query.segmentation.cases import Shape, count_labels
 if TYPE_CHECKING:
     import numpy as np
 
-_TOLERANCE = 1e-3  # of spacings and origins in mm: headers hold rounded numbers
+_TOLERANCE = 1e-3  # of spacings and origins in mm, and of directions: headers hold rounded numbers
+_LARGEST = 1e12  # intensity: the squares of larger ones, summed over a set, are infinite in single precision
 _RESAMPLING = "nnunet-3d-fullres"
 
 
@@ -44,6 +45,8 @@ class _Grid:
     shape: Shape
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
+    direction: tuple[float, ...]
+    """As SimpleITK gives it: 3 x 3 cosines between the axes of the voxels and of the patient."""
 
 
 class RawFolderCases:
@@ -88,8 +91,14 @@ class RawFolderCases:
 
         files = self._files[name]
         for path in files.all:
-            if not np.isfinite(_stored(path)).all():
+            voxels = _stored(path)
+            if not np.isfinite(voxels).all():
                 raise UsageError(f"{path} has voxels that are NaN or infinite; repair the file or leave the case out.")
+            if (largest := max(float(voxels.max(initial=0)), -float(voxels.min(initial=0)))) > _LARGEST:
+                raise UsageError(
+                    f"{path} has voxels as large as {largest:.3g}, whose deviation cannot be computed; they may be at most "
+                    f"{_LARGEST:g}, so repair the file, scale all images, or leave the case out."
+                )
         labels = _label_map(files.label, len(self.classes))
         labels = self._resampled(labels[None], name, labels=True)[0]
         np.save(self._label_path(name), labels, allow_pickle=False)
@@ -122,23 +131,50 @@ class _Header:
                 f"{path.parent} has no dataset.json; give the folder of a data set in nnU-Net's raw format."
             )
         content = read_json(path)
+        if isinstance(content, dict) and "modality" in content and "channel_names" not in content:
+            raise UsageError(
+                f"{path} is in the style of nnU-Net 1 and the Medical Segmentation Decathlon (`modality`, and `labels` "
+                "from number to name); convert the data set with nnUNetv2_convert_MSD_dataset."
+            )
         for field, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
             if not isinstance(content, dict) or not isinstance(content.get(field), kind):
                 raise UsageError(f"{path} has no `{field}`; complete it as nnU-Net's raw format asks.")
         labels: Mapping[str, Any] = content["labels"]
-        if not all(type(value) is int for value in labels.values()):
-            raise UsageError(
-                f"{path}: `labels` must give each class one integer; regions of several are not supported."
-            )
+        _check_numbers(labels, path)
         if sorted(labels.values()) != list(range(len(labels))) or len(labels) < 2 or labels.get("background") != 0:
             raise UsageError(f"{path}: `labels` must be `background` = 0, then 1, 2, ... without a gap, not {labels}.")
         if "ignore" in labels:
             raise UsageError(f"{path}: the pool must be labelled in full; remove the label `ignore`.")
-        channels = sorted(content["channel_names"].items(), key=lambda item: int(item[0]))
-        if not channels or [int(number) for number, _ in channels] != list(range(len(channels))):
-            raise UsageError(f"{path}: `channel_names` must number the channels 0, 1, ...")
+        channels: Mapping[str, Any] = content["channel_names"]
+        numbers = [str(number) for number in range(len(channels))]
+        if not channels or set(channels) != set(numbers):
+            raise UsageError(
+                f'{path}: `channel_names` must name the channels "0", "1", ..., not {", ".join(channels)}.'
+            )
+        if not re.fullmatch(r"(\.[A-Za-z0-9]+)+", content["file_ending"]):
+            raise UsageError(
+                f"{path}: `file_ending` must be one such as .nii.gz, beginning with a dot, not {content['file_ending']!r}."
+            )
         classes = tuple(sorted(labels, key=lambda name: int(labels[name])))
-        return cls(tuple(str(name) for _, name in channels), classes, content["file_ending"])
+        return cls(tuple(str(channels[number]) for number in numbers), classes, content["file_ending"])
+
+
+def _check_numbers(labels: Mapping[str, Any], path: Path) -> None:
+    """Raises UsageError that says what else than one integer the labels are."""
+    if labels and all(name.isdecimal() and isinstance(value, str) for name, value in labels.items()):
+        raise UsageError(
+            f"{path}: `labels` goes from number to name, as in nnU-Net 1; write it from name to number, such as "
+            '{"background": 0, "tumour": 1}.'
+        )
+    for name, value in labels.items():
+        if isinstance(value, list):
+            raise UsageError(
+                f"{path}: the label {name!r} is a region of {value}, which is not supported; give one integer."
+            )
+        if isinstance(value, str) and value.strip().isdecimal():
+            raise UsageError(f"{path}: the label {name!r} is the text {value!r}; write the number without quotes.")
+        if type(value) is not int:
+            raise UsageError(f"{path}: the label {name!r} is {value!r}; give it one integer.")
 
 
 def _find_cases(folder: Path, header: _Header) -> dict[str, _CaseFiles]:
@@ -149,11 +185,18 @@ def _find_cases(folder: Path, header: _Header) -> dict[str, _CaseFiles]:
         images, labels = folder / f"images{part}", folder / f"labels{part}"
         if part == "Val" and not images.is_dir():
             continue
-        numbered = re.compile(rf"(.+)_\d{{4}}{re.escape(ending)}")
-        names = {match[1] for path in images.glob(f"*{ending}") if (match := numbered.fullmatch(path.name))}
-        names |= {path.name.removesuffix(ending) for path in labels.glob(f"*{ending}")}
+        numbered = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+        matches = [match for file in _shown(images) if (match := numbered.fullmatch(file))]
+        names = {match[1] for match in matches}
+        names |= {file.removesuffix(ending) for file in _shown(labels) if file.endswith(ending)}
         if not names:
             raise UsageError(f"{images} has no file <case>_0000{ending}; check the folder and `file_ending`.")
+        for match in matches:
+            if int(match[2]) >= len(header.channels):
+                raise UsageError(
+                    f"{images / match[0]} is channel {int(match[2])} of {match[1]}, but dataset.json names "
+                    f"{len(header.channels)} in `channel_names`; name it there, or remove the file."
+                )
         for name in sorted(names):
             if name in found:
                 raise UsageError(f"{images}: the case {name} is in imagesTr as well; it must be in one of the two.")
@@ -163,6 +206,11 @@ def _find_cases(folder: Path, header: _Header) -> dict[str, _CaseFiles]:
                 if not path.is_file():
                     raise UsageError(f"{path} is missing; the case {name} needs it.")
     return found
+
+
+def _shown(folder: Path) -> list[str]:
+    """Names of files but hidden ones, such as the `._case.nii.gz` that macOS lays beside a file. None without a folder."""
+    return sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
 
 
 def _split(
@@ -211,6 +259,12 @@ def _checked_grid(files: _CaseFiles) -> _Grid:
         for what, here, there in (("spacing", other.spacing, first.spacing), ("origin", other.origin, first.origin)):
             if not _close(here, there):
                 raise UsageError(f"{path} has {what} {here}, {files.images[0]} has {there}; they must agree.")
+        if not _close(other.direction, first.direction):
+            turned, straight = ([round(cosine, 3) + 0.0 for cosine in each.direction] for each in (other, first))
+            raise UsageError(
+                f"{path} is oriented otherwise than {files.images[0]} (direction {turned}, there {straight}), so that its "
+                "voxels are those of other places; resample it to the grid of the image."
+            )
     return first
 
 
@@ -225,8 +279,18 @@ def _grid(path: Path) -> _Grid:
         raise UsageError(f"{path} cannot be read as an image; is it damaged, or of another format?") from error
     if reader.GetDimension() != 3:
         raise UsageError(f"{path} has {reader.GetDimension()} axes; a volume of three is needed.")
+    if reader.GetNumberOfComponents() != 1:
+        raise UsageError(
+            f"{path} has {reader.GetNumberOfComponents()} values a voxel, such as the colours of an RGB image; a channel is "
+            "a file of its own, with one value."
+        )
     shape, spacing, origin = reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin()[::-1]
-    return _Grid(tuple(map(int, shape)), tuple(map(float, spacing)), tuple(map(float, origin)))
+    return _Grid(
+        tuple(map(int, shape)),
+        tuple(map(float, spacing)),
+        tuple(map(float, origin)),
+        tuple(map(float, reader.GetDirection())),
+    )
 
 
 def _voxels(path: Path) -> np.ndarray:

@@ -122,6 +122,7 @@ LAYOUT = "scale = 255.0\nvalidation = 12"
         ({"inputs": GOOD[0], "labels": GOOD[1]}, "mean = [0.1, 0.2]", "2 numbers in `mean` for 1 channels"),
         ({"inputs": GOOD[0], "labels": GOOD[1]}, "std = [0.1, 0.2]", "2 numbers in `std` for 1 channels"),
         ({"inputs": np.where(GOOD[0] > 250, np.nan, 1.0), "labels": GOOD[1]}, LAYOUT, "NaN or infinite"),
+        ({"inputs": GOOD[0] * 1e30, "labels": GOOD[1]}, LAYOUT, "values as large as .*e.30, .* by `scale`, `mean` and"),
         ({"inputs": GOOD[0], "labels": GOOD[1]}, "validation = 60", "leaves no pool"),
         ({"inputs": GOOD[0][:, :5], "labels": GOOD[1]}, LAYOUT, "bring them to one size"),
     ],
@@ -147,6 +148,7 @@ def test_a_file_that_holds_no_plain_arrays(tmp_path):
     ("content", "message"),
     [
         ("{", "JSON object with lists of indices pool, validation"),
+        ("[" * 100_000, "JSON object with lists of indices pool, validation"),
         ("[]", "JSON object with lists of indices"),
         ('{"pool": [1]}', "JSON object with lists of indices"),
         ('{"pool": [1, 60], "validation": []}', "pool must list whole numbers from 0 to 59"),
@@ -188,3 +190,18 @@ def test_digits_are_mnist(tmp_path):
     path.write_text(path.read_text().replace('id = "mine"', 'id = "mine"\nclasses = 5'))
     with pytest.raises(UsageError, match="not below `classes` = 5"):
         open_images(setting_of(load_protocol(path)))
+
+
+def test_black_and_white_are_those_of_8_bit_images_and_else_what_the_pool_has(tmp_path):
+    dataset = 'channels = "last"\nscale = 255.0\nmean = [0.5, 0.25, 0.0]\nstd = [0.5, 2.0, 1.0]\nvalidation = 12'
+    images = open_images(setting_of(write_benchmark(tmp_path, dataset=dataset, channels=3)))
+    np.testing.assert_allclose(images.black, [-1, -0.125, 0], atol=1e-6)
+    np.testing.assert_allclose(images.white, [1, 0.375, 1], atol=1e-6)
+    inputs = np.random.default_rng(0).uniform(-3, 5, (60, SIDE, SIDE, 2))
+    for name in ("train", "test"):
+        write_arrays(tmp_path / f"{name}.npz", {"inputs": inputs, "labels": np.arange(60) % CLASSES})
+    images = open_images(
+        setting_of(write_benchmark(tmp_path, dataset='channels = "last"\nvalidation = 12', images=False))
+    )
+    np.testing.assert_array_equal(images.black, images.pool_inputs.min(axis=(0, 2, 3)))
+    np.testing.assert_array_equal(images.white, images.pool_inputs.max(axis=(0, 2, 3)))

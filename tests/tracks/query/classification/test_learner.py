@@ -115,13 +115,22 @@ def test_only_what_is_needed_is_offered(tmp_path):
     assert set(arrays) == {"probabilities", "labelled_targets", "features", "labelled_features"}
 
 
-def test_features_are_what_the_last_layer_sees(tmp_path):
+def test_features_are_what_the_head_sees(tmp_path):
+    """Not the hidden units of a head with two layers, which realistic-al's core-set does not look at."""
     learner = learner_of(write_benchmark(tmp_path, training="head_layers = 2"), needs=ALL)
     weights, picks = trained(learner)
     _, arrays, _ = offered(learner, tmp_path / "pool", picks=picks, weights=weights)
-    logits = arrays["features"] @ weights["head.3.weight"].T + weights["head.3.bias"]
     network = learner._trainer.rebuild(weights)
-    np.testing.assert_allclose(logits, network(torch.from_numpy(arrays["inputs"])).numpy(), atol=1e-4)
+    for prefix in ("", "labelled_"):
+        features, inputs = (torch.from_numpy(arrays[f"{prefix}{name}"]) for name in ("features", "inputs"))
+        torch.testing.assert_close(features, network.encoder(inputs))
+    hidden = (
+        features @ torch.from_numpy(weights["head.0.weight"]).T + torch.from_numpy(weights["head.0.bias"])
+    ).numpy()
+    mean, variance = weights["head.1.running_mean"], weights["head.1.running_var"]
+    hidden = (hidden - mean) / np.sqrt(variance + 1e-5) * weights["head.1.weight"] + weights["head.1.bias"]
+    logits = hidden.clip(min=0) @ weights["head.3.weight"].T + weights["head.3.bias"]
+    np.testing.assert_allclose(logits, network(inputs).numpy(), atol=1e-4)
 
 
 def test_no_label_of_an_unlabelled_image_reaches_the_folder(tmp_path):

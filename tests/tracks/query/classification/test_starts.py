@@ -66,6 +66,7 @@ def test_a_pinned_start(tmp_path):
     ("content", "message"),
     [
         ("[", "JSON object with a list"),
+        ('{"1":' * 50_000, "JSON object with a list"),
         ("[1]", "JSON object with a list"),
         ('{"2": [1, 2, 3]}', 'list of pool images for "1"'),
         ('{"1": 3}', "whole numbers from 0 to 87"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data.catalog import load_protocol
+from harness.data.catalog import find_protocol, load_protocol
 from harness.spec.errors import UsageError
 from harness.spec.query import ClassifierTraining, Optimiser
 from harness.tracks.query.classification.data import open_images
@@ -112,6 +112,23 @@ def test_resnet_on_small_colour_images(tmp_path):
     assert weights["encoder.0.weight"].shape == (64, 3, 3, 3)
     assert weights["encoder.1.num_batches_tracked"] == 2  # 16 images in batches of 8
     assert predictions(trainer.rebuild(weights), images.test_inputs, "cpu").shape == (30,)
+
+
+@pytest.mark.parametrize("name", ["st-cifar", "st-isic", "self-sl-isic", "self-sl-miotcd-low", "semi-sl-cifar10"])
+def test_every_augmentation_of_realistic_al_trains(tmp_path, name):
+    (released,) = (each for each in find_protocol("query-realistic-al@2").benchmark.trainings if each.id == name)
+    protocol = write_benchmark(tmp_path, channels=3, dataset='channels = "last"\nscale = 255.0\nvalidation = 12')
+    setting = setting_of(protocol)
+    images, small = open_images(setting, 1), {"epochs": 1, "augmentation": released.augmentation}
+    if released.pretraining is not None:
+        small["pretraining"] = released.pretraining.model_copy(update={"epochs": 1, "batch_size": 24})
+    training = setting.training.model_copy(update=small)
+    encoder = pretrain(images, training, 1, "cpu", unheard) if training.pretraining else None
+    trainer = Trainer(images, training, "accuracy", 0.0, "cpu")
+    weights = trainer.train(np.arange(16), (1, 0, 0), encoder, unheard)
+    assert all(np.isfinite(each).all() for each in weights.values())
+    plain = Trainer(images, training.model_copy(update={"augmentation": "none"}), "accuracy", 0.0, "cpu")
+    assert not same(weights, plain.train(np.arange(16), (1, 0, 0), encoder, unheard))
 
 
 def test_the_best_epoch_on_the_validation_part_is_kept(tmp_path, monkeypatch):

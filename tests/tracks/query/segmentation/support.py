@@ -70,14 +70,16 @@ def balls(shape, seed):
     return labels + 0.2 * rng.normal(size=shape), labels
 
 
-def write_volume(path, array, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)):
-    """An array (z, y, x), with spacing and origin in the same order."""
+def write_volume(path, array, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), direction=None, colours=False):
+    """An array (z, y, x[, colour]), with spacing and origin in the same order; the direction as SimpleITK has it."""
     import SimpleITK
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = SimpleITK.GetImageFromArray(np.asarray(array))
+    image = SimpleITK.GetImageFromArray(np.asarray(array), isVector=colours)
     image.SetSpacing([float(step) for step in spacing[::-1]])
     image.SetOrigin([float(at) for at in origin[::-1]])
+    if direction is not None:
+        image.SetDirection(direction)
     SimpleITK.WriteImage(image, str(path))
 
 

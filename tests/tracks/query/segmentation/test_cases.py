@@ -128,7 +128,19 @@ def test_a_missing_header(folder):
         ({"labels": None}, "labels"),
         ({"file_ending": None}, "file_ending"),
         ({"labels": {"background": 0, "shell": 1, "core": 3}}, "without a gap"),
-        ({"labels": {"background": 0, "all": [1, 2], "core": 2}}, "regions"),
+        ({"labels": {"background": 0, "all": [1, 2], "core": 2}}, "'all' is a region of [1, 2]"),
+        ({"labels": {"0": "background", "1": "shell"}}, "from name to number"),
+        ({"labels": {"background": "0", "shell": "1"}}, "without quotes"),
+        ({"labels": {"background": 0, "shell": 1.5}}, "'shell' is 1.5; give it one integer"),
+        ({"labels": {"background": 0, "shell": True}}, "'shell' is True; give it one integer"),
+        ({"labels": {"background": 0, "shell": None}}, "'shell' is None; give it one integer"),
+        ({"labels": {}}, "without a gap"),
+        ({"channel_names": {"T1": "0"}}, "not T1"),
+        ({"channel_names": {}}, "channel_names"),
+        ({"channel_names": None, "modality": {"0": "MRI"}}, "nnUNetv2_convert_MSD_dataset"),
+        ({"file_ending": "nii.gz"}, "beginning with a dot"),
+        ({"file_ending": ""}, "beginning with a dot"),
+        ({"file_ending": "[.gz"}, "beginning with a dot"),
         ({"labels": {"background": 0, "shell": 1, "core": 2, "ignore": 3}}, "ignore"),
         ({"labels": {"ground": 0, "shell": 1, "core": 2}}, "background"),
         ({"channel_names": {"1": "T1"}}, "channel_names"),
@@ -187,6 +199,51 @@ def test_shapes_that_differ(folder):
 def test_grids_that_differ(folder, what, values):
     write_volume(folder / "labelsTr" / "case_2.nii.gz", balls((16, 18, 20), 2)[1], **{what: values})
     refused(folder, "case_2.nii.gz", what)
+
+
+def test_a_label_of_another_orientation(folder):
+    """The same shape, spacing and origin, but its first axis runs the other way."""
+    turned = (-1, 0, 0, 0, 1, 0, 0, 0, 1)
+    write_volume(folder / "labelsTr" / "case_2.nii.gz", balls((16, 18, 20), 2)[1], direction=turned)
+    refused(folder, "labelsTr", "case_2.nii.gz", "oriented otherwise", "[-1.0, 0.0, 0.0", "resample it")
+
+
+def test_a_case_that_is_turned_as_a_whole(folder):
+    image, labels = balls((16, 18, 20), 2)
+    turned = (0, -1, 0, 1, 0, 0, 0, 0, 1)
+    write_volume(folder / "imagesTr" / "case_2_0000.nii.gz", image.astype(np.float32), direction=turned)
+    write_volume(folder / "labelsTr" / "case_2.nii.gz", labels, direction=turned)
+    assert np.array_equal(opened(folder).labels("case_2"), labels)
+
+
+def test_channels_that_the_header_does_not_name(folder):
+    write_volume(folder / "imagesTr" / "case_3_0001.nii.gz", balls((16, 18, 20), 3)[0].astype(np.float32))
+    refused(folder, "case_3_0001.nii.gz is channel 1 of case_3", "names 1 in `channel_names`")
+
+
+@pytest.mark.parametrize("part", ["imagesTr/case_2_0000.nii.gz", "labelsTr/case_2.nii.gz"])
+def test_images_in_colours(folder, part):
+    colours = np.zeros((16, 18, 20, 3), dtype=np.uint8)
+    write_volume(folder / part, colours, colours=True)
+    refused(folder, part, "3 values a voxel", "one value")
+
+
+def test_files_that_macos_lays_beside_others(folder):
+    expected, artefacts = opened(folder), setting(benchmark(folder.parent)).artefacts()
+    for path in (*folder.glob("imagesTr/*"), *folder.glob("labelsTr/*")):
+        path.with_name(f"._{path.name}").write_bytes(b"attributes")
+    (folder / "imagesTr" / ".DS_Store").write_bytes(b"view")
+    found = opened(folder)
+    assert (found.pool, found.held_out, found.identity) == (expected.pool, expected.held_out, expected.identity)
+    assert setting(benchmark(folder.parent)).artefacts() == artefacts
+
+
+@pytest.mark.parametrize("value", [1e30, -1e13])
+def test_intensities_too_large_to_have_a_deviation(folder, value):
+    image = balls((16, 18, 20), 2)[0]
+    image[3, 4, 5] = value
+    write_volume(folder / "imagesTr" / "case_2_0000.nii.gz", image.astype(np.float32))
+    refused(folder, "case_2_0000.nii.gz", f"{abs(value):.3g}", "at most 1e+12")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -88,4 +88,4 @@ def test_campaigns_learn_to_segment_and_have_an_efficiency(study, tmp_path, monk
         assert min(dice) > 0.6  # a network that finds nothing has 0
         scores = {row.metric: row.value for row in result.document.summary if row.study == "low"}
         assert scores["foreground_efficiency"] is not None  # one seed: it may well be negative
-        assert len(list((result.folder / "under-way").glob("*/loop_001/summary.json"))) == 1
+        assert not (result.folder / "under-way").exists()
