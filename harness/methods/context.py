@@ -68,6 +68,7 @@ class Context:
     def metric(self, id: str, **constants: Any) -> Callable[..., Tensor]:
         """For metrics of attribution maps: one of the harness's own, to build on. `harness list metrics` names them.
 
+        Among the constants may be `reading="latec"`: LATEC's own definition, and its constants for those not given.
         The result maps (model, inputs, targets, maps) to scores (n,) float64; it draws from this call's seed. UsageError
         for an unknown name or constant, LookupError for a metric that asks for masks or for further maps.
         """

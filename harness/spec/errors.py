@@ -100,7 +100,6 @@ _WORDS = {
     "int_from_float": "it must be a whole number, not {value}",
     "string_too_short": "it must have at least {min_length} characters, not {value}",
     "string_too_long": "it must have at most {max_length} characters, not {value}",
-    "tuple_type": "it must be a list in brackets, also for a single entry, not {value}",
     "too_short": "it must have at least {min_length} entries, not {actual_length}",
     "too_long": "it must have at most {max_length} entries, not {actual_length}",
 }

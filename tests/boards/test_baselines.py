@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from harness.boards.sources import find_source
 from harness.boards.submissions import StoredSubmission, read_submissions
 from harness.data.catalog import bundled_folder
-from harness.methods.discovery import find_method
+from harness.methods.discovery import find_method, load_baseline
+from harness.tracks.attribution_metric.host import _own_metric
+from tests.methods.attribution.nets import network, samples, surroundings
 from tests.methods.query.support import asked
 from tests.methods.query.test_contract import images, volumes
 from tests.methods.tasks import Task, confidence
 
 
 def written_anew() -> Iterator[tuple[str, StoredSubmission]]:
+    """Those of the same version; one of a new version will replace its row."""
     for benchmark in sorted(path.name for path in bundled_folder("submissions").iterdir()):
         for each in read_submissions(benchmark)[0]:
-            if find_method(each.about.name).spec.source_sha256 != each.about.method.source_sha256:
+            shipped, submitted = find_method(each.about.name).spec, each.about.method
+            if shipped.version == submitted.version and shipped.source_sha256 != submitted.source_sha256:
                 yield f"{benchmark}/{each.about.name}", each
 
 
@@ -46,11 +52,25 @@ def answers(method: Any, task: str, tasks: tuple[str, ...], oracle: bool, folder
     if task == "confidence":
         yield confidence(method, Task(np.random.default_rng(3))).tolist()
         return
+    if task == "attribution-metric":
+        yield from (scores(method, modality) for modality in ("image", "volume", "point-cloud"))
+        return
     assert task == "query", "say how methods of this kind are compared"
     pools = [volumes(folder, 0, oracle)] if "segmentation" in tasks else []
     pools += [images(folder, 0)] if "classification" in tasks else []
     for pool, budget in product(pools, (1, 5, 8, 12)):
         yield from (asked(method, pool, loop=loop, budget=budget) for loop in range(pool["loops"]))
+
+
+def scores(method: Any, modality: str) -> list[float]:
+    """What a metric says of gradients."""
+    (net, anatomy), (inputs, targets) = network(modality, "cnn"), samples(modality)
+    inputs.requires_grad_()
+    (maps,) = torch.autograd.grad(net(inputs)[range(4), targets].sum(), inputs)
+    context = surroundings(net, modality, "cnn", anatomy, metrics=partial(_own_metric, 0))
+    call = load_baseline(find_method(method).spec) if isinstance(method, str) else method
+    values: list[float] = call(net, inputs.detach(), targets, maps, context).tolist()
+    return values
 
 
 @pytest.mark.parametrize("name", SUBMITTED)

@@ -27,7 +27,7 @@ from harness.metrics.attribution.relative_stability import (
     RelativeRepresentationStability,
 )
 from harness.metrics.attribution.robustness import Continuity, LocalLipschitz, MaxSensitivity
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, in_words, unknown
 
 _PUBLISHED: tuple[type[MapMetric], ...] = (
     FaithfulnessCorrelation,
@@ -146,5 +146,4 @@ def _typed(what: str, expected: Any, value: Any) -> Any:
     try:
         return TypeAdapter(expected, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].replace("Input should", "it should")
-        raise UsageError(f"{what} cannot be {value!r}: {said}.") from error
+        raise UsageError(f"{what}: {in_words(error.errors(include_url=False)[0])}.") from error
