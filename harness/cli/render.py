@@ -25,7 +25,7 @@ from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board, Cell
-from harness.spec.kinds import kind_of, load
+from harness.spec.kinds import kind_of
 from harness.spec.result import Summary, UnitResult
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def print_result(
     else:
         say("No unit has scores.")
     _print_reasons(result)
-    for note in _notes(result):
+    for note in result.notes():
         say(f"Note: {note}")
     say(f"\nRun:    {result.folder}")
     if report is not None:
@@ -64,14 +64,6 @@ def print_result(
         say("Next:   run it again without --limit for scores that count.")
     if next_step is not None and result.complete:
         say(f"Then:   {next_step}")
-
-
-def _notes(result: RunResult) -> tuple[str, ...]:
-    """What to know beside the scores. Raises IntegrityError for stored answers that were changed."""
-    kind = kind_of(result.document.spec.task)
-    labels = {unit.unit: f"{unit.study} · {unit.model}" for unit in result.document.units}
-    answers = {labels[key]: outputs for key, outputs in result.outputs().items()} if kind.notes else {}
-    return tuple(load(kind.notes)(answers)) if kind.notes else ()
 
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from harness.data.catalog import LoadedBenchmark
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.answers import ByUnit, StoredAnswers, measured
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.spec.errors import UsageError, first_problem
@@ -132,6 +132,16 @@ class RunResult:
     def answers_by_unit(self, protocol: LoadedBenchmark) -> Mapping[Unit, Answers]:
         """The same answers by unit."""
         return ByUnit(self.outputs(), self.scored(protocol).units)
+
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the answers beside their scores; nothing where the benchmark is not at hand any more. Raises
+        IntegrityError for answers that were changed."""
+        try:
+            protocol = self._scored.track.protocol if self._scored else find_protocol(self.document.spec.benchmark)
+            units, track = self.units(protocol)
+            return tuple(track.notes(ByUnit(self.outputs(), units)))
+        except UsageError:
+            return ()
 
     def to_frame(self) -> pd.DataFrame:
         """One row per study, model and metric, and one per study and metric over all seeds.

@@ -107,7 +107,7 @@ class _SyntheticTask:
         import numpy as np
 
         order = np.random.default_rng(1).permutation(SAMPLES)
-        answer = np.empty(SAMPLES, dtype=np.float32)
+        answer = np.empty(SAMPLES)
         answer[order] = self._score(_rows(self._samples, order))
         return self._compare(answer, _TOLERANCE, "the answer for the samples in another order")
 

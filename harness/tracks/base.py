@@ -218,6 +218,10 @@ class Track(ABC):
         """Sentences about answers that no honest run gives."""
         return iter(())
 
+    def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
+        """Sentences about a run's answers that are allowed and yet hardly what was meant."""
+        return iter(())
+
     def workload(self, units: Sequence[Unit]) -> Workload:
         """What the units cost before they are run."""
         return Workload()

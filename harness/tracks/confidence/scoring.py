@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.metrics.bootstrap import replicate_table
+from harness.metrics.proper_scores import are_probabilities
 from harness.metrics.quick_augrc import augrc_of_counts, quick
 from harness.metrics.registry import METRICS, MetricInfo
 from harness.statistics import bootstrap_weights
@@ -113,6 +114,4 @@ def _defined(metric: MetricInfo, judged: JudgedConfidence) -> bool:
     """Detection needs both failures and successes, calibration needs probabilities."""
     if metric.id in _NEED_BOTH_OUTCOMES and judged.residual.min() == judged.residual.max():
         return False
-    if "probability confidence" not in metric.needs:
-        return True
-    return float(judged.confidence.min()) >= 0.0 and float(judged.confidence.max()) <= 1.0
+    return "probability confidence" not in metric.needs or are_probabilities(judged.confidence)
