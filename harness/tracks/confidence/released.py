@@ -79,8 +79,15 @@ class ReleasedOutputs(SourceDefaults):
         return ModelOutputs(arrays, labels)
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
-        layer = self._network(model.id).last_layer
-        return {"weight": layer.weight.detach().cpu().numpy(), "bias": layer.bias.detach().cpu().numpy()}
+        network = self._network(model.id)
+        layers = {"": network.last_layer} | (
+            {"reservation_": network.reservation} if model.head == "deep-gamblers" else {}
+        )
+        return {
+            f"{prefix}{kind}": tensor.detach().cpu().numpy()
+            for prefix, layer in layers.items()
+            for kind, tensor in layer._asdict().items()
+        }
 
     def sample_ids(self, name: str) -> Sequence[str] | None:
         chosen = self._sets[name]
