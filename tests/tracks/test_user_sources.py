@@ -115,7 +115,6 @@ class Network:
 
     def expected(self, confidence, predicted):
         """Scores of every study for confidences and predicted classes (n,) of all stored samples."""
-        confidence = confidence.astype(np.float32)
         wrong = (predicted != self.labels).astype(float)
         rows = {name: np.flatnonzero(self.index == number) for name, number in SETS.items()}
         detected = np.concatenate([rows["iid"][wrong[rows["iid"]] == 0], rows["new"]])
