@@ -46,7 +46,7 @@ def tied_answers(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Ite
         few = len(counts) < _FEW_VALUES and len(confidence) >= _MANY_SAMPLES
         if len(confidence) < 2 or not (few or counts.max() > _LARGEST_TIE * len(confidence)):
             continue
-        given = [_row_groups(array) for array in track.given(unit)]
+        given = [_row_groups(array) for _, array in track.given(unit)]
         largest = np.flatnonzero(groups == counts.argmax())
         # Samples of which any array says the same may be tied: a score of the logits alone cannot do better.
         own = min((len(largest) - np.bincount(rows[largest]).max() for rows in given), default=len(largest))

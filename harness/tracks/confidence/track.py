@@ -103,6 +103,12 @@ class ConfidenceTrack(Track):
             answer = method.call("score", samples, seed=seed_of([unit.seed, model.id, name]))
             parts.append(checked_confidence(answer, _count(samples), varied=False))
         confidence = np.concatenate(parts)
+        if len(confidence) > 1 and confidence.min() == confidence.max():
+            same = [name for name, array in self.given(unit) if (array == array[0]).all()]
+            if same:
+                raise MethodError(
+                    "invalid", f"all {len(confidence)} samples are equal in the model's {', '.join(same)}"
+                )
         return {"confidence": stored_confidence(checked_confidence({"confidence": confidence}, len(confidence)))}
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
@@ -150,7 +156,7 @@ class ConfidenceTrack(Track):
 
         return tied_answers(self, answers)
 
-    def given(self, unit: Unit) -> Iterator[np.ndarray]:
+    def given(self, unit: Unit) -> Iterator[tuple[str, np.ndarray]]:
         """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute."""
         import numpy as np
 
@@ -161,7 +167,7 @@ class ConfidenceTrack(Track):
         for name in sets[0]:
             axis = 1 if name.startswith("mc_") else 0
             if name != "inputs" and all(name in each for each in sets):
-                yield np.moveaxis(np.concatenate([each[name] for each in sets], axis=axis), axis, 0)
+                yield name, np.moveaxis(np.concatenate([each[name] for each in sets], axis=axis), axis, 0)
 
     def workload(self, units: Sequence[Unit]) -> Workload:
         """Uncomputed are sample sets that must be run through a model before units can start."""
@@ -205,6 +211,7 @@ class ConfidenceTrack(Track):
         offered = {part: name for part, name in parts.items() if name is not None}
         for part, name in offered.items():
             samples = self.source.samples(model, name)
+            _check_any(samples, f"{model.id}, set {name}")
             given = {**samples.arrays, **self._inputs(name), "labels": samples.labels}
             arrays |= {f"{part}/{key}": array for key, array in given.items()}
         network = self.source.network(model) if "model" in self.method.needs else None
@@ -221,6 +228,7 @@ class ConfidenceTrack(Track):
     def _samples(self, unit: Unit, model: Model, name: str) -> dict[str, np.ndarray]:
         """Label-free arrays of the samples that the unit asks about."""
         samples = self.source.samples(model, name)
+        _check_any(samples, f"{model.id}, set {name}")
         self._agree(model, name, samples)
         if name == self.study(unit.study).samples:
             _check_labels(samples, f"{model.id}, set {name}")
@@ -263,6 +271,11 @@ def _check_metric(name: str, protocol: LoadedBenchmark) -> None:
         raise UsageError(
             f"{protocol.path}: the metric {name} needs {needed}, which a benchmark cannot give; leave it out."
         )
+
+
+def _check_any(samples: ModelOutputs, where: str) -> None:
+    if not len(samples.labels):
+        raise UsageError(f"{where} has no samples; name others in the benchmark, or leave it out.")
 
 
 def _check_labels(samples: ModelOutputs, where: str) -> None:
