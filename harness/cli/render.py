@@ -23,7 +23,7 @@ from harness.boards.render import (
 from harness.cli.output import FAILED, LEFT, RIGHT, SKIPPED, print_table, say, say_json, table
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
-from harness.metrics.facts import metric_facts
+from harness.metrics.facts import board_text, metric_facts
 from harness.spec.board import Board, Cell
 from harness.spec.kinds import kind_of
 from harness.spec.result import Summary, UnitResult
@@ -122,7 +122,7 @@ def _print_ranking(board: Board) -> None:
     columns: dict[str, list[str]] = {}
     for column in board.columns:
         text = rank_text if column == board.columns[-1] else _short_rank
-        columns[column] = [_board_cell(row.cells.get(column), text) for row in rows]
+        columns[column] = [_board_cell(row.cells.get(column), text, board.metric) for row in rows]
     facts = {"units": [row.units for row in rows], "tier": [str(row.tier) for row in rows]}
     shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
     columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
@@ -156,8 +156,10 @@ def _plain(text: str) -> str:
     return Text.from_markup(text).plain
 
 
-def _board_cell(cell: Cell | None, text: Callable[[Cell], str]) -> str:
-    return "–" if cell is None else f"{cell.value:.1f}{spread_text(cell)} [dim]{escape(text(cell))}[/]"
+def _board_cell(cell: Cell | None, text: Callable[[Cell], str], metric: str) -> str:
+    if cell is None:
+        return "–"
+    return f"{board_text(metric, cell.value)}{spread_text(cell)} [dim]{escape(text(cell))}[/]"
 
 
 def _short_rank(cell: Cell) -> str:

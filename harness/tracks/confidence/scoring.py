@@ -31,7 +31,7 @@ FAILURE_RATE = "failure_rate"
 
 _MOST_KEPT = 1 << 24
 """Counts of resamples up to which those of a study are kept for the next method: 64 MB."""
-_PIECES = 4
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _in_pieces(replicates: int, seed: int, sizes: tuple[int, ...]) -> Iterator[n
         yield _by_replicate(replicates, seed, sizes)
         return
     rows = weight_rows(samples, replicates, seed, _strata(sizes))
-    while piece := list(islice(rows, max(1, _MOST_KEPT // samples // _PIECES))):
+    while piece := list(islice(rows, max(1, _PIECE // samples))):
         yield np.stack(piece)
 
 
