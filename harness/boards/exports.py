@@ -19,6 +19,7 @@ from harness.boards.render import (
     scaled_title,
 )
 from harness.data.catalog import LoadedBenchmark
+from harness.metrics.facts import board_text
 from harness.spec.board import Board, Cell, Row
 from harness.spec.errors import unknown
 
@@ -68,7 +69,7 @@ def board_latex(board: Board, protocol: LoadedBenchmark) -> str:
         table.style.hide(axis="index")
         .format_index(escape="latex", axis="columns")
         .format(escape="latex", subset=["rank", "method"])
-        .format(_latex_cell, subset=list(board.columns))
+        .format(lambda cell: _latex_cell(cell, board.metric), subset=list(board.columns))
         .apply(lambda _: italics, subset=["method"])
         .to_latex(
             column_format="rl" + "r" * len(board.columns),
@@ -108,9 +109,9 @@ def _place(row: Row, board: Board) -> str:
     return "" if last is None or last.rank is None else str(last.rank)
 
 
-def _latex_cell(cell: object) -> str:
+def _latex_cell(cell: object, metric: str) -> str:
     if not isinstance(cell, Cell):
         return "--"
-    value = f"{cell.value:.1f}" + ("" if cell.spread is None else rf" $\pm$ {cell.spread:.1f}")
+    value = board_text(metric, cell.value) + ("" if cell.spread is None else rf" $\pm$ {cell.spread:.1f}")
     best = rf"\textbf{{{value}}}" if cell.group == 1 else value
-    return rf"{best} {{\scriptsize [{cell.low:.1f}, {cell.high:.1f}]}}"
+    return rf"{best} {{\scriptsize [{board_text(metric, cell.low)}, {board_text(metric, cell.high)}]}}"

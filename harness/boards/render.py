@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from harness.boards.sources import source_page
+from harness.metrics.facts import board_text
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row
 from harness.storage import fill_template
@@ -60,7 +61,8 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         reported=_reported(board),
         published=published_table(board),
         checkout=_UP,
-        score=_score_text,
+        score=lambda cell: _score_text(cell, board.metric),
+        number=lambda cell: board_text(board.metric, cell.value),
         cost=cost_text,
         source_page=source_page,
     )
@@ -117,17 +119,17 @@ def published_table(board: Board) -> dict[str, dict[str, str]]:
     methods = dict.fromkeys((each.method for each in board.published), "–")
     table: dict[str, dict[str, str]] = {}
     for each in board.published:
-        table.setdefault(each.column, dict(methods))[each.method] = published_text(each)
+        table.setdefault(each.column, dict(methods))[each.method] = published_text(each, board.metric)
     return table
 
 
-def published_text(number: Published) -> str:
+def published_text(number: Published, metric: str) -> str:
     """`47.2 ±1.4`: a published value with what is known of its uncertainty."""
-    text = f"{number.value:.1f}"
+    text = board_text(metric, number.value)
     if number.std is not None:
-        text += f" ±{number.std:.1f}"
+        text += f" ±{board_text(metric, number.std)}"
     if number.low is not None and number.high is not None:
-        text += f" [{number.low:.1f}–{number.high:.1f}]"
+        text += f" [{board_text(metric, number.low)}–{board_text(metric, number.high)}]"
     return text
 
 
@@ -140,5 +142,7 @@ def _reported(board: Board) -> dict[tuple[str, ...], list[str]]:
     return reported
 
 
-def _score_text(cell: Cell | None) -> str:
-    return "–" if cell is None else f"**{cell.value:.1f}**{spread_text(cell)} {rank_text(cell)}".rstrip()
+def _score_text(cell: Cell | None, metric: str) -> str:
+    if cell is None:
+        return "–"
+    return f"**{board_text(metric, cell.value)}**{spread_text(cell)} {rank_text(cell)}".rstrip()

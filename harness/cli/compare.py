@@ -8,6 +8,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.output import LEFT, RIGHT, print_table, say_json
+from harness.metrics.facts import board_text
 
 if TYPE_CHECKING:
     from harness.boards.compare import BoardComparison, Comparison
@@ -54,8 +55,8 @@ def _print_methods(found: Comparison) -> None:
         [
             [
                 each.column,
-                *(f"{number:.2f}" for number in (each.a, each.b, each.difference)),
-                f"{each.low:.2f} to {each.high:.2f}",
+                *(board_text(shows.metric, number, 2) for number in (each.a, each.b, each.difference)),
+                f"{board_text(shows.metric, each.low, 2)} to {board_text(shows.metric, each.high, 2)}",
                 each.better or "not told apart",
             ]
             for each in found.differences

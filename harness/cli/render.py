@@ -23,9 +23,9 @@ from harness.boards.render import (
 from harness.cli.output import FAILED, LEFT, RIGHT, SKIPPED, print_table, say, say_json, table
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
-from harness.metrics.facts import metric_facts
+from harness.metrics.facts import board_text, metric_facts
 from harness.spec.board import Board, Cell
-from harness.spec.kinds import kind_of, load
+from harness.spec.kinds import kind_of
 from harness.spec.result import Summary, UnitResult
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def print_result(
     else:
         say("No unit has scores.")
     _print_reasons(result)
-    for note in _notes(result):
+    for note in result.notes():
         say(f"Note: {note}")
     say(f"\nRun:    {result.folder}")
     if report is not None:
@@ -64,14 +64,6 @@ def print_result(
         say("Next:   run it again without --limit for scores that count.")
     if next_step is not None and result.complete:
         say(f"Then:   {next_step}")
-
-
-def _notes(result: RunResult) -> tuple[str, ...]:
-    """What to know beside the scores. Raises IntegrityError for stored answers that were changed."""
-    kind = kind_of(result.document.spec.task)
-    labels = {unit.unit: f"{unit.study} · {unit.model}" for unit in result.document.units}
-    answers = {labels[key]: outputs for key, outputs in result.outputs().items()} if kind.notes else {}
-    return tuple(load(kind.notes)(answers)) if kind.notes else ()
 
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:
@@ -130,7 +122,7 @@ def _print_ranking(board: Board) -> None:
     columns: dict[str, list[str]] = {}
     for column in board.columns:
         text = rank_text if column == board.columns[-1] else _short_rank
-        columns[column] = [_board_cell(row.cells.get(column), text) for row in rows]
+        columns[column] = [_board_cell(row.cells.get(column), text, board.metric) for row in rows]
     facts = {"units": [row.units for row in rows], "tier": [str(row.tier) for row in rows]}
     shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
     columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
@@ -164,8 +156,10 @@ def _plain(text: str) -> str:
     return Text.from_markup(text).plain
 
 
-def _board_cell(cell: Cell | None, text: Callable[[Cell], str]) -> str:
-    return "–" if cell is None else f"{cell.value:.1f}{spread_text(cell)} [dim]{escape(text(cell))}[/]"
+def _board_cell(cell: Cell | None, text: Callable[[Cell], str], metric: str) -> str:
+    if cell is None:
+        return "–"
+    return f"{board_text(metric, cell.value)}{spread_text(cell)} [dim]{escape(text(cell))}[/]"
 
 
 def _short_rank(cell: Cell) -> str:

@@ -4,7 +4,8 @@ A folder (or its `test_results`) holds, each as the array `arr_0` of an `.npz`:
 `raw_logits.npz` (N, d + 2): logits | label | dataset_idx, or `raw_output.npz` with soft-max instead;
 and optionally `raw_logits_dist.npz` / `raw_output_dist.npz` (N, d, M), `external_confids.npz` (N,),
 `external_confids_dist.npz` (N, M), `encoded_output.npz` (N, f + 1): features | dataset_idx,
-`train_features.npz` (n, f + 1): features | label, `last_layer.npz` with `w` (d, f) and `b` (d,).
+`train_features.npz` (n, f + 1): features | label, `last_layer.npz` with `w` (d, f) and `b` (d,), of DeepGamblers networks
+with one more row for the reservation output, which the logits leave out.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class FDShiftsFolder:
 
     `sets[idx]` has `logits` or `probabilities` (n, d) and, where stored, `features`, `mc_logits` or
     `mc_probabilities` (M, n, d), `head_confidence`, `mc_head_confidence` (M, n); `labels[idx]` (n,);
-    `train` the rows of `train_features.npz`; `last_layer` has `weight` and `bias`.
+    `train` the rows of `train_features.npz`; `last_layer` has `weight` and `bias`, and `reservation_weight` (1, f) and
+    `reservation_bias` (1,) where there is one row more than there are classes.
     """
 
     sets: Mapping[int, dict[str, np.ndarray]]
@@ -74,7 +76,7 @@ def read_fdshifts(folder: Path) -> FDShiftsFolder:
     if kind == "probabilities":
         _check_probabilities(outputs, path)
     columns = {kind: outputs} | _optional_columns(present, index, outputs.shape[1])
-    train, last_layer = _train(present), _last_layer(present)
+    train, last_layer = _train(present), _last_layer(present, outputs.shape[1])
     _check_widths(folder, columns, train, last_layer)
     labels = _integers(raw[:, -2], path, "label")
     groups = {int(i): np.flatnonzero(index == i) for i in np.unique(index)}
@@ -131,8 +133,8 @@ def _train(present: Mapping[str, Path]) -> dict[str, np.ndarray] | None:
     return {"features": np.ascontiguousarray(table[:, :-1]), "labels": _integers(table[:, -1], path, "label")}
 
 
-def _last_layer(present: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    """At least float32, so that what is computed with it is."""
+def _last_layer(present: Mapping[str, Path], classes: int) -> dict[str, np.ndarray]:
+    """At least float32, so that what is computed with it is; the row behind those of the classes by itself."""
     import numpy as np
 
     if (path := present.get("last_layer.npz")) is None:
@@ -142,7 +144,11 @@ def _last_layer(present: Mapping[str, Path]) -> dict[str, np.ndarray]:
         raise IntegrityError(f"{path} must hold w and b, it holds {', '.join(sorted(arrays))}")
     weight, bias = _checked(arrays["w"], path, 2), _checked(arrays["b"], path).reshape(-1)
     kind = np.promote_types(weight.dtype, np.float32)
-    return {"weight": weight.astype(kind), "bias": bias.astype(kind)}
+    layer = {"weight": weight.astype(kind), "bias": bias.astype(kind)}
+    if len(weight) != classes + 1 or len(bias) != classes + 1:
+        return layer
+    reservation = {f"reservation_{name}": rows[classes:] for name, rows in layer.items()}
+    return {name: rows[:classes] for name, rows in layer.items()} | reservation
 
 
 def _array(path: Path, dimensions: int | None = None) -> np.ndarray:

@@ -157,6 +157,16 @@ class RunResult:
         """The same answers by unit."""
         return ByUnit(self.outputs(), self.scored(protocol).units)
 
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the answers beside their scores; nothing where the benchmark is not at hand any more. Raises
+        IntegrityError for answers that were changed."""
+        try:
+            protocol = self._scored.track.protocol if self._scored else self.protocol()
+            units, track = self.units(protocol)
+            return tuple(track.notes(ByUnit(self.outputs(), units)))
+        except UsageError:
+            return ()
+
     def to_frame(self) -> pd.DataFrame:
         """One row per study, model and metric, and one per study and metric over all seeds.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def checked_confidence(answer: Mapping[str, np.ndarray], samples: int, *, varied: bool = True) -> np.ndarray:
-    """The confidences (n,) as float32, the precision in which they are stored and scored.
+    """The confidences (n,) as they came, in float64 or less: nothing is rounded that the method told apart.
 
     With `varied`, one and the same confidence for all samples is refused: it ranks nothing. Raises MethodError with
     status *invalid* and one sentence for anything that cannot be ranked.
@@ -23,10 +23,24 @@ def checked_confidence(answer: Mapping[str, np.ndarray], samples: int, *, varied
     bad = int(np.count_nonzero(~np.isfinite(confidence)))
     if bad:
         raise MethodError("invalid", f"{bad} of {samples} confidences are NaN or infinite")
-    single = _single_precision(confidence, "confidences")
-    if varied and samples > 1 and single.min() == single.max():
+    kept = _rounded(confidence, "confidences", np.float32 if confidence.dtype.itemsize <= 4 else np.float64)
+    if varied and samples > 1 and kept.min() == kept.max():
         raise MethodError("invalid", f"it gave the same confidence to all {samples} samples")
-    return single
+    return kept
+
+
+def stored_confidence(confidence: np.ndarray) -> np.ndarray:
+    """Checked confidences (n,) of a whole unit as they are stored: the dtype says which of two precisions it is.
+
+    float32 where it keeps every order and every tie, else float64. Rounding never swaps two numbers, so it is enough
+    that no two distinct ones become equal.
+    """
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        single = confidence.astype(np.float32)
+    same = np.isfinite(single).all() and len(np.unique(single)) == len(np.unique(confidence))
+    return single if same else confidence.astype(np.float64)
 
 
 def checked_maps(answer: Mapping[str, np.ndarray], inputs: tuple[int, ...]) -> np.ndarray:
@@ -71,14 +85,21 @@ def _floats(answer: Mapping[str, np.ndarray], name: str, what: str, *shapes: tup
 
 
 def _single_precision(array: np.ndarray, what: str) -> np.ndarray:
-    """As float32, in which no number may become infinite."""
+    import numpy as np
+
+    return _rounded(array, what, np.float32)
+
+
+def _rounded(array: np.ndarray, what: str, precision: type[np.floating[Any]]) -> np.ndarray:
+    """In a precision in which no number may become infinite."""
     import numpy as np
 
     with np.errstate(over="ignore"):
-        single = array.astype(np.float32)
-    if np.isinf(single).any():
-        raise MethodError("invalid", f"some {what} are too large for float32 (beyond 3.4e38)")
-    return single
+        rounded = array.astype(precision)
+    if np.isinf(rounded).any():
+        largest = np.finfo(precision)
+        raise MethodError("invalid", f"some {what} are too large for {largest.dtype} (beyond {largest.max:.1e})")
+    return rounded
 
 
 def check_varied(scores: np.ndarray) -> None:

@@ -120,7 +120,7 @@ class _SyntheticTask:
         import numpy as np
 
         order = np.random.default_rng(1).permutation(SAMPLES)
-        answer = np.empty(SAMPLES, dtype=np.float32)
+        answer = np.empty(SAMPLES)
         answer[order] = self._score(_rows(self._samples, order))
         return self._compare(answer, _TOLERANCE, "the answer for the samples in another order")
 
@@ -128,6 +128,8 @@ class _SyntheticTask:
         """Fit and score as a real unit would, with the same seeds each time."""
         arrays: dict[str, np.ndarray] = {"shared/weight": self._weight}
         arrays["shared/bias"] = self._weight[:, 0] * 0
+        arrays["shared/reservation_weight"] = self._weight[:1] / 2
+        arrays["shared/reservation_bias"] = self._weight[:1, 0] * 0
         for part, (given, labels) in self._reference.items():
             arrays |= {f"{part}/{name}": array for name, array in given.items()}
             arrays[f"{part}/labels"] = labels

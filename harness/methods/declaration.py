@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import decode_source
@@ -49,22 +50,30 @@ class _Decorated:
     decorator: ast.expr
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
     """None for an assignment: `saliency = explainer(version="1.0")(lambda model: ...)`."""
+    doc: str
+    """Its docstring; of an assignment the string in the line below."""
 
 
 def _decorated(tree: ast.Module, names: dict[str, Kind]) -> Iterator[_Decorated]:
-    for node in tree.body:
+    for node, below in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             for decorator in node.decorator_list:
                 kind = names.get(ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator))
                 if kind is not None:
-                    yield _Decorated(node.name, kind, decorator, node)
+                    yield _Decorated(node.name, kind, decorator, node, ast.get_docstring(node) or "")
         elif (
             isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.targets[0], ast.Name)
         ):
             decorator = node.value.func
             kind = names.get(ast.unparse(decorator.func)) if isinstance(decorator, ast.Call) else None
             if kind is not None:
-                yield _Decorated(node.targets[0].id, kind, decorator, None)
+                yield _Decorated(node.targets[0].id, kind, decorator, None, _text(below))
+
+
+def _text(node: ast.stmt | None) -> str:
+    """A string that stands alone."""
+    alone = node.value.value if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) else None
+    return inspect.cleandoc(alone) if isinstance(alone, str) else ""
 
 
 def _decorator_names(tree: ast.Module) -> dict[str, Kind]:
@@ -110,7 +119,7 @@ def _declaration(found: _Decorated, where: str, source: bytes, path: Path, origi
         "target": f"{path.name}:{found.symbol}",
         "symbol": found.symbol,
         "source_sha256": bytes_id(source),
-        "summary": (ast.get_docstring(node) or "").split("\n")[0] if node is not None else "",
+        "summary": found.doc.split("\n")[0],
     }
     try:
         return read_method(given | declared)

@@ -7,7 +7,8 @@ the file's syntax tree without running it, so keep the arguments literal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -242,10 +243,18 @@ def explainer(
 
 
 def _declaring(task: str, **declared: Any) -> Callable[[Method], Method]:
-    """A decorator that writes a declaration on a method and gives it back."""
+    """A decorator that writes a declaration on a method and gives it back; of what has one, on another with the same code."""
 
     def declare(method: Method) -> Method:
-        setattr(method, DECLARATION, {"task": task, **declared})
-        return method
+        own = _same(method) if DECLARATION in vars(method) else method
+        setattr(own, DECLARATION, {"task": task, **declared})
+        return own
 
     return declare
+
+
+def _same(method: Method) -> Method:
+    """Another function or class that does what this one does."""
+    if isinstance(method, type):
+        return cast(Method, type(method.__name__, (method,), {"__doc__": method.__doc__}))
+    return cast(Method, wraps(method)(lambda *given, **named: method(*given, **named)))

@@ -120,6 +120,16 @@ class Outputs:
         return self._tensor("bias")
 
     @cached_property
+    def reservation_weight(self) -> Tensor:
+        """(1, f): weight of the reservation output, which DeepGamblers networks have behind their classes."""
+        return self._tensor("reservation_weight")
+
+    @cached_property
+    def reservation_bias(self) -> Tensor:
+        """(1,): bias of the reservation output."""
+        return self._tensor("reservation_bias")
+
+    @cached_property
     def inputs(self) -> Tensor:
         """(n, channels, *spatial), float32, as the model takes them. Only with `needs=("inputs",)`."""
         import torch

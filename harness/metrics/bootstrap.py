@@ -109,17 +109,23 @@ def weighted_replicates(
 
 
 def replicate_table(
-    confidence: ArrayLike, residual: ArrayLike, weights: ArrayLike, metrics: Mapping[str, Metric], **options: Any
+    confidence: ArrayLike,
+    residual: ArrayLike,
+    weights: ArrayLike | Iterator[ArrayLike],
+    metrics: Mapping[str, Metric],
+    **options: Any,
 ) -> dict[str, FloatArray]:
     """`weighted_replicates` of several metrics by name, which share the work of sorting and summing.
 
-    Options go to all of them; `labels` only to those that take labels.
+    `weights` may come as an iterator of some rows at a time, where all at once would fill the memory. Options go to all
+    metrics; `labels` only to those that take labels.
     """
-    counts = _counts(weights, len(vector("residual", residual)))
+    samples = len(vector("residual", residual))
+    pieces = weights if isinstance(weights, Iterator) else iter([weights])
     labels = options.pop("labels", None)
     sample = Sample.of(confidence, residual, labels)
     table: dict[str, list[FloatArray]] = {name: [] for name in metrics}
-    for chunk in _chunks(counts):
+    for chunk in (chunk for piece in pieces for chunk in _chunks(_counts(piece, samples))):
         replicates = Replicates(sample, chunk)
         for name, metric in metrics.items():
             kernel = KERNELS.get(metric)
@@ -142,7 +148,8 @@ def _counts(weights: ArrayLike, samples: int) -> NDArray[Any]:
     counts = numeric("weights", weights)
     if counts.ndim != 2 or counts.shape[1] != samples:
         raise ValueError(f"weights must have shape (replicates, {samples}), got {counts.shape}.")
-    if (counts < 0).any() or (counts != np.floor(counts)).any():
+    whole = counts.dtype.kind in "biu" or bool((counts == np.floor(counts)).all())
+    if not whole or (counts < 0).any():
         raise ValueError("weights must be whole numbers >= 0.")
     return counts
 

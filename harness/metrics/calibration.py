@@ -21,8 +21,10 @@ def ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
     """Expected calibration error: |accuracy - mean confidence|, averaged over samples by bin.
 
     Of confidence (n,), clipped to [0, 1], and binary residual (n,). Lower is better; in [0, 1]. Bins of
-    equal width, closed on the left (1.0 belongs to the last); empty bins are dropped; ties share a bin.
-    ValueError for bad or not binary input and bins < 1. Naeini et al. 2015, "Obtaining Well Calibrated
+    equal width from 0 to 1 + 1e-8, as FD-Shifts has them: a confidence at a multiple of 1 / bins lies just
+    below the edge there and falls into the lower bin, 1.0 into the last (one that was rounded to float32
+    may lie above); 0.0 is in the first. Empty bins are dropped; ties share a bin. ValueError for bad or not
+    binary input and bins < 1. Naeini et al. 2015, "Obtaining Well Calibrated
     Probabilities Using Bayesian Binning", AAAI; Guo et al. 2017, "On Calibration of Modern Neural
     Networks", ICML.
     """
@@ -80,7 +82,7 @@ def _equal_width_bins(replicates: Replicates, bins: int) -> tuple[FloatArray, Fl
     require_binary(replicates.sample.residual)
     assert replicates.sample.group_confidence is not None
     stated = np.clip(replicates.sample.group_confidence, 0.0, 1.0)
-    # The last edge lies just above 1, which keeps 1.0 in the last bin; as in FD-Shifts.
+    # The last edge lies just above 1, which keeps 1.0 in the last bin, and moves every edge but 0 up; as in FD-Shifts.
     edges = np.linspace(0.0, 1.0 + 1e-8, _bin_count(bins) + 1)
     index = np.searchsorted(edges, stated, side="right")
     starts = np.flatnonzero(np.append(True, index[1:] != index[:-1]))  # groups come in order of confidence

@@ -9,10 +9,13 @@ from typing import Literal
 
 from harness.spec.kinds import kinds, load
 
+Digits = Literal["fixed", "significant"]
+"""How tables show a metric: with one decimal, or in three digits, which suits what has no common scale."""
+
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """scale: factor for display; values in files stay unscaled. digits: "fixed" shows one decimal, "significant" three digits."""
+    """scale: factor for display; values in files stay unscaled."""
 
     id: str
     lower_is_better: bool | None
@@ -22,7 +25,7 @@ class MetricFacts:
     citation: str
     criterion: str
     scale: float = 1.0
-    digits: Literal["fixed", "significant"] = "fixed"
+    digits: Digits = "fixed"
 
     @property
     def heading(self) -> str:
@@ -34,7 +37,18 @@ class MetricFacts:
         """A value as tables show it; a dash where it is missing."""
         if value is None:
             return "–"
-        return f"{value * self.scale:.1f}" if self.digits == "fixed" else f"{value * self.scale:.3g}"
+        return number_text(value * self.scale, self.digits)
+
+
+def number_text(value: float, digits: Digits, decimals: int = 1) -> str:
+    """A value that is scaled for display, with so many decimals where digits are fixed."""
+    return f"{value:.{decimals}f}" if digits == "fixed" else f"{value:.3g}"
+
+
+def board_text(metric: str, value: float, decimals: int = 1) -> str:
+    """A value as boards hold it, which is scaled, of a metric or of a mean rank."""
+    fact = metric_facts().get(metric)
+    return number_text(value, "fixed" if fact is None else fact.digits, decimals)
 
 
 @cache

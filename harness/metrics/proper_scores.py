@@ -27,7 +27,16 @@ NLL_EPSILON = 1e-7
 FAILURE_NLL_EPSILON = 1e-7
 """Added to both probabilities by `failure_nll`, as in FD-Shifts."""
 
+_ROUNDING = 2.0**-24
+"""How far a probability may lie outside [0, 1], as sums of probabilities do by rounding; it counts as the end it passed."""
+
 _SUM_TOLERANCE = 1e-3  # half-precision soft-max outputs of many classes miss 1 by a few 1e-4
+
+
+def are_probabilities(confidence: ArrayLike) -> bool:
+    """Whether all confidences (n,) lie in [0, 1], up to rounding."""
+    stated = np.asarray(confidence)
+    return bool(((stated >= -_ROUNDING) & (stated <= 1.0 + _ROUNDING)).all())
 
 
 def brier(confidence: ArrayLike, residual: ArrayLike) -> float:
@@ -74,9 +83,9 @@ def failure_nll(confidence: ArrayLike, residual: ArrayLike) -> float:
     """
     scores, losses = scored_pair(confidence, residual)
     require_within("residual", losses, 0.0, 1.0)
-    stated = scores.astype(np.float64)
-    if ((stated < 0) | (stated > 1)).any():
+    if not are_probabilities(scores):
         return float("nan")
+    stated = np.clip(scores.astype(np.float64), 0.0, 1.0)
     success = np.log(stated + FAILURE_NLL_EPSILON)
     failure = np.log(1.0 - stated + FAILURE_NLL_EPSILON)
     return float(-np.mean((1.0 - losses) * success + losses * failure))
@@ -85,8 +94,9 @@ def failure_nll(confidence: ArrayLike, residual: ArrayLike) -> float:
 def _stated_and_correct(confidence: ArrayLike, residual: ArrayLike) -> tuple[FloatArray, FloatArray]:
     scores, losses = scored_pair(confidence, residual)
     require_binary(losses)
-    require_within("confidence", scores, 0.0, 1.0)
-    return scores.astype(np.float64), 1.0 - losses
+    if not are_probabilities(scores):
+        require_within("confidence", scores, 0.0, 1.0)
+    return np.clip(scores.astype(np.float64), 0.0, 1.0), 1.0 - losses
 
 
 def _class_probabilities(probability: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:

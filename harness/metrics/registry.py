@@ -66,7 +66,7 @@ _TABLE = (
     MetricInfo("balanced_augrc", balanced_augrc, True, (0, 1), _TRAUB, _LABELS, 1000),
     MetricInfo("balanced_aurc", balanced_aurc, True, (0, 1), _JAEGER, _LABELS, 1000),
     MetricInfo("partial_augrc", partial_augrc, True, (0, 0.5), _TRAUB, display_scale=1000),
-    MetricInfo("risk_at_coverage", risk_at_coverage, True, (0, 1), _JAEGER),
+    MetricInfo("risk_at_coverage", risk_at_coverage, True, (0, 1), _JAEGER, display_scale=100),
     MetricInfo("coverage_at_risk", coverage_at_risk, False, (0, 1), _GEIFMAN, display_scale=100),
     MetricInfo("failure_auroc", failure_auroc, False, (0, 1), _HENDRYCKS, _BINARY, display_scale=100),
     MetricInfo("fpr_at_tpr", fpr_at_tpr, True, (0, 1), _LIANG, _BINARY, display_scale=100),

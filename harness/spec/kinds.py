@@ -29,8 +29,7 @@ class Kind:
     arguments. track: a subclass of `harness.tracks.base.Track`. leaderboard: one of
     `harness.tracks.leaderboard.Leaderboard`. host: `harness.tracks.base.Host`, answers in the method worker.
     check: the conformance suite, `(MethodClient) -> Iterator[Check]`. metrics: facts of metrics that no other kind has,
-    a sequence of `harness.metrics.facts.MetricFacts`. notes: what a user should know beside the scores, of answers by
-    unit that are allowed and yet hardly what was meant, `(Mapping[str, Outputs]) -> Iterable[str]`. default_benchmark: where none is named. simple_method: a baseline
+    a sequence of `harness.metrics.facts.MetricFacts`. default_benchmark: where none is named. simple_method: a baseline
     that stands for any method where none is named. caption: what the numbers of a run's table are. withheld: what a
     method is never given.
     """
@@ -49,7 +48,6 @@ class Kind:
     caption: str
     withheld: str
     metrics: str = ""
-    notes: str = ""
     unit_seconds: float = 1.0
     """Rough time of one unit of the default benchmark on a laptop-class core, without the method's own."""
 

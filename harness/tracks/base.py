@@ -234,6 +234,10 @@ class Track(ABC):
         on what they offer. Nothing is read and no unit is run; `method` starts it, if there is anything to be tried."""
         return {}
 
+    def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
+        """Sentences about a run's answers that are allowed and yet hardly what was meant."""
+        return iter(())
+
     def workload(self, units: Sequence[Unit]) -> Workload:
         """What the units cost before they are run."""
         return Workload()

@@ -14,6 +14,7 @@ from harness.boards.build import build_board, read_board, write_board
 from harness.boards.cite import CitedWork, bibtex, bibtex_key, cite, latex
 from harness.boards.exports import FORMATS, board_latex, export_board
 from harness.data.catalog import LoadedBenchmark
+from harness.metrics.facts import metric_facts
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
 from harness.spec.submission import Cost
@@ -191,3 +192,27 @@ def test_metrics_of_the_harness_itself_are_no_sources() -> None:
     text = cite("query-realistic-al@2")
     assert "performance after the last loop" not in text
     assert "Zhan, Xueying" in text
+
+
+def test_scores_in_their_own_unit_have_digits_enough(board: Board, protocol: LoadedBenchmark) -> None:
+    """A Brier score of 0.01 is no 0.0."""
+    name, cell = next((row.method, row.cells["mean"]) for row in board.rows if not row.reference)
+    small = cell.model_copy(update={"value": 0.012345, "low": 0.0110001, "high": 0.0149})
+    rows = tuple(
+        row.model_copy(update={"cells": {**row.cells, "mean": small}}) if row.method == name else row
+        for row in board.rows
+    )
+    for metric in ("brier", "nll", "failure_nll"):
+        changed = board.model_copy(update={"metric": metric, "scale": 1.0, "rows": rows})
+        assert "**0.0123**" in export_board(changed, protocol, "markdown").decode()
+        assert "0.0123" in (text := board_latex(changed, protocol))
+        assert "[0.011, 0.0149]" in text
+    assert "**0.0**" in export_board(board.model_copy(update={"rows": rows}), protocol, "markdown").decode()
+
+
+def test_every_metric_of_confidence_is_shown_as_an_area_in_percent_or_in_its_own_unit() -> None:
+    facts = metric_facts()
+    assert (facts["augrc"].text(0.01234), facts["ece"].text(0.01234)) == ("12.3", "1.2")
+    assert facts["risk_at_coverage"].text(0.01234) == "1.2"
+    for name in ("brier", "nll", "failure_nll"):
+        assert [facts[name].text(value) for value in (0.00123456, 0.0123456, 2.30259)] == ["0.00123", "0.0123", "2.3"]

@@ -250,8 +250,23 @@ def test_text_instead_of_numbers(tmp_path, truth):
 
 
 def test_a_last_layer_of_another_network(tmp_path, truth):
-    wide = {"w": np.zeros((CLASSES + 1, FEATURES)), "b": np.zeros(CLASSES + 1)}
+    wide = {"w": np.zeros((CLASSES + 2, FEATURES)), "b": np.zeros(CLASSES + 2)}
     store(tmp_path, tables(truth), last_layer=wide)
+    refused(tmp_path, "last_layer.npz has 5 classes where the outputs have 3")
+
+
+def test_a_reservation_output_stands_by_itself(tmp_path, truth):
+    rows = np.arange((CLASSES + 1) * FEATURES, dtype=np.float64).reshape(CLASSES + 1, FEATURES)
+    store(tmp_path, tables(truth), last_layer={"w": rows, "b": np.arange(CLASSES + 1.0)})
+    layer = read_fdshifts(tmp_path).last_layer
+    np.testing.assert_array_equal(layer["weight"], rows[:CLASSES])
+    np.testing.assert_array_equal(layer["bias"], np.arange(CLASSES))
+    np.testing.assert_array_equal(layer["reservation_weight"], rows[CLASSES:])
+    np.testing.assert_array_equal(layer["reservation_bias"], [CLASSES])
+
+
+def test_a_bias_of_another_length_than_the_weight(tmp_path, truth):
+    store(tmp_path, tables(truth), last_layer={"w": np.zeros((CLASSES + 1, FEATURES)), "b": np.zeros(CLASSES)})
     refused(tmp_path, "last_layer.npz has 4 classes where the outputs have 3")
 
 

@@ -59,8 +59,8 @@ def refused(path, sentence, kind=IntegrityError, **changes):
 @LAYOUTS
 def test_the_three_layouts_hold_the_same(tmp_path, truth, write):
     table = read_table(write(tmp_path, truth), source())
-    np.testing.assert_array_equal(table.values, truth["logits"].astype(np.float32))
-    assert table.values.dtype == np.float32
+    np.testing.assert_array_equal(table.values, truth["logits"])
+    assert table.values.dtype == truth["logits"].dtype == np.float64
     np.testing.assert_array_equal(table.labels, truth["labels"])
     assert table.labels.dtype == np.int64
     assert table.names.tolist() == list(truth["set"])
@@ -139,7 +139,6 @@ def test_a_wrong_name_of_the_values_or_labels_names_the_nearest(tmp_path, truth,
         ({"logits": np.zeros(30)}, "logits has shape (30,), expected (n, classes)"),
         ({"logits": np.zeros((30, 1))}, "logits has shape (30, 1), expected (n, classes)"),
         ({"logits": np.full((30, 2), np.nan)}, "logits holds NaN or infinite values"),
-        ({"logits": np.full((30, 2), 1e300)}, "logits holds NaN or infinite values"),
         ({"logits": np.full((30, 2), "a")}, "logits holds <U1, not numbers"),
     ],
 )

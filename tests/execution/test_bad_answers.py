@@ -8,7 +8,7 @@ ANSWERS = {
     "before": HONEST,
     "nan": "c = outputs.logits.amax(1); c[3] = float('nan'); return c",
     "infinite": "c = outputs.logits.amax(1); c[:2] = -float('inf'); return c",
-    "beyond-float32": "return outputs.logits.amax(1) * 1e300",
+    "beyond-float64": "return np.longdouble(10) ** 400 * outputs.logits.amax(1).numpy()",
     "matrix": "return outputs.logits",
     "too-short": "return outputs.logits.amax(1)[1:]",
     "scalar": "return outputs.logits.mean()",
@@ -30,12 +30,13 @@ ANSWERS = {
     "with-gradient": "return outputs.probabilities.amax(1).requires_grad_()",
     "reversed-view": "return outputs.probabilities.amax(1).numpy()[::-1]",
     "in-place": "outputs.logits.zero_(); outputs._arrays['logits'][:] = 7; return torch.rand(len(outputs))",
+    "beyond-float32": "return outputs.logits.amax(1) * 1e300",
     "after": HONEST,
 }
 REASONS = {
     "nan": "1 of 61 confidences are NaN or infinite",
     "infinite": "2 of 62 confidences are NaN or infinite",
-    "beyond-float32": "some confidences are too large for float32 (beyond 3.4e38)",
+    "beyond-float64": "some confidences are too large for float64 (beyond 1.8e+308)",
     "matrix": "it returned shape (64, 5), expected (64,)",
     "too-short": "it returned shape (64,), expected (65,)",
     "scalar": "it returned shape (), expected (66,)",
@@ -48,7 +49,6 @@ REASONS = {
     "ragged": "it returned list, not a tensor or array of numbers",
     "sparse": "it returned Tensor, not a tensor or array of numbers",
     "constant": "it gave the same confidence to all 75 samples",
-    "almost-constant": "it gave the same confidence to all 76 samples",
     "nothing": "it returned NoneType, not a tensor or array of numbers",
     "a-method": "it returned builtin_function_or_method, not a tensor or array of numbers",
 }

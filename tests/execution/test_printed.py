@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.cli.render import print_result
 from harness.execution.evaluate import prepare, run
 from harness.execution.method_process import PRINTED
-from harness.tracks.confidence.picture import tied_answers
-from tests.execution.support import HONEST, request, request_one
+from harness.execution.run_result import RunResult
+from harness.storage import write_arrays
+from tests.execution.support import CLASSES, HONEST, ROWS, request, request_one
 
 PRINTING = {
     "first": "print('first study', len(outputs)); " + HONEST,
@@ -71,10 +73,34 @@ def test_only_the_end_of_endless_output_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_confidences_that_hardly_tell_samples_apart_are_noted(tmp_path: Path, body: str, words: str) -> None:
-    (sentence,) = tied_answers(run(prepare(request_one(tmp_path, body, workers=1))).outputs())
+    (sentence,) = run(prepare(request_one(tmp_path, body, workers=1))).notes()
     assert sentence.startswith("in 2 of 2 units the confidence is tied almost everywhere (")
     assert re.search(words, sentence)
+    assert "where the model's outputs are not" in sentence
 
 
 def test_ordinary_confidences_are_not_noted(tmp_path: Path) -> None:
-    assert list(tied_answers(run(prepare(request_one(tmp_path, HONEST, workers=1))).outputs())) == []
+    assert run(prepare(request_one(tmp_path, HONEST, workers=1))).notes() == ()
+
+
+COARSE = {
+    "few rows": np.random.default_rng(0).integers(0, 2, size=(ROWS, 1)) * np.eye(CLASSES)[0],
+    "one row": np.eye(CLASSES)[np.random.default_rng(0).integers(10, size=ROWS) // 9],
+}
+
+
+@pytest.mark.parametrize("rows", COARSE)
+def test_ties_that_the_outputs_have_are_not_noted(tmp_path: Path, rows: str) -> None:
+    """A method of the logits alone cannot tell equal logits apart."""
+    asked = request_one(tmp_path, "return outputs.logits @ torch.arange(1.0, 6.0, dtype=torch.float64)", workers=1)
+    arrays = {"logits": COARSE[rows] * 3 - 1, "labels": np.arange(ROWS) % CLASSES}
+    write_arrays(tmp_path / "benchmark" / "m0.npz", arrays)
+    result = run(prepare(asked))
+    assert result.complete
+    assert len(np.unique(next(iter(result.outputs().values()))["confidence"])) == 2
+    assert result.notes() == ()
+
+
+def test_a_run_that_was_opened_without_its_benchmark_has_no_notes(tmp_path: Path) -> None:
+    result = run(prepare(request_one(tmp_path, "c = torch.zeros(len(outputs)); c[:5] = 1.0; return c", workers=1)))
+    assert RunResult.open(result.folder).notes() == ()

@@ -27,6 +27,8 @@ class Task:
         weight = (self.centres - self.centres.mean(0)) / 2 + 0.1 * self.rng.normal(size=self.centres.shape)
         bias = -(weight * self.centres.mean(0)).sum(1) + 0.3 * self.rng.normal(size=CLASSES)
         self.shared = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+        self.shared |= {"reservation_weight": -self.shared["weight"].sum(0, keepdims=True) / 9}
+        self.shared |= {"reservation_bias": self.shared["bias"][:1] * 0}
         self.train, self.validation = (self.samples(count) for count in (1200, 300))
         self.test = self.samples(80)
 
@@ -44,7 +46,9 @@ class Task:
         centre = task.centres.mean(0)
         easy = task.samples(60, spread=0.3, unrest=0.1)
         hard = task.outputs(np.abs(centre + rng.normal(size=(60, FEATURES)) * 0.7), unrest=1.0)
-        easy["head_confidence"], hard["head_confidence"] = rng.uniform(0.8, 1, 60), rng.uniform(0, 0.5, 60)
+        for part, (low, high) in ((easy, (0.8, 1)), (hard, (0, 0.5))):
+            part["head_confidence"] = rng.uniform(low, high, 60)
+            part["mc_head_confidence"] = rng.uniform(low, high, (MEMBERS, 60))
         return tuple(cls.of(part, task.shared, task.train, task.validation) for part in (easy, hard))
 
     def samples(self, count, spread=1.0, unrest=1.0):

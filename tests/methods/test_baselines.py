@@ -9,6 +9,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import NearestNeighbors
 
 from harness.methods.discovery import baseline_names
+from harness.methods.outputs import NotOfferedError
 
 from .tasks import CLASSES, FEATURES, Task, confidence
 
@@ -256,3 +257,124 @@ def test_probabilities_of_exactly_zero_and_one(name):
 def test_easy_samples_get_more_confidence_than_hard_ones(name):
     easy, hard = Task.easy_and_hard(np.random.default_rng(5))
     assert np.mean(confidence(name, easy)[:, None] > confidence(name, hard)) > 0.9
+
+
+# where there is little to learn from, or nothing --------------------------------------------------
+
+
+def taken(task, part, rows):
+    """The task with some rows of a part."""
+    found = {
+        key: array[:, rows] if key.startswith("mc_") else array[rows] for key, array in getattr(task, part).items()
+    }
+    parts = {"test": task.test, "train": task.train, "validation": task.validation, part: found}
+    return Task.of(shared=task.shared, **parts)
+
+
+def with_features(task, change):
+    parts = {each: {**getattr(task, each), "features": change(getattr(task, each)["features"])} for each in PARTS}
+    return Task.of(parts["test"], task.shared, parts["train"], task.validation)
+
+
+def right(task):
+    return task.validation["logits"].argmax(1) == task.validation["labels"]
+
+
+def test_temperature_stays_at_one_where_no_validation_sample_is_wrong(task):
+    """The likelihood has no maximum there: it grows as the temperature falls to 0."""
+    changed = taken(task, "validation", np.flatnonzero(right(task)))
+    np.testing.assert_allclose(confidence("temperature-mls", changed), confidence("msr", task), rtol=1e-12)
+
+
+def test_one_wrong_validation_sample_is_enough_for_a_temperature(task):
+    rows = np.append(np.flatnonzero(right(task)), np.flatnonzero(~right(task))[:1])
+    found = confidence("temperature-mls", taken(task, "validation", rows))
+    assert len(np.unique(found)) > 10
+    assert (found >= confidence("msr", task)).all(), "nearly all are right: the network should be surer"
+
+
+@pytest.mark.parametrize("rows", ["right", "wrong"])
+@pytest.mark.parametrize("name", ["temperature-mls", "temperature-mls-fd-shifts", "react-temperature-mls-fd-shifts"])
+def test_temperatures_on_validation_samples_of_one_outcome_are_finite(task, name, rows):
+    found = confidence(name, taken(task, "validation", np.flatnonzero(right(task) == (rows == "right"))))
+    assert ((found > 1 / CLASSES) & (found <= 1)).all()
+    assert len(np.unique(found)) > 10
+
+
+def test_a_temperature_that_the_published_optimiser_throws_away_has_a_sentence():
+    """A gradient beyond float32, in which the optimiser works."""
+    logits = np.array([[0, 1e30], [1e30, 0]])
+    with pytest.raises(ValueError, match="L-BFGS left the temperature at"):
+        confidence(
+            "temperature-mls-fd-shifts",
+            Task.of({"logits": logits}, validation={"logits": logits * 1e10, "labels": np.array([0, 1])}),
+        )
+
+
+@pytest.mark.parametrize("count", [1, FEATURES // 2])
+def test_vim_of_fewer_samples_than_the_principal_subspace_has_dimensions_is_the_energy(task, count):
+    found = confidence("vim", taken(task, "train", np.arange(count)))
+    np.testing.assert_allclose(found, confidence("energy", task), rtol=1e-12)
+
+
+def test_vim_fd_shifts_of_one_sample_stays_in_the_range_of_logits(task):
+    """Its covariance is centred at the mean, so that how far the mean lies from the origin is left to learn from."""
+    found = confidence("vim-fd-shifts", taken(task, "train", np.arange(1)))
+    assert np.abs(found).max() < 100
+
+
+@pytest.mark.parametrize("name", ["mahalanobis-fd-shifts", "dg-mahalanobis-fd-shifts"])
+def test_a_covariance_of_one_sample_is_refused(task, name):
+    with pytest.raises(NotOfferedError, match="a covariance needs two training samples or more, and there is one"):
+        confidence(name, taken(task, "train", np.arange(1)))
+
+
+def test_mahalanobis_fd_shifts_of_one_feature_is_the_standardised_square(task):
+    changed = with_features(task, lambda features: features[:, :1])
+    train, test = (hidden(changed, part) for part in ("train", "test"))
+    means = np.array([train["features"][train["labels"] == c, 0].mean() for c in range(CLASSES)])
+    difference = test["features"][:, 0] - means[test["logits"].argmax(1)]
+    expected = -(difference**2) / train["features"][:, 0].var(ddof=1)
+    np.testing.assert_allclose(confidence("mahalanobis-fd-shifts", changed), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["mahalanobis", "mahalanobis-fd-shifts", "knn", "vim", "vim-fd-shifts", "react-msr"])
+@pytest.mark.parametrize("change", [lambda f: f[:, :1] * 0 + 1, lambda f: f * 0, lambda f: f * 0 + 1])
+def test_constant_features_give_finite_numbers(task, name, change):
+    shared = dict(task.shared)
+    if change(task.test["features"]).shape[1] == 1:
+        shared |= {"weight": shared["weight"][:, :1]}
+    changed = with_features(task, change)
+    found = confidence(name, Task.of(changed.test, shared, changed.train))
+    assert np.isfinite(found).all()
+    if name in ("mahalanobis", "mahalanobis-fd-shifts"):
+        np.testing.assert_array_equal(found, 0)
+
+
+LEARNING = [
+    name
+    for name in baseline_names("confidence")
+    if name.removeprefix("dg-").split("-")[0] in ("knn", "mahalanobis", "vim", "react")
+]
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_training_samples_of_a_single_class_are_enough(task, name):
+    found = confidence(name, taken(task, "train", np.flatnonzero(task.train["labels"] == 1)))
+    assert np.isfinite(found).all()
+    assert found.min() < found.max()
+
+
+@pytest.mark.parametrize("name", ["mcd-mi", "mcd-variance", "dg-mcd-mi", "dg-mcd-variance"])
+def test_how_far_members_disagree_needs_two_of_them(task, name):
+    one = Task.of({**task.test, "mc_logits": task.test["mc_logits"][:1]})
+    with pytest.raises(NotOfferedError, match="needs two of them, and there is one"):
+        confidence(name, one)
+
+
+@pytest.mark.parametrize(
+    ("name", "alone"), [("mcd-msr", "msr"), ("mcd-pe", "pe"), ("mcd-ee", "pe"), ("mcd-mls", "mls")]
+)
+def test_the_mean_over_one_member_is_that_member(task, name, alone):
+    one = Task.of({**task.test, "mc_logits": task.test["logits"][None]})
+    np.testing.assert_allclose(confidence(name, one), confidence(alone, task), rtol=1e-12, atol=1e-15)

@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from harness.execution.evaluate import check_method as checks_in_worker
 from harness.execution.method_process import Limits
-from harness.methods.answers import checked_confidence
+from harness.methods.answers import checked_confidence, stored_confidence
 from harness.methods.client import MethodError
 from harness.methods.conformance import SAMPLES, check_confidence_score
 from harness.methods.discovery import baseline_names, find_method
@@ -85,7 +86,6 @@ class Projection:
         ("return outputs.probabilities.argmax(dim=1)", "it returned dtype int64; confidences are floating-point"),
         ("return outputs.logits.amax(dim=1) > 0", "it returned dtype bool; confidences are floating-point"),
         ("return outputs.logits.amin(dim=1).log()", r"\d+ of 16 confidences are NaN or infinite"),
-        ("return outputs.logits.amax(dim=1) * 1e300", "some confidences are too large for float32"),
         ("return outputs.logits[:, 0] * 0", "it gave the same confidence to all 16 samples"),
         ("return None", "returned NoneType, not a tensor or array of numbers"),
         ("return outputs.labels", "AttributeError: outputs have no labels; a method learns from reference.train"),
@@ -156,6 +156,47 @@ def test_an_answer_is_one_named_array(answer):
 
 def test_a_single_sample_may_have_any_confidence():
     np.testing.assert_array_equal(checked_confidence({"confidence": np.zeros(1)}, 1), [0.0])
+
+
+@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64])
+def test_confidences_are_checked_as_they_came(given):
+    answer = np.array([0.1, 0.2, 0.3], dtype=given)
+    found = checked_confidence({"confidence": answer}, 3)
+    np.testing.assert_array_equal(found, answer)
+    assert found.dtype == (np.float64 if given == np.float64 else np.float32)
+
+
+def test_confidences_beyond_double_precision_are_refused():
+    with pytest.raises(MethodError, match=r"some confidences are too large for float64 \(beyond 1.8e\+308\)"):
+        checked_confidence({"confidence": np.array([1.0, np.longdouble(10) ** 400])}, 2)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "dtype"),
+    [
+        ([0.1, 0.2, 0.1], np.float32),  # rounded, and still two values in their order
+        ([1.0, 1 - 1e-12], np.float64),
+        ([0.0, 1e-60], np.float64),
+        ([1e300, 2e300], np.float64),
+        ([1e300], np.float64),
+        ([0.0, -0.0, 1.0], np.float32),
+        ([7.0], np.float32),
+    ],
+)
+def test_single_precision_is_stored_where_it_keeps_every_order_and_tie(confidence, dtype):
+    given = np.array(confidence)
+    stored = stored_confidence(given)
+    assert stored.dtype == dtype
+    np.testing.assert_array_equal(rankdata(stored), rankdata(given))
+    if dtype == np.float64:
+        np.testing.assert_array_equal(stored, given)
+
+
+def test_what_is_stored_orders_as_what_was_said_whatever_it_is():
+    rng = np.random.default_rng(0)
+    for scale in (1e-9, 1e-7, 1e-5, 1.0):
+        given = 1 - scale * rng.uniform(size=3000)
+        np.testing.assert_array_equal(rankdata(stored_confidence(given)), rankdata(given))
 
 
 # in a real worker, as a user calls it -------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 
+from harness.methods import interface
 from harness.methods.discovery import baseline_names, find_method
+from harness.methods.outputs import Outputs
 from harness.spec.errors import UsageError
 
 from .support import write
@@ -287,3 +290,49 @@ def test_an_encoding_that_nobody_knows(tmp_path):
     path = tmp_path / "method.py"
     path.write_bytes(b"# -*- coding: klingon -*-\n")
     assert "unknown encoding" in sentence(path)
+
+
+# one body of code, declared twice -----------------------------------------------------------------
+
+TWICE = """
+@confidence_score(version="1.0", citation="A 2020")
+def plain(outputs):
+    \"\"\"What it does.\"\"\"
+    return outputs.logits.amax(dim=1)
+
+
+of_devries = confidence_score(version="2.0", head="devries", citation="B 2021")(plain)
+\"\"\"The same of a network with a head.
+
+More.
+\"\"\"
+
+
+@confidence_score(version="1.0")
+class Learnt:
+    def score(self, outputs):
+        return outputs.logits.amax(dim=1)
+
+
+again = confidence_score(version="1.0", name="learnt-again")(Learnt)
+"""
+
+
+def test_a_method_may_be_declared_once_more(tmp_path):
+    path = write(tmp_path, TWICE)
+    first, second = (find_method(f"{path}:{name}").spec for name in ("plain", "of_devries"))
+    assert (first.name, first.version, first.head, first.summary) == ("plain", "1.0", None, "What it does.")
+    assert (second.name, second.version, second.head) == ("of-devries", "2.0", "devries")
+    assert second.summary == "The same of a network with a head."
+    assert find_method(f"{path}:learnt-again").spec.summary == ""
+
+
+def test_the_second_declaration_leaves_the_first_alone(tmp_path):
+    names = {"confidence_score": interface.confidence_score}
+    exec(TWICE, names)
+    plain, other, learnt, again = (names[name] for name in ("plain", "of_devries", "Learnt", "again"))
+    assert [each.__harness__["version"] for each in (plain, other)] == ["1.0", "2.0"]
+    assert [each.__harness__["name"] for each in (learnt, again)] == [None, "learnt-again"]
+    assert issubclass(again, learnt)
+    outputs = Outputs({"logits": np.arange(6.0).reshape(2, 3)})
+    assert other(outputs).tolist() == plain(outputs).tolist() == again().score(outputs).tolist() == [2.0, 5.0]

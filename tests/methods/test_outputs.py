@@ -87,3 +87,13 @@ def test_a_part_that_the_benchmark_does_not_have():
     assert len(reference.validation) == 2
     with pytest.raises(NotOfferedError, match="train outputs are not offered by this benchmark"):
         _ = reference.train
+
+
+def test_a_reservation_is_there_where_the_network_has_one():
+    shared = {"reservation_weight": np.ones((1, 2), dtype=np.float32), "reservation_bias": np.zeros(1)}
+    outputs = Outputs({"logits": LOGITS}, shared)
+    assert "reservation_weight" in outputs
+    assert outputs.reservation_weight.shape == (1, 2)
+    assert outputs.reservation_bias.dtype == torch.float64
+    with pytest.raises(NotOfferedError, match="this model does not offer reservation_weight"):
+        _ = Outputs({"logits": LOGITS}).reservation_weight

@@ -57,9 +57,17 @@ def test_one_belongs_to_the_last_bin():
     assert ece([1.0, 0.96], [0, 1]) == pytest.approx(abs(1.96 - 1) / 2)
 
 
-def test_edges_belong_to_the_upper_bin():
-    # 0 lies in the first of two bins, anything from just above 1/2 in the second.
-    assert ece([0.0, 0.51], [1, 0], bins=2) == pytest.approx(0.49 / 2)
+@pytest.mark.parametrize("edge", range(1, 20))
+def test_a_value_at_an_edge_belongs_to_the_lower_bin(edge):
+    at, below, above = edge / 20, edge / 20 - 0.01, edge / 20 + 0.01
+    apart, together = (at + 1 - above) / 2, abs(at + below - 1) / 2
+    assert ece([at, above], [1, 0]) == pytest.approx(apart)
+    assert ece([below, at], [0, 1]) == pytest.approx(together)
+    assert abs(at - (1 - above)) / 2 < apart - 0.04, "one bin for both would give another value"
+
+
+def test_zero_belongs_to_the_first_bin():
+    assert ece([0.0, 0.02], [1, 1]) == pytest.approx(0.01)
 
 
 def test_equal_mass_bins_hold_equal_shares():

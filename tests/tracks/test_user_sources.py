@@ -1,6 +1,8 @@
 """Outputs that a user already has, end to end: every score is computed again by brute force."""
 
 import os
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
 
 import harness
+from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from harness.tracks.confidence.model_outputs import ModelOutputs
 from harness.tracks.confidence.outcomes import predictions
@@ -115,7 +118,6 @@ class Network:
 
     def expected(self, confidence, predicted):
         """Scores of every study for confidences and predicted classes (n,) of all stored samples."""
-        confidence = confidence.astype(np.float32)
         wrong = (predicted != self.labels).astype(float)
         rows = {name: np.flatnonzero(self.index == number) for name, number in SETS.items()}
         detected = np.concatenate([rows["iid"][wrong[rows["iid"]] == 0], rows["new"]])
@@ -239,6 +241,61 @@ def test_a_benchmark_that_asks_for_training_features_of_a_folder_without_says_so
         network.store(tmp_path / "results" / name, features=False)
     with pytest.raises(IntegrityError, match=r"has no train_features.npz, which the benchmark asks for"):
         evaluate("msr", benchmark(tmp_path), tmp_path)
+
+
+# where a folder has little to say -----------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path, stored):
+    """A folder with everything, to be changed."""
+    shutil.copytree(stored.parent, tmp_path / "own", ignore=shutil.ignore_patterns("runs"))
+    return tmp_path / "own" / stored.name
+
+
+def rewritten(folder, name, change):
+    with np.load(folder / name) as stored:
+        np.savez(folder / name, **{key: change(array) for key, array in stored.items()})
+
+
+def reasons(result):
+    return {(unit.status, unit.reason) for unit in result.document.units}
+
+
+@pytest.mark.parametrize(("method", "head"), [("confidnet", "confidnet"), ("devries", "devries")])
+def test_a_head_that_says_one_and_the_same_is_named(tmp_path, own, method, head):
+    own.write_text(own.read_text().replace('head = "confidnet"', f'head = "{head}"'))
+    rewritten(own.parent / "results" / "learnt", "external_confids.npz", lambda array: array * 0)
+    result = evaluate(method, own, tmp_path)
+    assert {status for status, _ in reasons(result)} == {"invalid"}
+    assert all(reason.endswith("samples are equal in the model's head_confidence") for _, reason in reasons(result))
+
+
+def test_training_features_without_rows_have_a_sentence(tmp_path, own):
+    rewritten(own.parent / "results" / "plain" / "test_results", "train_features.npz", lambda array: array[:0])
+    with pytest.raises(
+        UsageError, match="plain, set train has no samples; name others in the benchmark, or leave it out"
+    ):
+        evaluate("knn", own, tmp_path)
+
+
+def test_the_reservation_reaches_methods_of_deep_gamblers_alone(tmp_path, own, networks):
+    folder = own.parent / "results" / "learnt"
+    rewritten(folder, "last_layer.npz", lambda array: np.concatenate([array, array[:1] - 0.5]))
+    sentence = "last_layer.npz has one row more than there are classes, as DeepGamblers networks have; say head = "
+    with pytest.raises(IntegrityError, match=re.escape(sentence)):
+        evaluate("confidnet", own, tmp_path)
+    own.write_text(own.read_text().replace('head = "confidnet"', 'head = "deep-gamblers"'))
+    values = found(evaluate("dg-react-mls-fd-shifts", own, tmp_path))
+    network = networks["learnt"]
+    ceiling = np.quantile(network.train_features.astype(np.float16).astype(float), 0.99)
+    weight = np.concatenate([network.weight, network.weight[:1] - 0.5]).astype(float)
+    bias = np.concatenate([network.bias, network.bias[:1] - 0.5]).astype(float)
+    logits = np.minimum(network.features.astype(np.float16).astype(float), ceiling) @ weight.T + bias
+    expected = network.expected(logits.max(1), network.logits.astype(np.float16).argmax(1))
+    for study, metrics in expected.items():
+        for metric, value in metrics.items():
+            assert values[study][metric] == pytest.approx(value, abs=1e-9), (study, metric)
 
 
 # a plain table: real classifiers ------------------------------------------------------------------

@@ -58,7 +58,12 @@ class ComputedOutputs(SourceDefaults):
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         _, weights = self.network(model)
-        return {"weight": weights["classifier.weight"], "bias": weights["classifier.bias"]}
+        layers = {"": "classifier"} | ({"reservation_": "head.0"} if model.head == "deep-gamblers" else {})
+        return {
+            f"{prefix}{kind}": weights[f"{layer}.{kind}"]
+            for prefix, layer in layers.items()
+            for kind in ("weight", "bias")
+        }
 
     def inputs(self, name: str) -> np.ndarray | None:
         from harness.tracks.confidence.networks import to_inputs

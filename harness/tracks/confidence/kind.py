@@ -16,10 +16,9 @@ KIND = Kind(
     host="harness.tracks.confidence.host:ConfidenceHost",
     check="harness.methods.conformance:check_confidence_score",
     metrics="harness.tracks.confidence.facts:FACTS",
-    notes="harness.tracks.confidence.picture:tied_answers",
     default_benchmark="confidence-mnist",
     simple_method="msr",
-    caption="mean over seeds; 95 % interval over test samples and seeds\nareas × 1000, the rest in %",
+    caption="mean over seeds; 95 % interval over test samples and seeds\nareas × 1000; Brier score and NLL as they are; the rest in %",
     withheld="labels of test data",
     unit_seconds=0.1,
 )

@@ -46,7 +46,8 @@ class OutputSource(Protocol):
     def samples(self, model: Model, name: str) -> ModelOutputs: ...
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
-        """`weight` and `bias` of the last layer, where they are known."""
+        """`weight` and `bias` of the last layer, where they are known; of DeepGamblers networks those of the reservation
+        output too, as `reservation_weight` (1, f) and `reservation_bias` (1,)."""
         ...
 
     def inputs(self, name: str) -> np.ndarray | None:

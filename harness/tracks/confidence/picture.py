@@ -32,23 +32,46 @@ def risk_coverage_figure(track: ConfidenceTrack, answers: Mapping[Unit, Answers]
     )
 
 
-def tied_answers(answers: Mapping[str, Answers]) -> Iterator[str]:
-    """What to know of answers by unit. Samples of equal confidence are not ranked among each other: metrics average over their orders."""
+def tied_answers(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Iterator[str]:
+    """What to know of answers by unit: that the method ties samples which what it was given tells apart.
+
+    Samples of equal confidence are not ranked among each other: metrics average over their orders.
+    """
     import numpy as np
 
     found = []
-    for label, outputs in answers.items():
+    for unit, outputs in answers.items():
         confidence = outputs["confidence"]
-        _, counts = np.unique(confidence, return_counts=True)
-        share, few = counts.max() / len(confidence), len(counts) < _FEW_VALUES and len(confidence) >= _MANY_SAMPLES
-        if len(confidence) > 1 and (share > _LARGEST_TIE or few):
+        _, groups, counts = np.unique(confidence, return_inverse=True, return_counts=True)
+        few = len(counts) < _FEW_VALUES and len(confidence) >= _MANY_SAMPLES
+        if len(confidence) < 2 or not (few or counts.max() > _LARGEST_TIE * len(confidence)):
+            continue
+        given = [_row_groups(array) for _, array in track.given(unit)]
+        largest = np.flatnonzero(groups == counts.argmax())
+        # Samples of which any array says the same may be tied: a score of the logits alone cannot do better.
+        own = min((len(largest) - np.bincount(rows[largest]).max() for rows in given), default=len(largest))
+        few = few and min((rows.max() + 1 for rows in given), default=len(confidence)) > len(counts)
+        if few or own > _LARGEST_TIE * len(confidence):
+            share = 100 * counts.max() / len(confidence)
             what = f"{len(counts):,} different values for {len(confidence):,} samples, the most frequent for"
-            found.append((share, f"{label}: {what} {100 * share:.0f} %"))
+            found.append((share, f"{unit.label}: {what} {share:.0f} %"))
     if found:
         yield (
-            f"in {len(found)} of {len(answers)} units the confidence is tied almost everywhere ({max(found)[1]}); "
-            "samples with equal confidence are not told apart. Return finer values, if that is not meant."
+            f"in {len(found)} of {len(answers)} units the confidence is tied almost everywhere ({max(found)[1]}) where "
+            "the model's outputs are not; samples with equal confidence are not told apart. Return finer values, if "
+            "that is not meant."
         )
+
+
+def _row_groups(rows: np.ndarray) -> np.ndarray:
+    """(n, ...) -> (n,): a number for each distinct row."""
+    import numpy as np
+
+    flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
+    groups: np.ndarray = np.unique(flat.view(np.dtype((np.void, flat.itemsize * flat.shape[1]))), return_inverse=True)[
+        1
+    ]
+    return groups.reshape(-1)
 
 
 def _curves(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> dict[str, dict[str, Curve]]:

@@ -90,9 +90,15 @@ class ReleasedOutputs(SourceDefaults):
         return outputs.take((outputs.labels != NO_CLASS).nonzero()[0]) if learnt_from else outputs
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
-        layer = self._network(model.id).last_layer
-        arrays = {"weight": layer.weight.detach().cpu().numpy(), "bias": layer.bias.detach().cpu().numpy()}
-        experiment = self._source.experiment(model)
+        network, experiment = self._network(model.id), self._source.experiment(model)
+        layers = {"": network.last_layer} | (
+            {"reservation_": network.reservation} if model.head == "deep-gamblers" else {}
+        )
+        arrays: dict[str, np.ndarray] = {
+            f"{prefix}{kind}": tensor.detach().cpu().numpy()
+            for prefix, layer in layers.items()
+            for kind, tensor in layer._asdict().items()
+        }
         if not experiment.open_set:
             return arrays
         kept = kept_classes(experiment.classes, self._held_out(model))

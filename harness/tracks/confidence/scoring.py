@@ -5,15 +5,17 @@ The resamples of a study depend only on the benchmark, so that they are the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from harness.metrics.bootstrap import replicate_table
+from harness.metrics.proper_scores import are_probabilities
 from harness.metrics.quick_augrc import augrc_of_counts, quick
 from harness.metrics.registry import METRICS, MetricInfo
-from harness.statistics import bootstrap_weights
+from harness.statistics import bootstrap_weights, weight_rows
 from harness.storage import seed_of
 from harness.tracks.base import Score
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 _NEED_BOTH_OUTCOMES = ("failure_auroc", "fpr_at_tpr", "failure_ap")
 FAILURE_RATE = "failure_rate"
 """Not a score of the method but the frame it is read in: scores at other failure rates are not comparable."""
+
+
+_MOST_KEPT = 1 << 24
+"""Counts of resamples up to which those of a study are kept for the next method: 64 MB."""
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -87,18 +94,28 @@ def _replicates(
         found["augrc"] = augrc_of_counts(judged.confidence, judged.residual, _by_sample(*drawn), rows)
         del functions["augrc"]
     if functions:
-        weights = _by_replicate(*drawn)[:, judged.keep]
+        weights = (piece[:, judged.keep] for piece in _in_pieces(*drawn))
         found |= replicate_table(judged.confidence, judged.residual, weights, functions, labels=judged.labels)
     return found
+
+
+def _in_pieces(replicates: int, seed: int, sizes: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The resamples of a study, some (replicates, n) at a time: all at once only where they may be kept."""
+    import numpy as np
+
+    samples = sum(sizes)
+    if replicates * samples <= _MOST_KEPT:
+        yield _by_replicate(replicates, seed, sizes)
+        return
+    rows = weight_rows(samples, replicates, seed, _strata(sizes))
+    while piece := list(islice(rows, max(1, _PIECE // samples))):
+        yield np.stack(piece)
 
 
 @lru_cache(maxsize=16)
 def _by_replicate(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray:
     """The resamples of a study, (replicates, n)."""
-    import numpy as np
-
-    strata = np.repeat(np.arange(len(sizes)), sizes)
-    return bootstrap_weights(int(sum(sizes)), replicates, seed, strata=strata)
+    return bootstrap_weights(int(sum(sizes)), replicates, seed, strata=_strata(sizes))
 
 
 @lru_cache(maxsize=24)
@@ -109,10 +126,14 @@ def _by_sample(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray
     return np.ascontiguousarray(_by_replicate.__wrapped__(replicates, seed, sizes).T.astype(np.int16))
 
 
+def _strata(sizes: tuple[int, ...]) -> np.ndarray:
+    import numpy as np
+
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
 def _defined(metric: MetricInfo, judged: JudgedConfidence) -> bool:
     """Detection needs both failures and successes, calibration needs probabilities."""
     if metric.id in _NEED_BOTH_OUTCOMES and judged.residual.min() == judged.residual.max():
         return False
-    if "probability confidence" not in metric.needs:
-        return True
-    return float(judged.confidence.min()) >= 0.0 and float(judged.confidence.max()) <= 1.0
+    return "probability confidence" not in metric.needs or are_probabilities(judged.confidence)

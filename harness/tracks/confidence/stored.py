@@ -63,7 +63,13 @@ class FolderOutputs(SourceDefaults):
         return samples.take(rows_of_severity(len(samples.labels), chosen.severity, name))
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
-        return dict(self._read(model.id).last_layer)
+        layer = dict(self._read(model.id).last_layer)
+        if "reservation_weight" in layer and model.head != "deep-gamblers":
+            raise IntegrityError(
+                f"{self._paths[model.id]}: last_layer.npz has one row more than there are classes, as DeepGamblers "
+                f'networks have; say head = "deep-gamblers" of {model.id}, or store the last layer of its classes'
+            )
+        return layer
 
     def _train(self, folder: FDShiftsFolder, model: Model) -> ModelOutputs:
         """Training rows have features and labels; logits follow from the last layer where it is stored."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import LoadedBenchmark
-from harness.methods.answers import checked_confidence
+from harness.methods.answers import checked_confidence, stored_confidence
 from harness.methods.client import MethodClient, MethodError
 from harness.methods.conformance import WANTED
 from harness.metrics.registry import METRICS
@@ -105,7 +105,7 @@ class ConfidenceTrack(Track):
         model, study = self.model(unit.model), self.study(unit.study)
         check_unchanged(unit, self.source.artefacts(model))
         if self.method.oracle:
-            return {"confidence": (-self.outcomes.of(model, study).residual[self._rows(unit)]).astype(np.float32)}
+            return {"confidence": stored_confidence(-self.outcomes.of(model, study).residual[self._rows(unit)])}
         self._fit(unit, model, method)
         parts = []
         for name in study.sets:
@@ -115,7 +115,13 @@ class ConfidenceTrack(Track):
                 answer = method.call("score", samples, seed=seed_of([unit.seed, model.id, name]))
             parts.append(checked_confidence(answer, _count(samples), varied=False))
         confidence = np.concatenate(parts)
-        return {"confidence": checked_confidence({"confidence": confidence}, len(confidence))}
+        if len(confidence) > 1 and confidence.min() == confidence.max():
+            same = [name for name, array in self.given(unit) if (array == array[0]).all()]
+            if same:
+                raise MethodError(
+                    "invalid", f"all {len(confidence)} samples are equal in the model's {', '.join(same)}"
+                )
+        return {"confidence": stored_confidence(checked_confidence({"confidence": confidence}, len(confidence)))}
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Every confidence is stored, and every score follows from them."""
@@ -211,9 +217,27 @@ class ConfidenceTrack(Track):
         )
 
     def problems(self, unit: Unit, submitted: Answers) -> Iterator[str]:
-        stored = submitted["confidence"].dtype
-        if stored != "float32":
-            yield f"the confidences of {unit.label} are stored as {stored}; a run stores them as float32"
+        stored, wanted = submitted["confidence"].dtype, stored_confidence(submitted["confidence"]).dtype
+        if stored != wanted:
+            yield f"the confidences of {unit.label} are stored as {stored}; a run stores them as {wanted}"
+
+    def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
+        from harness.tracks.confidence.picture import tied_answers
+
+        return tied_answers(self, answers)
+
+    def given(self, unit: Unit) -> Iterator[tuple[str, np.ndarray]]:
+        """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute."""
+        import numpy as np
+
+        model, study = self.model(unit.model), self.study(unit.study)
+        if not all(self.source.ready(model, name) for name in study.sets):
+            return
+        sets = [self._samples(unit, model, name) for name in study.sets]
+        for name in sets[0]:
+            axis = 1 if name.startswith("mc_") else 0
+            if name != "inputs" and all(name in each for each in sets):
+                yield name, np.moveaxis(np.concatenate([each[name] for each in sets], axis=axis), axis, 0)
 
     def workload(self, units: Sequence[Unit]) -> Workload:
         """Uncomputed are sample sets that must be run through a model before units can start."""
@@ -283,12 +307,14 @@ class ConfidenceTrack(Track):
     def _part(self, model: Model, part: str, name: str) -> dict[str, np.ndarray]:
         """Labelled outputs of a part of the reference."""
         samples = self.source.samples(model, name)
+        _check_any(samples, f"{model.id}, set {name}")
         given = {**samples.arrays, **self._inputs(name), "labels": samples.labels}
         return {f"{part}/{key}": array for key, array in given.items()}
 
     def _samples(self, unit: Unit, model: Model, name: str) -> dict[str, np.ndarray]:
         """Label-free arrays of the samples that the unit asks about."""
         samples = self.source.samples(model, name)
+        _check_any(samples, f"{model.id}, set {name}")
         self._agree(model, name, samples)
         study = self.study(unit.study)
         if name == study.samples and study.kind != "open-set":
@@ -332,6 +358,11 @@ def _check_metric(name: str, protocol: LoadedBenchmark) -> None:
         raise UsageError(
             f"{protocol.path}: the metric {name} needs {needed}, which a benchmark cannot give; leave it out."
         )
+
+
+def _check_any(samples: ModelOutputs, where: str) -> None:
+    if not len(samples.labels):
+        raise UsageError(f"{where} has no samples; name others in the benchmark, or leave it out.")
 
 
 def _check_labels(samples: ModelOutputs, where: str) -> None:

@@ -100,6 +100,11 @@ class ReleasedClassifier(nn.Module):
         """The linear layer from features to logits, without the reservation."""
         return LastLayer(self.classifier.weight[: self.classes], self.classifier.bias[: self.classes])
 
+    @property
+    def reservation(self) -> LastLayer:
+        """The same for the reservation: one row for DeepGamblers networks, none for others."""
+        return LastLayer(self.classifier.weight[self.classes :], self.classifier.bias[self.classes :])
+
 
 def build_classifier(
     network: str, classes: int, *, dropout: bool, head: str | None, image_size: int | None = None

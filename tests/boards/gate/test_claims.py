@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from harness.boards.gate import validate
 from harness.storage import file_id, write_bytes
@@ -273,6 +274,18 @@ def test_outputs_in_another_precision(good: Path) -> None:
         f"refused samples: the confidences of {study} · {model} are stored as float64; a run stores them as float32"
         for study, model in EVERY
     ]
+
+
+def test_outputs_that_only_double_precision_tells_apart(good: Path) -> None:
+    """They are stored as they are, and the gate computes from them what they give."""
+    close = {name: 1 - 1e-12 * rankdata(array) for name, array in arrays_of(good).items()}
+    change_outputs(good, {name: array.astype(np.float32) for name, array in close.items()})
+    claim_what_outputs_give(good)
+    assert any("the same for every sample" in each for each in said(good))
+    change_outputs(good, close)
+    assert {each.split(":")[0] for each in said(good)} == {"refused metrics", "refused summary"}
+    claim_what_outputs_give(good)
+    assert said(good) == []
 
 
 def augrc_of(document: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from harness.boards.build import build_board, read_board
 from harness.boards.render import board_csv, board_markdown
@@ -112,6 +113,21 @@ def test_pinned_predictions_are_those_of_this_machine(
             pinned = outcomes[PINNED.format(model=model.id, set=name, classifier=classifier)]
             assert (predictions(samples, classifier) == pinned).mean() > 0.998
         assert (samples.labels == outcomes[LABELS.format(set=name)]).all()
+
+
+def test_the_reservation_that_is_offered_gives_the_confidence_of_the_head(
+    protocol: LoadedBenchmark, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    opened = open_source(protocol, "cpu")
+    plain, gambler = (
+        next(each for each in source.models if each.head == head) for head in ("confidnet", "deep-gamblers")
+    )
+    assert not any(name.startswith("reservation") for name in opened.shared(plain))
+    layer, said = opened.shared(gambler), opened.samples(gambler, "validation").arrays
+    reservation = said["features"] @ layer["reservation_weight"].T + layer["reservation_bias"]
+    probabilities = softmax(np.concatenate([said["logits"], reservation], axis=1), axis=1)
+    np.testing.assert_allclose(1 - probabilities[:, -1], said["head_confidence"], atol=1e-5)
 
 
 def test_the_committed_board_is_the_one_its_submissions_give(

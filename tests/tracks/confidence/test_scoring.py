@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.plan import PlanRequest, plan_units
-from harness.metrics import METRICS, augrc
+from harness.metrics import METRICS, augrc, quick_augrc
+from harness.spec.benchmark import Bootstrap
 from harness.spec.method import ConfidenceMethod
 from harness.spec.run import Unit
 from harness.tracks.base import Answers, Measurement
-from harness.tracks.confidence.scoring import confidence_scores, metric_value
+from harness.tracks.confidence import scoring
+from harness.tracks.confidence.scoring import JudgedConfidence, confidence_scores, metric_value
 from harness.tracks.confidence.track import ConfidenceTrack
 from harness.tracks.summary import records
 from tests.boards.support import MODELS, write_checkout, wrong
@@ -164,3 +167,43 @@ def test_a_limited_unit_is_judged_on_its_own_samples(protocol: LoadedBenchmark) 
     rows = np.arange(30) * 10
     judged = track.judge(unit, {"confidence": outputs[next(iter(outputs))]["confidence"][rows]})
     np.testing.assert_array_equal(judged.residual, wrong(protocol, unit.model, unit.study)[rows])
+
+
+# many samples -------------------------------------------------------------------------------------
+
+
+def judged(samples: int) -> JudgedConfidence:
+    rng = np.random.default_rng(0)
+    keep = rng.uniform(size=samples) < 0.9
+    count = int(keep.sum())
+    residual = (rng.uniform(size=count) < 0.2).astype(float)
+    return JudgedConfidence(
+        (rng.normal(size=count) - residual).round(2),
+        residual,
+        rng.integers(4, size=count),
+        keep,
+        np.arange(samples) * 2 // samples,
+    )
+
+
+def test_resamples_that_are_drawn_piece_by_piece_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("failure_rate", "augrc", "aurc", "failure_auroc", "balanced_augrc", "ece")
+    monkeypatch.setattr(quick_augrc, "_MOST_SAMPLES", 100)  # the quick way has pieces of its own
+    whole = confidence_scores(names, judged(700), Bootstrap(replicates=60), "study")
+    monkeypatch.setattr(scoring, "_MOST_KEPT", 5000)
+    monkeypatch.setattr(scoring, "_PIECE", 7000)
+    pieces = confidence_scores(names, judged(700), Bootstrap(replicates=60), "study")
+    assert [len(each) for each in scoring._in_pieces(60, 1, (350, 350))] == [10] * 6
+    for name in names:
+        np.testing.assert_array_equal(pieces[name].draws, whole[name].draws)
+
+
+def test_memory_does_not_grow_with_the_resamples() -> None:
+    """The counts of 200 resamples alone would take 96 MB here."""
+    sample = judged(120_000)
+    confidence_scores(["augrc"], judged(50), Bootstrap(replicates=20), "study")  # imports
+    tracemalloc.start()
+    confidence_scores(["augrc"], sample, Bootstrap(replicates=200), "study")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60e6

@@ -89,6 +89,7 @@ def test_shapes_and_that_no_sample_depends_on_another(network):
     torch.testing.assert_close(module.logits_of(features), logits)
     weight, bias = module.last_layer
     torch.testing.assert_close(features @ weight.T + bias, logits)
+    assert module.reservation.weight.shape == (0, features.shape[1])
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -255,6 +256,8 @@ def test_released_weights_of_deep_gamblers(tmp_path):
     torch.testing.assert_close(found.confidence, 1 - logits.softmax(dim=1)[:, CLASSES], rtol=1e-4, atol=1e-5)
     assert module.last_layer.weight.shape == (CLASSES, 512)
     assert module.last_layer.bias.shape == (CLASSES,)
+    torch.testing.assert_close(module.reservation.weight[0], state["model._classifier.fc2.weight"][CLASSES])
+    torch.testing.assert_close(module.reservation.bias[0], state["model._classifier.fc2.bias"][CLASSES])
 
 
 def released(network: str, module: nn.Module) -> dict[str, torch.Tensor]:

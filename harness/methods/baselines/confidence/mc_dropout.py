@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.interface import confidence_score
+from harness.methods.outputs import NotOfferedError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ def mcd_mi(outputs: Outputs) -> Tensor:
     """Negative mutual information of class and weights: how far the members disagree."""
     import torch
 
-    members = outputs.mc_probabilities
+    members = _several(outputs)
     expected: Tensor = torch.special.entr(members).sum(dim=2).mean(dim=0)
     total: Tensor = torch.special.entr(members.mean(dim=0)).sum(dim=1)
     return expected - total
@@ -56,4 +57,11 @@ def mcd_mi(outputs: Outputs) -> Tensor:
 @confidence_score(version="1.0", citation="Gal & Ghahramani, ICML 2016", classifier="mc-mean")
 def mcd_variance(outputs: Outputs) -> Tensor:
     """Negative standard deviation of the probabilities over the members, mean over classes."""
-    return -outputs.mc_probabilities.std(dim=0, correction=0).mean(dim=1)
+    return -_several(outputs).std(dim=0, correction=0).mean(dim=1)
+
+
+def _several(outputs: Outputs) -> Tensor:
+    """Probabilities of at least two members: one alone cannot disagree."""
+    if len(outputs.mc_probabilities) < 2:
+        raise NotOfferedError("how far dropout members disagree needs two of them, and there is one")
+    return outputs.mc_probabilities

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.methods.baselines.confidence.temperature_mls import fd_shifts_temperature
 from harness.methods.interface import confidence_score
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ class _Rectified:
         self.ceiling = float(np.quantile(activations, self.quantile))
 
     def logits(self, outputs: Outputs) -> Tensor:
-        return outputs.features.clamp_max(self.ceiling) @ outputs.weight.T + outputs.bias
+        weight, bias = self.last_layer(outputs)
+        return outputs.features.clamp_max(self.ceiling) @ weight.T + bias
+
+    def last_layer(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """Weight (classes, f) and bias (classes,)."""
+        return outputs.weight, outputs.bias
 
 
 @confidence_score(version="1.0", name="react-msr", citation="Sun et al., ReAct, NeurIPS 2021")
@@ -71,3 +77,22 @@ class ReActEnergyFDShifts(ReActEnergy):
     """The FD-Shifts reading: clipped at the 99 % quantile."""
 
     quantile = 0.99
+
+
+@confidence_score(version="1.0", name="react-temperature-mls-fd-shifts", citation="Jaeger et al., ICLR 2023")
+class ReActTemperatureMLSFDShifts(_Rectified):
+    """The FD-Shifts reading of temperature scaling on logits that are clipped at the 99 % quantile."""
+
+    quantile = 0.99
+
+    def fit(self, reference: Reference) -> None:
+        super().fit(reference)
+        validation = reference.validation
+        self.temperature = fd_shifts_temperature(self.logits(validation), validation.labels)
+
+    def score(self, outputs: Outputs) -> Tensor:
+        return (self.logits(outputs) / self.temperature).softmax(dim=1).amax(dim=1)
+
+    def logits(self, outputs: Outputs) -> Tensor:
+        """In float32, as theirs are here up to the end: the ties of its soft-max are part of their numbers."""
+        return super().logits(outputs).float()

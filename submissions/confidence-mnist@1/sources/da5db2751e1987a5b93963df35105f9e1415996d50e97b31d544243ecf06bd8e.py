@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.interface import confidence_score
+from harness.methods.outputs import NotOfferedError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,13 +42,16 @@ class MahalanobisFDShifts:
         import torch
 
         features, labels = reference.train.features, reference.train.labels
+        if len(features) < 2:
+            raise NotOfferedError("a covariance needs two training samples or more, and there is one")
         overall = features.mean(dim=0)
         known = set(labels.tolist())
         # A class without training samples has no mean; that of all samples stands in, also for higher classes.
         self.means = torch.stack(
             [features[labels == each].mean(dim=0) if each in known else overall for each in range(max(known) + 2)]
         )
-        self.precision = torch.linalg.pinv(torch.cov(features.T), hermitian=True)
+        covariance = torch.cov(features.T).reshape(features.shape[1], -1)  # of one feature, cov gives a number
+        self.precision = torch.linalg.pinv(covariance, hermitian=True)
 
     def score(self, outputs: Outputs) -> Tensor:
         predicted = outputs.probabilities.argmax(dim=1).clamp_max(len(self.means) - 1)
