@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import one_by_one
+from harness.methods.baselines.attribution._batches import in_batches
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def deep_lift(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Contributions to the difference of the logit from that of an input of 0, by the rescale rule."""
     from harness.methods.baselines.attribution._deep_lift import contributions
 
-    def explain(one: Tensor, target: Tensor) -> Tensor:
-        return contributions(model, one, one.new_zeros(one.shape), target)
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
+        return contributions(model, some, some.new_zeros(some.shape), classes)
 
-    return one_by_one(explain, inputs, targets)
+    return in_batches(explain, inputs, targets)

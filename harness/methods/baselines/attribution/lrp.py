@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import one_by_one
+from harness.methods.baselines.attribution._batches import AT_ONCE, in_batches
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def _relevance(model: nn.Module, inputs: Tensor, targets: Tensor, context: Conte
     from harness.methods.baselines.attribution._operations import trace
     from harness.methods.baselines.attribution._relprop import convolutional_relevance, transformer_relevance
 
-    def explain(one: Tensor, target: Tensor) -> Tensor:
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
         if context.architecture == "cnn":
-            return convolutional_relevance(model, one, target, epsilon=EPSILON[context.modality], gamma=GAMMA)
-        relevance, _ = transformer_relevance(trace(model, one, target, whole_norms=True, precise=True), latec=latec)
-        return relevance.sum(dim=1, keepdim=True).relu().to(one.dtype)
+            return convolutional_relevance(model, some, classes, epsilon=EPSILON[context.modality], gamma=GAMMA)
+        relevance, _ = transformer_relevance(trace(model, some, classes, whole_norms=True, precise=True), latec=latec)
+        return relevance.sum(dim=1, keepdim=True).relu().to(some.dtype)
 
-    return one_by_one(explain, inputs, targets)
+    return in_batches(explain, inputs, targets, AT_ONCE if context.architecture == "cnn" else 1)
