@@ -5,6 +5,7 @@ Masks are compared from places, a micro-batch at a time; none is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,15 @@ def colours(samples: MapBatch, purpose: str, shape: tuple[int, ...], reading: Re
     flat = samples.inputs.flatten(1).to(torch.float64)
     low, high = (side.view(-1, *[1] * len(shape)) for side in (flat.amin(dim=1), flat.amax(dim=1)))
     return low + drawn * (high - low)
+
+
+def in_first_plane(order: Tensor, shape: Sequence[int]) -> Tensor:
+    """Order (n, c * p) of single numbers where only the first channel, or slice of a volume, has that of positions."""
+    volume = len(shape) == 4
+    plane = math.prod(shape[2:] if volume else shape[1:])
+    never = torch.full((len(order), math.prod(shape)), torch.iinfo(torch.int32).max, dtype=torch.int32)
+    never[:, :plane] = order[:, :plane]
+    return never
 
 
 def blend(start: Tensor, end: Tensor, places: Tensor, first: Tensor, beyond: Tensor) -> Perturb:

@@ -16,7 +16,8 @@ from harness.metrics.attribution.faithful_correlation import (
     MonotonicityCorrelation,
 )
 from harness.metrics.attribution.faithful_insertion import Deletion, Insertion
-from harness.metrics.attribution.faithful_removal import IROF, ROAD, PixelFlipping, RegionPerturbation
+from harness.metrics.attribution.faithful_regions import IROF, RegionPerturbation
+from harness.metrics.attribution.faithful_removal import ROAD, PixelFlipping
 from harness.metrics.attribution.latec_constants import latec_constants, of_modality
 from harness.metrics.attribution.localisation import PointingGame, RelevanceMass, RelevanceRank
 from harness.metrics.attribution.map_batch import Reading

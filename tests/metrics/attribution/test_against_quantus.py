@@ -19,7 +19,8 @@ from harness.metrics.attribution.faithful_correlation import (
     FaithfulnessCorrelation,
     FaithfulnessEstimate,
 )
-from harness.metrics.attribution.faithful_removal import IROF, PixelFlipping, RegionPerturbation
+from harness.metrics.attribution.faithful_regions import IROF, RegionPerturbation
+from harness.metrics.attribution.faithful_removal import PixelFlipping
 
 from ._worlds import World, world
 

@@ -13,6 +13,7 @@ from torch import nn
 
 import tests.oracles
 from harness.metrics.attribution import _segments, make_metric
+from harness.metrics.attribution._segments import superpixels
 from harness.metrics.attribution.forwards import Forwards
 from harness.metrics.attribution.map_batch import MapBatch
 from tests.oracles import oracle
@@ -89,6 +90,11 @@ def array(*path: str) -> np.ndarray:
     return arrays()["/".join(path)]
 
 
+def samples(modality: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and targets. In double precision, so that only the rounding of the stored values is left."""
+    return torch.from_numpy(array(modality, "inputs")).double(), torch.from_numpy(array(modality, "targets"))
+
+
 def built(modality: str) -> nn.Module:
     convolution, pool, channels, size = {
         "image": (nn.Conv2d, nn.AvgPool2d(2), (3, 8, 12), 3),
@@ -112,7 +118,7 @@ def built(modality: str) -> nn.Module:
             if name.startswith(prefix)
         }
     )
-    return net.eval()
+    return net.double().eval()
 
 
 class Explainer:
@@ -196,7 +202,7 @@ def cases() -> list[tuple[str, str, str]]:
 
 def scores(modality: str, method: str, name: str) -> np.ndarray:
     model = built(modality)
-    inputs, targets = (torch.from_numpy(array(modality, each)) for each in ("inputs", "targets"))
+    inputs, targets = samples(modality)
     layer = ABOUT["modalities"][modality]["layer_for_relative_representation_stability"]
     metric = make_metric(OURS[name], constants_of(modality, method, name), reading="latec")
     return metric(
@@ -211,12 +217,20 @@ def scores(modality: str, method: str, name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_the_networks_are_the_oracles(modality: str) -> None:
-    inputs, targets = (torch.from_numpy(array(modality, each)) for each in ("inputs", "targets"))
+    inputs, targets = samples(modality)
     with torch.no_grad():
         np.testing.assert_allclose(built(modality)(inputs).numpy(), array(modality, "logits"), atol=1e-6)
     for method in METHODS:
         maps = Explainer(built(modality), method)(inputs, targets).numpy()
         np.testing.assert_allclose(maps, array(modality, "maps", method), atol=1e-6)
+
+
+@pytest.mark.parametrize("modality", ["image", "volume"])
+def test_superpixels_are_latecs(modality: str) -> None:
+    inputs, targets = samples(modality)
+    found = superpixels(MapBatch(inputs, targets, inputs, 0), 100, 16, "latec").numpy()
+    expected = array(modality, "segments").reshape(len(inputs), -1)
+    np.testing.assert_array_equal(found[:, : expected.shape[1]], expected)
 
 
 @pytest.mark.parametrize(("modality", "method", "name"), cases())

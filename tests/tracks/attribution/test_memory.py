@@ -9,15 +9,17 @@ import sys
 
 import pytest
 
-# Five times 40 MB, which glibc by default takes from the system, page by page, and gives back each time.
+# 40 MB, which glibc by default takes from the system, page by page, and gives back each time. Kept memory needs some
+# rounds until there is room for all that is aligned.
 FAULTS = """
 import resource, sys
 import torch
 from harness.tracks.attribution.scoring import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for round in range(30):
+    if round == 20:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(10_000_000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -31,4 +33,4 @@ def faults(memory: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc")
 def test_memory_is_taken_from_the_system_once() -> None:
-    assert faults("kept") < 0.5 * faults("given back")
+    assert faults("kept") < 0.1 * faults("given back")

@@ -238,6 +238,17 @@ def test_metrics_of_the_harness_to_build_on(tmp_path):
     np.testing.assert_allclose(next(iter(found.values()))["scores"][2], expected, rtol=1e-6)
 
 
+def test_metrics_of_the_harness_in_latecs_reading(tmp_path):
+    """With LATEC's constants for what is not given: these images are narrower than its patches."""
+    body = 'return context.metric("{}", reading="{}")(model, inputs, targets, maps)'
+    for asked, reading, reason in [
+        ("region_perturbation", "latec", "a patch of width 14 does not fit into inputs of width 8"),
+        ("sparseness", "published", "no reading is called 'published'; there are: corrected, latec"),
+    ]:
+        problem = refused(tmp_path, metric(body.format(asked, reading)).replace("maps):", "maps, context):"))
+        assert reason in problem.reason
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
