@@ -8,7 +8,6 @@ import typer
 
 from harness.cli import options
 from harness.cli.output import LEFT, RIGHT, print_table, say_json
-from harness.metrics.facts import board_text
 
 if TYPE_CHECKING:
     from harness.boards.compare import BoardComparison, Comparison
@@ -47,6 +46,8 @@ def _print_boards(found: BoardComparison) -> None:
 
 
 def _print_methods(found: Comparison) -> None:
+    from harness.metrics.facts import board_text
+
     shows = found.shows
     scale = "" if shows.scale == 1.0 else f" × {shows.scale:g}"
     arrow = "↓" if shows.lower_is_better else "↑"

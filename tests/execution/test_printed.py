@@ -11,7 +11,7 @@ import pytest
 from harness.cli.render import print_result
 from harness.execution.evaluate import prepare, run
 from harness.execution.method_process import PRINTED
-from harness.execution.run_result import RunResult
+from harness.execution.run_result import PROTOCOL, RunResult
 from harness.storage import write_arrays
 from tests.execution.support import CLASSES, HONEST, ROWS, request, request_one
 
@@ -101,6 +101,8 @@ def test_ties_that_the_outputs_have_are_not_noted(tmp_path: Path, rows: str) -> 
     assert result.notes() == ()
 
 
-def test_a_run_that_was_opened_without_its_benchmark_has_no_notes(tmp_path: Path) -> None:
+def test_notes_of_a_run_that_is_opened_need_its_benchmark(tmp_path: Path) -> None:
     result = run(prepare(request_one(tmp_path, "c = torch.zeros(len(outputs)); c[:5] = 1.0; return c", workers=1)))
+    assert RunResult.open(result.folder).notes() == result.notes() != ()
+    (result.folder / PROTOCOL).unlink()
     assert RunResult.open(result.folder).notes() == ()

@@ -253,8 +253,9 @@ def test_runs_that_do_not_belong_are_refused(workshop: Workshop, tmp_path: Path)
     shutil.copytree(first, copy)
     with pytest.raises(UsageError, match="are both of saliency on my-images@1"):
         open_runs([first, copy], [workshop.benchmark])
-    with pytest.raises(UsageError, match="no benchmark is called"):
-        open_runs([first])
+    (copy / "protocol.json").unlink()
+    with pytest.raises(UsageError, match="does not say where its file is; name the file with --benchmark"):
+        open_runs([copy])
     other = tmp_path / "benchmark.toml"
     other.write_text(workshop.benchmark.read_text().replace("replicates = 50", "replicates = 60"))
     with pytest.raises(UsageError, match="made for another state of my-images@1"):

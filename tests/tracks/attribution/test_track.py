@@ -170,7 +170,10 @@ def test_a_stochastic_method_that_says_so_is_scored(tmp_path):
         (('masks = "masks"', 'masks = "background"'), "there are 4 masks for 9 inputs; each input needs one."),
         (('masks = "masks"', 'masks = "none"'), "there are 0 masks for 9 inputs"),
         (('masks = "masks"', 'masks = "late"'), "masks have shape (9,), expected (9, 1, 8, 8)"),
-        (('reference = ["input-x-gradient", "saliency"]', 'reference = "saliency"'), "reference: it must be a list in"),
+        (
+            ('reference = ["input-x-gradient", "saliency"]', 'reference = "saliency"'),
+            "reference: it must be a list, not 'saliency'",
+        ),
         (
             ('overall = ["faithfulness", "complexity"]', 'overall = ["randomisation"]'),
             "of which no study takes a metric",

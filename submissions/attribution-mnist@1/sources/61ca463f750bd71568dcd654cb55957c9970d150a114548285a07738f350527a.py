@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._attention import attention, class_token_map
+from harness.methods.baselines.attribution._attention import attention, by_head, class_token_map
 from harness.methods.baselines.attribution._batches import in_batches
 from harness.methods.interface import explainer
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 @explainer(version="1.0", architectures=("transformer",), citation="Jain & Wallace, NAACL 2019")
 def raw_attention(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """What the class token attends to in the last block, the mean over heads."""
+    from harness.methods.baselines.attribution._operations import trace
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        return class_token_map(attention(model, some, context)[-1].mean(dim=1), some, context)
+        last = by_head(attention(trace(model, some, classes), context), len(some))[-1]
+        return class_token_map(last.mean(dim=1), some, context)
 
     return in_batches(explain, inputs, targets)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._attention import (
+    attention,
     attention_gradients,
+    by_head,
     class_token_map,
     rolled_out,
     with_residual,
@@ -22,13 +24,16 @@ if TYPE_CHECKING:
 @explainer(version="1.0", architectures=("transformer",), citation="Chefer et al., CVPR 2021")
 def attention_lrp(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Rolls out the positive part of gradient times relevance of each block's attention, the mean over heads."""
+    from harness.methods.baselines.attribution._operations import trace
     from harness.methods.baselines.attribution._relprop import transformer_relevance
 
     def explain(one: Tensor, target: Tensor) -> Tensor:
-        _, relevances = transformer_relevance(model, one, target, context.blocks)
-        gradients = attention_gradients(model, one, target, context)
+        found = trace(model, one, target, whole_norms=True, precise=True)
+        probabilities = attention(found, context)
+        _, relevances = transformer_relevance(found, probabilities)
+        gradients = attention_gradients(found, probabilities)
         pairs = zip(gradients, relevances, strict=True)
-        flows = [with_residual((gradient * relevance).relu().mean(dim=1)) for gradient, relevance in pairs]
-        return class_token_map(rolled_out(flows), one, context)
+        products = by_head([(gradient * relevance).relu() for gradient, relevance in pairs], 1)
+        return class_token_map(rolled_out([with_residual(each.mean(dim=1)) for each in products]), one, context)
 
     return one_by_one(explain, inputs, targets)
