@@ -12,6 +12,7 @@ from harness.cli.output import LEFT, RIGHT, print_table, say, say_json
 if TYPE_CHECKING:
     from harness.boards.findings.judgement import Comparison, Judgement
 
+_TITLES = {"published": "On published numbers", "board": "On the board", "runs": "On these runs"}
 _STYLES = {"supported": "green", "contradicted": "red", "undecided": "dim"}
 
 
@@ -36,26 +37,33 @@ def claims(
     if json:
         say_json([_plain(each) for each in found])
         return
-    columns = ("holds in", "share", "95 % interval", "p")
-    heads = {"finding": LEFT, "numbers": LEFT, **dict.fromkeys(columns, RIGHT), "verdict": LEFT}
-    print_table(heads, [_row(each) for each in found])
+    for origin, title in _TITLES.items():
+        of = [each for each in found if each.origin == origin]
+        if of:
+            _print(of, title, details)
+
+
+def _print(found: list[Judgement], title: str, details: bool) -> None:
+    numbers = dict.fromkeys(("holds in", "95 %", "p"), RIGHT)
+    heads = {"finding": LEFT, "benchmark": {"overflow": "fold"}, **numbers, "verdict": LEFT}
+    print_table(heads, [_row(each) for each in found], title=title, title_justify="left")
     for each in found:
         say(f"{each.finding} ({each.paper}): {each.claim}")
-        say(f"  {each.verdict} by {each.evidence}: {each.reason}", _STYLES[each.verdict])
+        say(f"  {each.verdict}: {each.reason}", _STYLES[each.verdict])
         if details and each.comparisons:
-            print_table({"": LEFT, **dict.fromkeys(columns, RIGHT)}, map(_compared, each.comparisons))
+            print_table({"": LEFT, **numbers}, map(_compared, each.comparisons))
 
 
 def _row(judgement: Judgement) -> list[str]:
     style = _STYLES[judgement.verdict]
-    numbers = _compared(judgement.comparisons[0])[1:] if judgement.comparisons else ["–"] * 4
-    return [judgement.finding, judgement.evidence, *numbers, f"[{style}]{judgement.verdict}[/]"]
+    numbers = _compared(judgement.comparisons[0])[1:] if judgement.comparisons else ["–"] * 3
+    return [judgement.finding, judgement.benchmark, *numbers, f"[{style}]{judgement.verdict}[/]"]
 
 
 def _compared(each: Comparison) -> list[str]:
     share = each.share
-    value = "–" if not share.trials else f"{share.share:.2f}"
-    return [each.about, f"{share.count} of {share.trials}", value, f"{share.low:.2f} to {share.high:.2f}", f"{each.p_value:.2g}"]
+    interval = f"{share.low:.2f}–{share.high:.2f}"
+    return [each.about, f"{share.count} of {share.trials}", interval, f"{each.p_value:.2g}"]
 
 
 def _plain(judgement: Judgement) -> dict[str, object]:

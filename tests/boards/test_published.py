@@ -186,11 +186,11 @@ def test_nnactive_has_what_all_labels_reach() -> None:
     """As the studies' own full performance says, which was entered by hand from the same files."""
     protocol = find_protocol("query-nnactive@1")
     published = {(each.method, each.column): each.value for each in build_board(protocol).published}
-    for study in protocol.benchmark.studies:
-        column = study.id if study.group == "roll-out" else study.group
+    for each in protocol.benchmark.studies:
+        column = each.id if each.group == "roll-out" else each.group
         names = ("all labels, nnUNetTrainer_200epochs", "all labels, nnUNetTrainer")  # of the hippocampus, the latter
         found = [published[name, column] for name in names if (name, column) in published]
-        assert found[0] == pytest.approx(100 * study.full_performance, rel=1e-5)
+        assert found[0] == pytest.approx(100 * each.full_performance, rel=1e-5)
 
 
 def test_the_stored_page_of_realistic_al_is_what_is_built() -> None:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from harness.boards.findings.judgement import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Origin = Literal["published", "board", "runs"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,6 @@ class Evidence:
     groups: Mapping[str, str] = field(default_factory=dict)
     scores: pd.DataFrame | None = None
 
-    @property
-    def title(self) -> str:
-        return f"{self.origin} {self.benchmark}"
-
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(number.metric for number in self.numbers))
@@ -62,7 +58,6 @@ class Evidence:
     def grid(self, metric: str, *, averaged: bool) -> Grid:
         """Numbers of one metric. averaged: studies of a group are one setting, their mean; a method that lacks one of
         those of which there are numbers has none there. The error of a mean takes its studies as independent."""
-        import numpy as np
         import pandas as pd
 
         rows = [number for number in self.numbers if number.metric == metric]
@@ -77,6 +72,6 @@ class Evidence:
             group = [self.groups.get(setting, setting) for setting in values.index]
             size = values.groupby(group).size()
             values = values.groupby(group).sum(min_count=1).where(values.notna().groupby(group).all()).div(size, axis=0)
-            errors = np.sqrt((errors**2).groupby(group).sum(min_count=1).where(errors.notna().groupby(group).all()))
-            errors, runs = errors.div(size, axis=0), runs.groupby(group).min()
+            squares = (errors**2).groupby(group).sum(min_count=1).where(errors.notna().groupby(group).all())
+            errors, runs = squares.pow(0.5).div(size, axis=0), runs.groupby(group).min()
         return Grid(-values if self.lower_is_better[metric] else values, errors, runs)

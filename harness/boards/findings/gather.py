@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.boards.build import read_board, read_standings
 from harness.boards.entries import leaderboard_of, method_entry
-from harness.boards.findings.evidence import Evidence, Number, Origin
+from harness.boards.findings.evidence import Evidence, Number
+from harness.boards.findings.judgement import Origin
 from harness.boards.published import read_published
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult, ScoredRun
@@ -29,7 +30,9 @@ def published_evidence(protocol: LoadedBenchmark) -> Evidence:
     for each in read_published(protocol, leaderboard.columns):
         runs = each.runs or (len(seeds) if seeds else 1)
         error = float("nan") if each.std is None else each.std / runs**0.5
-        numbers.append(Number(each.metric or leaderboard.shows.metric, each.column, each.method, each.value, error, runs))
+        numbers.append(
+            Number(each.metric or leaderboard.shows.metric, each.column, each.method, each.value, error, runs)
+        )
     return _evidence("published", protocol, numbers)
 
 
@@ -99,8 +102,11 @@ def _ranked(protocol: LoadedBenchmark, origin: Origin, entries: Sequence[Entry])
     scores = leaderboard.frame(competitors)
     scores = scores[scores["criterion"].isin(leaderboard.benchmark.overall)]
     ranks = metric_ranks(scores, cell="cell")
-    numbers = [Number("rank", str(r.metric), str(r.method), float(r.rank)) for r in ranks.itertuples()]
-    return Evidence(origin, protocol.benchmark.name, protocol.benchmark.task, tuple(numbers), {"rank": True}, {}, scores)
+    rows = zip(ranks["metric"], ranks["method"], ranks["rank"].to_list(), strict=True)
+    numbers = [Number("rank", str(metric), str(method), rank) for metric, method, rank in rows]
+    return Evidence(
+        origin, protocol.benchmark.name, protocol.benchmark.task, tuple(numbers), {"rank": True}, {}, scores
+    )
 
 
 def _evidence(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from harness.statistics import Share
 
+Origin = Literal["published", "board", "runs"]
 Verdict = Literal["supported", "contradicted", "undecided"]
 LEVEL = 0.05
 RELIABLE = 0.9
@@ -38,12 +39,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A finding on some evidence. comparisons: the one that decides first; none where there was nothing to compare."""
+    """A finding on some evidence. comparisons: the one that decides first; none where there was nothing to compare.
+
+    origin, benchmark: of the evidence.
+    """
 
     finding: str
     paper: str
     claim: str
-    evidence: str
+    origin: Origin
+    benchmark: str
     verdict: Verdict
     reason: str
     comparisons: tuple[Comparison, ...] = ()

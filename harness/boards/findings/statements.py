@@ -42,7 +42,8 @@ class Finding(ABC):
     def judge(self, evidence: Evidence) -> Judgement:
         """Supported, contradicted or undecided, and by what. The evidence must be about methods of the finding's kind."""
         verdict, reason, comparisons = self._found(evidence)
-        return Judgement(self.id, self.paper, self.claim, evidence.title, verdict, reason, tuple(comparisons))
+        about = (self.id, self.paper, self.claim, evidence.origin, evidence.benchmark)
+        return Judgement(*about, verdict, reason, tuple(comparisons))
 
     @abstractmethod
     def _found(self, evidence: Evidence) -> Found:
@@ -85,7 +86,9 @@ class AllBeat(OverSettings):
         found = sorted(_compared(grid, pairs).values(), key=lambda each: each.share.share)
         if any(each.less for each in found):
             against = [each for each in found if each.less]
-            reason = f"{against[0].about} in a minority of the settings; so are {len(against)} of {len(found)} comparisons"
+            reason = (
+                f"{against[0].about} in a minority of the settings; so are {len(against)} of {len(found)} comparisons"
+            )
             return "contradicted", reason, _first(against[0], found)
         if all(each.more for each in found):
             return "supported", f"{len(found)} of {len(found)} comparisons", found
@@ -140,7 +143,8 @@ class NoneIsNearBest(OverSettings):
             return _undecided("fewer than two methods have numbers in all settings")
         best = values.max(axis=1)
         near = values.ge(best - self.tolerance * best.abs(), axis=0).sum()
-        shares = {f"{name} near the best": share_of(int(near[name]), len(values)) for name in values}
+        counts = zip(map(str, near.index), near.to_list(), strict=True)
+        shares = {f"{name} near the best": share_of(int(count), len(values)) for name, count in counts}
         found = sorted(_corrected(shares), key=lambda each: -each.share.share)
         if _reliable(found[0]):
             return "contradicted", found[0].about, found
