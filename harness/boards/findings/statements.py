@@ -227,12 +227,13 @@ class OrderChanges(Finding):
         lacking = [name for name in self.metrics if name not in evidence.metrics]
         if lacking:
             return _undecided(f"no {' and '.join(lacking)} among these numbers")
-        a, b = (evidence.grid(name, averaged=self.averaged).values.dropna(axis="columns") for name in self.metrics)
-        settings = [name for name in a.index.intersection(b.index) if self.settings(str(name))]
-        methods = a.columns.intersection(b.columns)
+        both = [evidence.grid(name, averaged=self.averaged).values for name in self.metrics]
+        settings = [name for name in both[0].index.intersection(both[1].index) if self.settings(str(name))]
+        ranked = [table.loc[settings].dropna(axis="columns") for table in both]
+        methods = ranked[0].columns.intersection(ranked[1].columns)
         if len(methods) < 2 or not settings:
             return _undecided("fewer than two methods have numbers of both")
-        a, b = (table.loc[settings, methods].rank(axis=1) for table in (a, b))
+        a, b = (table[methods].rank(axis=1) for table in ranked)
         changed = int((a != b).any(axis=1).sum())
         (found,) = _corrected({f"order of {len(methods)} methods changed": share_of(changed, len(settings))})
         verdict: Verdict = "supported" if found.more else "contradicted" if found.less else "undecided"
