@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.boards.build import read_board, read_standings
 from harness.boards.entries import leaderboard_of, method_entry
@@ -18,6 +18,9 @@ from harness.spec.errors import UsageError
 from harness.statistics import metric_ranks
 from harness.tracks.leaderboard import Entry
 from harness.tracks.summary import complete_draws
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _WIDTH = 2 * 1.959963984540054  # of a 95 % interval, in standard errors
 
@@ -78,19 +81,25 @@ def run_evidence(folders: Sequence[Path], own: Path | None = None) -> Evidence:
 
 def _of_run(protocol: LoadedBenchmark, name: str, scored: ScoredRun) -> list[Number]:
     """Every metric of every group of studies, with the standard error of its bootstrap."""
-    import numpy as np
-
     groups = {study.group for study in protocol.benchmark.compared}
     found = {
         metric: complete_draws(scored.track, scored.measured, metric)
         for metric in dict.fromkeys(m for measurement in scored.measured.values() for m in measurement.scores)
     }
     return [
-        Number(metric, group, name, float(draws[0]), float(np.nanstd(draws[1:])))
+        Number(metric, group, name, float(draws[0]), _spread(draws[1:]))
         for metric, scopes in found.items()
         for group, draws in scopes.items()
         if group in groups
     ]
+
+
+def _spread(replicates: np.ndarray) -> float:
+    """Standard deviation of the defined replicates; NaN without any."""
+    import numpy as np
+
+    defined = replicates[np.isfinite(replicates)]
+    return float(np.std(defined)) if len(defined) else float("nan")
 
 
 def _ranked(protocol: LoadedBenchmark, origin: Origin, entries: Sequence[Entry]) -> Evidence:
