@@ -10,6 +10,7 @@ from harness.boards.findings.evidence import Evidence
 from harness.boards.findings.gather import board_evidence, published_evidence, run_evidence
 from harness.boards.findings.judgement import Judgement
 from harness.boards.findings.papers import FINDINGS
+from harness.boards.findings.statements import Finding
 from harness.boards.published import FILE
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.spec.errors import UsageError
@@ -50,6 +51,7 @@ def _with_numbers(name: str) -> str:
 
 def _of_benchmark(name: str) -> list[Evidence]:
     protocol = find_protocol(name)
+    _about(protocol.benchmark.task)
     found = [published_evidence(protocol)] if _has(protocol.path, FILE) else []
     if _has(protocol.path, JSON):
         board = board_evidence(protocol)
@@ -63,11 +65,15 @@ def _of_benchmark(name: str) -> list[Evidence]:
 
 
 def _judged(evidence: Sequence[Evidence]) -> tuple[Judgement, ...]:
-    task = evidence[0].task
-    about = [finding for finding in FINDINGS if finding.task == task]
-    if not about:
+    return tuple(finding.judge(each) for each in evidence for finding in _about(each.task))
+
+
+def _about(task: str) -> list[Finding]:
+    """The findings about methods of a kind."""
+    found = [finding for finding in FINDINGS if finding.task == task]
+    if not found:
         raise UsageError(f"no finding is about methods of the kind {task}.")
-    return tuple(finding.judge(each) for each in evidence for finding in about)
+    return found
 
 
 def _has(path: Path, name: str) -> bool:

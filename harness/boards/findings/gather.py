@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from harness.metrics.facts import metric_facts
 from harness.spec.errors import UsageError
 from harness.statistics import metric_ranks
 from harness.tracks.leaderboard import Entry
-from harness.tracks.summary import complete_draws
+from harness.tracks.summary import scope_draws
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,7 @@ def published_evidence(protocol: LoadedBenchmark) -> Evidence:
     numbers = []
     for each in read_published(protocol, leaderboard.columns):
         runs = each.runs or (len(seeds) if seeds else 1)
-        error = float("nan") if each.std is None else each.std / runs**0.5
+        error = math.nan if each.std is None else each.std / runs**0.5
         numbers.append(
             Number(each.metric or leaderboard.shows.metric, each.column, each.method, each.value, error, runs)
         )
@@ -45,7 +46,7 @@ def board_evidence(protocol: LoadedBenchmark) -> Evidence:
     Of XAI methods, whose columns are few: all scores of the submissions. Raises UsageError without a board.
     """
     board = read_board(protocol)
-    if hasattr(leaderboard_of(protocol), "frame"):
+    if _by_metric(protocol):
         return _ranked(protocol, "board", read_standings(protocol).entries)
     numbers = [
         Number(board.metric, column, row.method, cell.value, (cell.high - cell.low) / _WIDTH)
@@ -72,26 +73,25 @@ def run_evidence(folders: Sequence[Path], own: Path | None = None) -> Evidence:
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of these runs are of {repeated}; name one run of each method.")
     scored = [run.scored(protocol) for run in runs]
-    if hasattr(leaderboard_of(protocol), "frame"):
+    if _by_metric(protocol):
         entries = [method_entry(protocol, each.track, each.measured, len(each.measured)) for each in scored]
         return _ranked(protocol, "runs", entries)
-    numbers = [number for name, each in zip(names, scored, strict=True) for number in _of_run(protocol, name, each)]
+    numbers = [number for name, each in zip(names, scored, strict=True) for number in _of_run(name, each)]
     return _evidence("runs", protocol, numbers)
 
 
-def _of_run(protocol: LoadedBenchmark, name: str, scored: ScoredRun) -> list[Number]:
-    """Every metric of every group of studies, with the standard error of its bootstrap."""
-    groups = {study.group for study in protocol.benchmark.compared}
-    found = {
-        metric: complete_draws(scored.track, scored.measured, metric)
-        for metric in dict.fromkeys(m for measurement in scored.measured.values() for m in measurement.scores)
-    }
-    return [
-        Number(metric, group, name, float(draws[0]), _spread(draws[1:]))
-        for metric, scopes in found.items()
-        for group, draws in scopes.items()
-        if group in groups
-    ]
+def _of_run(name: str, scored: ScoredRun) -> list[Number]:
+    """Every metric of every study, or group that has no rows for its studies, with the standard error of its bootstrap."""
+    scopes = list(scored.track.scopes(scored.measured, scored.inapplicable))
+    sums = {scope.part_of for scope in scopes}
+    found = []
+    for scope in scopes:
+        whole = scope.name not in sums and len(scope.units) >= scope.planned
+        for metric in scope.metrics if whole else ():
+            draws = scope_draws(scored.track, scope, scored.measured, metric)
+            if draws is not None and math.isfinite(draws[0]):
+                found.append(Number(metric, scope.name, name, float(draws[0]), _spread(draws[1:])))
+    return found
 
 
 def _spread(replicates: np.ndarray) -> float:
@@ -99,7 +99,14 @@ def _spread(replicates: np.ndarray) -> float:
     import numpy as np
 
     defined = replicates[np.isfinite(replicates)]
-    return float(np.std(defined)) if len(defined) else float("nan")
+    return float(np.std(defined)) if len(defined) else math.nan
+
+
+def _by_metric(protocol: LoadedBenchmark) -> bool:
+    """Whether methods are ranked in every metric."""
+    from harness.tracks.attribution.leaderboard import AttributionLeaderboard
+
+    return isinstance(leaderboard_of(protocol), AttributionLeaderboard)
 
 
 def _ranked(protocol: LoadedBenchmark, origin: Origin, entries: Sequence[Entry]) -> Evidence:
