@@ -10,7 +10,7 @@ from harness.cli import options
 from harness.cli.output import LEFT, RIGHT, print_table, say, say_json
 
 if TYPE_CHECKING:
-    from harness.boards.findings.judgement import Comparison, Judgement
+    from harness.boards.findings.judgement import Judged, SettingCount
 
 _TITLES = {"published": "On published numbers", "board": "On the board", "runs": "On these runs"}
 _STYLES = {"supported": "green", "contradicted": "red", "undecided": "dim"}
@@ -43,7 +43,7 @@ def claims(
             _print(of, title, details)
 
 
-def _print(found: list[Judgement], title: str, details: bool) -> None:
+def _print(found: list[Judged], title: str, details: bool) -> None:
     numbers = dict.fromkeys(("holds in", "95 %", "p"), RIGHT)
     heads = {"finding": LEFT, "benchmark": {"overflow": "fold"}, **numbers, "verdict": LEFT}
     print_table(heads, [_row(each) for each in found], title=title, title_justify="left")
@@ -54,19 +54,19 @@ def _print(found: list[Judgement], title: str, details: bool) -> None:
             print_table({"": LEFT, **numbers}, map(_compared, each.comparisons))
 
 
-def _row(judgement: Judgement) -> list[str]:
+def _row(judgement: Judged) -> list[str]:
     style = _STYLES[judgement.verdict]
     numbers = _compared(judgement.comparisons[0])[1:] if judgement.comparisons else ["–"] * 3
     return [judgement.finding, judgement.benchmark, *numbers, f"[{style}]{judgement.verdict}[/]"]
 
 
-def _compared(each: Comparison) -> list[str]:
+def _compared(each: SettingCount) -> list[str]:
     share = each.share
     interval = f"{share.low:.2f}–{share.high:.2f}"
     return [each.about, f"{share.count} of {share.trials}", interval, f"{each.p_value:.2g}"]
 
 
-def _plain(judgement: Judgement) -> dict[str, object]:
+def _plain(judgement: Judged) -> dict[str, object]:
     """As JSON: a share of no settings is null."""
     from dataclasses import asdict
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from harness.boards.findings import gather
 from harness.boards.findings.evaluate import claims
-from harness.boards.findings.judgement import Judgement
+from harness.boards.findings.judgement import Judged
 from harness.boards.findings.papers import FINDINGS
 from harness.cli import claims as verb
 from harness.data.catalog import find_protocol, load_protocol
@@ -30,12 +30,12 @@ APP = typer.Typer()
 APP.command()(verb.claims)
 
 
-def of(found: tuple[Judgement, ...], name: str, origin: str = "published") -> Judgement:
+def of(found: tuple[Judged, ...], name: str, origin: str = "published") -> Judged:
     (one,) = [each for each in found if (each.finding, each.origin) == (name, origin)]
     return one
 
 
-def counts(judgement: Judgement) -> dict[str, tuple[int, int]]:
+def counts(judgement: Judged) -> dict[str, tuple[int, int]]:
     return {each.about: (each.share.count, each.share.trials) for each in judgement.comparisons}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.boards.findings.evidence import Evidence, Number
-from harness.boards.findings.judgement import Judgement
+from harness.boards.findings.judgement import Judged
 from harness.boards.findings.papers import FINDINGS
 from harness.boards.findings.statements import (
     AllBeat,
@@ -40,7 +40,7 @@ def wins(metric: str = "aubc", **better: int) -> Evidence:
     return evidence(numbers)
 
 
-def beats_base(each: Evidence, metric: str = "aubc") -> Judgement:
+def beats_base(each: Evidence, metric: str = "aubc") -> Judged:
     finding = AllBeat(**ABOUT, metrics=(metric,), winners=lambda n: n != "base", losers=lambda n: n == "base")
     return finding.judge(each)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from harness.boards.build import JSON
 from harness.boards.findings.evidence import Evidence
 from harness.boards.findings.gather import board_evidence, published_evidence, run_evidence
-from harness.boards.findings.judgement import Judgement
+from harness.boards.findings.judgement import Judged
 from harness.boards.findings.papers import FINDINGS
-from harness.boards.findings.statements import Finding
+from harness.boards.findings.statements import PaperFinding
 from harness.boards.published import FILE
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.spec.errors import UsageError
 
 
-def claims(targets: Sequence[str] = (), own: Path | None = None) -> tuple[Judgement, ...]:
+def claims(targets: Sequence[str] = (), own: Path | None = None) -> tuple[Judged, ...]:
     """What evidence says of the findings of the papers.
 
     Without targets: every finding on the published numbers of its own benchmark. One benchmark: the findings about its
@@ -35,7 +35,7 @@ def claims(targets: Sequence[str] = (), own: Path | None = None) -> tuple[Judgem
     return _judged(_of_benchmark(targets[0]))
 
 
-def _on_own_benchmarks() -> Iterator[Judgement]:
+def _on_own_benchmarks() -> Iterator[Judged]:
     found: dict[str, Evidence] = {}
     for finding in FINDINGS:
         if finding.benchmark not in found:
@@ -64,11 +64,11 @@ def _of_benchmark(name: str) -> list[Evidence]:
     return found
 
 
-def _judged(evidence: Sequence[Evidence]) -> tuple[Judgement, ...]:
+def _judged(evidence: Sequence[Evidence]) -> tuple[Judged, ...]:
     return tuple(finding.judge(each) for each in evidence for finding in _about(each.task))
 
 
-def _about(task: str) -> list[Finding]:
+def _about(task: str) -> list[PaperFinding]:
     """The findings about methods of a kind."""
     found = [finding for finding in FINDINGS if finding.task == task]
     if not found:

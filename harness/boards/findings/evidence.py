@@ -30,7 +30,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Grid:
+class SettingTable:
     """Settings × methods, NaN where there is no number. values: higher is better."""
 
     values: pd.DataFrame
@@ -55,7 +55,7 @@ class Evidence:
     def metrics(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(number.metric for number in self.numbers))
 
-    def grid(self, metric: str, *, averaged: bool) -> Grid:
+    def grid(self, metric: str, *, averaged: bool) -> SettingTable:
         """Numbers of one metric. averaged: studies of a group are one setting, their mean; a method that lacks one of
         those of which there are numbers has none there. The error of a mean takes its studies as independent."""
         import pandas as pd
@@ -74,4 +74,4 @@ class Evidence:
             values = values.groupby(group).sum(min_count=1).where(values.notna().groupby(group).all()).div(size, axis=0)
             squares = (errors**2).groupby(group).sum(min_count=1).where(errors.notna().groupby(group).all())
             errors, runs = squares.pow(0.5).div(size, axis=0), runs.groupby(group).min()
-        return Grid(-values if self.lower_is_better[metric] else values, errors, runs)
+        return SettingTable(-values if self.lower_is_better[metric] else values, errors, runs)

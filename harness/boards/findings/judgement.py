@@ -15,7 +15,7 @@ RELIABLE = 0.9
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SettingCount:
     """What was counted over settings: how often, in which share with its 95 % interval, and the test.
 
     about: in words, such as "msr better than pe". p_value: two-sided, of a share of one half, corrected by Holm's method for
@@ -38,7 +38,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judged:
     """A finding on some evidence. comparisons: the one that decides first; none where there was nothing to compare.
 
     origin, benchmark: of the evidence.
@@ -51,4 +51,4 @@ class Judgement:
     benchmark: str
     verdict: Verdict
     reason: str
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[SettingCount, ...] = ()

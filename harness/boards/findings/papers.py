@@ -5,13 +5,13 @@ from __future__ import annotations
 from harness.boards.findings.statements import (
     AllBeat,
     Depends,
-    Finding,
     MetricsDisagree,
     NeedsOtherRuns,
     NoneIsNearBest,
     NoneReliablyBeats,
     OnlyOneBeats,
     OrderChanges,
+    PaperFinding,
 )
 
 _FDSHIFTS, _AUGRC = "Jaeger et al. 2023 (FD-Shifts)", "Traub et al. 2024 (AUGRC)"
@@ -41,7 +41,7 @@ def is_of_nnactive(name: str) -> bool:
     return is_learner(name) and not name.startswith(("class-", "clasp-"))
 
 
-FINDINGS: tuple[Finding, ...] = (
+FINDINGS: tuple[PaperFinding, ...] = (
     AllBeat(
         id="FDS-1",
         paper=_FDSHIFTS,

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from harness.boards.findings.evidence import Evidence, Grid
-from harness.boards.findings.judgement import LEVEL, RELIABLE, Comparison, Judgement, Verdict
+from harness.boards.findings.evidence import Evidence, SettingTable
+from harness.boards.findings.judgement import LEVEL, RELIABLE, Judged, SettingCount, Verdict
 from harness.statistics import Share, heterogeneity, holm, random_agreement, share_of, share_of_wins
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Found = tuple[Verdict, str, Sequence[Comparison]]
+Found = tuple[Verdict, str, Sequence[SettingCount]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding(ABC):
+class PaperFinding(ABC):
     """What a paper states. benchmark: the protocol at its scale. metrics: that which decides, in order of preference.
 
     averaged: whether studies of a group are one setting. settings: which count, by their names.
@@ -39,11 +39,11 @@ class Finding(ABC):
     averaged: bool = True
     settings: Callable[[str], bool] = lambda name: True
 
-    def judge(self, evidence: Evidence) -> Judgement:
+    def judge(self, evidence: Evidence) -> Judged:
         """Supported, contradicted or undecided, and by what. The evidence must be about methods of the finding's kind."""
         verdict, reason, comparisons = self._found(evidence)
         about = (self.id, self.paper, self.claim, evidence.origin, evidence.benchmark)
-        return Judgement(*about, verdict, reason, tuple(comparisons))
+        return Judged(*about, verdict, reason, tuple(comparisons))
 
     @abstractmethod
     def _found(self, evidence: Evidence) -> Found:
@@ -51,7 +51,7 @@ class Finding(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverSettings(Finding):
+class OverSettings(PaperFinding):
     """A finding that the numbers of one metric decide: the first of `metrics` that the evidence has."""
 
     def _found(self, evidence: Evidence) -> Found:
@@ -60,10 +60,10 @@ class OverSettings(Finding):
             return _undecided(f"no {' or '.join(self.metrics)} among these numbers")
         grid = evidence.grid(metric, averaged=self.averaged)
         kept = [name for name in grid.values.index if self.settings(str(name))]
-        return self._decide(Grid(*(table.loc[kept] for table in (grid.values, grid.errors, grid.runs))))
+        return self._decide(SettingTable(*(table.loc[kept] for table in (grid.values, grid.errors, grid.runs))))
 
     @abstractmethod
-    def _decide(self, grid: Grid) -> Found:
+    def _decide(self, grid: SettingTable) -> Found:
         """What these numbers say."""
 
 
@@ -79,7 +79,7 @@ class AllBeat(OverSettings):
     winners: Callable[[str], bool]
     losers: Callable[[str], bool]
 
-    def _decide(self, grid: Grid) -> Found:
+    def _decide(self, grid: SettingTable) -> Found:
         pairs = _pairs(grid, self.winners, self.losers)
         if not pairs:
             return _undecided("no numbers of both sides of the comparison")
@@ -108,7 +108,7 @@ class NoneReliablyBeats(OverSettings):
     methods: Callable[[str], bool]
     rivals: Callable[[str], bool]
 
-    def _decide(self, grid: Grid) -> Found:
+    def _decide(self, grid: SettingTable) -> Found:
         pairs = _pairs(grid, self.methods, self.rivals)
         if not pairs:
             return _undecided("no numbers of both sides of the comparison")
@@ -137,7 +137,7 @@ class NoneIsNearBest(OverSettings):
 
     tolerance: float = 0.05
 
-    def _decide(self, grid: Grid) -> Found:
+    def _decide(self, grid: SettingTable) -> Found:
         values = grid.values.dropna(axis="columns").dropna(axis="index")
         if values.shape[1] < 2:
             return _undecided("fewer than two methods have numbers in all settings")
@@ -166,7 +166,7 @@ class OnlyOneBeats(OverSettings):
     methods: Callable[[str], bool]
     rivals: Callable[[str], bool]
 
-    def _decide(self, grid: Grid) -> Found:
+    def _decide(self, grid: SettingTable) -> Found:
         pairs = _pairs(grid, lambda name: name == self.winner, self.rivals)
         if not pairs:
             return _undecided(f"no numbers of {self.winner} beside its rivals")
@@ -197,7 +197,7 @@ class Depends(OverSettings):
     base: Callable[[str], bool]
     methods: Callable[[str], bool]
 
-    def _decide(self, grid: Grid) -> Found:
+    def _decide(self, grid: SettingTable) -> Found:
         base = next((str(name) for name in grid.values if self.base(str(name))), "")
         pairs = _pairs(grid, self.methods, lambda name: name == base)
         if not pairs:
@@ -216,7 +216,7 @@ class Depends(OverSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderChanges(Finding):
+class OrderChanges(PaperFinding):
     """Ranking by the first metric instead of the second changes the order of methods in most settings.
 
     Of the methods that have both everywhere. Supported: in significantly more than half of the settings; contradicted: in
@@ -241,7 +241,7 @@ class OrderChanges(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricsDisagree(Finding):
+class MetricsDisagree(PaperFinding):
     """Metrics of one criterion disagree about where a method stands.
 
     A case is a method in a criterion and a cell (a network on a data set); metrics agree on it if their ranks scatter
@@ -259,7 +259,7 @@ class MetricsDisagree(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeedsOtherRuns(Finding):
+class NeedsOtherRuns(PaperFinding):
     """What no benchmark of the harness can decide, and why: always undecided."""
 
     why: str
@@ -272,12 +272,12 @@ def _undecided(reason: str) -> Found:
     return "undecided", reason, ()
 
 
-def _pairs(grid: Grid, ours: Callable[[str], bool], theirs: Callable[[str], bool]) -> list[tuple[str, str]]:
+def _pairs(grid: SettingTable, ours: Callable[[str], bool], theirs: Callable[[str], bool]) -> list[tuple[str, str]]:
     names = [str(name) for name in grid.values]
     return [(a, b) for a, b in product(filter(ours, names), filter(theirs, names)) if a != b]
 
 
-def _compared(grid: Grid, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Comparison]:
+def _compared(grid: SettingTable, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SettingCount]:
     shares = {pair: share_of_wins(_difference(grid.values, *pair)) for pair in pairs}
     said = _corrected({f"{a} better than {b}": share for (a, b), share in shares.items()})
     return dict(zip(shares, said, strict=True))
@@ -287,14 +287,14 @@ def _difference(values: pd.DataFrame, a: str, b: str) -> pd.Series[float]:
     return values[a] - values[b]
 
 
-def _corrected(shares: dict[str, Share]) -> list[Comparison]:
+def _corrected(shares: dict[str, Share]) -> list[SettingCount]:
     import numpy as np
 
     adjusted = holm(np.array([share.p_value for share in shares.values()]))
-    return [Comparison(about, share, float(p)) for (about, share), p in zip(shares.items(), adjusted, strict=True)]
+    return [SettingCount(about, share, float(p)) for (about, share), p in zip(shares.items(), adjusted, strict=True)]
 
 
-def _different_gains(grid: Grid, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+def _different_gains(grid: SettingTable, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
     """p-value, corrected for all pairs, of equal gains in all settings; only pairs of which the errors are known."""
     import numpy as np
 
@@ -306,9 +306,9 @@ def _different_gains(grid: Grid, pairs: Sequence[tuple[str, str]]) -> dict[tuple
     return dict(zip(known, holm(np.array(list(known.values()))).tolist(), strict=True))
 
 
-def _reliable(each: Comparison) -> bool:
+def _reliable(each: SettingCount) -> bool:
     return each.more and each.share.high >= RELIABLE
 
 
-def _first(one: Comparison, every: Sequence[Comparison]) -> list[Comparison]:
+def _first(one: SettingCount, every: Sequence[SettingCount]) -> list[SettingCount]:
     return [one, *(each for each in every if each is not one)]
