@@ -21,7 +21,7 @@ def claims(
         list[str] | None, typer.Argument(help="a benchmark, or folders of runs on one; default: all published numbers")
     ] = None,
     benchmark: options.OwnBenchmark = None,
-    details: Annotated[bool, typer.Option("--details", help="every comparison behind a finding")] = False,
+    details: Annotated[bool, typer.Option("--details", help="the rule of each finding and every comparison")] = False,
     json: options.AsJson = False,
 ) -> None:
     """Say what published numbers, a board or your own runs make of the findings that papers state.
@@ -50,6 +50,8 @@ def _print(found: list[Judged], title: str, details: bool) -> None:
     for each in found:
         say(f"{each.finding} ({each.paper}): {each.claim}")
         say(f"  {each.verdict}: {each.reason}", _STYLES[each.verdict])
+        if details:
+            say(f"  {each.rule}", "dim")
         if details and each.comparisons:
             print_table({"": LEFT, **numbers}, map(_compared, each.comparisons))
 

@@ -217,7 +217,9 @@ def test_the_verb_prints_a_row_and_a_sentence_for_every_finding() -> None:
     table = text[: text.index("\nFDS-1 (")]
     assert max(map(len, table.splitlines())) <= 80
     assert "bald better than random" not in text
-    assert "bald better than random" in shown("query-realistic-al", "--details")
+    details = shown("query-realistic-al", "--details")
+    assert "bald better than random" in details
+    assert "Supported: so for more than half of the methods." in details
 
 
 def test_other_programs_get_every_comparison() -> None:

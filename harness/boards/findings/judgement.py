@@ -41,12 +41,13 @@ class SettingCount:
 class Judged:
     """A finding on some evidence. comparisons: the one that decides first; none where there was nothing to compare.
 
-    origin, benchmark: of the evidence.
+    rule: when such a finding is supported or contradicted. origin, benchmark: of the evidence.
     """
 
     finding: str
     paper: str
     claim: str
+    rule: str
     origin: Origin
     benchmark: str
     verdict: Verdict

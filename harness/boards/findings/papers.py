@@ -52,6 +52,7 @@ FINDINGS: tuple[PaperFinding, ...] = (
         metrics=("aurc", "augrc"),
         winners=lambda name: name == "msr",
         losers=lambda name: True,
+        reading="Against every other score of the same tables, also those that ask dropout or another training.",
     ),
     OrderChanges(
         id="AUG-1",
@@ -62,6 +63,7 @@ FINDINGS: tuple[PaperFinding, ...] = (
         benchmark="confidence-fdshifts",
         metrics=("augrc", "aurc"),
         settings=lambda name: "iid" in name.split("-"),
+        reading="The paper says on five of six data sets.",
     ),
     NoneIsNearBest(
         id="SIL-1",
@@ -71,6 +73,7 @@ FINDINGS: tuple[PaperFinding, ...] = (
         task="confidence",
         benchmark="confidence-silent-failures",
         metrics=("aurc", "augrc"),
+        reading="To be reliable is taken as near the best score of every setting.",
     ),
     MetricsDisagree(
         id="LAT-1",
@@ -91,6 +94,7 @@ FINDINGS: tuple[PaperFinding, ...] = (
         metrics=("rank",),
         winners=lambda name: name == "expected-gradients",
         losers=lambda name: name != "expected-gradients-latec",
+        reading="Metrics of the criteria that order the board are the settings.",
     ),
     AllBeat(
         id="NNA-1",
@@ -176,6 +180,7 @@ FINDINGS: tuple[PaperFinding, ...] = (
         settings=lambda name: name in _UNSEEN,
         winners=lambda name: name == "clasp-pe",
         losers=is_foreground_aware,
+        reading="Four data sets alone cannot reach significance: undecided unless budgets or seeds are settings of their own.",
     ),
     Depends(
         id="RAL-1",

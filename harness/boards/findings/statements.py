@@ -26,7 +26,8 @@ Found = tuple[Verdict, str, Sequence[SettingCount]]
 class PaperFinding(ABC):
     """What a paper states. benchmark: the protocol at its scale. metrics: that which decides, in order of preference.
 
-    averaged: whether studies of a group are one setting. settings: which count, by their names.
+    averaged: whether studies of a group are one setting. settings: which count, by their names. reading: how the words are
+    taken where they leave that open.
     """
 
     id: str
@@ -38,11 +39,17 @@ class PaperFinding(ABC):
     metrics: tuple[str, ...]
     averaged: bool = True
     settings: Callable[[str], bool] = lambda name: True
+    reading: str = ""
+
+    @property
+    def rule(self) -> str:
+        """How the words are taken, and the rule of this form of finding."""
+        return " ".join(f"{self.reading} {type(self).__doc__}".split()).replace("`", "")
 
     def judge(self, evidence: Evidence) -> Judged:
         """Supported, contradicted or undecided, and by what. The evidence must be about methods of the finding's kind."""
         verdict, reason, comparisons = self._found(evidence)
-        about = (self.id, self.paper, self.claim, evidence.origin, evidence.benchmark)
+        about = (self.id, self.paper, self.claim, self.rule, evidence.origin, evidence.benchmark)
         return Judged(*about, verdict, reason, tuple(comparisons))
 
     @abstractmethod
