@@ -18,8 +18,8 @@ RELIABLE = 0.9
 class SettingCount:
     """What was counted over settings: how often, in which share with its 95 % interval, and the test.
 
-    about: in words, such as "msr better than pe". p_value: two-sided, of a share of one half, corrected by Holm's method for
-    all comparisons of its finding.
+    about: in words, such as "msr better than pe". p_value: of a share of one half, two-sided, or of what the rule of the
+    finding says; corrected by Holm's method for all comparisons of its finding.
     """
 
     about: str

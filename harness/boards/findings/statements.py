@@ -198,7 +198,8 @@ class Depends(OverSettings):
     It does for a method whose gain differs significantly between settings (`heterogeneity`, which weighs it against the
     scatter over runs) and that is better than the base in some settings and not in others. Supported: so for more than half
     of the methods. Contradicted: more than half gain or lose in significantly more than half of the settings, without a
-    significant difference between them. The comparisons show in what share of the settings each method is better.
+    significant difference between them. The comparisons show in what share of the settings each method is better, and the
+    p-value of equal gains.
     """
 
     base: Callable[[str], bool]
@@ -215,10 +216,11 @@ class Depends(OverSettings):
             return "undecided", "the scatter over runs is not known", list(compared.values())
         mixed = [pair for pair, p in differs.items() if p < LEVEL and 0 < compared[pair].share.share < 1]
         alike = [pair for pair, p in differs.items() if p >= LEVEL and (compared[pair].more or compared[pair].less)]
-        every = sorted(compared.values(), key=lambda each: abs(each.share.share - 0.5))
+        every = [SettingCount(compared[pair].about, compared[pair].share, p) for pair, p in differs.items()]
+        every.sort(key=lambda each: abs(each.share.share - 0.5))
         reason = f"gains differ between settings, and not only in size, for {len(mixed)} of {len(pairs)} methods"
         if 2 * len(mixed) > len(pairs):
-            return "supported", f"{reason} (p at most {max(differs[pair] for pair in mixed):.2g})", every
+            return "supported", reason, every
         return "contradicted" if 2 * len(alike) > len(pairs) else "undecided", reason, every
 
 
