@@ -16,6 +16,7 @@ from harness.boards.render import board_csv, board_json, board_markdown
 from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions, submission_folders, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
+from harness.metrics.facts import metric_facts
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
 from harness.spec.errors import UsageError, first_problem
 from harness.storage import IntegrityError, content_id, read_json, write_text
@@ -207,6 +208,7 @@ def _scaled(cell: Cell, scale: float) -> Cell:
 
 def _scaled_published(number: Published, scale: float) -> Published:
     names = ("value", "low", "high", "std")
+    scale = metric_facts()[number.metric].scale if number.metric else scale
     given = {name: getattr(number, name) for name in names}
     return number.model_copy(update={n: None if v is None else _rounded(v * scale) for n, v in given.items()})
 

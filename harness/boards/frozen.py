@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.boards.build import JSON, read_board
 from harness.boards.submissions import submission_folders, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, bundled_folder, load_protocol
 from harness.spec.base import Sha256, Spec
@@ -70,7 +71,8 @@ def lock_version(name: str) -> bool:
 def frozen_problems(name: str | None = None) -> tuple[str, ...]:
     """A sentence for each version, or for one, that was released and is not as it was, or is released and not locked.
 
-    Released is what has a board or submissions. Raises IntegrityError for a damaged lock.
+    Released is what has submissions, or a board with rows: numbers of papers alone do not release a protocol. Raises
+    IntegrityError for a damaged lock or board.
     """
     locked, files = read_lock(), benchmark_files()
     names = sorted({*files, *locked}) if name is None else [name]
@@ -104,8 +106,8 @@ def _changed(protocol: LoadedBenchmark, locked: Locked) -> str | None:
 
 def _unlocked(protocol: LoadedBenchmark) -> str | None:
     name = protocol.benchmark.name
-    board = protocol.path.parent / "board.json"
-    if not board.is_file() and not submission_folders(submissions_folder(name)):
+    has_board = (protocol.path.parent / JSON).is_file()
+    if not submission_folders(submissions_folder(name)) and not (has_board and read_board(protocol).rows):
         return None
     return f"{name} is released (it has a board or submissions) and not locked; run: harness board lock {name}"
 

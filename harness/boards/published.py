@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.data.catalog import LoadedBenchmark
+from harness.metrics.facts import metric_facts
 from harness.spec.board import Published
 from harness.spec.errors import UsageError, first_problem, unknown
 
@@ -20,21 +21,25 @@ _REQUIRED = ("method", "column", "value", "source")
 def read_published(protocol: LoadedBenchmark, columns: Collection[str]) -> tuple[Published, ...]:
     """The published numbers of a benchmark on the metric's own scale, in the file's order; none without a file.
 
-    The file has the columns method, column, value, source, and if wanted low, high, std, note. `column` names one of
-    the board's `columns` or a study. Raises UsageError that names the line to mend.
+    The file has the columns method, column, value, source, and if wanted low, high, std, runs, note, and metric for
+    numbers of another metric than the board's. `column` names one of the board's `columns` or a study. Raises
+    UsageError that names the line to mend.
     """
     path = protocol.path.parent / FILE
     if not path.is_file():
         return ()
     known = {*columns, *(study.id for study in protocol.benchmark.studies)}
-    rows: dict[tuple[str, str], Published] = {}
+    facts = metric_facts()
+    rows: dict[tuple[str, str, str], Published] = {}
     for number, fields in _lines(path):
         row = _row(fields, f"{path}, line {number}")
         if row.column not in known:
             raise unknown(f"column in {path}, line {number},", row.column, known)
-        if (row.method, row.column) in rows:
+        if row.metric and row.metric not in facts:
+            raise unknown(f"metric in {path}, line {number},", row.metric, facts)
+        if (row.method, row.column, row.metric) in rows:
             raise UsageError(f"{path}, line {number}: {row.method} has a number for {row.column} already.")
-        rows[row.method, row.column] = row
+        rows[row.method, row.column, row.metric] = row
     return tuple(rows.values())
 
 

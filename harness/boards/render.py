@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from harness.boards.sources import source_page
-from harness.metrics.facts import board_text
+from harness.metrics.facts import board_text, metric_facts
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row
 from harness.storage import fill_template
@@ -59,7 +59,7 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         direction=direction(board),
         rows=competitors_first(board),
         reported=_reported(board),
-        published=published_table(board),
+        published=published_tables(board),
         checkout=_UP,
         score=lambda cell: _score_text(cell, board.metric),
         number=lambda cell: board_text(board.metric, cell.value),
@@ -114,13 +114,25 @@ def cost_text(row: Row) -> str:
     return ", ".join(parts)
 
 
-def published_table(board: Board) -> dict[str, dict[str, str]]:
-    """Study -> method -> what papers say, a dash where none does; all in the order of the file."""
-    methods = dict.fromkeys((each.method for each in board.published), "–")
-    table: dict[str, dict[str, str]] = {}
-    for each in board.published:
-        table.setdefault(each.column, dict(methods))[each.method] = published_text(each, board.metric)
-    return table
+def published_tables(board: Board) -> dict[str, dict[str, dict[str, str]]]:
+    """What papers say, by metric: its title -> study -> method -> text, a dash where none says anything.
+
+    All in the order of the file.
+    """
+    tables: dict[str, dict[str, dict[str, str]]] = {}
+    for metric in dict.fromkeys(each.metric for each in board.published):
+        numbers = [each for each in board.published if each.metric == metric]
+        methods = dict.fromkeys((each.method for each in numbers), "–")
+        table = tables[_metric_title(metric) if metric else scaled_title(board)] = {}
+        for each in numbers:
+            table.setdefault(each.column, dict(methods))[each.method] = published_text(each, metric or board.metric)
+    return tables
+
+
+def _metric_title(metric: str) -> str:
+    fact = metric_facts()[metric]
+    name = fact.id.replace("_", " ")
+    return name if fact.scale == 1.0 else f"{name} × {fact.scale:g}"
 
 
 def published_text(number: Published, metric: str) -> str:

@@ -43,6 +43,7 @@ def application() -> typer.Typer:
         board,
         check,
         cite,
+        claims,
         compare,
         data,
         doctor,
@@ -68,7 +69,7 @@ def application() -> typer.Typer:
     app.callback()(_callback)
     for verb in (
         *(evaluate.evaluate, check.check, plan.plan, show.show, replay.replay, submit.submit, validate.validate),
-        *(reproduce.reproduce, compare.compare, cite.cite),
+        *(reproduce.reproduce, compare.compare, claims.claims, cite.cite),
     ):
         app.command(verb.__name__)(verb)
     app.command("list")(listing.listing)

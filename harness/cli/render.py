@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.boards.render import (
     competitors_first,
     group_letter,
-    published_table,
+    published_tables,
     rank_text,
     scaled_title,
     spread_text,
@@ -107,10 +107,10 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
         }
         _print_columns(("method", names), texts)
     if board.published:
-        say("\nAs published, not ranked together", "bold")
-        studies = published_table(board)
-        methods = dict.fromkeys(each.method for each in board.published)
-        _print_columns(("study", list(studies)), {name: [of[name] for of in studies.values()] for name in methods})
+        for heading, studies in published_tables(board).items():
+            say(f"\nAs published, not ranked together: {heading}", "bold")
+            methods = next(iter(studies.values()))
+            _print_columns(("study", list(studies)), {name: [of[name] for of in studies.values()] for name in methods})
         for source in dict.fromkeys(each.source for each in board.published):
             say(f"source: {source}", "dim")
     for left_out in board.unranked:

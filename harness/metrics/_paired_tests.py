@@ -71,15 +71,6 @@ def paired_t_tests(blocks: list[FloatArray]) -> tuple[list[tuple[int, int]], Flo
     return pairs, means, p_values
 
 
-def holm(p_values: FloatArray) -> FloatArray:
-    """p-values of one family, of any shape, adjusted for their number. Holm 1979, Scand. J. Stat. 6."""
-    flat = p_values.ravel()
-    order = np.argsort(flat, kind="stable")
-    adjusted = np.empty_like(flat)
-    adjusted[order] = np.minimum(np.maximum.accumulate(flat[order] * np.arange(len(flat), 0, -1)), 1.0)
-    return adjusted.reshape(p_values.shape)
-
-
 def _p_values(difference: FloatArray) -> FloatArray:
     """(pairs, seeds) → (pairs,)."""
     from scipy.stats import ttest_1samp

@@ -22,7 +22,8 @@ from harness.metrics._foreground_efficiency import (
     foreground_efficiency_fit,
     foreground_efficiency_interval,
 )
-from harness.metrics._paired_tests import Columns, curve_blocks, holm, paired_t_tests
+from harness.metrics._paired_tests import Columns, curve_blocks, paired_t_tests
+from harness.statistics.settings import holm
 
 if TYPE_CHECKING:
     import pandas as pd

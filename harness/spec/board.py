@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.base import Document, Grown, Sha256, Slug, Spec
 from harness.spec.submission import Cost, Tier
 
 
@@ -54,15 +54,18 @@ class Unranked(Spec):
     cells: dict[str, Cell] = Field(default_factory=dict, description="columns that are complete, without ranks")
 
 
-class Published(Spec):
+class Published(Grown):
     """A number from a paper: shown beside the ranking with its source, never ranked."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"metric", "runs"})
     method: str = Field(min_length=1)
     column: str = Field(description="a column of the board or a study of the benchmark")
     value: float = Field(allow_inf_nan=False)
     low: float | None = Field(default=None, allow_inf_nan=False)
     high: float | None = Field(default=None, allow_inf_nan=False)
     std: float | None = Field(default=None, allow_inf_nan=False, ge=0, description="over seeds")
+    metric: str = Field(default="", description="where it is not the metric of the board")
+    runs: int | None = Field(default=None, ge=1, description="trainings that the value is the mean of")
     source: str = Field(min_length=1)
     note: str = ""
 

@@ -5,6 +5,8 @@
 `criterion_ranks` and `metric_ranks` read scores; `kendall_w`, `metric_tau`, `consensus`, `random_agreement` and
 `pairwise_tests` read the table of `metric_ranks`; `stability` repeats the ranking without a part of the scores.
 `setting_ranks` ranks query methods by setting; `average_ranks` and `leave_one_seed_out` go on from there.
+`share_of_wins` says in what share of the settings one method beats another; `heterogeneity` tests whether it does so
+equally in all, `holm` corrects for many tests.
 """
 
 from harness.statistics.agreement import kendall_taus, kendall_w, kendall_ws, metric_tau
@@ -21,6 +23,7 @@ from harness.statistics.criteria import (
 from harness.statistics.interval import DIGITS, contains_zero, percentile_interval
 from harness.statistics.ranks import rank_with_uncertainty, tied_ranks
 from harness.statistics.resampling import bootstrap_weights, mean_over_drawn, shared_weights, weight_rows
+from harness.statistics.settings import Share, heterogeneity, holm, share_of, share_of_wins
 from harness.statistics.significance import nemenyi_difference, pairwise_tests, random_agreement
 from harness.statistics.stability import stability
 
@@ -34,10 +37,13 @@ __all__ = [
     "tied_ranks",
     "weight_rows",
     "MeanRanks",
+    "Share",
     "average_ranks",
     "comparable",
     "consensus",
     "criterion_ranks",
+    "heterogeneity",
+    "holm",
     "kendall_taus",
     "kendall_w",
     "kendall_ws",
@@ -52,5 +58,7 @@ __all__ = [
     "rank_with_uncertainty",
     "seed_stability",
     "setting_ranks",
+    "share_of",
+    "share_of_wins",
     "stability",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ def test_an_unreleased_version_needs_no_lock_and_a_released_one_does(protocol: L
     sentence = "toy@1 is released (it has a board or submissions) and not locked; run: harness board lock toy@1"
     assert frozen_problems() == (sentence,)
     assert frozen_problems("toy@1") == (sentence,)
+
+
+def test_numbers_of_papers_alone_release_nothing(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    (protocol.path.parent / "published.csv").write_text("method,column,value,source\nold,iid,0.1,A paper 2020\n")
+    write_board(build_board(protocol), protocol)
+    assert frozen_problems() == ()
+    folder = write_submission(tmp_path, protocol, "good", 2.0)
+    write_board(build_board(protocol), protocol)
+    shutil.rmtree(folder)
+    assert len(frozen_problems()) == 1, "the board has a row"
 
 
 @pytest.mark.parametrize(

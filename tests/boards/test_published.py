@@ -93,6 +93,33 @@ def test_published_numbers_are_shown_in_the_scale_of_the_board(volumetric: Loade
         assert text in section
 
 
+def test_numbers_of_another_metric_have_a_table_and_a_scale_of_their_own(volumetric: LoadedBenchmark) -> None:
+    publish(
+        volumetric,
+        "theirs,low,,0.5,3,S\ntheirs,low,aurc,0.25,5,S\n",
+        header="method,column,metric,value,runs,source\n",
+    )
+    board = build_board(volumetric)
+    own, other = board.published
+    assert (own.metric, own.value, own.runs) == ("", 50.0, 3)
+    assert (other.metric, other.value, other.runs) == ("aurc", 250.0, 5)
+    assert read_board_again(board, volumetric) == board
+    page = (volumetric.path.parent / "board.md").read_text()
+    assert page.index("AUBC × 100 from papers") < page.index("| low | 50.0 |")
+    assert page.index("aurc × 1000 from papers") < page.index("| low | 250.0 |")
+
+
+def read_board_again(board: Board, protocol: LoadedBenchmark) -> Board:
+    write_board(board, protocol)
+    return read_board(protocol)
+
+
+def test_an_unknown_metric_is_named(volumetric: LoadedBenchmark) -> None:
+    publish(volumetric, "theirs,low,aurk,0.5,S\n", header="method,column,metric,value,source\n")
+    with pytest.raises(UsageError, match="line 2, is called 'aurk'"):
+        read_published(volumetric, ("low", "high", "mean"))
+
+
 def test_boards_without_them_do_not_mention_them(protocol: LoadedBenchmark, tmp_path: Path) -> None:
     write_submission(tmp_path, protocol, "msr", 2.0)
     paths = write_board(build_board(protocol), protocol)
@@ -138,6 +165,32 @@ def test_realistic_al_has_the_numbers_of_its_authors() -> None:
     assert not [column for _, column in numbers if column.endswith("-high-semi-sl")]
     assert len(numbers) == 174
     assert not board.rows
+
+
+def test_fdshifts_has_the_numbers_of_its_authors() -> None:
+    """Cells of the authors' printed tables: AURC × 1000 to two decimals."""
+    published = build_board(find_protocol("confidence-fdshifts@3")).published
+    numbers = {(each.method, each.column): each.value for each in published}
+    printed = {
+        ("confidnet", "animals-iid"): 141.88,
+        ("msr", "svhn-open-set"): 149.16,
+        ("mahalanobis", "svhn-open-set-vit"): 370.57,
+        ("mcd-pe", "cifar100-corrupted-3"): 257.44,
+    }
+    for key, value in printed.items():
+        assert numbers[key] == pytest.approx(value, abs=0.0051)
+    assert {each.metric for each in published} == {"aurc"}
+
+
+def test_nnactive_has_what_all_labels_reach() -> None:
+    """As the studies' own full performance says, which was entered by hand from the same files."""
+    protocol = find_protocol("query-nnactive@1")
+    published = {(each.method, each.column): each.value for each in build_board(protocol).published}
+    for each in protocol.benchmark.studies:
+        column = each.id if each.group == "roll-out" else each.group
+        names = ("all labels, nnUNetTrainer_200epochs", "all labels, nnUNetTrainer")  # of the hippocampus, the latter
+        found = [published[name, column] for name in names if (name, column) in published]
+        assert found[0] == pytest.approx(100 * each.full_performance, rel=1e-5)
 
 
 def test_the_stored_page_of_realistic_al_is_what_is_built() -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from harness.metrics._paired_tests import holm
 from harness.metrics.budget_curve import (
     aubc,
     final_performance,
@@ -21,6 +20,7 @@ from harness.metrics.budget_curve import (
     pairwise_penalty,
     share_lost,
 )
+from harness.statistics import holm
 
 VALUE = st.integers(0, 100).map(lambda i: i / 100)
 CURVE = st.lists(VALUE, min_size=2, max_size=12)

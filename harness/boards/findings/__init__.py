@@ -1,0 +1,1 @@
+"""What papers state of methods, as objects that published numbers, a board or runs support, contradict or leave undecided."""
