@@ -73,12 +73,16 @@ Origin = Annotated[HubFile | ZenodoFile | UrlFile | PackageFile | OwnFile, Field
 class SourceFile(Spec):
     """One file of a data set, or a whole folder that a user has (origin `own` with `folder = true`).
 
-    path: its name inside the data set's folder. md5: as its origin publishes it, checked beside the sha256. unpack: an
-    archive whose members are laid into the folder `into`; the archive itself is then not kept.
+    path: its name inside the data set's folder. mirrors: where the same bytes can be had if the origin does not give them,
+    in the order in which they are tried; only for files with a digest. md5: as its origin publishes it, checked beside the
+    sha256; where no sha256 is public, it locks the file until the first fetch has recorded the sha256. digests: where the
+    digests were published. unpack: an archive whose members are laid into the folder `into`; the archive itself is then
+    not kept. holds: how many files of a folder the data set's reader reads.
     """
 
     path: SafePath
     origin: Origin
+    mirrors: tuple[Origin, ...] = ()
     bytes: int | None = Field(default=None, ge=0, description="size, exact; None where nobody has recorded it")
     about_bytes: int | None = Field(default=None, ge=0, description="rough size, for plans, where the exact is unknown")
     sha256: Sha256 | None = None
@@ -86,6 +90,8 @@ class SourceFile(Spec):
     unpack: Literal["tar", "zip", "gzip"] | None = None
     into: SafePath | None = None
     folder: bool = False
+    digests: str = Field(default="", description="where sha256 and md5 were published")
+    holds: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _folders_are_the_users(self) -> SourceFile:
@@ -93,6 +99,10 @@ class SourceFile(Spec):
             raise ValueError(f"{self.path}: a folder has the origin `own`, no sha256 and nothing to unpack")
         if self.into is not None and self.unpack is None:
             raise ValueError(f"{self.path}: `into` belongs to files that are unpacked")
+        if self.holds is not None and not self.folder:
+            raise ValueError(f"{self.path}: `holds` belongs to folders")
+        if self.mirrors and not (self.sha256 or self.md5):
+            raise ValueError(f"{self.path}: mirrors need a sha256 or md5, which proves that they give the same file")
         return self
 
 
