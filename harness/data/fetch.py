@@ -10,14 +10,23 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.data import store
-from harness.data.manifests import Manifest
+from harness.data.manifests import Manifest, record_locally
 from harness.data.origins import http, hub, own, package, zenodo
-from harness.data.origins.base import Client, Digests, DownloadedFile, DownloadRequest, ProgressListener, RetryPolicy
+from harness.data.origins.base import (
+    Client,
+    Digests,
+    DownloadedFile,
+    DownloadRequest,
+    OriginError,
+    ProgressListener,
+    RetryPolicy,
+)
 from harness.data.origins.own import find_own, folder_id, folder_size, listing
+from harness.data.own_folders import count_sentence
 from harness.data.store import CachedFile
 from harness.data.unpacking import unpack_into
 from harness.spec.errors import UsageError
-from harness.spec.manifest import SourceFile
+from harness.spec.manifest import LockedFile, SourceFile
 from harness.storage import IntegrityError, StorageError, copy_file, link, make_folder, remove
 
 _CLIENTS: Mapping[str, Client] = {"hub": hub, "own": own, "package": package, "url": http, "zenodo": zenodo}
@@ -60,7 +69,7 @@ def fetch(manifest: Manifest, options: FetchOptions | None = None) -> Path:
                 f"{error} What was fetched so far is kept. The cache is {store.data_folder()}; HARNESS_CACHE names "
                 "another place for it."
             ) from error
-    if unrecorded := sum(manifest.pin(file).sha256 is None for file in chosen):
+    if unrecorded := sum(manifest.pin(file).sha256 is None and file.md5 is None for file in chosen):
         options.progress.say(
             f"{manifest.spec.id}: nobody has recorded the sha256 of {unrecorded} of {len(chosen)} files; what rests on "
             "them cannot enter a ranked board"
@@ -94,8 +103,14 @@ def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], options: Fet
         if file.path in owned:
             cached = _take(manifest, file, owned[file.path], options)
         else:
-            cached = _get(manifest, _request(manifest, file, options))
+            cached = _get_from_any(manifest, file, options)
         store.record(manifest, file, cached)
+        if file.md5 is not None and manifest.pin(file).sha256 is None and cached.sha256 is not None:
+            record_locally(manifest, file, LockedFile(sha256=cached.sha256, bytes=cached.bytes, revision=cached.revision))
+            options.progress.say(
+                f"{file.path} has the published md5; its sha256 {cached.sha256} is recorded here, and what comes from now on "
+                "is held against it"
+            )
 
 
 def _owned(manifest: Manifest, files: Sequence[SourceFile], options: FetchOptions) -> dict[str, Path]:
@@ -143,6 +158,17 @@ def _check_room(requests: Sequence[DownloadRequest]) -> None:
         raise StorageError(
             f"{requests[0].spec.id} needs about {(archive + lasting) / 1e9:.1f} GB on the disk, {free / 1e9:.1f} GB are free."
         )
+
+
+def _get_from_any(manifest: Manifest, file: SourceFile, options: FetchOptions) -> CachedFile:
+    """A file from its origin, or from the first mirror that gives what is recorded of it."""
+    places = [file.model_copy(update={"origin": origin}) for origin in (file.origin, *file.mirrors)]
+    for place in places[:-1]:
+        try:
+            return _get(manifest, _request(manifest, place, options))
+        except (OriginError, IntegrityError) as error:
+            options.progress.say(f"{str(error).rstrip('.')}; trying a mirror")
+    return _get(manifest, _request(manifest, places[-1], options))
 
 
 def _get(manifest: Manifest, request: DownloadRequest) -> CachedFile:
@@ -244,6 +270,8 @@ def _take_folder(manifest: Manifest, file: SourceFile, path: Path, options: Fetc
     count, size = folder_size(path)
     if not count:
         raise UsageError(f"{path} is empty; --from names a folder that holds {file.path} of {manifest.spec.id}.")
+    if (sentence := count_sentence(manifest.spec, file, path)) is not None:
+        options.progress.say(sentence)
     if options.copy:
         remove(target)
         options.progress.begin(f"copying {path.name}", size)

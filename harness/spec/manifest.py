@@ -77,7 +77,8 @@ class SourceFile(Spec):
     in the order in which they are tried; only for files with a digest. md5: as its origin publishes it, checked beside the
     sha256; where no sha256 is public, it locks the file until the first fetch has recorded the sha256. digests: where the
     digests were published. unpack: an archive whose members are laid into the folder `into`; the archive itself is then
-    not kept. holds: how many files of a folder the data set's reader reads.
+    not kept. holds: how many files of a folder the data set's reader reads. like: where there is no reader, a pattern
+    of file names, as in a shell, of which a folder has at least one.
     """
 
     path: SafePath
@@ -92,6 +93,7 @@ class SourceFile(Spec):
     folder: bool = False
     digests: str = Field(default="", description="where sha256 and md5 were published")
     holds: int | None = Field(default=None, ge=1)
+    like: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _folders_are_the_users(self) -> SourceFile:
@@ -99,8 +101,8 @@ class SourceFile(Spec):
             raise ValueError(f"{self.path}: a folder has the origin `own`, no sha256 and nothing to unpack")
         if self.into is not None and self.unpack is None:
             raise ValueError(f"{self.path}: `into` belongs to files that are unpacked")
-        if self.holds is not None and not self.folder:
-            raise ValueError(f"{self.path}: `holds` belongs to folders")
+        if (self.holds is not None or self.like is not None) and not self.folder:
+            raise ValueError(f"{self.path}: `holds` and `like` belong to folders")
         if self.mirrors and not (self.sha256 or self.md5):
             raise ValueError(f"{self.path}: mirrors need a sha256 or md5, which proves that they give the same file")
         return self
