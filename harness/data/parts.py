@@ -97,6 +97,9 @@ def _applied(
     if isinstance(step, Keep | Drop):
         values = labels if step.column == "label" else _column(listing, step.column)[rows]
         listed = np.isin(values.astype(str), _present(step, values))
+        if step.group is not None:
+            groups = _column(listing, step.group)[rows]
+            listed = np.isin(groups, groups[listed])
         chosen = np.flatnonzero(listed if isinstance(step, Keep) else ~listed)
     elif isinstance(step, Listed):
         chosen = _listed(step, rows, listing, folders)

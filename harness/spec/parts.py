@@ -14,20 +14,29 @@ from harness.spec.base import Grown, SafePath, Slug, Spec
 Values = Annotated[tuple[str | int, ...], Field(min_length=1)]
 
 
-class Keep(Spec):
-    """Samples whose column has one of these values. The column `label` is the label."""
+class Keep(Grown):
+    """Samples whose column has one of these values. The column `label` is the label.
+
+    group: a column whose groups, such as patients, stay as a whole where any of their samples has one of the values.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"group"})
 
     do: Literal["keep"]
     column: str
     values: Values
+    group: str | None = None
 
 
-class Drop(Spec):
-    """All samples but those whose column has one of these values."""
+class Drop(Grown):
+    """All samples, or groups, but those that `Keep` would keep."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"group"})
 
     do: Literal["drop"]
     column: str
     values: Values
+    group: str | None = None
 
 
 class Rows(Spec):
