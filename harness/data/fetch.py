@@ -26,7 +26,7 @@ from harness.data.own_folders import count_sentence
 from harness.data.store import CachedFile
 from harness.data.unpacking import unpack_into
 from harness.spec.errors import UsageError
-from harness.spec.manifest import LockedFile, SourceFile
+from harness.spec.manifest import Archive, LockedFile, SourceFile
 from harness.storage import IntegrityError, StorageError, copy_file, link, make_folder, remove
 
 _CLIENTS: Mapping[str, Client] = {"hub": hub, "own": own, "package": package, "url": http, "zenodo": zenodo}
@@ -106,7 +106,9 @@ def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], options: Fet
             cached = _get_from_any(manifest, file, options)
         store.record(manifest, file, cached)
         if file.md5 is not None and manifest.pin(file).sha256 is None and cached.sha256 is not None:
-            record_locally(manifest, file, LockedFile(sha256=cached.sha256, bytes=cached.bytes, revision=cached.revision))
+            record_locally(
+                manifest, file, LockedFile(sha256=cached.sha256, bytes=cached.bytes, revision=cached.revision)
+            )
             options.progress.say(
                 f"{file.path} has the published md5; its sha256 {cached.sha256} is recorded here, and what comes from now on "
                 "is held against it"
@@ -240,8 +242,11 @@ def _difference(digests: Digests, request: DownloadRequest, published: str | Non
 def _take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:
     """A file or folder that the user has: checked, then referred to, or copied if wished. Theirs is never changed."""
     request, target = _request(manifest, file, options), store.set_folder(manifest) / file.path
-    if file.folder:
+    if file.folder and path.is_dir():
         return _take_folder(manifest, file, path, options)
+    if file.archive is not None:
+        return _take_archive(manifest, file, file.archive, path, options)
+    _refuse_page(path, file)
     options.progress.begin(f"checking {path.name}", path.stat().st_size)
     digests = Digests.of(path, options.progress)
     if (problem := _difference(digests, request)) is not None:
@@ -259,6 +264,31 @@ def _take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOption
         copy_file(path, request.part)
         store.place(manifest, file, request.part, digests.sha256)
     return cached
+
+
+def _take_archive(
+    manifest: Manifest, file: SourceFile, archive: Archive, path: Path, options: FetchOptions
+) -> CachedFile:
+    """The archive that a folder is made of, checked and unpacked in place of the folder."""
+    options.progress.begin(f"checking {path.name}", path.stat().st_size)
+    digests = Digests.of(path, options.progress)
+    if digests.sha256 != archive.sha256:
+        raise IntegrityError(
+            f"{path} is not the {archive.path} that was recorded for {manifest.spec.id}: its sha256 is "
+            f"{digests.sha256[:12]}…, expected {archive.sha256[:12]}…."
+        )
+    remove(store.set_folder(manifest) / file.path)  # a link to a folder that was taken before
+    cached = CachedFile(sha256=digests.sha256, bytes=digests.size, own=str(path), since=_now())
+    with store.locked(store.incoming_path(manifest, file), file.path, options.progress):
+        return unpack_into(manifest, file, path, cached, options.progress)
+
+
+def _refuse_page(path: Path, file: SourceFile) -> None:
+    """A browser that was to log in first saves a page under the name of the file."""
+    with path.open("rb") as stream:
+        start = stream.read(64).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")) and path.suffix not in (".html", ".htm"):
+        raise IntegrityError(f"{path} is a web page that was saved in place of {file.path}; open it to see why.")
 
 
 def _take_folder(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:
@@ -279,6 +309,8 @@ def _take_folder(manifest: Manifest, file: SourceFile, path: Path, options: Fetc
             copy_file(each, target / name)
             options.progress.advance(each.stat().st_size)
     else:
+        if target.is_dir() and not target.is_symlink():
+            remove(target)  # what was unpacked or copied there before
         link(path, target, hard=False)
     own = None if options.copy else str(path)
     return CachedFile(sha256=found, bytes=size, own=own, count=count, since=_now())

@@ -13,7 +13,7 @@ from harness.data import catalog
 from harness.data.toml import read_extended
 from harness.spec.errors import UsageError, first_problem, unknown
 from harness.spec.manifest import DataSet, HubFile, Lock, LockedFile, SourceFile
-from harness.storage import IntegrityError, content_id, read_json, write_json
+from harness.storage import IntegrityError, content_id, make_folder, read_json, write_json
 
 MANIFEST, LOCK, CARD = "source.toml", "lock.json", "README.md"
 
@@ -131,7 +131,7 @@ def with_local_record(manifest: Manifest) -> Manifest:
 def record_locally(manifest: Manifest, file: SourceFile, locked: LockedFile) -> None:
     """Keep, in the cache, the sha256 of a file that has the md5 that its manifest states."""
     path = _local_path(manifest)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     files = {**_local_record(manifest), file.path: locked}
     write_json(path, Lock(dataset=manifest.spec.id, files=files).canonical())
 

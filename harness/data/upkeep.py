@@ -95,7 +95,7 @@ def _problem(manifest: Manifest, file: SourceFile, cached: CachedFile, progress:
     path, pin = store.set_folder(manifest) / file.path, manifest.pin(file)
     if pin.sha256 is not None and cached.sha256 is not None and cached.sha256 != pin.sha256:
         return "it was fetched before it was recorded, and is another file than that"
-    if file.unpack is not None:
+    if file.unpack is not None or (file.folder and cached.example is not None):
         return _bad_member(manifest, file, progress) or _changed_archive(cached, progress)
     if not path.exists():
         return "it is gone" + (f" (it was {cached.own})" if cached.own else "")
@@ -142,7 +142,10 @@ def _changed_archive(cached: CachedFile, progress: ProgressListener) -> str | No
     if cached.own is None or not Path(cached.own).is_file():
         return None
     progress.begin(f"reading {Path(cached.own).name}", Path(cached.own).stat().st_size)
-    same = Path(cached.own).stat().st_size == cached.bytes and Digests.of(Path(cached.own), progress).sha256 == cached.sha256
+    same = (
+        Path(cached.own).stat().st_size == cached.bytes
+        and Digests.of(Path(cached.own), progress).sha256 == cached.sha256
+    )
     return None if same else f"{cached.own} was changed since it was unpacked"
 
 

@@ -70,6 +70,19 @@ class OwnFile(Spec):
 Origin = Annotated[HubFile | ZenodoFile | UrlFile | PackageFile | OwnFile, Field(discriminator="kind")]
 
 
+class Archive(Spec):
+    """What a folder is made of, as it is released: users may give this file in place of the folder.
+
+    unpack: tar, zip, or `tars`, a tar that holds one tar a class, which becomes a folder of its name.
+    """
+
+    path: SafePath
+    bytes: int | None = Field(default=None, ge=0)
+    sha256: Sha256
+    md5: Md5 | None = None
+    unpack: Literal["tar", "zip", "tars"]
+
+
 class SourceFile(Spec):
     """One file of a data set, or a whole folder that a user has (origin `own` with `folder = true`).
 
@@ -78,7 +91,7 @@ class SourceFile(Spec):
     sha256; where no sha256 is public, it locks the file until the first fetch has recorded the sha256. digests: where the
     digests were published. unpack: an archive whose members are laid into the folder `into`; the archive itself is then
     not kept. holds: how many files of a folder the data set's reader reads. like: where there is no reader, a pattern
-    of file names, as in a shell, of which a folder has at least one.
+    of file names, as in a shell, of which a folder has at least one. archive: see `Archive`.
     """
 
     path: SafePath
@@ -94,6 +107,7 @@ class SourceFile(Spec):
     digests: str = Field(default="", description="where sha256 and md5 were published")
     holds: int | None = Field(default=None, ge=1)
     like: str | None = Field(default=None, min_length=1)
+    archive: Archive | None = None
 
     @model_validator(mode="after")
     def _folders_are_the_users(self) -> SourceFile:
@@ -101,8 +115,8 @@ class SourceFile(Spec):
             raise ValueError(f"{self.path}: a folder has the origin `own`, no sha256 and nothing to unpack")
         if self.into is not None and self.unpack is None:
             raise ValueError(f"{self.path}: `into` belongs to files that are unpacked")
-        if (self.holds is not None or self.like is not None) and not self.folder:
-            raise ValueError(f"{self.path}: `holds` and `like` belong to folders")
+        if not self.folder and not (self.holds is self.like is self.archive is None):
+            raise ValueError(f"{self.path}: `holds`, `like` and `archive` belong to folders")
         if self.mirrors and not (self.sha256 or self.md5):
             raise ValueError(f"{self.path}: mirrors need a sha256 or md5, which proves that they give the same file")
         return self

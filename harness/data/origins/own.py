@@ -33,7 +33,7 @@ def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
     """Where a file, or folder, of a data set lies in what a user has named; None where it does not.
 
     source: a folder that holds it under its path, or under its last name (blanks around a folder's name do not matter);
-    or, for a data set of one file, that itself. Raises UsageError where all such folders hold nothing that is read.
+    or, for a data set of one file, that itself; of a folder, the archive that it is made of, too. Raises UsageError where all such folders hold nothing that is read.
     """
     name = PurePosixPath(file.path).name
     places = [source / file.path, source / name]
@@ -47,6 +47,10 @@ def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
     for place, look in looks:
         if look is None or look.count:
             return place.absolute()
+    if file.archive is not None:
+        archives = (source, source / file.archive.path)
+        if found := next((place for place in archives if place.name == file.archive.path and place.is_file()), None):
+            return found.absolute()
     if looks and looks[0][1] is not None:
         place, look = looks[0][0], looks[0][1]
         state = f"has no {look.wanted}" if any(place.iterdir()) else "is empty"

@@ -47,7 +47,9 @@ def drawn(groups: list[str], size: int, before: int = 0) -> set[str]:
 
 def test_camelyon_validates_on_a_permutation_of_id_val(tmp_path: Path) -> None:
     rows = [f"{n % 3},{n},{n},{[0, 3, 4][n % 3]},{n % 2},1,{n}" for n in range(1500)]
-    write(tmp_path / "camelyon17_v1.0/metadata.csv", "patient,node,x_coord,center,tumor,split,y_coord\n" + "\n".join(rows))
+    write(
+        tmp_path / "camelyon17_v1.0/metadata.csv", "patient,node,x_coord,center,tumor,split,y_coord\n" + "\n".join(rows)
+    )
     manifest = find_dataset("camelyon17")
     listing = open_listing(manifest, tmp_path)
     rules = manifest.spec.parts
@@ -108,14 +110,18 @@ def chest(folder: Path, patients: int = 60) -> pd.DataFrame:
     for n in range(patients):
         subject, study = 10_000_000 + n, 50_000_000 + n
         mimic += [f"d{n}-{view},{study},{subject},train" for view in ("lateral", "frontal")]
-        labels.append(f"{subject},{study},{row('Edema')}" if n % 4 else f"{subject},{study},{row('Edema', 'Pneumonia')}")
+        labels.append(
+            f"{subject},{study},{row('Edema')}" if n % 4 else f"{subject},{study},{row('Edema', 'Pneumonia')}"
+        )
         path = f"MIMIC-CXR-JPG/files/p10/p{subject}/s{study}"
         taken += [("mimic", subject, f"{path}/d{n}-{view}.jpg", 2) for view in ("lateral", "frontal") if n % 4]
     write(folder / "MIMIC-CXR-JPG/mimic-cxr-2.0.0-split.csv", "\n".join(mimic))
     write(folder / "MIMIC-CXR-JPG/mimic-cxr-2.0.0-chexpert.csv", "\n".join(labels))
     nih = ["Image Index,Finding Labels,Patient ID"]
     for n in range(patients):
-        cell, label = [("Atelectasis|Infiltration", 5), ("Effusion", 7), ("Mass", None), ("Edema|Effusion", None)][n % 4]
+        cell, label = [("Atelectasis|Infiltration", 5), ("Effusion", 7), ("Mass", None), ("Edema|Effusion", None)][
+            n % 4
+        ]
         nih.append(f"{n:05}_000.png,{cell},{n}")
         write(folder / f"NIH14/images_{n % 12 + 1:03}/images/{n:05}_000.png", b"")
         if label is not None:
@@ -177,7 +183,8 @@ def test_dermoscopy_is_split_by_patients_as_in_the_study(tmp_path: Path) -> None
         rows.append((path, "ham10000", lesion, int(dx in ("mel", "akiec")), dx))
     write(
         tmp_path / "derm7pt/meta/meta.csv",
-        "case_num,diagnosis,derm\n" + "\n".join(f"{n},{['clark nevus', 'melanoma'][n % 2]},N/{n}.jpg" for n in range(15)),
+        "case_num,diagnosis,derm\n"
+        + "\n".join(f"{n},{['clark nevus', 'melanoma'][n % 2]},N/{n}.jpg" for n in range(15)),
     )
     rows += [(f"derm7pt/images/N/{n}.jpg", "derm7pt", str(n), n % 2, "") for n in range(15)]
     write(tmp_path / "PH2/PH2_dataset.csv", "Image Name,Melanoma\nIMD003,\nIMD058,X\n")
