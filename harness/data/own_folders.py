@@ -15,7 +15,7 @@ from harness.spec.readers import ImageTablesReader, ImageTreeReader, ShapesReade
 class Look(NamedTuple):
     """How many files of a folder are read, and what was looked for."""
 
-    count: int
+    found: int
     wanted: str
 
 
@@ -40,10 +40,10 @@ def look_at(spec: DataSet, file: SourceFile, folder: Path) -> Look | None:
 def count_sentence(spec: DataSet, file: SourceFile, folder: Path) -> str | None:
     """A sentence where a folder holds more or fewer files than the data set's release."""
     look = look_at(spec, file, folder) if file.holds is not None else None
-    if look is None or look.count == file.holds:
+    if look is None or look.found == file.holds:
         return None
     return (
-        f"{spec.id}: {folder} holds {look.count} files that are read, {file.holds} are expected; what is drawn from them "
+        f"{spec.id}: {folder} holds {look.found} files that are read, {file.holds} are expected; what is drawn from them "
         "with a seed are other samples than from the whole release"
     )
 

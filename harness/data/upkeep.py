@@ -101,7 +101,7 @@ def _problem(manifest: Manifest, file: SourceFile, cached: CachedFile, progress:
         return "it is gone" + (f" (it was {cached.own})" if cached.own else "")
     if file.folder:
         look = look_at(manifest.spec, file, path)
-        if look is not None and not look.count:
+        if look is not None and not look.found:
             return f"it has no {look.wanted}"
         if (sentence := count_sentence(manifest.spec, file, path)) is not None:
             progress.say(sentence)

@@ -115,7 +115,7 @@ class SourceFile(Spec):
             raise ValueError(f"{self.path}: a folder has the origin `own`, no sha256 and nothing to unpack")
         if self.into is not None and self.unpack is None:
             raise ValueError(f"{self.path}: `into` belongs to files that are unpacked")
-        if not self.folder and not (self.holds is self.like is self.archive is None):
+        if not self.folder and any(each is not None for each in (self.holds, self.like, self.archive)):
             raise ValueError(f"{self.path}: `holds`, `like` and `archive` belong to folders")
         if self.mirrors and not (self.sha256 or self.md5):
             raise ValueError(f"{self.path}: mirrors need a sha256 or md5, which proves that they give the same file")

@@ -45,7 +45,7 @@ def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
         return next((place.absolute() for place in places if place.is_file()), None)
     looks = [(place, look_at(spec, file, place)) for place in places if place.is_dir()]
     for place, look in looks:
-        if look is None or look.count:
+        if look is None or look.found:
             return place.absolute()
     if file.archive is not None:
         archives = (source, source / file.archive.path)

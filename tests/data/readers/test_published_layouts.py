@@ -387,7 +387,7 @@ def grey_jpeg(side: int) -> bytes:
 
 def test_tiny_imagenet_in_its_authors_archive(tmp_path: Path) -> None:
     root, lines = tmp_path / "tiny-imagenet-200", []
-    for number, name in enumerate(("n01443537", "n01629819")):
+    for name in ("n01443537", "n01629819"):
         write(root / f"train/{name}/images/{name}_0.JPEG", png(pixels(64, 64, 3)))
         write(root / f"train/{name}/{name}_boxes.txt", "x")
     for number in range(3):

@@ -175,11 +175,7 @@ def test_latecs_constants_follow_the_inputs_unless_given():
         ("max_sensitivity", {"reading": "Latec"}, "did you mean latec"),
         ("max_sensitivity", {"reading": 3}, "no reading is called '3'"),
         ("relevance_mass", {"reading": "latec"}, "relevance_mass has no reading 'latec'"),
-        (
-            "irof",
-            {"baseline": "grey"},
-            "constant baseline: it must be 'black', 'zero', 'mean' or 'uniform', not 'grey'",
-        ),
+        ("irof", {"baseline": "grey"}, "constant baseline: it must be 'black', 'zero', 'mean' or 'uniform', not 'grey'"),
         ("road", {"percentages": [50, 120]}, "percentages must be two or more, ascending, between 0 and 100"),
         ("road", {"counted": "channels"}, "constant counted: it must be 'pixels' or 'numbers'"),
         ("sufficiency", {"chunk": 0}, "chunk must be at least 1"),
