@@ -169,12 +169,18 @@ class ImageTablesReader(Spec):
     classes: int = Field(ge=1)
 
 
-class VolumeChannel(Spec):
-    """One channel of a case: a file, one frame of a file of four axes, or the difference of two files."""
+class VolumeChannel(Grown):
+    """One channel of a case: a file, one frame of a file of four axes, or the difference of two files (float32).
+
+    cast: both files of a difference are brought to this type first, fractions cut, and the difference has it too.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"cast"})
 
     path: Template
     minus: Template | None = None
     frame: int | None = Field(default=None, ge=0)
+    cast: Literal["int16"] | None = None
 
 
 class VolumesReader(Spec):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import pytest
 from pydantic import ValidationError
 
 from harness.data.fetch import fetch
-from harness.data.manifests import Manifest, find_dataset, load_manifest, with_local_record
+from harness.data.manifests import Manifest, find_dataset, load_manifest, read_datasets, with_local_record
 from harness.data.origins.base import OriginError
 from harness.data.readers.opening import open_part
 from harness.data.store import dataset_folder, missing_files
 from harness.data.upkeep import prune, removable, verify
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, UnsafeArtefactError
-from tests.data.readers.support import pixels, png, write
+from tests.data.readers.support import pixels, png, shared, write
 from tests.data.server import FileServer
 from tests.data.sources import Listener, dataset, hastily, md5, sha256, tree, url_file
 from tests.data.test_fetch import DATA, own, zip_of
@@ -278,15 +279,19 @@ def test_a_lock_beside_the_manifest_goes_before_the_record(cache: Path, tmp_path
     fetch(load_manifest(path), hastily())
     assert load_manifest(path).locked
     lock = {"dataset": "toy", "files": {"a.bin": {"sha256": "0" * 64, "bytes": 1}}, "schema_version": 1}
-    import json
-
     path.with_name("lock.json").write_text(json.dumps(lock))
     assert load_manifest(path).pin(load_manifest(path).spec.files[0]).sha256 == "0" * 64
 
 
-def test_many_bundled_sets_are_locked() -> None:
-    from harness.data.manifests import read_datasets
+@pytest.mark.parametrize(("name", "sizes"), [("pneumoniamnist", (4708, 524, 624)), ("breastmnist", (546, 78, 156))])
+def test_the_real_files_have_the_public_digests(cache: Path, name: str, sizes: tuple[int, ...]) -> None:
+    manifest = find_dataset(name)
+    folder = fetch(manifest, hastily(source=shared("medmnist")))
+    assert tuple(len(open_part(manifest, part, folder)) for part in ("train", "val", "test")) == sizes
+    assert verify(manifest) == ()
 
+
+def test_many_bundled_sets_are_locked() -> None:
     by = [manifest.locked_by for manifest in read_datasets()[0].values()]
     assert by.count("sha256") >= 12
     assert by.count("md5") >= 7
