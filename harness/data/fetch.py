@@ -242,8 +242,12 @@ def _difference(digests: Digests, request: DownloadRequest, published: str | Non
 def _take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:
     """A file or folder that the user has: checked, then referred to, or copied if wished. Theirs is never changed."""
     request, target = _request(manifest, file, options), store.set_folder(manifest) / file.path
-    if file.folder and path.is_dir():
-        return _take_folder(manifest, file, path, options)
+    if path.is_dir():
+        if file.folder:
+            return _take_folder(manifest, file, path, options)
+        options.progress.say(f"{path} is used in place of {file.path}; no digest proves what is in it")
+        taken = _take_folder(manifest, file.as_folder(), path, options)
+        return taken.model_copy(update={"example": file.unpacked})
     if file.archive is not None:
         return _take_archive(manifest, file, file.archive, path, options)
     _refuse_page(path, file)

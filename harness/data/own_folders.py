@@ -27,7 +27,7 @@ def look_at(spec: DataSet, file: SourceFile, folder: Path) -> Look | None:
     if isinstance(reader, ImageTreeReader | ShapesReader | VolumesReader) and _leads_into(reader.pattern, file):
         pattern = re.compile(reader.pattern)
         fits = sum(pattern.fullmatch(f"{file.path}/{name}") is not None for name in walk(folder))
-        return Look(fits, f"file that fits {reader.pattern!r}")
+        return Look(fits, f"file that fits '{reader.pattern}'")
     if isinstance(reader, VolumesReader):
         templates = [path for each in reader.channels.values() for path in (each.path, each.minus) if path]
         endings = tuple({path.rpartition("}")[2] for path in templates if path.startswith(f"{file.path}/")})
@@ -43,7 +43,7 @@ def count_sentence(spec: DataSet, file: SourceFile, folder: Path) -> str | None:
     if look is None or look.found == file.holds:
         return None
     return (
-        f"{spec.id}: {folder} holds {look.found} files that are read, {file.holds} are expected; what is drawn from them "
+        f"{spec.id}: of the files in {folder} {look.found} are read, {file.holds} are expected; what is drawn from them "
         "with a seed are other samples than from the whole release"
     )
 

@@ -25,6 +25,8 @@ def unpack_into(
     """
     kind, into = (file.archive.unpack, file.path) if file.archive else (file.unpack, file.into)
     assert kind is not None
+    if file.unpacked is not None and (store.set_folder(manifest) / file.unpacked).is_symlink():
+        remove(store.set_folder(manifest) / file.unpacked)  # nothing is ever laid into a folder of the user's
     folder = store.incoming_path(manifest, file).with_suffix(".unpacked")
     remove(folder)  # of an earlier attempt
     try:

@@ -92,10 +92,12 @@ def prune(entries: Collection[CacheEntry], progress: ProgressListener | None = N
 
 
 def _problem(manifest: Manifest, file: SourceFile, cached: CachedFile, progress: ProgressListener) -> str | None:
+    if file.unpacked is not None and cached.sha256 is None:
+        file = file.as_folder()
     path, pin = store.set_folder(manifest) / file.path, manifest.pin(file)
     if pin.sha256 is not None and cached.sha256 is not None and cached.sha256 != pin.sha256:
         return "it was fetched before it was recorded, and is another file than that"
-    if file.unpack is not None or (file.folder and cached.example is not None):
+    if file.unpack is not None or (file.folder and cached.example is not None and cached.sha256 is not None):
         return _bad_member(manifest, file, progress) or _changed_archive(cached, progress)
     if not path.exists():
         return "it is gone" + (f" (it was {cached.own})" if cached.own else "")

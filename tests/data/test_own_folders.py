@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.data.fetch import fetch
+from harness.data.locking import lock_dataset
 from harness.data.manifests import Manifest, find_dataset, load_manifest, read_datasets, with_local_record
 from harness.data.origins.base import OriginError
 from harness.data.readers.opening import open_part
@@ -75,7 +76,7 @@ def test_kaggles_folder_with_a_blank_at_its_end(cache: Path, tmp_path: Path) -> 
 
 def test_files_are_counted_against_the_release(cache: Path, tmp_path: Path) -> None:
     images(tmp_path / "images", 4)
-    for holds, said in ((4, []), (5, [f"toy: {tmp_path / 'images'} holds 4 files that are read, 5 are expected; what is drawn from them with a seed are other samples than from the whole release"])):  # fmt: skip
+    for holds, said in ((4, []), (5, [f"toy: of the files in {tmp_path / 'images'} 4 are read, 5 are expected; what is drawn from them with a seed are other samples than from the whole release"])):  # fmt: skip
         manifest, progress = of_images(cache, holds=holds), Listener()
         fetch(manifest, hastily(progress, source=tmp_path))
         assert [each for each in progress.said if "expected" in each] == said
@@ -157,6 +158,39 @@ def test_a_folder_or_the_archive_that_it_is_made_of(cache: Path, tmp_path: Path)
         fetch(manifest, hastily(source=tmp_path))
     images(tmp_path / "images")
     assert fetch(manifest, hastily(source=tmp_path)).joinpath("images").samefile(tmp_path / "images")
+
+
+def test_an_archive_or_the_folder_that_a_user_has_unpacked(cache: Path, tmp_path: Path, server: FileServer) -> None:
+    image = png(pixels(4, 4, 3))
+    data = zip_of(images__a__1_png=image)
+    url = server.put("/images.zip", data)
+    packed = {**url_file(url, data, unpack="zip", unpacked="images"), "origin": {"kind": "url", "url": url}}
+    manifest = dataset(cache, packed, reader={**IMAGES, "pattern": r"images/(?P<label>[ab])/.+"}, parts={"all": {}})
+    write(tmp_path / "wrong/images/readme.txt", "hi")
+    with pytest.raises(UsageError, match=r"images has no file that fits"):
+        fetch(manifest, hastily(source=tmp_path / "wrong"))
+    mine = images(tmp_path / "disk/images")
+    for source in (tmp_path / "disk", mine):
+        progress = Listener()
+        folder = fetch(manifest, hastily(progress, source=source))
+        assert progress.said == [f"{mine} is used in place of images.zip; no digest proves what is in it"]
+        assert (folder / "images").samefile(mine)
+        assert list(open_part(manifest, "all", folder).ids) == ["images/a/0.png", "images/b/1.png"]
+        assert not missing_files(manifest)
+        assert verify(manifest) == ()
+        write(mine / "a/2.png", b"")
+        assert verify(manifest)[0].startswith("images.zip: it has 3 files of")
+        (mine / "a/2.png").unlink()
+    with pytest.raises(UsageError, match="is here as a folder; to lock it, fetch the archive itself"):
+        fetch(manifest, hastily(source=mine))
+        lock_dataset(manifest, hastily(), tmp_path)
+    prune(removable(["toy"], None))
+    fetch(manifest, hastily(source=mine))
+    (mine / "a/0.png").unlink()
+    assert verify(manifest) != ()
+    folder = fetch(manifest, hastily())
+    assert tree(folder) == {"images/a/1_png": image}
+    assert sorted(tree(mine)) == ["b/1.png"], "nothing was laid into the user's folder"
 
 
 def test_hostile_names_in_nested_archives_are_refused(cache: Path, tmp_path: Path) -> None:

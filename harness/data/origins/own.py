@@ -42,7 +42,8 @@ def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
     if len(spec.files) == 1 or source.name.strip() == name:
         places.append(source)
     if not file.folder:
-        return next((place.absolute() for place in places if place.is_file()), None)
+        found = next((place.absolute() for place in places if place.is_file()), None)
+        return found if found or file.unpacked is None else find_own(spec, file.as_folder(), source)
     looks = [(place, look_at(spec, file, place)) for place in places if place.is_dir()]
     for place, look in looks:
         if look is None or look.found:
