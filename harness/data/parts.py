@@ -90,7 +90,7 @@ def _applied(
     if isinstance(step, Relabel):
         values = _column(listing, step.column)
         if step.by == "appearance":
-            return rows, _places_of(values[rows])
+            return rows, _by_appearance(values[rows])
         if values.dtype.kind not in "iu":
             raise UsageError(f"the column {step.column} holds texts; labels are whole numbers.")
         return rows, values[rows].astype(np.int64)
@@ -148,7 +148,7 @@ def _held_out(step: HoldOut, count: int, groups: np.ndarray | None, used: int) -
     import numpy as np
 
     values = np.arange(count) if groups is None else groups
-    numbers = _places_of(values) if step.draw == "legacy" else np.unique(values, return_inverse=True)[1].reshape(-1)
+    numbers = _by_appearance(values) if step.draw == "legacy" else np.unique(values, return_inverse=True)[1].reshape(-1)
     total = int(numbers.max(initial=-1)) + 1
     size = step.count if step.count is not None else max(1, int(total * (step.share or 0)))
     if step.start + size >= total:
@@ -164,7 +164,7 @@ def _held_out(step: HoldOut, count: int, groups: np.ndarray | None, used: int) -
     return np.flatnonzero(held if step.keep == "held-out" else ~held)
 
 
-def _places_of(values: np.ndarray) -> np.ndarray:
+def _by_appearance(values: np.ndarray) -> np.ndarray:
     """(n,) int64, which of the distinct values each is, numbered in the order in which they first appear."""
     import numpy as np
 

@@ -181,8 +181,8 @@ def test_an_archive_or_the_folder_that_a_user_has_unpacked(cache: Path, tmp_path
         write(mine / "a/2.png", b"")
         assert verify(manifest)[0].startswith("images.zip: it has 3 files of")
         (mine / "a/2.png").unlink()
+    fetch(manifest, hastily(source=mine))
     with pytest.raises(UsageError, match="is here as a folder; to lock it, fetch the archive itself"):
-        fetch(manifest, hastily(source=mine))
         lock_dataset(manifest, hastily(), tmp_path)
     prune(removable(["toy"], None))
     fetch(manifest, hastily(source=mine))
