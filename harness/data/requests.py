@@ -42,6 +42,8 @@ def difference(digests: Digests, request: DownloadRequest, published: str | None
         return f"it has {digests.size} bytes, expected {pin.bytes}"
     if pin.sha256 is not None and digests.sha256 != pin.sha256:
         return f"its sha256 is {digests.sha256[:12]}…, expected {pin.sha256[:12]}…"
+    if not digests.sha256.startswith(request.file.sha256_begins or ""):
+        return f"its sha256 is {digests.sha256[:12]}…, which should begin with {request.file.sha256_begins}"
     for md5 in (request.file.md5, published):
         if md5 is not None and digests.md5 != md5:
             return f"its md5 is {digests.md5}, expected {md5}"

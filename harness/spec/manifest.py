@@ -89,7 +89,7 @@ class SourceFile(Spec):
     path: its name inside the data set's folder. mirrors: where the same bytes can be had if the origin does not give them,
     in the order in which they are tried; only for files with a digest. md5: as its origin publishes it, checked beside the
     sha256; where no sha256 is public, it locks the file until the first fetch has recorded the sha256. digests: where the
-    digests were published. unpack: an archive whose members are laid into the folder `into`; the archive itself is then
+    digests were published. sha256_begins: its first digits, where no more is public; checked, but no lock. unpack: an archive whose members are laid into the folder `into`; the archive itself is then
     not kept. unpacked: a folder of its members that users may give in its place; no digest proves it. holds: how many files of a folder the data set's reader reads. like: where there is no reader, a pattern
     of file names, as in a shell, of which a folder has at least one. archive: see `Archive`.
     """
@@ -100,6 +100,7 @@ class SourceFile(Spec):
     bytes: int | None = Field(default=None, ge=0, description="size, exact; None where nobody has recorded it")
     about_bytes: int | None = Field(default=None, ge=0, description="rough size, for plans, where the exact is unknown")
     sha256: Sha256 | None = None
+    sha256_begins: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,63}$")
     md5: Md5 | None = None
     unpack: Literal["tar", "zip", "gzip"] | None = None
     into: SafePath | None = None

@@ -295,6 +295,30 @@ def test_a_fetch_that_does_not_match_records_nothing(cache: Path, server: FileSe
     assert with_local_record(manifest).locked_by == "md5"
 
 
+def test_the_first_digits_of_a_sha256_are_checked_and_lock_nothing(cache: Path, server: FileServer) -> None:
+    url = server.put("/a.bin", DATA)
+    manifest = dataset(cache, url_file(url, sha256_begins=sha256(DATA)[:8]))
+    assert fetch(manifest, hastily())
+    assert manifest.locked_by is None
+    other = {**url_file(url, sha256_begins="00000000"), "path": "b.bin"}
+    with pytest.raises(IntegrityError, match="which should begin with 00000000"):
+        fetch(dataset(cache, other), hastily())
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"holds": 3}, "`holds`, `like` and `archive` belong to folders"),
+        ({"unpacked": "x"}, "`unpacked` belongs to files that are unpacked"),
+        ({"folder": True, "holds": 0}, "greater than or equal to 1"),
+        ({"sha256_begins": "zz"}, "pattern"),
+    ],
+)
+def test_facts_that_do_not_go_together(cache: Path, facts: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        dataset(cache, own("images", **facts))
+
+
 def test_a_damaged_record_counts_as_none(cache: Path, server: FileServer) -> None:
     manifest = dataset(cache, url_file(server.put("/a.bin", DATA), md5=md5(DATA)))
     fetch(manifest, hastily())
