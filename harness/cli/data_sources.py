@@ -33,7 +33,10 @@ _UNREADABLE, _DAMAGED = 2, 3
 
 
 def list_datasets(json: options.AsJson = False) -> None:
-    """List data sets: size, how many files are locked (pinned by sha256), what access they need, and what is here.
+    """List data sets: size, how many files are locked, what access they need, and what is here.
+
+    Locked files are pinned by their sha256. Where only an md5 is public, that pins a file until the first fetch that
+    matches it has recorded the sha256, which ranks ask for.
 
     Exit code 2 if one cannot be read, which is then listed with what is wrong.
 
@@ -48,6 +51,7 @@ def list_datasets(json: options.AsJson = False) -> None:
         say_json([named.get(name, {"id": name}) | _error(problems, name) for name in {**named, **problems}])
     else:
         _show(rows)
+        typer.echo(_locks(list(found.values())))
         for name, problem in problems.items():
             typer.echo(f"{name}: {problem}")
     if problems:
@@ -56,6 +60,14 @@ def list_datasets(json: options.AsJson = False) -> None:
 
 def _error(problems: dict[str, str], name: str) -> dict[str, str]:
     return {"error": problems[name]} if name in problems else {}
+
+
+def _locks(manifests: list[Manifest]) -> str:
+    by = [manifest.locked_by for manifest in manifests]
+    return (
+        f"{len(by) - by.count(None)} of {len(by)} data sets are fully locked: {by.count('sha256')} by sha256, "
+        f"{by.count('md5')} by md5 until they are fetched."
+    )
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
@@ -228,6 +240,7 @@ def _row(manifest: Manifest) -> dict[str, Any]:
         "bytes_unknown": sum(size is None for size in sizes),
         "files": len(files),
         "locked": sum(manifest.pin(file).sha256 is not None for file in files),
+        "locked_by_md5": sum(manifest.pin(file).sha256 is None and file.md5 is not None for file in files),
         "access": manifest.spec.access,
         "here": len(files) - len(missing_files(manifest)),
         "licence": manifest.spec.licence,
@@ -237,7 +250,8 @@ def _row(manifest: Manifest) -> dict[str, Any]:
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     size = ("≥ " if row["bytes_unknown"] else "") + _size(row["bytes"]) if row["bytes"] else "?"
     here = {0: "no", row["files"]: "yes"}.get(row["here"], f"{row['here']}/{row['files']}")
-    return row["id"], row["title"], size, f"{row['locked']}/{row['files']}", row["access"], here
+    by_md5 = f" + {row['locked_by_md5']} md5" if row["locked_by_md5"] else ""
+    return row["id"], row["title"], size, f"{row['locked']}/{row['files']}{by_md5}", row["access"], here
 
 
 def _size(count: int) -> str:

@@ -17,7 +17,7 @@ from typing import IO, Literal, NamedTuple
 from harness.data.origins.base import Digests, ProgressListener
 from harness.storage import IntegrityError, StorageError, UnsafeArtefactError, growing, make_folder
 
-Kind = Literal["tar", "zip", "gzip"]
+Kind = Literal["tar", "zip", "gzip", "tars"]
 
 _CHUNK = 1 << 20
 _READ_ONLY = 0o444
@@ -90,7 +90,7 @@ def unpack(
     progress.begin(f"unpacking {name}", None)
     members: dict[str, Member] = {}
     with _damage(archive):
-        for path, announced, stream in {"tar": _tar, "zip": _zip, "gzip": _gzip}[kind](archive, name):
+        for path, announced, stream in {"tar": _tar, "zip": _zip, "gzip": _gzip, "tars": _tars}[kind](archive, name):
             inside = _safe(path, archive)
             if inside in members:
                 raise UnsafeArtefactError(f"{archive.name} holds {path} twice; it is not unpacked.")
@@ -101,22 +101,34 @@ def unpack(
     return members
 
 
+def _tars(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Members of the tars in a tar, each below the name of its own."""
+    for outer, _, stream in _tar(archive, name):
+        with tarfile.open(fileobj=stream, mode="r:") as inner:
+            for path, size, inside in _members_of(inner, archive):
+                yield f"{outer.removesuffix('.tar')}/{path}", size, inside
+
+
 def _tar(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
     with tarfile.open(archive, "r:*") as opened:
-        for member in opened:
-            if member.isdir():
-                _safe(member.name, archive, folder=True)
-                continue
-            stream = opened.extractfile(member) if member.isreg() and not member.issparse() else None
-            if stream is None:
-                raise UnsafeArtefactError(
-                    f"{archive.name} holds {member.name}, which is no plain file; it is not unpacked."
-                )
-            yield member.name, member.size, stream
+        yield from _members_of(opened, archive)
         for _ in range(_TRAILING // _CHUNK):  # to the end, where compressed forms keep their checksum
             if opened.fileobj is None or not opened.fileobj.read(_CHUNK):
                 return
     raise UnsafeArtefactError(f"{archive.name} has a long tail that is no part of it; it is not unpacked.")
+
+
+def _members_of(opened: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    for member in opened:
+        if member.isdir():
+            _safe(member.name, archive, folder=True)
+            continue
+        stream = opened.extractfile(member) if member.isreg() and not member.issparse() else None
+        if stream is None:
+            raise UnsafeArtefactError(
+                f"{archive.name} holds {member.name}, which is no plain file; it is not unpacked."
+            )
+        yield member.name, member.size, stream
 
 
 def _zip(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:

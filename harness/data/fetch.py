@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.data import store
-from harness.data.manifests import Manifest
+from harness.data.manifests import Manifest, record_locally
 from harness.data.origins import http, hub, own, package, zenodo
-from harness.data.origins.base import Client, Digests, DownloadedFile, DownloadRequest, ProgressListener, RetryPolicy
-from harness.data.origins.own import find_own, folder_id, folder_size, listing
+from harness.data.origins.base import Client, Digests, DownloadedFile, DownloadRequest, OriginError
+from harness.data.requests import FetchOptions as FetchOptions
+from harness.data.requests import difference, now, request_for
 from harness.data.store import CachedFile
+from harness.data.taking import owned_files, take
 from harness.data.unpacking import unpack_into
 from harness.spec.errors import UsageError
-from harness.spec.manifest import SourceFile
-from harness.storage import IntegrityError, StorageError, copy_file, link, make_folder, remove
+from harness.spec.manifest import LockedFile, SourceFile
+from harness.storage import IntegrityError, StorageError, link, make_folder, remove
 
 _CLIENTS: Mapping[str, Client] = {"hub": hub, "own": own, "package": package, "url": http, "zenodo": zenodo}
 """By the kind of origin, see `harness.spec.manifest.Origin`."""
 
 _UNPACKED = 1.5  # times an archive's size, about, that its members need
 _RESERVE = 1 << 28  # bytes to leave free
-
-
-@dataclass(frozen=True)
-class FetchOptions:
-    """How to fetch.
-
-    pattern: only files whose path fits (as in a shell). source: a folder, or file, in which the user has files already:
-    they are referred to, not copied, unless `copy`.
-    """
-
-    pattern: str | None = None
-    source: Path | None = None
-    copy: bool = False
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    progress: ProgressListener = field(default_factory=ProgressListener)
 
 
 def fetch(manifest: Manifest, options: FetchOptions | None = None) -> Path:
@@ -60,7 +45,7 @@ def fetch(manifest: Manifest, options: FetchOptions | None = None) -> Path:
                 f"{error} What was fetched so far is kept. The cache is {store.data_folder()}; HARNESS_CACHE names "
                 "another place for it."
             ) from error
-    if unrecorded := sum(manifest.pin(file).sha256 is None for file in chosen):
+    if unrecorded := sum(manifest.pin(file).sha256 is None and file.md5 is None for file in chosen):
         options.progress.say(
             f"{manifest.spec.id}: nobody has recorded the sha256 of {unrecorded} of {len(chosen)} files; what rests on "
             "them cannot enter a ranked board"
@@ -83,8 +68,8 @@ def _missing(manifest: Manifest, files: Sequence[SourceFile]) -> list[SourceFile
 
 
 def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], options: FetchOptions) -> None:
-    owned = _owned(manifest, files, options)
-    elsewhere = [_request(manifest, file, options) for file in files if file.path not in owned]
+    owned = owned_files(manifest, files, options)
+    elsewhere = [request_for(manifest, file, options) for file in files if file.path not in owned]
     for request in elsewhere:
         if request.file.origin.kind == "own":
             own.obtain(request)  # says where to ask, before others are fetched in vain
@@ -92,36 +77,18 @@ def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], options: Fet
     make_folder(store.set_folder(manifest))
     for file in files:
         if file.path in owned:
-            cached = _take(manifest, file, owned[file.path], options)
+            cached = take(manifest, file, owned[file.path], options)
         else:
-            cached = _get(manifest, _request(manifest, file, options))
+            cached = _get_from_any(manifest, file, options)
         store.record(manifest, file, cached)
-
-
-def _owned(manifest: Manifest, files: Sequence[SourceFile], options: FetchOptions) -> dict[str, Path]:
-    """Where the user has the files, by path. Raises UsageError for a folder without any, or without one that only users
-    can get."""
-    if options.source is None:
-        return {}
-    if not options.source.exists():
-        raise UsageError(f"--from {options.source} does not exist.")
-    found = {file.path: find_own(manifest.spec, file, options.source) for file in files}
-    owned = {path: place for path, place in found.items() if place is not None}
-    lacking = [file.path for file in files if file.path not in owned and file.origin.kind == "own"]
-    if lacking or not owned:
-        absent = lacking or [file.path for file in files]
-        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        raise UsageError(
-            f"{options.source} does not hold {', '.join(absent[:5])}{more}, which {manifest.spec.id} needs."
-        )
-    return owned
-
-
-def _request(manifest: Manifest, file: SourceFile, options: FetchOptions) -> DownloadRequest:
-    part = store.incoming_path(manifest, file)
-    return DownloadRequest(
-        manifest.spec, store.reference(manifest), file, manifest.pin(file), part, options.retry, options.progress
-    )
+        if file.md5 is not None and manifest.pin(file).sha256 is None and cached.sha256 is not None:
+            record_locally(
+                manifest, file, LockedFile(sha256=cached.sha256, bytes=cached.bytes, revision=cached.revision)
+            )
+            options.progress.say(
+                f"{file.path} has the published md5; its sha256 {cached.sha256} is recorded here, and what comes from now on "
+                "is held against it"
+            )
 
 
 def _check_room(requests: Sequence[DownloadRequest]) -> None:
@@ -145,6 +112,17 @@ def _check_room(requests: Sequence[DownloadRequest]) -> None:
         )
 
 
+def _get_from_any(manifest: Manifest, file: SourceFile, options: FetchOptions) -> CachedFile:
+    """A file from its origin, or from the first mirror that gives what is recorded of it."""
+    places = [file.model_copy(update={"origin": origin}) for origin in (file.origin, *file.mirrors)]
+    for place in places[:-1]:
+        try:
+            return _get(manifest, request_for(manifest, place, options))
+        except (OriginError, IntegrityError) as error:
+            options.progress.say(f"{str(error).rstrip('.')}; trying a mirror")
+    return _get(manifest, request_for(manifest, places[-1], options))
+
+
 def _get(manifest: Manifest, request: DownloadRequest) -> CachedFile:
     """A file from its origin, checked, in its place."""
     file = request.file
@@ -154,7 +132,7 @@ def _get(manifest: Manifest, request: DownloadRequest) -> CachedFile:
             return again
         downloaded = _obtain(request)
         cached = CachedFile(
-            sha256=downloaded.digests.sha256, bytes=downloaded.digests.size, revision=downloaded.revision, since=_now()
+            sha256=downloaded.digests.sha256, bytes=downloaded.digests.size, revision=downloaded.revision, since=now()
         )
         if file.unpack is None:
             store.place(manifest, file, downloaded.path, downloaded.digests.sha256)
@@ -174,7 +152,7 @@ def _kept_before(manifest: Manifest, request: DownloadRequest) -> CachedFile | N
     if digests.sha256 != sha256:
         return None
     link(store.object_path(sha256), store.set_folder(manifest) / request.file.path)
-    return CachedFile(sha256=sha256, bytes=digests.size, revision=request.pin.revision, since=_now())
+    return CachedFile(sha256=sha256, bytes=digests.size, revision=request.pin.revision, since=now())
 
 
 def _obtain(request: DownloadRequest) -> DownloadedFile:
@@ -189,72 +167,10 @@ def _obtain(request: DownloadRequest) -> DownloadedFile:
 
 def _checked(downloaded: DownloadedFile, request: DownloadRequest) -> DownloadedFile:
     """What was downloaded, if it fits all that is known of it; else it is put aside. Raises IntegrityError."""
-    problem = _difference(downloaded.digests, request, downloaded.md5)
+    problem = difference(downloaded.digests, request, downloaded.md5)
     if problem is None:
         return downloaded
     aside = store.quarantine(downloaded.path, request.file.path, downloaded.digests.sha256)
     raise IntegrityError(
         f"{request.file.path} is not the file that was recorded: {problem}; what came is kept at {aside}; {request.by_hand()}."
     )
-
-
-def _difference(digests: Digests, request: DownloadRequest, published: str | None = None) -> str | None:
-    """How a file differs from what is known of it."""
-    pin = request.pin
-    if pin.bytes is not None and digests.size != pin.bytes:
-        return f"it has {digests.size} bytes, expected {pin.bytes}"
-    if pin.sha256 is not None and digests.sha256 != pin.sha256:
-        return f"its sha256 is {digests.sha256[:12]}…, expected {pin.sha256[:12]}…"
-    for md5 in (request.file.md5, published):
-        if md5 is not None and digests.md5 != md5:
-            return f"its md5 is {digests.md5}, expected {md5}"
-    return None
-
-
-def _take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:
-    """A file or folder that the user has: checked, then referred to, or copied if wished. Theirs is never changed."""
-    request, target = _request(manifest, file, options), store.set_folder(manifest) / file.path
-    if file.folder:
-        return _take_folder(manifest, file, path, options)
-    options.progress.begin(f"checking {path.name}", path.stat().st_size)
-    digests = Digests.of(path, options.progress)
-    if (problem := _difference(digests, request)) is not None:
-        raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: {problem}.")
-    cached = CachedFile(
-        sha256=digests.sha256, bytes=digests.size, own=None if options.copy else str(path), since=_now()
-    )
-    if file.unpack is None and not options.copy:
-        link(path, target, hard=False)
-        return cached
-    with store.locked(request.part, file.path, options.progress):
-        if file.unpack is not None:
-            return unpack_into(manifest, file, path, cached.model_copy(update={"own": str(path)}), options.progress)
-        remove(request.part)
-        copy_file(path, request.part)
-        store.place(manifest, file, request.part, digests.sha256)
-    return cached
-
-
-def _take_folder(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:
-    """A whole folder. All of it is read only where its hash is known: some have 150 GB."""
-    target, expected = store.set_folder(manifest) / file.path, manifest.pin(file).sha256
-    found = folder_id(path, options.progress) if expected is not None else None
-    if found != expected:
-        raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: files differ.")
-    count, size = folder_size(path)
-    if not count:
-        raise UsageError(f"{path} is empty; --from names a folder that holds {file.path} of {manifest.spec.id}.")
-    if options.copy:
-        remove(target)
-        options.progress.begin(f"copying {path.name}", size)
-        for name, each in listing(path):
-            copy_file(each, target / name)
-            options.progress.advance(each.stat().st_size)
-    else:
-        link(path, target, hard=False)
-    own = None if options.copy else str(path)
-    return CachedFile(sha256=found, bytes=size, own=own, count=count, since=_now())
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -116,7 +116,19 @@ def _resized(pixels: np.ndarray, form: ImagesForm) -> np.ndarray:
         height, width = (side if length == short else int(side * length / short) for length in (height, width))
     if (height, width) == pixels.shape[:2]:
         return pixels
+    if form.interpolation == "four-neighbours":
+        return _between_neighbours(pixels, height, width)
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _between_neighbours(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width) or (height, width, c) float32."""
+    import numpy as np
+    import torch
+
+    planes = torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1).float()[None]
+    resized = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", align_corners=False)
+    return resized[0].permute(1, 2, 0).numpy().reshape(height, width, *pixels.shape[2:])
 
 
 def _cropped(pixels: np.ndarray, side: int | None) -> np.ndarray:

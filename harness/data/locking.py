@@ -45,6 +45,10 @@ def _writable_home(manifest: Manifest) -> Path:
 
 def _recorded(manifest: Manifest, file: SourceFile, options: FetchOptions) -> LockedFile:
     cached = store.read_index(manifest.key, manifest.spec.id).files[file.path]
+    if cached.sha256 is None and file.unpacked is not None:
+        raise UsageError(
+            f"{file.path} of {manifest.spec.id} is here as a folder; to lock it, fetch the archive itself."
+        )
     if cached.sha256 is None:  # a folder of the user's, which was not read before
         cached = cached.model_copy(
             update={"sha256": folder_id(store.set_folder(manifest) / file.path, options.progress)}

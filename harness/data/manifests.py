@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from harness.data import catalog
 from harness.data.toml import read_extended
 from harness.spec.errors import UsageError, first_problem, unknown
-from harness.spec.manifest import DataSet, HubFile, Lock, SourceFile
-from harness.storage import IntegrityError, content_id, read_json
+from harness.spec.manifest import DataSet, HubFile, Lock, LockedFile, SourceFile
+from harness.storage import IntegrityError, content_id, make_folder, read_json, write_json
 
 MANIFEST, LOCK, CARD = "source.toml", "lock.json", "README.md"
 
@@ -45,8 +45,15 @@ class Manifest:
 
     @property
     def locked(self) -> bool:
-        """Whether every file is pinned by its hash. What rests on other data sets cannot enter a ranked board."""
-        return all(self.pin(file).sha256 for file in self.spec.files)
+        """Whether every file is pinned by its sha256. What rests on other data sets cannot enter a ranked board."""
+        return self.locked_by == "sha256"
+
+    @property
+    def locked_by(self) -> Literal["sha256", "md5"] | None:
+        """By what every file is pinned: md5 where that is all that is public of one; None where one is not pinned."""
+        if all(self.pin(file).sha256 for file in self.spec.files):
+            return "sha256"
+        return "md5" if all(self.pin(file).sha256 or file.md5 for file in self.spec.files) else None
 
     def pin(self, file: SourceFile) -> Pin:
         """What the manifest or its lock says that the file holds."""
@@ -106,7 +113,42 @@ def load_manifest(path: Path) -> Manifest:
     lock = _read_lock(path.with_name(LOCK))
     if lock is not None:
         _check_agreement(spec, lock, path.with_name(LOCK))
-    return Manifest(spec, lock, path.parent)
+    return with_local_record(Manifest(spec, lock, path.parent))
+
+
+def with_local_record(manifest: Manifest) -> Manifest:
+    """The manifest, where a file is locked by md5 with the sha256 that the first fetch has recorded in the cache."""
+    recorded = _local_record(manifest)
+    files = {file.path: recorded[file.path] for file in manifest.spec.files if file.md5 and file.path in recorded}
+    if manifest.lock is not None:
+        files.update(manifest.lock.files)
+    elif not files:
+        return manifest
+    parts = manifest.lock.parts if manifest.lock else {}
+    return replace(manifest, lock=Lock(dataset=manifest.spec.id, files=files, parts=parts))
+
+
+def record_locally(manifest: Manifest, file: SourceFile, locked: LockedFile) -> None:
+    """Keep, in the cache, the sha256 of a file that has the md5 that its manifest states."""
+    path = _local_path(manifest)
+    make_folder(path.parent)
+    files = {**_local_record(manifest), file.path: locked}
+    write_json(path, Lock(dataset=manifest.spec.id, files=files).canonical())
+
+
+def _local_record(manifest: Manifest) -> dict[str, LockedFile]:
+    """A damaged record counts as none: the md5 still holds."""
+    try:
+        lock = Lock.model_validate(read_json(_local_path(manifest)))
+    except (OSError, IntegrityError, ValidationError):
+        return {}
+    return lock.files
+
+
+def _local_path(manifest: Manifest) -> Path:
+    """By the files and their md5: another published digest begins anew."""
+    stated = content_id([manifest.key, [file.md5 for file in manifest.spec.files]])
+    return catalog.cache_folder() / "data" / "recorded" / f"{manifest.spec.id}-{stated[:16]}.json"
 
 
 def _read_lock(path: Path) -> Lock | None:

@@ -65,31 +65,47 @@ def _rows(
         labels = listing.labels[rows]
     for step in part.steps:
         try:
-            rows, labels = _applied(step, rows, labels, listing, folders)
+            used = _groups_of(step, parts, listing, folders, (*within, name))
+            rows, labels = _applied(step, rows, labels, listing, folders, used)
         except UsageError as error:
             raise UsageError(f"the part {name}: {error}") from error
     return rows, labels
 
 
+def _groups_of(
+    step: Step, parts: Mapping[str, Part], listing: Listing, folders: Sequence[Path], within: tuple[str, ...]
+) -> int:
+    """How many groups an earlier draw was from, whose random numbers are used up; 0 where there was none."""
+    if not isinstance(step, HoldOut) or step.after is None:
+        return 0
+    rows, _ = _rows(step.after.part, parts, listing, folders, within)
+    return len(set(_column(listing, step.after.group)[rows].tolist()))
+
+
 def _applied(
-    step: Step, rows: np.ndarray, labels: np.ndarray, listing: Listing, folders: Sequence[Path]
+    step: Step, rows: np.ndarray, labels: np.ndarray, listing: Listing, folders: Sequence[Path], used: int
 ) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
     if isinstance(step, Relabel):
         values = _column(listing, step.column)
+        if step.by == "appearance":
+            return rows, _by_appearance(values[rows])
         if values.dtype.kind not in "iu":
             raise UsageError(f"the column {step.column} holds texts; labels are whole numbers.")
         return rows, values[rows].astype(np.int64)
     if isinstance(step, Keep | Drop):
         values = labels if step.column == "label" else _column(listing, step.column)[rows]
         listed = np.isin(values.astype(str), _present(step, values))
+        if step.group is not None:
+            groups = _column(listing, step.group)[rows]
+            listed = np.isin(groups, groups[listed])
         chosen = np.flatnonzero(listed if isinstance(step, Keep) else ~listed)
     elif isinstance(step, Listed):
         chosen = _listed(step, rows, listing, folders)
     elif isinstance(step, HoldOut):
         groups = None if step.group is None else _column(listing, step.group)[rows]
-        chosen = _held_out(step, len(rows), groups)
+        chosen = _held_out(step, len(rows), groups, used)
     elif isinstance(step, Every):
         place = _places([_column(listing, column)[rows] for column in step.within], len(rows)) % step.of
         chosen = np.flatnonzero((place >= step.start) & (place < step.stop))
@@ -128,18 +144,35 @@ def _dataloader_order(seed: int, count: int) -> np.ndarray:
     return order
 
 
-def _held_out(step: HoldOut, count: int, groups: np.ndarray | None) -> np.ndarray:
+def _held_out(step: HoldOut, count: int, groups: np.ndarray | None, used: int) -> np.ndarray:
     import numpy as np
 
-    names = np.arange(count) if groups is None else np.unique(groups)
-    size = max(1, int(step.share * len(names)))
-    if size >= len(names):
-        raise UsageError(f"of {len(names)} samples or groups no share can be held out that leaves any.")
-    rng = np.random.default_rng(step.seed)
-    by_choice = step.draw == "choice"
-    drawn = rng.choice(len(names), size, replace=False) if by_choice else rng.permutation(len(names))[:size]
-    held = np.isin(np.arange(count) if groups is None else groups, names[drawn])
+    values = np.arange(count) if groups is None else groups
+    numbers = _by_appearance(values) if step.draw == "legacy" else np.unique(values, return_inverse=True)[1].reshape(-1)
+    total = int(numbers.max(initial=-1)) + 1
+    size = step.count if step.count is not None else max(1, int(total * (step.share or 0)))
+    if step.start + size >= total:
+        raise UsageError(f"of {total} samples or groups no share can be held out that leaves any.")
+    if step.draw == "legacy":
+        old = np.random.RandomState(step.seed)
+        old.permutation(used)
+        drawn = old.permutation(total)[step.start : step.start + size]  # what its `choice` without replacement does
+    else:
+        rng = np.random.default_rng(step.seed)
+        drawn = rng.choice(total, size, replace=False) if step.draw == "choice" else rng.permutation(total)[:size]
+    held = np.isin(numbers, drawn)
     return np.flatnonzero(held if step.keep == "held-out" else ~held)
+
+
+def _by_appearance(values: np.ndarray) -> np.ndarray:
+    """(n,) int64, which of the distinct values each is, numbered in the order in which they first appear."""
+    import numpy as np
+
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[np.argsort(first, kind="stable")] = np.arange(len(first))
+    places: np.ndarray = place[inverse.reshape(-1)]
+    return places
 
 
 def _places(columns: Sequence[np.ndarray], count: int) -> np.ndarray:

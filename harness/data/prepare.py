@@ -20,7 +20,7 @@ from harness.data.store import dataset_folder
 from harness.spec.errors import UsageError, unknown
 from harness.spec.parts import Listed
 from harness.spec.products import Product, RawFolderForm, WeightsForm
-from harness.spec.readers import VolumesReader
+from harness.spec.readers import ImageTreeReader, VolumesReader
 from harness.storage import (
     IntegrityError,
     RunLock,
@@ -136,16 +136,17 @@ def _texts(value: Any) -> Iterator[str]:
 def _sources(job: ProductJob, folder: Path) -> dict[str, str]:
     """What a product follows from: the manifest's rules, and the files by name, size and time."""
     spec = job.manifest.spec
-    reader = None if spec.reader is None else spec.reader.canonical()
     rules = {name: part.canonical() for name, part in spec.parts.items()}
     lists = {step.file for part in spec.parts.values() for step in part.steps if isinstance(step, Listed)}
+    if isinstance(spec.reader, ImageTreeReader) and spec.reader.table:
+        lists.add(spec.reader.table)
     beside = [
         [name, file_id(job.manifest.folder / name)] for name in sorted(lists) if (job.manifest.folder / name).is_file()
     ]
     states = [(name, (folder / name).stat()) for name in walk(folder)]
     files = [[name, state.st_size, state.st_mtime_ns] for name, state in states]
     return {
-        "rules": content_id([_LAYOUT, reader, rules, job.product.canonical()]),
+        "rules": content_id([_LAYOUT, spec.reader and spec.reader.canonical(), rules, job.product.canonical()]),
         "files": content_id([files, beside]),
     }
 

@@ -108,7 +108,10 @@ def missing_files(manifest: Manifest) -> list[SourceFile]:
 def is_here(manifest: Manifest, file: SourceFile, index: Index) -> bool:
     """Whether a file of a data set is in its place, by a quick look: `harness data verify` reads it."""
     cached, folder, pin = index.files.get(file.path), set_folder(manifest), manifest.pin(file)
-    if cached is None or (pin.sha256 is not None and cached.sha256 != pin.sha256):
+    if cached is None:
+        return False
+    unproven = file.unpacked is not None and cached.sha256 is None  # the user's folder in place of the archive
+    if pin.sha256 is not None and cached.sha256 != pin.sha256 and not unproven:
         return False
     if pin.revision is not None and cached.revision not in (None, pin.revision):
         return False

@@ -17,17 +17,21 @@ from harness.storage import IntegrityError, StorageError, remove
 def unpack_into(
     manifest: Manifest, file: SourceFile, archive: Path, cached: CachedFile, progress: ProgressListener
 ) -> CachedFile:
-    """Lay the members of an archive into its data set; nobody is told of them before they are all there.
+    """Lay the members of an archive, or of the archive that a folder is made of, into its data set; nobody is told of
+    them before they are all there.
 
     A bad archive is put aside, unless it is the user's own; IntegrityError, UnsafeArtefactError among them, says where.
     Raises UsageError for two archives of a set that hold different files under one name, StorageError as `unpack`.
     """
-    assert file.unpack is not None
+    kind, into = (file.archive.unpack, file.path) if file.archive else (file.unpack, file.into)
+    assert kind is not None
+    if file.unpacked is not None and (store.set_folder(manifest) / file.unpacked).is_symlink():
+        remove(store.set_folder(manifest) / file.unpacked)  # nothing is ever laid into a folder of the user's
     folder = store.incoming_path(manifest, file).with_suffix(".unpacked")
     remove(folder)  # of an earlier attempt
     try:
-        members = unpack(archive, file.unpack, folder / (file.into or ""), file.path, progress)
-        inside = {f"{file.into}/{name}" if file.into else name: member for name, member in members.items()}
+        members = unpack(archive, kind, folder / (into or ""), file.path, progress)
+        inside = {f"{into}/{name}" if into else name: member for name, member in members.items()}
         _check_overlap(manifest, file, inside)
     except (StorageError, UsageError):
         remove(folder)

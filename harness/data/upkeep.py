@@ -12,6 +12,7 @@ from harness.data.catalog import prepared_folder
 from harness.data.manifests import Manifest
 from harness.data.origins.base import Digests, ProgressListener
 from harness.data.origins.own import folder_id, folder_size
+from harness.data.own_folders import count_sentence, look_at
 from harness.data.store import CachedFile, Index
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
@@ -91,14 +92,21 @@ def prune(entries: Collection[CacheEntry], progress: ProgressListener | None = N
 
 
 def _problem(manifest: Manifest, file: SourceFile, cached: CachedFile, progress: ProgressListener) -> str | None:
+    if file.unpacked is not None and cached.sha256 is None:
+        file = file.as_folder()
     path, pin = store.set_folder(manifest) / file.path, manifest.pin(file)
     if pin.sha256 is not None and cached.sha256 is not None and cached.sha256 != pin.sha256:
         return "it was fetched before it was recorded, and is another file than that"
-    if file.unpack is not None:
-        return _bad_member(manifest, file, progress)
+    if file.unpack is not None or (file.folder and cached.example is not None and cached.sha256 is not None):
+        return _bad_member(manifest, file, progress) or _changed_archive(cached, progress)
     if not path.exists():
         return "it is gone" + (f" (it was {cached.own})" if cached.own else "")
     if file.folder:
+        look = look_at(manifest.spec, file, path)
+        if look is not None and not look.found:
+            return f"it has no {look.wanted}"
+        if (sentence := count_sentence(manifest.spec, file, path)) is not None:
+            progress.say(sentence)
         return _changed_folder(path, cached, progress)
     progress.begin(f"reading {file.path}", cached.bytes)
     digests = Digests.of(path, progress)
@@ -129,6 +137,18 @@ def _bad_member(manifest: Manifest, file: SourceFile, progress: ProgressListener
         if Digests.of(path, progress).sha256 != member.sha256:
             return f"its member {name} was changed"
     return None
+
+
+def _changed_archive(cached: CachedFile, progress: ProgressListener) -> str | None:
+    """Whether a user's own archive, if it is still there, is another one than when it was unpacked."""
+    if cached.own is None or not Path(cached.own).is_file():
+        return None
+    progress.begin(f"reading {Path(cached.own).name}", Path(cached.own).stat().st_size)
+    same = (
+        Path(cached.own).stat().st_size == cached.bytes
+        and Digests.of(Path(cached.own), progress).sha256 == cached.sha256
+    )
+    return None if same else f"{cached.own} was changed since it was unpacked"
 
 
 def _changed_folder(path: Path, cached: CachedFile, progress: ProgressListener) -> str | None:

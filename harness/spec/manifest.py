@@ -70,22 +70,46 @@ class OwnFile(Spec):
 Origin = Annotated[HubFile | ZenodoFile | UrlFile | PackageFile | OwnFile, Field(discriminator="kind")]
 
 
+class Archive(Spec):
+    """What a folder is made of, as it is released: users may give this file in place of the folder.
+
+    unpack: tar, zip, or `tars`, a tar that holds one tar a class, which becomes a folder of its name.
+    """
+
+    path: SafePath
+    bytes: int | None = Field(default=None, ge=0)
+    sha256: Sha256
+    md5: Md5 | None = None
+    unpack: Literal["tar", "zip", "tars"]
+
+
 class SourceFile(Spec):
     """One file of a data set, or a whole folder that a user has (origin `own` with `folder = true`).
 
-    path: its name inside the data set's folder. md5: as its origin publishes it, checked beside the sha256. unpack: an
-    archive whose members are laid into the folder `into`; the archive itself is then not kept.
+    path: its name inside the data set's folder. mirrors: where the same bytes can be had if the origin does not give them,
+    in the order in which they are tried; only for files with a digest. md5: as its origin publishes it, checked beside the
+    sha256; where no sha256 is public, it locks the file until the first fetch has recorded the sha256. digests: where the
+    digests were published. sha256_begins: its first digits, where no more is public; checked, but no lock. unpack: an archive whose members are laid into the folder `into`; the archive itself is then
+    not kept. unpacked: a folder of its members that users may give in its place; no digest proves it. holds: how many files of a folder the data set's reader reads. like: where there is no reader, a pattern
+    of file names, as in a shell, of which a folder has at least one. archive: see `Archive`.
     """
 
     path: SafePath
     origin: Origin
+    mirrors: tuple[Origin, ...] = ()
     bytes: int | None = Field(default=None, ge=0, description="size, exact; None where nobody has recorded it")
     about_bytes: int | None = Field(default=None, ge=0, description="rough size, for plans, where the exact is unknown")
     sha256: Sha256 | None = None
+    sha256_begins: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,63}$")
     md5: Md5 | None = None
     unpack: Literal["tar", "zip", "gzip"] | None = None
     into: SafePath | None = None
+    unpacked: SafePath | None = None
     folder: bool = False
+    digests: str = Field(default="", description="where sha256 and md5 were published")
+    holds: int | None = Field(default=None, ge=1)
+    like: str | None = Field(default=None, min_length=1)
+    archive: Archive | None = None
 
     @model_validator(mode="after")
     def _folders_are_the_users(self) -> SourceFile:
@@ -93,7 +117,18 @@ class SourceFile(Spec):
             raise ValueError(f"{self.path}: a folder has the origin `own`, no sha256 and nothing to unpack")
         if self.into is not None and self.unpack is None:
             raise ValueError(f"{self.path}: `into` belongs to files that are unpacked")
+        if self.unpacked is not None and self.unpack is None:
+            raise ValueError(f"{self.path}: `unpacked` belongs to files that are unpacked")
+        if not self.folder and any(each is not None for each in (self.holds, self.like, self.archive)):
+            raise ValueError(f"{self.path}: `holds`, `like` and `archive` belong to folders")
+        if self.mirrors and not (self.sha256 or self.md5):
+            raise ValueError(f"{self.path}: mirrors need a sha256 or md5, which proves that they give the same file")
         return self
+
+    def as_folder(self) -> SourceFile:
+        """The folder that users may give in place of an archive."""
+        unproven = dict.fromkeys(("bytes", "sha256", "md5", "unpack", "into", "unpacked"))
+        return self.model_copy(update={**unproven, "path": self.unpacked, "folder": True})
 
 
 class DataSet(Document):

@@ -5,29 +5,38 @@ A rule is evaluated once, when a data set is locked; what it gave is then pinned
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.base import SafePath, Slug, Spec
+from harness.spec.base import Grown, SafePath, Slug, Spec
 
 Values = Annotated[tuple[str | int, ...], Field(min_length=1)]
 
 
-class Keep(Spec):
-    """Samples whose column has one of these values. The column `label` is the label."""
+class Keep(Grown):
+    """Samples whose column has one of these values. The column `label` is the label.
+
+    group: a column whose groups, such as patients, stay as a whole where any of their samples has one of the values.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"group"})
 
     do: Literal["keep"]
     column: str
     values: Values
+    group: str | None = None
 
 
-class Drop(Spec):
-    """All samples but those whose column has one of these values."""
+class Drop(Grown):
+    """All samples, or groups, but those that `Keep` would keep."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"group"})
 
     do: Literal["drop"]
     column: str
     values: Values
+    group: str | None = None
 
 
 class Rows(Spec):
@@ -74,20 +83,42 @@ class Shuffle(Spec):
     like: Literal["numpy", "dataloader"] = "numpy"
 
 
-class HoldOut(Spec):
-    """A random share (rounded down, at least one) is held out; keep it, or the rest. The order stays.
+class Drawn(Spec):
+    """A draw that the random numbers of another one come after: of all groups of a part, by a column."""
+
+    part: Slug
+    group: str
+
+
+class HoldOut(Grown):
+    """A random share (rounded down, at least one), or `count`, is held out; keep it, or the rest. The order stays.
 
     group: a column whose values, such as patients, are held out as a whole; they are drawn from the sorted values.
     draw: how `numpy.random.default_rng(seed)` draws them, as the first of a `permutation` or by `choice` without
-    replacement.
+    replacement; or `legacy`: by `numpy.random.RandomState(seed).choice` without replacement, from the values in the order
+    in which they first appear, as scripts with `numpy.random.seed` and pandas' `unique` do. start: so
+    many of the drawn groups are passed over. after: an earlier draw from the same generator, whose numbers are used up.
     """
 
+    later: ClassVar[frozenset[str]] = frozenset({"count", "start", "after"})
+
     do: Literal["hold-out"]
-    share: float = Field(gt=0, lt=1)
+    share: float | None = Field(default=None, gt=0, lt=1)
+    count: int | None = Field(default=None, ge=1)
     seed: int = Field(ge=0)
     keep: Literal["held-out", "rest"]
     group: str | None = None
-    draw: Literal["permutation", "choice"] = "permutation"
+    draw: Literal["permutation", "choice", "legacy"] = "permutation"
+    start: int = Field(default=0, ge=0)
+    after: Drawn | None = None
+
+    @model_validator(mode="after")
+    def _said_once(self) -> HoldOut:
+        if (self.share is None) == (self.count is None):
+            raise ValueError("give a `share` or a `count`")
+        if self.draw != "legacy" and (self.start or self.after):
+            raise ValueError("`start` and `after` belong to the draw `legacy`")
+        return self
 
 
 class FirstPerClass(Spec):
@@ -124,11 +155,15 @@ class Listed(Spec):
     suffix: str = ""
 
 
-class Relabel(Spec):
-    """Labels are taken from a column of whole numbers, such as the coarse classes of CIFAR-100."""
+class Relabel(Grown):
+    """Labels are taken from a column of whole numbers, such as the coarse classes of CIFAR-100; or, by `appearance`, its
+    values are numbered in the order in which they first appear."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"by"})
 
     do: Literal["relabel"]
     column: str
+    by: Literal["value", "appearance"] = "value"
 
 
 Step = Annotated[

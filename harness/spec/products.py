@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.base import SafePath, Slug, Spec
+from harness.spec.base import Grown, SafePath, Slug, Spec
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 
 
-class ImagesForm(Spec):
+class ImagesForm(Grown):
     """An `.npz` of images: `inputs` (n, h, w, c) or (n, c, h, w), and `labels` (n,) int64.
 
     shorter_side: the image is brought to it, keeping its shape, as torchvision's Resize does. size: height and width,
-    not keeping it. crop: a square of this side from the centre. All resizing is bilinear with antialiasing (Pillow).
+    not keeping it. crop: a square of this side from the centre. Resizing is bilinear: `antialiased` (Pillow), or by the
+    `four-neighbours` of each place, as torchvision resized tensors before 0.17, which needs a `scale`.
     Grey images are repeated in three channels.
 
     Without `scale` pixels stay uint8. With it they become float32: divided by `scale`, minus `mean`, divided by `std`.
     """
 
+    later: ClassVar[frozenset[str]] = frozenset({"interpolation"})
+
     kind: Literal["images"]
     shorter_side: Size | None = None
     size: tuple[Size, Size] | None = None
     crop: Size | None = None
+    interpolation: Literal["antialiased", "four-neighbours"] = "antialiased"
     channels: Literal["first", "last"] = "last"
     scale: float | None = Field(default=None, gt=0)
     mean: tuple[float, float, float] | None = None
@@ -39,6 +43,8 @@ class ImagesForm(Spec):
             raise ValueError("`mean` and `std` belong together")
         if self.mean is not None and self.scale is None:
             raise ValueError("`mean` and `std` need a `scale`")
+        if self.interpolation == "four-neighbours" and self.scale is None:
+            raise ValueError("`four-neighbours` gives values between the whole numbers, which need a `scale`")
         return self
 
 

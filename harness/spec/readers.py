@@ -4,17 +4,17 @@ A reader lists all samples with their labels and columns, such as the split, the
 is the same on every machine. `harness.spec.parts` selects from them. Paths are relative to the data set's folder.
 
 Patterns are regular expressions over relative paths with `/`; named groups become columns. Templates name columns in
-braces, `{patient}`, padded with zeros, `{patient:03}`, or cut, `{patient:.2}`.
+braces, `{patient}`, padded with zeros, `{patient:03}`, cut, `{patient:.2}`, or one piece between slashes, `{Path:/2}`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from harness.spec.base import SafePath, Slug, Spec
+from harness.spec.base import Grown, SafePath, Slug, Spec
 
 Column = Annotated[str, Field(min_length=1)]
 
@@ -31,7 +31,7 @@ def _pattern(text: str) -> str:
 
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
 
-Template = Annotated[str, StringConstraints(pattern=r"^[^{}]*(\{[^{}:]+(:0\d|:\.\d+)?\}[^{}]*)*$", min_length=1)]
+Template = Annotated[str, StringConstraints(pattern=r"^[^{}]*(\{[^{}:]+(:0\d|:\.\d+|:/\d)?\}[^{}]*)*$", min_length=1)]
 
 
 class MedMNISTReader(Spec):
@@ -90,19 +90,24 @@ class HubImagesReader(Spec):
     classes: int = Field(ge=1)
 
 
-class ImageTreeReader(Spec):
+class ImageTreeReader(Grown):
     """A tree of image files, found by a pattern whose group `label` names the class.
 
     Samples are sorted by path, folder by folder. classes: names in the order of labels; without, all found, sorted.
-    table: a CSV file with the columns `class` and `label`, for labels that unite classes; its other columns become
-    columns of the samples, and classes that it does not list are left out.
+    table: a CSV file with the columns `class` and `label`, for labels that unite classes, in the data set's folder or
+    beside its manifest; its other columns become columns of the samples, and classes that it does not list are left out.
+    annotations: a text without header, a line an image, name and class divided by a tab (more may follow), for files
+    whose path does not say the class (the group `label` is then empty).
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"annotations"})
 
     kind: Literal["image-tree"]
     pattern: Pattern
     root: SafePath | None = Field(default=None, description="only this folder is searched; paths stay relative to it")
     classes: tuple[str, ...] = ()
     table: SafePath | None = None
+    annotations: SafePath | None = None
 
     @model_validator(mode="after")
     def _classes_are_said_once(self) -> ImageTreeReader:
@@ -113,15 +118,19 @@ class ImageTreeReader(Spec):
         return self
 
 
-class ImageTable(Spec):
+class ImageTable(Grown):
     """A CSV file with one row an image, as WILDS, ISIC and chest X-ray collections have it.
 
-    path: template of the image's path. channels: where an image is one grey file a channel, what `{channel}` stands
+    path: template of the image's path; with `*`, the one file that fits, for releases in several folders. channels: where an image is one grey file a channel, what `{channel}` stands
     for. label: the column that says the class, by `values`, or as a whole number without; or one_hot: one column a
-    class, of which exactly one is in `positive`. unlisted: what becomes of rows of another or of no single class.
-    where: only rows whose column has one of these values. join: another CSV, whose columns are added `on` a key.
-    columns: constants for all rows, such as the site.
+    class, of which exactly one is in `positive`. separator: divides several classes of one cell, of which exactly one is
+    in `values`. without: the label of rows where no column of `one_hot` is positive. unlisted: what becomes of rows of
+    another or of no single class. where: only rows whose column has one of these values. join: another CSV, whose columns
+    are added `on` a key. sort: by which columns, as texts, the rows are sorted; without, they stay in their order.
+    columns: more columns, such as the site: constants, or templates of the table's columns.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"separator", "without", "sort"})
 
     file: SafePath
     path: Template
@@ -130,11 +139,14 @@ class ImageTable(Spec):
     values: dict[str, int] = Field(default_factory=dict)
     one_hot: tuple[Column, ...] = ()
     positive: tuple[str, ...] = ("1", "1.0")
+    separator: str | None = Field(default=None, min_length=1)
+    without: int | None = Field(default=None, ge=0)
     unlisted: Literal["refuse", "drop"] = "refuse"
     where: dict[Column, tuple[str, ...]] = Field(default_factory=dict)
     join: SafePath | None = None
     on: tuple[Column, ...] = ()
-    columns: dict[Column, str] = Field(default_factory=dict)
+    sort: tuple[Column, ...] = ()
+    columns: dict[Column, Template] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _labels_are_said_once(self) -> ImageTable:
@@ -142,6 +154,10 @@ class ImageTable(Spec):
             raise ValueError(f"{self.file}: give `label` or `one_hot`")
         if (self.join is None) != (not self.on):
             raise ValueError(f"{self.file}: `join` and `on` belong together")
+        if self.separator is not None and not self.values:
+            raise ValueError(f"{self.file}: a `separator` needs `values`")
+        if self.without is not None and not self.one_hot:
+            raise ValueError(f"{self.file}: `without` belongs to `one_hot`")
         return self
 
 
@@ -153,12 +169,18 @@ class ImageTablesReader(Spec):
     classes: int = Field(ge=1)
 
 
-class VolumeChannel(Spec):
-    """One channel of a case: a file, one frame of a file of four axes, or the difference of two files."""
+class VolumeChannel(Grown):
+    """One channel of a case: a file, one frame of a file of four axes, or the difference of two files (float32).
+
+    cast: both files of a difference are brought to this type first, fractions cut, and the difference has it too.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"cast"})
 
     path: Template
     minus: Template | None = None
     frame: int | None = Field(default=None, ge=0)
+    cast: Literal["int16"] | None = None
 
 
 class VolumesReader(Spec):
@@ -187,7 +209,7 @@ class ShapesReader(Spec):
     """Meshes (OFF, PLY) and clouds (text: x y z ... a line), found by a pattern whose group `label` names the class.
 
     points: how many each sample has. sampling: `area`, uniform on the surface; `vertices`, drawn among the vertices
-    without replacement (with, where there are fewer); `first`, the first so many. seed: with the sample's id it fixes
+    without replacement (with, where there are fewer); `vertices-with-replacement`; `first`, the first so many. seed: with the sample's id it fixes
     the draw. normalise: centred, and the largest coordinate scaled to 1, before points are drawn.
     """
 
@@ -195,7 +217,7 @@ class ShapesReader(Spec):
     pattern: Pattern
     classes: tuple[str, ...] = ()
     points: int = Field(ge=1)
-    sampling: Literal["area", "vertices", "first"] = "area"
+    sampling: Literal["area", "vertices", "vertices-with-replacement", "first"] = "area"
     normalise: bool = False
     seed: int = Field(default=0, ge=0)
 
@@ -204,6 +226,20 @@ class ShapesReader(Spec):
         if "label" not in re.compile(self.pattern).groupindex:
             raise ValueError("the pattern needs a group (?P<label>...)")
         return self
+
+
+class MatImagesReader(Spec):
+    """MATLAB files (level 5) with images (h, w, c, n) uint8 and labels (n, 1), as SVHN's cropped digits. Column: split.
+
+    modulo: labels are taken modulo this number, for files in which the last class stands for 0.
+    """
+
+    kind: Literal["mat-images"]
+    files: Annotated[dict[Slug, SafePath], Field(min_length=1)]
+    images: str = Field(default="X", pattern=r"^\w+$")
+    labels: str = Field(default="y", pattern=r"^\w+$")
+    modulo: int | None = Field(default=None, ge=2)
+    classes: int = Field(ge=1)
 
 
 class Hdf5Reader(Spec):
@@ -229,6 +265,7 @@ Reader = Annotated[
     | ImageTablesReader
     | VolumesReader
     | ShapesReader
+    | MatImagesReader
     | Hdf5Reader,
     Field(discriminator="kind"),
 ]

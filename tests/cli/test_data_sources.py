@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,13 @@ def test_the_list_says_what_is_here(tmp_path: Path) -> None:
     lines = harness("data", "list", folder=tmp_path).stdout.splitlines()
     (line,) = [each for each in lines if "mnist-5k" in each]
     assert line.split()[-5:] == ["1.1", "MB", "1/1", "open", "yes"]
+    (line,) = [each for each in lines if "cifar-100-c " in each]
+    assert "0/1 + 1 md5" in line, "only an md5 is public"
+    (row,) = [each for each in before if each["id"] == "cifar-100-c"]
+    assert (row["locked"], row["locked_by_md5"]) == (0, 1)
+    by = re.fullmatch(r"(\d+) of \d+ data sets are fully locked: (\d+) by sha256, (\d+) by md5 until .*", lines[-1])
+    assert by
+    assert int(by[1]) == int(by[2]) + int(by[3]) >= 12
 
 
 @pytest.mark.parametrize(
@@ -105,7 +113,7 @@ def test_another_archive_than_the_published_one_is_refused(tmp_path: Path) -> No
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not the real one")
     done = harness("data", "fetch", "cifar-10", "--from", ".", folder=tmp_path)
     assert done.returncode == 3
-    assert "expected c32a1d4ab5d03f1284b67883e8d87530" in done.stderr
+    assert "it has 16 bytes, expected 170052171" in done.stderr
 
 
 def test_a_full_or_forbidden_cache_is_told_with_its_place(folder: Path) -> None:

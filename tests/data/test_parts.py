@@ -123,6 +123,33 @@ def test_patients_are_held_out_as_a_whole() -> None:
     assert not {PATIENT[n] for n in found} & {PATIENT[n] for n in rows({**step, "keep": "rest"})}
 
 
+def test_patients_are_drawn_as_old_scripts_draw_them() -> None:
+    """numpy.random.seed, then choice among pandas' unique values, which keep the order in which they appear."""
+    names = list(dict.fromkeys(f"p{each}" for each in PATIENT))
+    np.random.seed(2)
+    drawn = [names[n] for n in np.random.choice(len(names), int(len(names) * 0.8), replace=False)]
+    step = {"do": "hold-out", "seed": 2, "group": "patient", "draw": "legacy"}
+    for facts, held in (({"share": 0.8}, drawn), ({"count": 2, "start": 1}, drawn[1:3])):
+        found = rows({**step, **facts, "keep": "held-out"})
+        assert found == [n for n in range(COUNT) if f"p{PATIENT[n]}" in held]
+        assert rows({**step, **facts, "keep": "rest"}) == [n for n in range(COUNT) if n not in found]
+
+
+def test_groups_are_kept_as_a_whole() -> None:
+    first = {"do": "rows", "stop": 30}
+    step = {"column": "label", "values": [0], "group": "patient"}
+    fitting = {PATIENT[n] for n in range(30) if LABELS[n] == 0}
+    assert 0 < len(fitting) < len(set(PATIENT[:30].tolist()))
+    assert rows(first, {"do": "keep", **step}) == [n for n in range(30) if PATIENT[n] in fitting]
+    assert rows(first, {"do": "drop", **step}) == [n for n in range(30) if PATIENT[n] not in fitting]
+
+
+def test_labels_by_appearance() -> None:
+    found = chosen(steps=[{"do": "relabel", "column": "patient", "by": "appearance"}])
+    names = list(dict.fromkeys(f"p{each}" for each in PATIENT))
+    assert found.labels.tolist() == [names.index(f"p{each}") for each in PATIENT]
+
+
 def test_a_share_of_one_sample_leaves_nothing() -> None:
     with pytest.raises(UsageError, match=r"no share can be held out"):
         rows({"do": "rows", "stop": 1}, {"do": "hold-out", "share": 0.5, "seed": 0, "keep": "rest"})
@@ -265,6 +292,9 @@ def test_the_id_of_a_part_tells_ids_labels_and_order() -> None:
         {"steps": [{"do": "rows", "start": 5, "stop": 5}]},
         {"steps": [{"do": "every", "of": 10, "stop": 11}]},
         {"steps": [{"do": "hold-out", "share": 1.0, "seed": 0, "keep": "rest"}]},
+        {"steps": [{"do": "hold-out", "seed": 0, "keep": "rest"}]},
+        {"steps": [{"do": "hold-out", "share": 0.5, "count": 2, "seed": 0, "keep": "rest"}]},
+        {"steps": [{"do": "hold-out", "count": 2, "start": 1, "seed": 0, "keep": "rest"}]},
         {"steps": [{"do": "list", "file": "../l.txt"}]},
         {"steps": [{"do": "guess"}]},
     ],

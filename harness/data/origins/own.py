@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from harness.data.origins.base import Digests, DownloadRequest, OriginError, ProgressListener
+from harness.data.own_folders import look_at
+from harness.spec.errors import UsageError
 from harness.spec.manifest import DataSet, OwnFile, SourceFile
 from harness.storage import content_id
 
@@ -30,14 +32,30 @@ def obtain(request: DownloadRequest) -> NoReturn:
 def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
     """Where a file, or folder, of a data set lies in what a user has named; None where it does not.
 
-    source: a folder that holds it under its path, or under its last name; or, for a data set of one file, that itself.
+    source: a folder that holds it under its path, or under its last name (blanks around a folder's name do not matter);
+    or, for a data set of one file, that itself; of a folder, the archive that it is made of, too. Raises UsageError where all such folders hold nothing that is read.
     """
-    for place in (source / file.path, source / PurePosixPath(file.path).name):
-        if place.is_dir() if file.folder else place.is_file():
+    name = PurePosixPath(file.path).name
+    places = [source / file.path, source / name]
+    if file.folder and source.is_dir():
+        places += sorted(place for place in source.iterdir() if place.name != name and place.name.strip() == name)
+    if len(spec.files) == 1 or source.name.strip() == name:
+        places.append(source)
+    if not file.folder:
+        found = next((place.absolute() for place in places if place.is_file()), None)
+        return found if found or file.unpacked is None else find_own(spec, file.as_folder(), source)
+    looks = [(place, look_at(spec, file, place)) for place in places if place.is_dir()]
+    for place, look in looks:
+        if look is None or look.found:
             return place.absolute()
-    alone = len(spec.files) == 1 or source.name == PurePosixPath(file.path).name
-    if alone and (source.is_dir() if file.folder else source.is_file()):
-        return source.absolute()
+    if file.archive is not None:
+        archives = (source, source / file.archive.path)
+        if found := next((place for place in archives if place.name == file.archive.path and place.is_file()), None):
+            return found.absolute()
+    if looks and looks[0][1] is not None:
+        place, look = looks[0][0], looks[0][1]
+        state = f"has no {look.wanted}" if any(place.iterdir()) else "is empty"
+        raise UsageError(f"{place} {state}; --from names a folder that holds {file.path} of {spec.id}.")
     return None
 
 

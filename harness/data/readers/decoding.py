@@ -17,17 +17,18 @@ MAX_PIXELS = 100_000_000
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
-def decode_file(path: Path) -> np.ndarray:
-    """(h, w) or (h, w, 3) uint8. Raises IntegrityError for a file that is missing, no image, damaged or too large."""
+def decode_file(path: Path, grey: bool = False) -> np.ndarray:
+    """(h, w, 3) uint8, or (h, w) of a `grey` image that is to stay one. Raises IntegrityError for a file that is missing,
+    no image, damaged or too large."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise IntegrityError(f"the image {path} cannot be read: {error.strerror}.") from error
-    return decode(data, str(path))
+    return decode(data, str(path), grey)
 
 
-def decode(data: bytes, where: str) -> np.ndarray:
-    """As `decode_file`. Grey images have two axes, all others are converted to RGB; 16-bit ones are refused."""
+def decode(data: bytes, where: str, grey: bool = False) -> np.ndarray:
+    """As `decode_file`. All images become RGB, because releases mix them with grey ones; 16-bit ones are refused."""
     import warnings
 
     import numpy as np
@@ -43,6 +44,6 @@ def decode(data: bytes, where: str) -> np.ndarray:
                     )
                 if image.mode.startswith(("I", "F")):
                     raise IntegrityError(f"{where} is no 8-bit image (mode {image.mode}); convert it.")
-                return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+                return np.asarray(image if grey and image.mode == "L" else image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
         raise IntegrityError(f"{where} is no readable image: {error}.") from error

@@ -15,7 +15,7 @@ from harness.storage import IntegrityError
 if TYPE_CHECKING:
     import numpy as np
 
-_FIELD = re.compile(r"\{([^{}:]+)(?::(0\d|\.\d+))?\}")
+_FIELD = re.compile(r"\{([^{}:]+)(?::(0\d|\.\d+|/\d))?\}")
 
 
 def present(folder: Path, relative: str) -> Path:
@@ -60,8 +60,15 @@ def labelled(pattern: str, folder: Path, root: str | None = None) -> tuple[list[
 
 
 def filled(template: str, columns: Mapping[str, str], where: str) -> str:
-    """The template with the columns it names. Raises UsageError for an unknown column, IntegrityError for a path that
-    leads out of the data set's folder."""
+    """A path: `replaced`. Raises IntegrityError for one that leads out of the data set's folder."""
+    path = replaced(template, columns, where)
+    if path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/"):
+        raise IntegrityError(f"{where} names {path!r}, which leads out of the data set's folder.")
+    return path
+
+
+def replaced(template: str, columns: Mapping[str, str], where: str) -> str:
+    """The template with the columns it names. Raises UsageError for an unknown column."""
 
     def value(field: re.Match[str]) -> str:
         name, form = field.groups()
@@ -70,12 +77,11 @@ def filled(template: str, columns: Mapping[str, str], where: str) -> str:
         text = columns[name]
         if form is None:
             return text
+        if form[0] == "/":
+            return "".join(text.split("/")[int(form[1:]) : int(form[1:]) + 1])
         return text.zfill(int(form[1:])) if form[0] == "0" else text[: int(form[1:])]
 
-    path = _FIELD.sub(value, template)
-    if path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/"):
-        raise IntegrityError(f"{where} names {path!r}, which leads out of the data set's folder.")
-    return path
+    return _FIELD.sub(value, template)
 
 
 def class_numbers(found: list[str], classes: tuple[str, ...], where: str) -> dict[str, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.readers.base import Listing, checked
 from harness.data.readers.decoding import decode_file
-from harness.data.readers.files import filled, present
+from harness.data.readers.files import filled, present, replaced, walk
 from harness.spec.errors import UsageError, unknown
 from harness.spec.readers import ImageTable, ImageTablesReader
 from harness.storage import IntegrityError
@@ -54,30 +55,64 @@ def _rows(table: ImageTable, folder: Path) -> tuple[pd.DataFrame, list[tuple[str
         frame = _joined(frame, table, path, present(folder, table.join))
     for column, values in table.where.items():
         frame = frame[_column(frame, column, path).isin(values)]
+    if table.sort:
+        frame = frame.sort_values([str(_column(frame, name, path).name) for name in table.sort], kind="stable")
     labels = _by_column(frame, table, path) if table.label else _by_one_hot(frame, table, path)
     if table.unlisted == "refuse" and (bad := labels[labels < 0].index).size:
         raise IntegrityError(f"{path}: row {int(bad[0]) + 2} has no label, or none that the manifest lists.")
     frame, labels = frame[labels >= 0], labels[labels >= 0]
-    listed = [_files(table, dict(zip(frame.columns, row, strict=True)), path) for row in frame.itertuples(index=False)]
-    frame = frame.drop(columns="label", errors="ignore").assign(**table.columns, label=labels)
+    rows = [
+        {str(name): str(value) for name, value in zip(frame.columns, row, strict=True)}
+        for row in frame.itertuples(index=False)
+    ]
+    places = _places(table.path, folder) if "*" in table.path else None
+    listed = [_files(table, row, path, places) for row in rows]
+    more = {name: [replaced(form, row, str(path)) for row in rows] for name, form in table.columns.items()}
+    frame = frame.drop(columns="label", errors="ignore").assign(**more, label=labels)
     return frame, listed
 
 
-def _files(table: ImageTable, row: dict[str, str], path: Path) -> tuple[str, ...]:
-    cells = {name: str(value) for name, value in row.items()}
-    if not table.channels:
-        return (filled(table.path, cells, str(path)),)
-    return tuple(filled(table.path, {**cells, "channel": channel}, str(path)) for channel in table.channels)
+def _files(
+    table: ImageTable, row: Mapping[str, str], path: Path, places: Mapping[str, Sequence[str]] | None
+) -> tuple[str, ...]:
+    channels = [{"channel": channel} for channel in table.channels] or [{}]
+    paths = [filled(table.path, {**row, **channel}, str(path)) for channel in channels]
+    return tuple(paths if places is None else (_found(wanted, places, path) for wanted in paths))
+
+
+def _places(template: str, folder: Path) -> dict[str, list[str]]:
+    """Name of a file -> the paths of all files of this name, below the folder before the template's first `*`."""
+    root = template.partition("*")[0].rpartition("/")[0]
+    places: dict[str, list[str]] = {}
+    for path in walk(folder, root or None):
+        places.setdefault(path.rpartition("/")[2], []).append(path)
+    return places
+
+
+def _found(pattern: str, places: Mapping[str, Sequence[str]], path: Path) -> str:
+    """The one file that a path with `*` fits; the pattern itself where there is none, so that reading it names it."""
+    found = [each for each in places.get(pattern.rpartition("/")[2], ()) if fnmatchcase(each, pattern)]
+    if len(found) > 1:
+        raise IntegrityError(f"{path}: {pattern} fits {found[0]} and {found[1]}; keep one of them.")
+    return found[0] if found else pattern
 
 
 def _by_column(frame: pd.DataFrame, table: ImageTable, path: Path) -> pd.Series[int]:
     """Labels; -1 where there is none."""
     assert table.label is not None
     cells = _column(frame, table.label, path)
+    if table.separator is not None:
+        return cells.map(lambda cell: _single(str(cell), table)).astype("int64")
     if table.values:
         return cells.map(table.values).fillna(-1).astype("int64")
     numbers = cells.where(cells.str.fullmatch(r"\d{1,9}(\.0)?"), "-1")
     return numbers.astype("float64").astype("int64")
+
+
+def _single(cell: str, table: ImageTable) -> int:
+    """The label of the one class in a cell that is listed; -1 where none is, or several."""
+    named = {part.strip() for part in cell.split(table.separator)} & set(table.values)
+    return table.values[named.pop()] if len(named) == 1 else -1
 
 
 def _by_one_hot(frame: pd.DataFrame, table: ImageTable, path: Path) -> pd.Series[int]:
@@ -86,6 +121,8 @@ def _by_one_hot(frame: pd.DataFrame, table: ImageTable, path: Path) -> pd.Series
     hot = pd.DataFrame({name: _column(frame, name, path).isin(table.positive) for name in table.one_hot}).to_numpy()
     labels = hot.argmax(axis=1)
     labels[hot.sum(axis=1) != 1] = -1
+    if table.without is not None:
+        labels[hot.sum(axis=1) == 0] = table.without
     return pd.Series(labels, index=frame.index)
 
 
@@ -116,7 +153,7 @@ def _image(paths: Sequence[Path]) -> np.ndarray:
 
     if len(paths) == 1:
         return decode_file(paths[0])
-    channels = [decode_file(path) for path in paths]
+    channels = [decode_file(path, grey=True) for path in paths]
     if any(channel.ndim != 2 or channel.shape != channels[0].shape for channel in channels):
         raise UsageError(f"{paths[0]} and its other channels must be grey images of one size.")
     return np.stack(channels, axis=-1)

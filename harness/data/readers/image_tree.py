@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.data.readers.base import Listing, checked
 from harness.data.readers.decoding import decode_file
-from harness.data.readers.files import class_numbers, labelled, present
+from harness.data.readers.files import class_numbers, labelled, present, read_lines
 from harness.spec.errors import UsageError
 from harness.spec.readers import ImageTreeReader
 from harness.storage import IntegrityError
@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def list_samples(reader: ImageTreeReader, folder: Path) -> Listing:
-    """Samples named by their paths. Columns: the groups of the pattern (`label` is called `class`), and the table's."""
+def list_samples(reader: ImageTreeReader, folder: Path, beside: Path | None = None) -> Listing:
+    """Samples named by their paths. Columns: the groups of the pattern (`label` is called `class`), and the table's,
+    which may lie in the folder `beside` instead."""
     import numpy as np
 
     ids, names, columns = labelled(reader.pattern, folder, reader.root)
+    if reader.annotations is not None:
+        names = _annotated(ids, names, present(folder, reader.annotations))
+        columns["class"] = np.array(names)
     if reader.table is not None:
-        numbers, extra = _table(present(folder, reader.table))
+        bundled = beside is not None and not (folder / reader.table).is_file() and (beside / reader.table).is_file()
+        numbers, extra = _table(present(beside if bundled and beside else folder, reader.table))
         if absent := sorted(set(numbers) - set(names)):
             raise IntegrityError(f"{folder} has no image of the class {absent[0]}, which {reader.table} lists.")
         rows = [row for row, name in enumerate(names) if name in numbers]
@@ -38,6 +43,15 @@ def list_samples(reader: ImageTreeReader, folder: Path) -> Listing:
         return [decode_file(folder / ids[row]) for row in rows]
 
     return checked(Listing(ids, labels, columns, read), None, str(folder))
+
+
+def _annotated(ids: Sequence[str], names: Sequence[str], path: Path) -> list[str]:
+    """The class of each image: of its path, else by its name in a text of annotations."""
+    lines = [line.split("\t") for line in read_lines(path)]
+    listed = {line[0]: line[1] for line in lines if len(line) > 1}
+    if absent := [place for place, name in zip(ids, names, strict=True) if not name and Path(place).name not in listed]:
+        raise IntegrityError(f"{path} does not say the class of {absent[0]} ({len(absent)} such).")
+    return [name or listed[Path(place).name] for place, name in zip(ids, names, strict=True)]
 
 
 def _table(path: Path) -> tuple[dict[str, int], dict[str, dict[str, str]]]:

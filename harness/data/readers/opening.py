@@ -17,12 +17,14 @@ from harness.data.readers import (
     hub_images,
     image_tables,
     image_tree,
+    mat_images,
     medmnist,
     shapes,
     volumes,
 )
 from harness.data.readers.base import Listing, Selection
 from harness.spec.errors import UsageError
+from harness.spec.readers import ImageTreeReader
 from harness.storage import IntegrityError
 
 _READERS: Mapping[str, Callable[[Any, Path], Listing]] = {
@@ -32,6 +34,7 @@ _READERS: Mapping[str, Callable[[Any, Path], Listing]] = {
     "hub-images": hub_images.list_samples,
     "image-tables": image_tables.list_samples,
     "image-tree": image_tree.list_samples,
+    "mat-images": mat_images.list_samples,
     "medmnist": medmnist.list_samples,
     "shapes": shapes.list_samples,
     "volumes": volumes.list_samples,
@@ -59,6 +62,8 @@ def open_listing(manifest: Manifest, folder: Path) -> Listing:
     """All samples of a data set; errors as `open_part`."""
     if manifest.spec.reader is None:
         raise UsageError(f"{manifest.spec.id} has no samples to open: its files are read by other commands.")
+    if isinstance(manifest.spec.reader, ImageTreeReader):
+        return image_tree.list_samples(manifest.spec.reader, folder, manifest.folder)
     return _READERS[manifest.spec.reader.kind](manifest.spec.reader, folder)
 
 

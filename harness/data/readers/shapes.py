@@ -56,8 +56,9 @@ def _points(
         if len(vertices) < reader.points:
             raise IntegrityError(f"{path} has {len(vertices)} points, {reader.points} are needed.")
         return vertices[: reader.points]
-    if reader.sampling == "vertices":
-        chosen: np.ndarray = vertices[rng.choice(len(vertices), reader.points, replace=len(vertices) < reader.points)]
+    if reader.sampling in ("vertices", "vertices-with-replacement"):
+        again = len(vertices) < reader.points or reader.sampling == "vertices-with-replacement"
+        chosen: np.ndarray = vertices[rng.choice(len(vertices), reader.points, replace=again)]
         return chosen
     if faces is None or not len(faces):
         raise IntegrityError(f"{path} has no faces, so that no points can be drawn on them.")

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChannelFile:
-    """Where one channel lies: the file, the file to subtract, the frame of four axes."""
+    """Where one channel lies: the file, the file to subtract, the frame of four axes, the type of the difference."""
 
     path: Path
     minus: Path | None
     frame: int | None
+    cast: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,15 @@ def read_volume(path: Path, frame: int | None = None) -> Any:
 
 
 def read_channel(channel: ChannelFile) -> Any:
-    """A SimpleITK image; a difference is float32. Raises IntegrityError where two volumes have not the same grid."""
+    """A SimpleITK image; a difference is float32 unless the channel casts it. Raises IntegrityError where two volumes have not the same grid."""
     image = read_volume(channel.path, channel.frame)
     if channel.minus is None:
         return image
     sitk = toolkit()
     other = read_volume(channel.minus, channel.frame)
+    pixels = sitk.sitkFloat32 if channel.cast is None else sitk.sitkInt16
     try:
-        return sitk.Cast(image, sitk.sitkFloat32) - sitk.Cast(other, sitk.sitkFloat32)
+        return sitk.Cast(image, pixels) - sitk.Cast(other, pixels)
     except RuntimeError as error:
         raise IntegrityError(f"{channel.path} and {channel.minus} have not the same grid.") from error
 
@@ -108,7 +110,9 @@ def _channel(
             raise UsageError(f"{folder / wanted} is missing; the case {case} needs it.")
         return folder / spelling[wanted.lower()]
 
-    return ChannelFile(place(channel.path), place(channel.minus) if channel.minus else None, channel.frame)
+    return ChannelFile(
+        place(channel.path), place(channel.minus) if channel.minus else None, channel.frame, channel.cast
+    )
 
 
 def _voxels(case: Case) -> np.ndarray:

@@ -165,6 +165,4 @@ def test_shapenet_tests_on_its_official_list(tmp_path: Path) -> None:
     samples = open_part(find_dataset("shapenet"), "test", tmp_path)
     assert [name.split("/", 1)[1] for name in samples.ids] == ["03001627/c.txt", "02691156/a.txt"]
     assert samples.labels.tolist() == [1, 0]
-    points = samples.read([0])[0]
-    assert points.shape == (1024, 3)
-    assert len(np.unique(points[:, 0])) == 1024
+    assert samples.read([0])[0].shape == (1024, 3)

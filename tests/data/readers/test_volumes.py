@@ -123,10 +123,20 @@ def test_mama_mia_is_post_minus_pre(tmp_path: Path) -> None:
     volume(tmp_path / "segmentations/expert/DUKE_001.nii.gz", grid(3, 1))
     raw = made("mama-mia", tmp_path)
     found = array(raw / "imagesTr/DUKE_001_0000.nii.gz")
-    np.testing.assert_array_equal(found, post.astype(np.float32) - pre)
+    np.testing.assert_array_equal(found, post.astype(np.int16) - pre.astype(np.int16))
+    assert found.dtype == np.int16
     image = sitk.ReadImage(str(raw / "imagesTr/DUKE_001_0000.nii.gz"))
     assert image.GetSpacing() == pytest.approx((1, 2, 3))
-    assert read_json(raw / "dataset.json")["channel_names"] == {"0": "subtracted"}
+    assert read_json(raw / "dataset.json")["channel_names"] == {"0": "MRI Subtraction Image"}
+
+
+def test_mama_mia_cuts_fractions_before_it_subtracts(tmp_path: Path) -> None:
+    shape = (3, 4, 5)
+    volume(tmp_path / "images/DUKE_001/duke_001_0000.nii.gz", np.full(shape, 1.9, np.float32))
+    volume(tmp_path / "images/DUKE_001/duke_001_0001.nii.gz", np.full(shape, 5.2, np.float32))
+    volume(tmp_path / "segmentations/expert/DUKE_001.nii.gz", np.ones(shape, np.uint8))
+    found = array(made("mama-mia", tmp_path) / "imagesTr/DUKE_001_0000.nii.gz")
+    assert np.unique(found).tolist() == [4]  # 5 - 1, not int(3.3)
 
 
 def test_teeth_are_numbered_without_gaps(tmp_path: Path) -> None:
