@@ -23,7 +23,7 @@ def guided_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor
         return [part if part is None else part.clamp_min(0) for part in parts] if _is_relu(operation) else parts
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        found = trace(model, some, classes)
+        found = trace(model, some, classes, whole_norms=True)
         return propagate(found, found.logits.new_ones(len(some)), rule)[0]
 
     return in_batches(explain, inputs, targets)

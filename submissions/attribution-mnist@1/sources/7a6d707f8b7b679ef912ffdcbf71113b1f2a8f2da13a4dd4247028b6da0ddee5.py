@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._batches import one_by_one
-from harness.methods.baselines.attribution._captum import captum
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -16,13 +15,15 @@ if TYPE_CHECKING:
 BACKGROUND = 16  # of LATEC
 
 
-@explainer(version="1.0", citation="Lundberg & Lee, NeurIPS 2017")
+@explainer(version="2.0", citation="Lundberg & Lee, NeurIPS 2017")
 def deep_lift_shap(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Mean DeepLIFT against each of the first inputs of the background set."""
+    from harness.methods.baselines.attribution._deep_lift import contributions
+
+    baselines = context.background[:BACKGROUND]
 
     def explain(one: Tensor, target: Tensor) -> Tensor:
-        with captum() as attr:
-            maps: Tensor = attr.DeepLiftShap(model).attribute(one, context.background[:BACKGROUND], target=target)
-        return maps
+        parts = contributions(model, one.expand_as(baselines), baselines, target.expand(len(baselines)))
+        return parts.mean(dim=0, keepdim=True)
 
     return one_by_one(explain, inputs, targets)
