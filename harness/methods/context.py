@@ -91,6 +91,11 @@ class Context:
         return list(parts.children())
 
     @property
+    def block_count(self) -> int | None:
+        """How many transformer blocks there are; None where they are not named."""
+        return None if self._anatomy.blocks is None else len(self.blocks)
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Spatial shape of the tokens behind the class token, e.g. (7, 7)."""
         return _offered(self._anatomy.grid, "a grid of tokens")

@@ -97,8 +97,13 @@ def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
-    """All weights and buffers as arrays."""
-    return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    """All weights and buffers as arrays. Raises UsageError for what is no array."""
+    try:
+        return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    except (AttributeError, TypeError) as error:
+        raise UsageError(
+            f"the network's weights cannot be handed to a method: {_said(error)}; use float32, and nothing but tensors."
+        ) from error
 
 
 def unchanged(network: nn.Module, original: nn.Module) -> str:
@@ -119,8 +124,14 @@ def unchanged(network: nn.Module, original: nn.Module) -> str:
 
 
 def own_copy(network: nn.Module) -> nn.Module:
-    """A deep copy: changes to it leave the original as it is."""
-    return copy.deepcopy(network)
+    """A deep copy: changes to it leave the original as it is. Raises UsageError for a network that cannot be copied."""
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:  # whatever a user's modules raise
+        raise UsageError(
+            f"the network cannot be copied: {_said(error)}; it must keep no results of a run, and have parametrizations "
+            "(`torch.nn.utils.parametrizations`) in place of the older `torch.nn.utils.weight_norm`."
+        ) from error
 
 
 def _hooks(module: nn.Module) -> int:

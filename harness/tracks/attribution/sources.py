@@ -20,7 +20,7 @@ from harness.spec.attribution import (
 )
 from harness.spec.errors import UsageError, unknown
 from harness.storage import read_arrays, read_tensors
-from harness.tracks.attribution.models import BuiltNetwork, Description, build
+from harness.tracks.attribution.models import BuiltNetwork, Description, build, own_copy
 from harness.tracks.user_arrays import check_numbers, named_array, normalised, whole_labels
 
 if TYPE_CHECKING:
@@ -92,12 +92,17 @@ def check_fit(built: BuiltNetwork, samples: SampleSet, where: str) -> None:
     try:
         with torch.inference_mode():
             # Two, because a convolution takes a single image without channels for channels without images.
-            logits = built.network(torch.from_numpy(samples.inputs[:2]).to(device))
+            logits = built.network(torch.from_numpy(samples.inputs[:2].copy()).to(device))
     except Exception as error:  # whatever a user's network raises
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
             f"{where}: the network cannot run inputs of shape {samples.inputs.shape[1:]}: {reason}"
         ) from error
+    if not isinstance(logits, torch.Tensor):
+        raise UsageError(
+            f"{where}: the network answers with {type(logits).__name__}; let it answer with logits, alone, first in a "
+            'tuple, under "logits" or in `.logits`.'
+        )
     if logits.ndim != 2 or len(logits) != len(samples.inputs[:2]):
         raise UsageError(
             f"{where}: the network answers with shape {tuple(logits.shape)}, not with logits (n, classes)."
@@ -112,18 +117,24 @@ def check_fit(built: BuiltNetwork, samples: SampleSet, where: str) -> None:
         )
     if problem := _unfit_answers(built.network, torch.from_numpy(samples.inputs[:2]).to(device), logits):
         raise UsageError(f"{where}: {problem}")
+    own_copy(built.network)  # as each call of a method gets one
 
 
 def _unfit_answers(network: nn.Module, inputs: Tensor, logits: Tensor) -> str:
     """Why a network's answers cannot be explained or scored; nothing if they can."""
     import torch
 
+    before = {name: value.clone() for name, value in network.named_buffers()}
     near = partial(torch.allclose, rtol=1e-3, atol=1e-3 * max(1e-3, float(logits.abs().max())))
     try:
-        with torch.inference_mode():
-            again, alone = network(inputs), torch.cat([network(one[None]) for one in inputs])
+        again = network(inputs.clone()).detach()
+        alone = torch.cat([network(one[None].clone()).detach() for one in inputs])
     except Exception as error:  # whatever a user's network raises
         return f"the network cannot run a single input: {' '.join(str(error).split())[:300]}"
+    if changed := next((name for name, value in network.named_buffers() if not value.equal(before[name])), ""):
+        return f"the network changes its buffer {changed} whenever it runs; in evaluation mode it must leave it alone."
+    if alone.shape != logits.shape:
+        return f"the network answers a single input with shape {tuple(alone.shape)}, not with logits (1, classes)."
     if not near(again, logits):
         return (
             "the network answers the same inputs differently each time; in evaluation mode it must not draw at random "

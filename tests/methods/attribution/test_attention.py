@@ -28,13 +28,13 @@ def relevance(model, sample, target, context):
     """(c, *spatial) of an input and (heads, tokens, tokens) of each block's attention."""
     found = trace(model, sample[None], target[None], whole_norms=True)
     of_input, of_attention = transformer_relevance(found, _attention.attention(found, context))
-    return of_input[0], [each[0] for each in _attention.by_head(of_attention, 1)]
+    return of_input[0], [each[0] for each in _attention.by_head(of_attention)]
 
 
 def attention_gradients(model, inputs, targets, context):
-    found = trace(model, inputs, targets)
-    gradients = _attention.attention_gradients(found, _attention.attention(found, context))
-    return _attention.by_head(gradients, len(inputs))
+    traces = [trace(model, *one) for one in zip(inputs.split(1), targets.split(1), strict=True)]
+    found = [_attention.attention_gradients(each, _attention.attention(each, context)) for each in traces]
+    return [torch.cat(each) for each in zip(*map(_attention.by_head, found), strict=True)]
 
 
 def as_map(row, inputs, modality):
@@ -147,10 +147,44 @@ def test_attention_is_found_without_knowing_the_blocks(name):
     assert explain(name, model, inputs, targets, context).amax(dim=(1, 2, 3)).tolist() == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("name", ["raw-attention", "attention-rollout", "attention-rollout-latec", "attention-lrp"])
+def test_heads_may_come_before_samples(name):
+    def attend(self, tokens):
+        n, t, dim = tokens.shape
+        query, key, value = self.qkv(tokens).view(n, t, 3, self.heads, -1).permute(2, 3, 0, 1, 4).flatten(1, 2)
+        probabilities = (query @ key.mT / (dim // self.heads) ** 0.5).softmax(-1)  # (heads * n, tokens, tokens)
+        mixed = (probabilities @ value).unflatten(0, (self.heads, n))
+        return self.projection(mixed.permute(1, 2, 0, 3).reshape(n, t, dim))
+
+    model, inputs, targets, context = task("image")
+    expected = explain(name, model, inputs, targets, context)
+    for block in model.blocks:
+        block.attention.__class__ = type("HeadsFirst", (type(block.attention),), {"forward": attend})
+    torch.testing.assert_close(explain(name, model, inputs, targets, context), expected)
+
+
+def test_soft_maxes_that_are_not_one_for_each_block_are_not_applicable():
+    model, inputs, targets, context = task("image")
+
+    def by_head(self, tokens):
+        n, t, dim = tokens.shape
+        query, key, value = self.qkv(tokens).view(n, t, 3, self.heads, -1).permute(2, 3, 0, 1, 4)
+        mixed = [
+            (q @ k.mT / (dim // self.heads) ** 0.5).softmax(-1) @ v for q, k, v in zip(query, key, value, strict=False)
+        ]
+        return self.projection(torch.cat(mixed, dim=-1))
+
+    usual = type(model.blocks[0].attention)
+    for block in model.blocks:
+        block.attention.__class__ = type("ByHead", (usual,), {"forward": by_head})
+    with pytest.raises(NotOfferedError, match="4 soft-maxes among its tokens in 2 blocks"):
+        explain("attention-rollout", model, inputs, targets, context)
+
+
 def test_without_attention_among_all_tokens_the_methods_are_not_applicable():
     model, _ = network("image", "cnn")
     context = surroundings(model, "image", "transformer", Anatomy(grid=(4, 4)))
-    with pytest.raises(NotOfferedError, match="no attention among 17 tokens"):
+    with pytest.raises(NotOfferedError, match="no soft-max over 17 tokens"):
         explain("attention-rollout", model, *samples("image"), context)
 
 

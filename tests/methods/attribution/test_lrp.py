@@ -163,3 +163,14 @@ def test_an_operation_without_a_rule_is_not_applicable_by_name(meet, operation):
     for name in ("lrp", "deep-lift"):
         with pytest.raises(NotOfferedError, match=f"no rule for `{operation}`"):
             explain(name, model, *samples("point-cloud"), surroundings(model, "point-cloud", "cnn"))
+
+
+def test_a_sum_and_a_product_in_one_of_three_branches_is_not_applicable():
+    class Fused(nn.Module):
+        def forward(self, x):
+            x = x.flatten(1)
+            return torch.addmm(x, x, x.mT @ x)
+
+    model = Fused().eval()
+    with pytest.raises(NotOfferedError, match="no rule for `addmm`"):
+        explain("lrp", model, torch.ones(1, 3, 2), torch.tensor([1]), surroundings(model, "point-cloud", "cnn"))

@@ -318,6 +318,23 @@ def test_a_network_that_does_not_look_at_its_input_is_not_applicable():
         explain("lrp", model, torch.ones(2, 6), torch.zeros(2, dtype=torch.long), surroundings(model, "image", "cnn"))
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: torch.where(x > x.mean(), x, 0.1 * x),
+        lambda x: x + (x.round() - x).detach() + x.detach(),
+        lambda x: x * (2.0 if float(x.detach().sum()) > 0 else 0.5) * x.detach().sign(),
+        lambda x: F.normalize(x - x, dim=1, eps=0.0),
+    ],
+)
+def test_contributions_of_deep_lift_that_do_not_add_up_are_not_applicable(choose):
+    """Because what was chosen at the input would be chosen otherwise at the baseline, or is cut off by `detach`."""
+    model = Rectified(choose).eval()
+    inputs, targets = torch.randn((3, 6), generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2])
+    with pytest.raises(NotOfferedError, match=r"do not add up|another way"):
+        explain("deep-lift", model, inputs, targets)
+
+
 def test_another_way_for_the_baseline_is_not_applicable():
     model = Rectified(lambda x: x.relu() if x.abs().sum() > 20 else x.sigmoid().relu()).eval()
     inputs = 3 * torch.ones(1, 6)

@@ -248,6 +248,11 @@ def test_a_network_may_answer_with_more_than_logits(tmp_path, wrapped):
         ("%s.reshape(2, -1)", "cannot run a single input"),
         ("%s.softmax(1)", "ends in a soft-max"),
         ("nn.functional.log_softmax(%s, dim=1)", "ends in a soft-max"),
+        ("print(%s)", "answers with NoneType"),
+        ("{'out': %s}", "answers with dict"),
+        ("%s.squeeze()", "answers a single input with shape"),
+        ("%s + 0 * self.calls.add_(1)", "changes its buffer calls"),
+        ("self.kept.append(%s) or self.kept[-1]", "cannot be copied: RuntimeError"),
     ],
 )
 def test_networks_whose_answers_cannot_be_explained_are_refused_before_the_method_is_asked(tmp_path, change, words):
@@ -255,7 +260,9 @@ def test_networks_whose_answers_cannot_be_explained_are_refused_before_the_metho
     factory = tmp_path / "factory.py"
     line = next(line for line in factory.read_text().splitlines() if "return self.classifier" in line)
     logits = line.strip().removeprefix("return ")
-    factory.write_text(factory.read_text().replace(logits, change.replace("%s", logits)))
+    begun = "super().__init__(); self.kept = []; self.register_buffer('calls', torch.zeros(1), persistent=False)"
+    text = "import torch\n" + factory.read_text().replace("super().__init__()", begun)
+    factory.write_text(text.replace(logits, change.replace("%s", logits)))
     with pytest.raises(UsageError, match=words):
         answer(tmp_path, ASKED, benchmark)
 

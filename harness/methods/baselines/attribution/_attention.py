@@ -12,30 +12,39 @@ from harness.methods.outputs import NotOfferedError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.methods.baselines.attribution._operations import Trace
+    from harness.methods.baselines.attribution._operations import Operation, Trace
     from harness.methods.context import Context
 
 
 def attention(found: Trace, context: Context) -> list[Tensor]:
-    """Attention probabilities of each block, first to last, as the network made them: (n, heads, tokens, tokens) or
-    (n * heads, tokens, tokens).
+    """Attention probabilities of each block, first to last, as the network made them for one input: (..., tokens, tokens),
+    what is before the tokens being heads.
 
-    They are what soft-max returns for all pairs of tokens, that of the class and those of the grid.
-    Raises NotOfferedError where there are none.
+    They are what soft-max over the last axis returns for all pairs of tokens, that of the class and those of the grid.
+    Raises NotOfferedError where there are none, or not one for each of the blocks that are named.
     """
     from harness.methods.baselines.attribution._operations import SOFTMAX
 
     tokens = 1 + math.prod(context.grid)
-    made = [each.outputs[0] for each in found.operations if each.name in SOFTMAX]
+    made = [each.outputs[0] for each in found.operations if each.name in SOFTMAX and _over_last(each)]
     among_all = [each for each in made if each.ndim > 2 and each.shape[-2:] == (tokens, tokens)]
     if not among_all:
-        raise NotOfferedError(f"this model computes no attention among {tokens} tokens (a class token and its grid)")
+        raise NotOfferedError(
+            f"this model computes no soft-max over {tokens} tokens (a class token and its grid) for each of them"
+        )
+    blocks = context.block_count
+    if blocks is not None and blocks != len(among_all):
+        raise NotOfferedError(f"this model computes {len(among_all)} soft-maxes among its tokens in {blocks} blocks")
     return among_all
 
 
-def by_head(values: Sequence[Tensor], count: int) -> list[Tensor]:
-    """(n, heads, tokens, tokens) for n = count samples."""
-    return [each.view(count, -1, *each.shape[-2:]) for each in values]
+def _over_last(operation: Operation) -> bool:
+    return operation.arguments["dim"] in (-1, operation.outputs[0].ndim - 1)
+
+
+def by_head(values: Sequence[Tensor]) -> list[Tensor]:
+    """(1, heads, tokens, tokens) of one input."""
+    return [each.reshape(1, -1, *each.shape[-2:]) for each in values]
 
 
 def attention_gradients(found: Trace, probabilities: Sequence[Tensor]) -> list[Tensor]:

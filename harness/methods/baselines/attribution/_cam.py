@@ -27,6 +27,10 @@ def activations_and_gradients(
 
     def begin_here(module: nn.Module, args: Any, output: Any) -> Any:
         activations, *others = output if isinstance(output, tuple) else (output,)
+        if not isinstance(activations, torch.Tensor):
+            raise NotOfferedError(
+                f"the layer for class activation maps answers with {type(output).__name__}; name one inside it as cam_layer"
+            )
         seen.append(activations.detach().clone().requires_grad_())
         given = seen[-1].clone()  # on which what follows may work in place
         return (given, *others) if isinstance(output, tuple) else given
@@ -37,6 +41,8 @@ def activations_and_gradients(
             logits = target_logits(model(inputs), targets)
     finally:
         handle.remove()
+    if not seen or not logits.requires_grad:
+        raise NotOfferedError("the logits do not depend on the layer for class activation maps; name another cam_layer")
     (gradients,) = torch.autograd.grad(logits.sum(), seen[-1])
     return _on_grid(seen[-1].detach(), inputs, context), _on_grid(gradients, inputs, context)
 

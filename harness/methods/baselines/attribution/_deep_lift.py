@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from harness.methods.baselines.attribution._operations import (
     MATRIX_PRODUCTS,
@@ -24,7 +27,9 @@ _CLOSE = 1e-3  # differences below this share of the numbers themselves are lost
 _LINEAR = MOVES | SUMS | MATRIX_PRODUCTS | {"add", "sub", "rsub", "convolution"}
 
 
-def contributions(model: nn.Module, inputs: Tensor, baselines: Tensor, targets: Tensor) -> Tensor:
+def contributions(
+    model: nn.Module, inputs: Tensor, baselines: Tensor, targets: Tensor, *, must_add_up: bool = False
+) -> Tensor:
     """(n, c, *spatial): what each number of the inputs contributes to how the targets' logits (n,) differ from those of
     the baselines; the sum over an input is the difference.
 
@@ -32,15 +37,29 @@ def contributions(model: nn.Module, inputs: Tensor, baselines: Tensor, targets: 
     speak, share a difference as the mean of both orders of changing one factor after the other does; soft-max is taken
     as exponentials, their sum and a division, normalisation as its means, products and roots; a maximum's difference is
     that of its place at the input and of its place at the baseline.
-    Raises NotOfferedError where the network does other things for the baselines, or what has no such rule.
+    Raises NotOfferedError where the network does other things for the baselines, for what has no such rule, and, if
+    contributions must add up, where they do not: where neighbours, masks or other choices differ at the baseline.
     """
-    found, base = trace(model, inputs, targets), trace(model, baselines, targets)
-    names = [[operation.name for operation in each.operations] for each in (found, base)]
-    if names[0] != names[1]:
+    found, base = (trace(model, each, targets, precise=True) for each in (inputs, baselines))
+    if [*map(_signature, found.operations)] != [*map(_signature, base.operations)]:
         raise NotOfferedError("this model takes another way for the baseline than for the input")
     partners = dict(zip(found.operations, base.operations, strict=True))
     (multipliers,) = propagate(found, torch.ones_like(found.logits), lambda each, of: _rule(each, partners[each], of))
-    return multipliers * (inputs - baselines)
+    parts = multipliers * (found.entry - base.entry)
+    difference = found.logits - base.logits
+    wrong = (parts.flatten(1).sum(dim=1) - difference).abs()
+    near = 1e-2 * difference.abs() + 1e-4 * torch.maximum(found.logits.abs(), base.logits.abs())
+    if not bool(parts.isfinite().all()) or (must_add_up and bool((wrong > near).any())):
+        raise NotOfferedError(
+            "DeepLIFT's contributions do not add up on this model: it chooses otherwise for the baseline (neighbours, "
+            "masks, steps), or divides by what is 0 there"
+        )
+    return parts.to(inputs.dtype)
+
+
+def _signature(operation: Operation) -> tuple[Any, ...]:
+    """What two traces of the same way have in common."""
+    return operation.name, [each for each in tree_leaves(dict(operation.arguments)) if not isinstance(each, Tensor)]
 
 
 def _rule(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:

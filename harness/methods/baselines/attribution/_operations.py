@@ -108,7 +108,8 @@ def trace(
         if "autograd.Function" in str(error):
             raise NotOfferedError("this model uses a torch.autograd.Function, into which nothing can look") from error
         if not precise:
-            raise
+            reason = " ".join(str(error).split())[:200]
+            raise NotOfferedError(f"PyTorch cannot record what this model computes: {reason}") from error
         return trace(model, inputs, targets, whole_norms=whole_norms)
 
 

@@ -101,7 +101,7 @@ def _shared_rule(operation: Operation, relevance: Tensor, share: Share) -> Parts
         if sum(divisors) == 1:
             pairs = zip(operation.inputs, divisors, strict=True)
             return [None if divides else relevance.sum_to_size(each.shape) for each, divides in pairs]
-    if operation.name == "mul" or operation.name in MATRIX_PRODUCTS:
+    if operation.name == "mul" or operation.name in MATRIX_PRODUCTS - {"addmm"}:
         return share(operation, relevance)
     if operation.name in ("where", "maximum", "minimum", "masked_fill"):
         return gradient(operation, [relevance])

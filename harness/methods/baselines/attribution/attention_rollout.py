@@ -11,7 +11,7 @@ from harness.methods.baselines.attribution._attention import (
     rolled_out,
     with_residual,
 )
-from harness.methods.baselines.attribution._batches import in_batches, one_by_one
+from harness.methods.baselines.attribution._batches import one_by_one
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def attention_rollout(model: nn.Module, inputs: Tensor, targets: Tensor, context
     """Product of each block's attention, the mean over heads, averaged with the residual connection."""
     from harness.methods.baselines.attribution._operations import trace
 
-    def explain(some: Tensor, classes: Tensor) -> Tensor:
-        probabilities = by_head(attention(trace(model, some, classes), context), len(some))
+    def explain(one: Tensor, target: Tensor) -> Tensor:
+        probabilities = by_head(attention(trace(model, one, target), context))
         flows = [with_residual(each.mean(dim=1)) / 2 for each in probabilities]
-        return class_token_map(rolled_out(flows), some, context)
+        return class_token_map(rolled_out(flows), one, context)
 
-    return in_batches(explain, inputs, targets)
+    return one_by_one(explain, inputs, targets)
 
 
 @explainer(version="1.0", architectures=("transformer",), citation="Klein et al., NeurIPS 2024")
@@ -42,7 +42,7 @@ def attention_rollout_latec(model: nn.Module, inputs: Tensor, targets: Tensor, c
     def explain(one: Tensor, target: Tensor) -> Tensor:
         found = trace(model, one, target, whole_norms=True, precise=True)
         _, relevances = transformer_relevance(found, attention(found, context))
-        flows = [with_residual(each.relu().mean(dim=1)) for each in by_head(relevances, 1)]
+        flows = [with_residual(each.relu().mean(dim=1)) for each in by_head(relevances)]
         return class_token_map(rolled_out(flows), one, context)
 
     return one_by_one(explain, inputs, targets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._attention import attention, by_head, class_token_map
-from harness.methods.baselines.attribution._batches import in_batches
+from harness.methods.baselines.attribution._batches import one_by_one
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def raw_attention(model: nn.Module, inputs: Tensor, targets: Tensor, context: Co
     """What the class token attends to in the last block, the mean over heads."""
     from harness.methods.baselines.attribution._operations import trace
 
-    def explain(some: Tensor, classes: Tensor) -> Tensor:
-        last = by_head(attention(trace(model, some, classes), context), len(some))[-1]
-        return class_token_map(last.mean(dim=1), some, context)
+    def explain(one: Tensor, target: Tensor) -> Tensor:
+        last = by_head(attention(trace(model, one, target), context))[-1]
+        return class_token_map(last.mean(dim=1), one, context)
 
-    return in_batches(explain, inputs, targets)
+    return one_by_one(explain, inputs, targets)
