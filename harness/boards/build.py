@@ -148,8 +148,9 @@ def read_board(protocol: LoadedBenchmark) -> Board:
     """The board as last built. Raises UsageError if there is none, IntegrityError if it is damaged."""
     path = protocol.path.parent / JSON
     if not path.is_file():
+        name, ended = protocol.benchmark.name, protocol.benchmark.ended
         raise UsageError(
-            f"{protocol.benchmark.name} has no board yet; run: harness board build {protocol.benchmark.name}"
+            f"{ended}; it has no board." if ended else f"{name} has no board yet; run: harness board build {name}"
         )
     try:
         return Board.model_validate(read_json(path))

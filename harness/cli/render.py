@@ -94,6 +94,8 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     """A board as tables of at most 100 columns: the ranking, the tables behind it, published rows, who is not ranked."""
     arrow = "↓" if board.lower_is_better else "↑"
     say(f"\n{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", "bold")
+    if benchmark.ended:
+        say(f"{benchmark.ended}.")
     _print_ranking(board)
     for each in board.tables:
         say(f"\n{each.title}", "bold")

@@ -10,9 +10,10 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from harness.boards.build import read_board
 from harness.cli import board, cite, compare
 from harness.data import catalog
-from harness.data.catalog import LoadedBenchmark
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from tests.boards.support import write_checkout, write_submission
@@ -140,6 +141,12 @@ def test_a_wide_board_fits_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) ->
         tables = [line for line in shown.splitlines() if not line.startswith(("source:", "not ranked:"))]
         assert max(map(len, tables)) <= 100
         assert "…" not in shown
+
+
+def test_a_board_of_a_withdrawn_benchmark_says_so() -> None:
+    assert "query-realistic-al@1 is withdrawn, because" in " ".join(run("board", "show", "query-realistic-al@1").split())
+    with pytest.raises(UsageError, match=r"attribution-latec@1 is withdrawn, because .*; it has no board\.$"):
+        read_board(find_protocol("attribution-latec@1"))
 
 
 def test_tables_behind_the_ranking_are_shown(protocol: LoadedBenchmark, capsys: pytest.CaptureFixture[str]) -> None:
