@@ -144,7 +144,9 @@ def test_a_wide_board_fits_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_board_of_a_withdrawn_benchmark_says_so() -> None:
-    assert "query-realistic-al@1 is withdrawn, because" in " ".join(run("board", "show", "query-realistic-al@1").split())
+    assert "query-realistic-al@1 is withdrawn, because" in " ".join(
+        run("board", "show", "query-realistic-al@1").split()
+    )
     with pytest.raises(UsageError, match=r"attribution-latec@1 is withdrawn, because .*; it has no board\.$"):
         read_board(find_protocol("attribution-latec@1"))
 

@@ -47,7 +47,7 @@ class AttributionLeaderboard(Leaderboard):
                 "cell (a network on a data set), then averaged over the cells that apply to the method. Ranks are among "
                 f"the {len(self.benchmark.reference)} methods of the reference pool; any other method gets the rank "
                 "that it would have if it alone joined them. Intervals are over samples (paired bootstrap). "
-                f"*{OVERALL}* is the mean over {', '.join(self.benchmark.overall)}."
+                f"*{OVERALL}* is the mean over {', '.join(self._counted)}."
             ),
         )
 
@@ -98,6 +98,12 @@ class AttributionLeaderboard(Leaderboard):
                         rows.append(_rows(entry.method.name, scored.get(entry.method.name), defined, where))
         return pd.concat(rows, ignore_index=True)
 
+    @property
+    def _counted(self) -> list[str]:
+        """The criteria that order the board, as far as there are metrics of them."""
+        there = {METRICS[use.id].criterion for use in self.benchmark.metrics}
+        return [criterion for criterion in self.benchmark.overall if criterion in there]
+
     def _with_overall(self, entries: Sequence[Entry]) -> list[MeanRanks]:
         """Mean ranks of every criterion, and their mean over the criteria that order the board."""
         import pandas as pd
@@ -108,7 +114,7 @@ class AttributionLeaderboard(Leaderboard):
         every = mean_ranks(
             self.frame(entries), cell="cell", reference=pool, replicates=settings.replicates, seed=settings.seed
         )
-        counted = [each for each in every if each.criterion in self.benchmark.overall]
+        counted = [each for each in every if each.criterion in self._counted]
         common = [name for name in counted[0].means.columns if all(name in each.means for each in counted)]
         means = sum((each.means[common] for each in counted[1:]), counted[0].means[common]) / len(counted)
         members = tuple(name for name in common if all(name in each.pool for each in counted))

@@ -42,9 +42,13 @@ class AttributionTrack(NetworksTrack):
 
     def metric_versions(self) -> dict[str, str]:
         criteria = {metric.criterion for study in self.benchmark.studies for metric in self.metrics(study)}
-        for criterion in self.benchmark.overall:
-            if criterion not in criteria:
-                raise UsageError(f"{self.protocol.path}: overall counts {criterion}, of which no study takes a metric.")
+        missing = [criterion for criterion in self.benchmark.overall if criterion not in criteria]
+        by_default = "overall" not in self.benchmark.model_fields_set  # then those count that there are
+        if missing and (not by_default or missing == [*self.benchmark.overall]):
+            raise UsageError(
+                f"{self.protocol.path}: overall counts {missing[0]}, of which no study takes a metric; there are metrics "
+                f"of {', '.join(sorted(criteria))}, as in overall = {sorted(criteria)}."
+            )
         return {use.id: make_metric(use.id, {}).version for use in self.benchmark.metrics}
 
     def planned(self) -> Iterator[PlannedUnit]:

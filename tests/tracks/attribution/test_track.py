@@ -219,6 +219,17 @@ ASKED = """
 def asked(model, inputs, targets):
     raise RuntimeError("the method was asked")
 """
+
+
+def test_without_overall_those_criteria_count_of_which_there_are_metrics(tmp_path):
+    """Faithfulness and complexity, but not robustness, which counts by default."""
+    text = BENCHMARK.replace('overall = ["faithfulness", "complexity"]\n', "").replace(
+        '"relevance_mass", "local_lipschitz"]', '"relevance_mass"]'
+    )
+    _, _, outputs = answer(tmp_path, GRADIENT, write_benchmark(tmp_path, text))
+    assert {"score.faithfulness_estimate", "score.sparseness"} <= set(outputs)
+
+
 ANSWERS = [
     "{'logits': %s, 'hidden': inputs}",
     "(%s, inputs)",
