@@ -68,7 +68,7 @@ class DigitSource(Spec):
     sets: Annotated[tuple[DigitSet, ...], Field(min_length=1)]
     splits: Artefact
     background: str = Field(default="background", description="split of the background set that methods may use")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
     @property
     def locked(self) -> bool:
@@ -97,7 +97,7 @@ class ArraySet(Spec):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     count: int | None = Field(default=None, ge=1)
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=0)
 
 
 class ArraySource(Spec):
@@ -146,7 +146,7 @@ class AttributionBenchmark(Benchmark):
     studies: Annotated[tuple[AttributionStudy, ...], Field(min_length=1)]
     metrics: Annotated[tuple[MetricUse, ...], Field(min_length=1)]
     maps: Literal["signed", "positive"] = "signed"
-    metric_seed: int = 0
+    metric_seed: int = Field(default=0, ge=0)
     explained_at_once: int = Field(default=16, ge=1, description="samples in one call of the method")
     reference: tuple[Slug, ...] = ()
     overall: Annotated[tuple[Criterion, ...], Field(min_length=1)] = ("faithfulness", "robustness", "complexity")

@@ -48,7 +48,7 @@ class Bootstrap(Spec):
     """Resampling of test samples and of training seeds, shared by all methods of a benchmark."""
 
     replicates: int = Field(default=500, ge=20, le=10_000)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class Benchmark(Document):

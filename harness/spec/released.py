@@ -129,7 +129,7 @@ class ReleasedSource(Spec):
     kind: Literal["released"]
     experiments: Annotated[tuple[ReleasedExperiment, ...], Field(min_length=1)]
     members: int = Field(default=50, ge=0)
-    members_seed: int = 0
+    members_seed: int = Field(default=0, ge=0)
     precision: Literal["float16", "float32"] = "float32"
 
     @cached_property

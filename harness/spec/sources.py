@@ -63,7 +63,7 @@ class ImageSource(Spec):
     sets: Annotated[tuple[ImageSet, ...], Field(min_length=1)]
     splits: Artefact
     mc_members: int = Field(default=25, ge=0)
-    mc_seed: int = 0
+    mc_seed: int = Field(default=0, ge=0)
     corruptions: dict[str, tuple[float, float, float, float, float]] = Field(
         default_factory=dict, description="strength at severities 1 to 5"
     )

@@ -169,6 +169,7 @@ def test_a_stochastic_method_that_says_so_is_scored(tmp_path):
         (('masks = "masks"', 'masks = "words"'), "the masks hold <U3, not numbers"),
         (('masks = "masks"', 'masks = "background"'), "there are 4 masks for 9 inputs; each input needs one."),
         (('masks = "masks"', 'masks = "none"'), "there are 0 masks for 9 inputs"),
+        (("scale = 255.0", "scale = 255.0\ncount = 4\nseed = -1"), "seed: it must be at least 0, not -1"),
         (('masks = "masks"', 'masks = "late"'), "masks have shape (9,), expected (9, 1, 8, 8)"),
         (
             ('reference = ["input-x-gradient", "saliency"]', 'reference = "saliency"'),

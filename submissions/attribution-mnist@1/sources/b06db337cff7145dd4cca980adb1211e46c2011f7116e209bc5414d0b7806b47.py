@@ -17,6 +17,6 @@ def deep_lift(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     from harness.methods.baselines.attribution._deep_lift import contributions
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        return contributions(model, some, some.new_zeros(some.shape), classes)
+        return contributions(model, some, some.new_zeros(some.shape), classes, must_add_up=True)
 
     return in_batches(explain, inputs, targets)
