@@ -33,7 +33,7 @@ def attention_lrp(model: nn.Module, inputs: Tensor, targets: Tensor, context: Co
         _, relevances = transformer_relevance(found, probabilities)
         gradients = attention_gradients(found, probabilities)
         pairs = zip(gradients, relevances, strict=True)
-        products = by_head([(gradient * relevance).relu() for gradient, relevance in pairs], 1)
+        products = by_head([(gradient * relevance).relu() for gradient, relevance in pairs])
         return class_token_map(rolled_out([with_residual(each.mean(dim=1)) for each in products]), one, context)
 
     return one_by_one(explain, inputs, targets)
