@@ -27,12 +27,12 @@ METRICS = ("deletion", "sparseness", "max_sensitivity")
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch) -> dict[str, torch.Tensor]:
-    """The two archives as their makers lay them out, fetched from the user's disk and prepared."""
+    """What the two archives hold, as their makers lay it out, fetched from the user's disk and prepared."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     disk = tmp_path / "disk"
     disk.mkdir()
     state = _released(disk / "latec_model_weights.zip", tmp_path / "last.ckpt")
-    _meshes(disk / "ModelNet40.zip")
+    _meshes(disk / "ModelNet40")  # unpacked: an archive of other bytes would be refused
     for name in (SET, "latec-weights"):
         _run("fetch", name, "--from", str(disk))
     _run("prepare", "attribution-latec@2", "--product", f"*/{SET}*.npz")
@@ -78,20 +78,20 @@ def _released(archive, checkpoint) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
-def _meshes(archive) -> None:
+def _meshes(folder) -> None:
     """Boxes of many proportions, in the classes of ModelNet40's folders."""
     rng = np.random.default_rng(0)
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
     faces = [(0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1)]
     faces += [(2, 3, 7), (2, 7, 6), (0, 2, 6), (0, 6, 4), (1, 5, 7), (1, 7, 3)]
-    with zipfile.ZipFile(archive, "w") as opened:
-        for number in range(62):
-            box = corners * rng.uniform(0.2, 2, size=3)
-            lines = ["OFF", f"8 {len(faces)} 0", *(" ".join(map(str, corner)) for corner in box)]
-            lines += [" ".join(map(str, (3, *face))) for face in faces]
-            part = "train" if number < 2 else "test"
-            name = ("chair", "bed")[number % 2]
-            opened.writestr(f"ModelNet40/{name}/{part}/{name}_{number:04}.off", "\n".join(lines) + "\n")
+    for number in range(62):
+        box = corners * rng.uniform(0.2, 2, size=3)
+        lines = ["OFF", f"8 {len(faces)} 0", *(" ".join(map(str, corner)) for corner in box)]
+        lines += [" ".join(map(str, (3, *face))) for face in faces]
+        name = ("chair", "bed")[number % 2]
+        place = folder / name / ("train" if number < 2 else "test")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{name}_{number:04}.off").write_text("\n".join(lines) + "\n")
 
 
 def _cut(path) -> None:
