@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -137,7 +138,11 @@ def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:
         memory=conditions.memory,
     )
     prepared = prepare(request)
-    return replace(prepared, limits=replace(prepared.limits, sandbox=sandbox_available() is None))
+    return replace(
+        prepared,
+        limits=replace(prepared.limits, sandbox=sandbox_available() is None),
+        shuffle=secrets.randbits(63),  # an order of its own, which nobody could know when the method was written
+    )
 
 
 def _target(submission: StoredSubmission) -> str:

@@ -58,6 +58,8 @@ class Prepared:
     plan: Plan
     limits: Limits
     workers: int
+    shuffle: int = 0
+    """In which order things are asked (`Track`)."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
 def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:
     """Execute a prepared run, by default on this machine, and seal it."""
     plan = prepared.plan
-    job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits)
+    job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits, prepared.shuffle)
     _make(plan.folder)
     end_abandoned()
     executor = executor or LocalExecutor(job, prepared.workers)

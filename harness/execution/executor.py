@@ -65,6 +65,7 @@ class Job:
     method: FoundMethod
     folder: Path
     limits: Limits
+    shuffle: int = 0
 
 
 class LocalExecutor:
@@ -203,6 +204,7 @@ class _Worker(threading.Thread):
             "benchmark": str(self._job.benchmark.resolve()),
             "folder": str(self._job.folder.resolve()),
             "limits": asdict(self._job.limits),
+            "shuffle": self._job.shuffle,
             "method": method.spec.canonical(),
             "module": method.module,
             "path": str(method.path),

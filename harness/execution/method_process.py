@@ -82,11 +82,12 @@ class MethodProcess:
         return dict(reply.arrays)
 
     def take_passes(self) -> Passes | None:
-        """What the method passed through networks in the calls since this was last asked; None where it got none.
+        """What the method passed through networks in the calls since this was last asked; None where it got no network.
 
         It is what the worker says, so no more to be believed than the time that a method takes.
         """
-        taken, self._passes = self._passes, None
+        taken = self._passes
+        self._passes = None if taken is None else Passes(forward=0, backward=0)
         return taken
 
     def close(self) -> None:

@@ -28,8 +28,8 @@ class Plan:
     """The method's file as hashed, kept beside its results."""
 
 
-def open_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Track:
-    """The track that a benchmark's task names. Raises UsageError for a method of another kind."""
+def open_track(protocol: LoadedBenchmark, method: MethodSpec, device: str, shuffle: int = 0) -> Track:
+    """The track that a benchmark's task names; `shuffle` as in `Track`. Raises UsageError for a method of another kind."""
     task = protocol.benchmark.task
     if method.task != task:
         near = did_you_mean(method.name, baseline_names(task))
@@ -37,7 +37,7 @@ def open_track(protocol: LoadedBenchmark, method: MethodSpec, device: str) -> Tr
             f"{method.name} is a method for {method.task} benchmarks, but {protocol.benchmark.name} is one for "
             f"{task}{f'; {near}' if near else '.'}"
         )
-    track: Track = load(kind_of(task).track)(protocol, method, device)
+    track: Track = load(kind_of(task).track)(protocol, method, device, shuffle)
     return track
 
 

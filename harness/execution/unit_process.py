@@ -55,10 +55,11 @@ class _UnitServer:
         self.folder = Path(description.meta["folder"])
         self._benchmark = Path(description.meta["benchmark"])
         self._device = description.meta["limits"]["device"]
+        self._shuffle = description.meta["shuffle"]
 
     @cached_property
     def track(self) -> Track:
-        return open_track(self._protocol, self.method.spec, self._device)
+        return open_track(self._protocol, self.method.spec, self._device, self._shuffle)
 
     def check(self, unit: Unit) -> None:
         """Raises IntegrityError if the unit was planned with another state of the benchmark's file.

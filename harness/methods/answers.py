@@ -19,7 +19,7 @@ def checked_confidence(answer: Mapping[str, np.ndarray], samples: int, *, varied
     """
     import numpy as np
 
-    confidence = _floats(answer, "confidence", "confidences", (samples,))
+    confidence = confidences_as_given(answer, samples)
     bad = int(np.count_nonzero(~np.isfinite(confidence)))
     if bad:
         raise MethodError("invalid", f"{bad} of {samples} confidences are NaN or infinite")
@@ -27,6 +27,14 @@ def checked_confidence(answer: Mapping[str, np.ndarray], samples: int, *, varied
     if varied and samples > 1 and kept.min() == kept.max():
         raise MethodError("invalid", f"it gave the same confidence to all {samples} samples")
     return kept
+
+
+def confidences_as_given(answer: Mapping[str, np.ndarray], samples: int) -> np.ndarray:
+    """Floating-point numbers (n,), finite or not, of a part of what is asked: the whole is for `checked_confidence`.
+
+    Raises MethodError with status *invalid* for anything else.
+    """
+    return _floats(answer, "confidence", "confidences", (samples,))
 
 
 def stored_confidence(confidence: np.ndarray) -> np.ndarray:

@@ -143,15 +143,21 @@ class Workload:
 class Track(ABC):
     """One benchmark and one method of its kind. Subclasses narrow `benchmark` and `method`.
 
+    shuffle: a number from which the order follows in which things are asked; no honest method's numbers depend on it, so a
+    reproduction takes another.
+
     `ask` may talk to the method through its client as often as it likes; `measure` sees only what was stored, so that
     runs, boards and the submission gate compute the same numbers.
     """
 
-    def __init__(self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu") -> None:
+    def __init__(
+        self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu", shuffle: int = 0
+    ) -> None:
         self.protocol = protocol
         self.benchmark: Any = protocol.benchmark
         self.method: Any = method
         self.device = device
+        self.shuffle = shuffle
 
     @abstractmethod
     def metric_versions(self) -> dict[str, str]:

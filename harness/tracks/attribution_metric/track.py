@@ -50,8 +50,10 @@ class AttributionMetricTrack(NetworksTrack):
     benchmark: AttributionMetricBenchmark
     method: AttributionMetricMethod
 
-    def __init__(self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu") -> None:
-        super().__init__(protocol, method, device)
+    def __init__(
+        self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu", shuffle: int = 0
+    ) -> None:
+        super().__init__(protocol, method, device, shuffle)
         self._files: dict[str, MapFile] = {}
         self._judged: dict[str, Judgement] = {}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.data.catalog import LoadedBenchmark
-from harness.methods.answers import checked_confidence, stored_confidence
+from harness.methods.answers import checked_confidence, confidences_as_given, stored_confidence
 from harness.methods.client import MethodClient, MethodError
 from harness.methods.conformance import WANTED
 from harness.metrics.registry import METRICS
@@ -35,6 +36,7 @@ from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.scoring import FAILURE_RATE, JudgedConfidence, confidence_scores
 from harness.tracks.confidence.sources import open_source
+from harness.tracks.confidence.stream import ask_as_stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +56,8 @@ class ConfidenceTrack(Track):
     method: ConfidenceMethod
     learns_from: frozenset[str] | None = None
     """The parts of a reference that the method asked for when it was rehearsed; None before."""
+    _last: tuple[object, Mapping[str, np.ndarray] | MethodError] | None = None
+    """Whom and what was asked last, and what it said. Studies share their answers: a network has one stream."""
 
     @cached_property
     def source(self) -> OutputSource:
@@ -106,15 +110,9 @@ class ConfidenceTrack(Track):
         check_unchanged(unit, self.source.artefacts(model))
         if self.method.oracle:
             return {"confidence": stored_confidence(-self.outcomes.of(model, study).residual[self._rows(unit)])}
-        self._fit(unit, model, method)
-        parts = []
-        for name in study.sets:
-            samples, answer = self._samples(unit, model, name), None
-            while answer is None or self._asks_for_more(answer, method):
-                self._fit(unit, model, method)
-                answer = method.call("score", samples, seed=seed_of([unit.seed, model.id, name]))
-            parts.append(checked_confidence(answer, _count(samples), varied=False))
-        confidence = np.concatenate(parts)
+        answers = self._answers(unit, model, method, workspace)
+        confidence = np.concatenate([answers[name] for name in study.sets])
+        confidence = checked_confidence({"confidence": confidence}, len(confidence), varied=False)
         if len(confidence) > 1 and confidence.min() == confidence.max():
             same = [name for name, array in self.given(unit) if (array == array[0]).all()]
             if same:
@@ -122,6 +120,43 @@ class ConfidenceTrack(Track):
                     "invalid", f"all {len(confidence)} samples are equal in the model's {', '.join(same)}"
                 )
         return {"confidence": stored_confidence(checked_confidence({"confidence": confidence}, len(confidence)))}
+
+    def _answers(
+        self, unit: Unit, model: Model, method: MethodClient, workspace: Workspace | None
+    ) -> Mapping[str, np.ndarray]:
+        """Set -> confidences, of all that the method is asked about a network: asked once, for all studies together."""
+        asked = (method, model.id, unit.seed, unit.limit)
+        if self._last is None or self._last[0] != asked:
+            try:
+                self._last = (asked, self._ask_stream(unit, model, method, workspace))
+            except MethodError as error:
+                self._last = (asked, error)
+        said = self._last[1]
+        if isinstance(said, MethodError):
+            raise said
+        return said
+
+    def _ask_stream(
+        self, unit: Unit, model: Model, method: MethodClient, workspace: Workspace | None
+    ) -> Mapping[str, np.ndarray]:
+        calls = itertools.count()
+
+        def ask(samples: dict[str, np.ndarray]) -> np.ndarray:
+            answer, seed = None, seed_of([unit.seed, model.id, next(calls)])
+            while answer is None or self._asks_for_more(answer, method):
+                self._fit(unit, model, method)
+                answer = method.call("score", samples, seed=seed)
+            return confidences_as_given(answer, _count(samples))
+
+        names = dict.fromkeys(name for study in self.benchmark.studies_of(model) for name in study.sets)
+        sets = {name: self._samples(model, name, unit.limit) for name in names}
+        return ask_as_stream(
+            sets,
+            ask,
+            seed_of([self.shuffle, unit.method_hash, model.id, "order"]),
+            self.tolerance("confidence").relative,
+            lambda share: workspace.report(f"all samples of {model.id}", share) if workspace else None,
+        )
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Every confidence is stored, and every score follows from them."""
@@ -233,7 +268,7 @@ class ConfidenceTrack(Track):
         model, study = self.model(unit.model), self.study(unit.study)
         if not all(self.source.ready(model, name) for name in study.sets):
             return
-        sets = [self._samples(unit, model, name) for name in study.sets]
+        sets = [self._samples(model, name, unit.limit).arrays for name in study.sets]
         for name in sets[0]:
             axis = 1 if name.startswith("mc_") else 0
             if name != "inputs" and all(name in each for each in sets):
@@ -311,16 +346,16 @@ class ConfidenceTrack(Track):
         given = {**samples.arrays, **self._inputs(name), "labels": samples.labels}
         return {f"{part}/{key}": array for key, array in given.items()}
 
-    def _samples(self, unit: Unit, model: Model, name: str) -> dict[str, np.ndarray]:
-        """Label-free arrays of the samples that the unit asks about."""
+    def _samples(self, model: Model, name: str, limit: int | None) -> ModelOutputs:
+        """The samples that are asked about."""
         samples = self.source.samples(model, name)
         _check_any(samples, f"{model.id}, set {name}")
         self._agree(model, name, samples)
-        study = self.study(unit.study)
-        if name == study.samples and study.kind != "open-set":
+        studies = self.benchmark.studies_of(model)
+        if any(name == study.samples and study.kind != "open-set" for study in studies):
             _check_labels(samples, f"{model.id}, set {name}")
         given = ModelOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
-        return given.take(spread(len(samples.labels), unit.limit)).arrays
+        return given.take(spread(len(samples.labels), limit))
 
     def _inputs(self, name: str) -> dict[str, np.ndarray]:
         if "inputs" not in self.method.needs:
