@@ -93,6 +93,7 @@ class HereExecutor:
     def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
         todo, model = _Queue(units), None
         facts = {"folder": str(self._job.folder), "benchmark": str(self._job.benchmark)}
+        facts["shuffle"] = self._job.shuffle
         with MethodHere(self._job.method) as method:
             bench = _UnitServer(Message("run", {**facts, "limits": asdict(self._job.limits)}), method)
             while taken := todo.take(model):

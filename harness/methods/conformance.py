@@ -41,15 +41,16 @@ def check_confidence_score(method: MethodClient) -> Iterator[Check]:
     """Yield the checks in order; the first failed one is the last.
 
     fit and score run; the answer is a finite, non-constant floating vector (n,); the same seed gives
-    the same answer; neither batch size nor order of the samples changes a sample's confidence.
+    the same answer; neither batch size nor order of the samples changes a sample's confidence, also where it is alone.
     """
     task = _SyntheticTask(method)
     return until_failure(
         {
             "runs, and answers with finite numbers of shape (n,)": task.answers,
             "gives the same answer twice under one seed": task.is_deterministic,
-            "gives the same answer for other batch sizes": task.ignores_batches,
+            "gives the same answer for two batch sizes": task.ignores_batches,
             "gives the same answer in any order of samples": task.ignores_order,
+            "gives the same answer for a sample alone": task.ignores_company,
         }
     )
 
@@ -109,12 +110,9 @@ class _SyntheticTask:
     def ignores_batches(self) -> str:
         import numpy as np
 
-        def in_batches(*ends: int) -> np.ndarray:
-            batches = np.split(np.arange(SAMPLES), ends)
-            return np.concatenate([self._score(_rows(self._samples, batch), varied=False) for batch in batches])
-
-        problem = self._compare(in_batches(SAMPLES // 2), _TOLERANCE, "the answer in two batches instead of one")
-        return problem or self._compare(in_batches(1), _TOLERANCE, "the answer with a batch of one sample")
+        batches = np.split(np.arange(SAMPLES), 2)
+        halves = [self._score(_rows(self._samples, batch), varied=False) for batch in batches]
+        return self._compare(np.concatenate(halves), _TOLERANCE, "the answer in two batches instead of one")
 
     def ignores_order(self) -> str:
         import numpy as np
@@ -123,6 +121,14 @@ class _SyntheticTask:
         answer = np.empty(SAMPLES)
         answer[order] = self._score(_rows(self._samples, order))
         return self._compare(answer, _TOLERANCE, "the answer for the samples in another order")
+
+    def ignores_company(self) -> str:
+        import numpy as np
+
+        assert self._answer is not None
+        alone = self._answer.copy()
+        alone[:1] = self._score(_rows(self._samples, np.arange(1)), varied=False)
+        return self._compare(alone, _TOLERANCE, "the answer for a sample alone")
 
     def _score(self, samples: Arrays, *, varied: bool = True) -> np.ndarray:
         """Fit and score as a real unit would, with the same seeds each time."""

@@ -20,6 +20,7 @@ CLASSES, ROWS = 5, 600
 PATIENCE = 120.0  # seconds until something counts as hanging, on however busy a machine
 HONEST = "return outputs.probabilities.amax(dim=1)"
 SMALLEST = 60
+APART = 64  # logits of models with different behaviours
 IMPORTS = "import os, sys, time, ctypes, signal, socket, subprocess\nimport numpy as np\nimport torch\nimport harness"
 DECLARED = '@harness.confidence_score(version="1")\ndef zoo(outputs):'
 
@@ -37,16 +38,16 @@ run(prepared)
 """
 
 
-def write_benchmark(folder, studies, models=1):
-    """A benchmark of tables with so many models, and a study for each name, of 60, 61, ... samples."""
+def write_benchmark(folder, studies, models):
+    """A benchmark of tables with these models, name -> shift of its logits, and a study of 60, 61, ... samples for each name."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = ['id = "small"', "version = 1", 'title = "Small"', 'task = "confidence"']
     lines += ['metrics = ["augrc", "aurc"]', "[bootstrap]", "replicates = 20", "[source]", 'kind = "table"']
     lines += ['holds = "logits"', 'values = "logits"', "[source.sets]"]
     lines += [f"{study} = {{ rows = [0, {SMALLEST + i}] }}" for i, study in enumerate(studies)]
-    for seed in range(models):
-        write_table(folder / f"m{seed}.npz", seed)
-        lines += ["[[source.models]]", f'id = "m{seed}"', f"seed = {seed}", f'table = {{ path = "m{seed}.npz" }}']
+    for seed, (name, shift) in enumerate(models.items()):
+        write_table(folder / f"{name}.npz", seed, shift)
+        lines += ["[[source.models]]", f'id = "{name}"', f"seed = {seed}", f'table = {{ path = "{name}.npz" }}']
     for study in studies:
         lines += ["[[studies]]", f'id = "{study}"', 'kind = "iid"', f'samples = "{study}"', f'group = "{study}"']
     path = folder / "benchmark.toml"
@@ -54,34 +55,36 @@ def write_benchmark(folder, studies, models=1):
     return path
 
 
-def write_table(path, seed):
-    """Logits of a classifier that is right about four times in five."""
+def write_table(path, seed, shift=0):
+    """Logits of a classifier that is right about four times in five; a shift of all changes no probability."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(CLASSES, size=ROWS)
-    logits = rng.normal(size=(ROWS, CLASSES)) + 2 * np.eye(CLASSES)[labels]
+    logits = rng.normal(size=(ROWS, CLASSES)) + 2 * np.eye(CLASSES)[labels] + shift
     write_arrays(path, {"logits": logits.astype(np.float32), "labels": labels})
 
 
 def write_method(folder, behaviours):
-    """A method that tells the studies by their size, and in each does what the lines of its name say."""
+    """A method that tells the models by the shift of their logits, and on each does what the lines of its name say."""
     parts = [IMPORTS]
-    for study, body in behaviours.items():
-        parts.append(f"def {_function(study)}(outputs):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}")
-    table = ", ".join(f"{SMALLEST + i}: {_function(study)}" for i, study in enumerate(behaviours))
-    parts.append(f"BEHAVIOURS = {{{table}}}")
-    parts.append(f"{DECLARED}\n    return BEHAVIOURS[len(outputs)](outputs)")
+    for name, body in behaviours.items():
+        parts.append(f"def {_function(name)}(outputs):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}")
+    parts.append(f"BEHAVIOURS = [{', '.join(map(_function, behaviours))}]")
+    parts.append(f"{DECLARED}\n    return BEHAVIOURS[round(float(outputs.logits.mean()) / {APART})](outputs)")
     return _written(folder, parts)
 
 
 def request(folder, behaviours, models=1, **wishes):
-    """A request to run a method with these behaviours, one study each."""
-    return _request(folder, write_method(folder, behaviours), behaviours, models, **wishes)
+    """A request to run a method with these behaviours, on so many models each: with a study `one` of 60 samples."""
+    shifts = {
+        f"{name}-{seed}" if seed else name: APART * i for i, name in enumerate(behaviours) for seed in range(models)
+    }
+    return _request(folder, write_method(folder, behaviours), ("one",), shifts, **wishes)
 
 
 def request_one(folder, body, models=1, **wishes):
     """A request to run a method that does the same in two studies, `one` and `two`."""
     method = _written(folder, [IMPORTS, f"{DECLARED}\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}"])
-    return _request(folder, method, ("one", "two"), models, **wishes)
+    return _request(folder, method, ("one", "two"), {f"m{seed}": 0 for seed in range(models)}, **wishes)
 
 
 def _request(folder, method, studies, models, **wishes):
@@ -91,7 +94,7 @@ def _request(folder, method, studies, models, **wishes):
 
 
 def run_each(folder, behaviours, observer=None, **wishes):
-    """Run every behaviour in a study of its own, without the check that would refuse most of them."""
+    """Run every behaviour on a model of its own, without the check that would refuse most of them."""
     return run(prepare(request(folder, behaviours, **wishes)), observer)
 
 
@@ -101,8 +104,8 @@ def waiting_for(path, body=HONEST):
 
 
 def ends(result):
-    """study -> (status, reason) of a run on one model."""
-    return {unit.study: (unit.status, unit.reason) for unit in result.document.units}
+    """model -> (status, reason) of a run of one study."""
+    return {unit.model: (unit.status, unit.reason) for unit in result.document.units}
 
 
 def untimed(*folders):
@@ -205,5 +208,5 @@ def _written(folder, parts):
     return path
 
 
-def _function(study):
-    return "do_" + study.replace("-", "_")
+def _function(name):
+    return "do_" + name.replace("-", "_")
