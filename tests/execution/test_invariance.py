@@ -12,7 +12,7 @@ from harness.storage import IntegrityError, write_arrays
 from .support import HONEST, request, stored, untimed
 
 # Uses the seeded generators, so that a wrong seed, or one shared between units, would be seen.
-NOISY = "return outputs.probabilities.amax(1) + torch.rand(len(outputs)) + np.random.rand(1)[0]"
+NOISY = "return outputs.probabilities.amax(1).double() + 1e-6 * (torch.rand(len(outputs)) + np.random.rand(1)[0])"
 BEHAVIOURS = {"first": NOISY, "second": HONEST, "third": NOISY}
 
 

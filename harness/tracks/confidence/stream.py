@@ -24,17 +24,11 @@ Ask = Callable[[dict[str, "np.ndarray"]], "np.ndarray"]
 """Arrays of a batch (label-free) in, its confidences (n,) as the method gave them out. Raises MethodError."""
 
 
-def ask_as_stream(
-    sets: Mapping[str, ModelOutputs],
-    ask: Ask,
-    seed: int,
-    tolerance: float,
-    report: Callable[[float], None] = lambda share: None,
-) -> dict[str, np.ndarray]:
+def ask_as_stream(sets: Mapping[str, ModelOutputs], ask: Ask, seed: int, tolerance: float) -> dict[str, np.ndarray]:
     """The confidences of each set, in its own order; finite or not.
 
     seed: of the order and the batches. tolerance: by how much two answers for one sample may differ, as a share of the
-    magnitude of all; report: is told the share that is done (of each stream anew). Sets that hold other arrays than the rest (or of another
+    magnitude of all. Sets that hold other arrays than the rest (or of another
     type or size) make a stream of their own. Raises MethodError with status *invalid* where an answer rests on more
     than its sample.
     """
@@ -44,7 +38,7 @@ def ask_as_stream(
     answers: dict[str, np.ndarray] = {}
     for number, names in enumerate(alike.values()):
         stream = _Stream([sets[name] for name in names], ask, tolerance)
-        answers |= dict(zip(names, stream.answers([seed, number], report), strict=True))
+        answers |= dict(zip(names, stream.answers([seed, number]), strict=True))
     return {name: answers[name] for name in sets}
 
 
@@ -57,14 +51,11 @@ class _Stream:
         self._sets, self._ask, self._tolerance = sets, ask, tolerance
         self._ends = np.cumsum([len(samples.labels) for samples in sets])
 
-    def answers(self, seed: Sequence[int], report: Callable[[float], None]) -> list[np.ndarray]:
+    def answers(self, seed: Sequence[int]) -> list[np.ndarray]:
         import numpy as np
 
         batches = list(shuffled_batches(int(self._ends[-1]), np.random.default_rng(seed)))
-        answered = []
-        for number, batch in enumerate(batches, 1):
-            answered.append(self._asked(batch))
-            report(number / len(batches))
+        answered = [self._asked(batch) for batch in batches]
         asked, given = np.concatenate(batches), np.concatenate(answered)
         _, first = np.unique(asked, return_index=True)
         again = np.setdiff1d(np.arange(len(asked)), first)
@@ -121,18 +112,20 @@ class _Stream:
 
 
 def shuffled_batches(count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Positions of all samples, and of some a second time, in random order, in batches of 1 to `LARGEST_BATCH`.
+    """Positions of all samples, and of some a second time, in random order, in batches of at most `LARGEST_BATCH`.
 
-    The first batch is a single sample.
+    The last batch is a single sample.
     """
     import numpy as np
 
     twice = rng.choice(count, min(count, max(_LEAST_TWICE, round(_TWICE * count))), replace=False)
     order = rng.permutation(np.concatenate([np.arange(count), twice]))
-    start, size = 0, 1
-    while start < len(order):
-        yield order[start : start + size]
-        start, size = start + size, int(rng.integers(LARGEST_BATCH // 4, LARGEST_BATCH, endpoint=True))
+    start = 0
+    while start < len(order) - 1:
+        end = min(start + int(rng.integers(LARGEST_BATCH // 4, LARGEST_BATCH, endpoint=True)), len(order) - 1)
+        yield order[start:end]
+        start = end
+    yield order[-1:]
 
 
 def _layout(samples: ModelOutputs) -> tuple[object, ...]:

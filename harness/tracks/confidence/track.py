@@ -110,7 +110,7 @@ class ConfidenceTrack(Track):
         check_unchanged(unit, self.source.artefacts(model))
         if self.method.oracle:
             return {"confidence": stored_confidence(-self.outcomes.of(model, study).residual[self._rows(unit)])}
-        answers = self._answers(unit, model, method, workspace)
+        answers = self._answers(unit, model, method)
         confidence = np.concatenate([answers[name] for name in study.sets])
         confidence = checked_confidence({"confidence": confidence}, len(confidence), varied=False)
         if len(confidence) > 1 and confidence.min() == confidence.max():
@@ -121,14 +121,12 @@ class ConfidenceTrack(Track):
                 )
         return {"confidence": stored_confidence(checked_confidence({"confidence": confidence}, len(confidence)))}
 
-    def _answers(
-        self, unit: Unit, model: Model, method: MethodClient, workspace: Workspace | None
-    ) -> Mapping[str, np.ndarray]:
+    def _answers(self, unit: Unit, model: Model, method: MethodClient) -> Mapping[str, np.ndarray]:
         """Set -> confidences, of all that the method is asked about a network: asked once, for all studies together."""
         asked = (method, model.id, unit.seed, unit.limit)
         if self._last is None or self._last[0] != asked:
             try:
-                self._last = (asked, self._ask_stream(unit, model, method, workspace))
+                self._last = (asked, self._ask_stream(unit, model, method))
             except MethodError as error:
                 self._last = (asked, error)
         said = self._last[1]
@@ -136,9 +134,7 @@ class ConfidenceTrack(Track):
             raise said
         return said
 
-    def _ask_stream(
-        self, unit: Unit, model: Model, method: MethodClient, workspace: Workspace | None
-    ) -> Mapping[str, np.ndarray]:
+    def _ask_stream(self, unit: Unit, model: Model, method: MethodClient) -> Mapping[str, np.ndarray]:
         calls = itertools.count()
 
         def ask(samples: dict[str, np.ndarray]) -> np.ndarray:
@@ -155,7 +151,6 @@ class ConfidenceTrack(Track):
             ask,
             seed_of([self.shuffle, unit.method_hash, model.id, "order"]),
             self.tolerance("confidence").relative,
-            lambda share: workspace.report(f"all samples of {model.id}", share) if workspace else None,
         )
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
