@@ -28,9 +28,8 @@ def ask_as_stream(sets: Mapping[str, ModelOutputs], ask: Ask, seed: int, toleran
     """The confidences of each set, in its own order; finite or not.
 
     seed: of the order and the batches. tolerance: by how much two answers for one sample may differ, as a share of the
-    magnitude of all. Sets that hold other arrays than the rest (or of another
-    type or size) make a stream of their own. Raises MethodError with status *invalid* where an answer rests on more
-    than its sample.
+    magnitude of all. Sets that hold other arrays than the rest (or of another type or size) make a stream of their own.
+    Raises MethodError with status *invalid* where an answer rests on more than its sample.
     """
     alike: dict[tuple[object, ...], list[str]] = {}
     for name, samples in sets.items():

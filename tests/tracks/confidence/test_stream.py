@@ -33,9 +33,11 @@ def by_sample(arrays):
 def test_every_sample_comes_and_some_come_twice(count, seed):
     batches = list(shuffled_batches(count, np.random.default_rng(seed)))
     times = np.bincount(np.concatenate(batches), minlength=count)
-    assert times.min() >= 1 and times.max() <= 2
+    assert times.min() >= 1
+    assert times.max() <= 2
     assert (times == 2).sum() == min(count, max(32, round(0.02 * count)))
-    assert len(batches[-1]) == 1 and max(map(len, batches)) <= LARGEST_BATCH
+    assert len(batches[-1]) == 1
+    assert max(map(len, batches)) <= LARGEST_BATCH
 
 
 @given(
