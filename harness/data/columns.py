@@ -83,9 +83,14 @@ class _Frame:
             raise IntegrityError(f"{path} has two columns named {twice!r}; leave one.")
 
     def _opened(self) -> Sequence[str]:
+        """The names of the columns."""
         raise NotImplementedError
 
-    def _read(self, name: str) -> pa.ChunkedArray:
+    def _pieces(self, name: str) -> Iterator[pa.Array]:
+        """A column, some rows at a time."""
+        raise NotImplementedError
+
+    def _count(self) -> int:
         raise NotImplementedError
 
     def numbers(self, name: str) -> np.ndarray:
@@ -106,49 +111,57 @@ class _Frame:
     def texts(self, name: str) -> pa.Array:
         import pyarrow
 
-        column = self._column(name)
-        if pyarrow.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        try:
-            return pyarrow.concat_arrays(column.cast(pyarrow.string()).chunks or [pyarrow.array([], pyarrow.string())])
-        except pyarrow.ArrowException:
-            raise IntegrityError(f"{self._path}: {name} holds {column.type}, not one text for each row") from None
+        pieces = []
+        for piece in self._column(name):
+            plain = piece.dictionary_decode() if pyarrow.types.is_dictionary(piece.type) else piece
+            try:
+                pieces.append(plain.cast(pyarrow.string()))
+            except pyarrow.ArrowException:
+                raise IntegrityError(f"{self._path}: {name} holds {piece.type}, not one text for each row") from None
+        return pyarrow.concat_arrays(pieces or [pyarrow.array([], pyarrow.string())])
 
     def _as_numbers(self, name: str) -> np.ndarray:
-        """(n,), of lists (n, k), of lists of lists (n, m, k)."""
+        """(n,), of lists (n, k), of lists of lists (n, m, k); in memory once, beside a piece."""
         import numpy as np
         import pyarrow
 
-        column = self._column(name)
-        try:
-            parts = [_flat(chunk) for chunk in column.chunks]
-        except _RaggedError:
-            raise IntegrityError(f"{self._path}: {name} must hold one list of numbers, all equally long") from None
-        except (pyarrow.ArrowException, TypeError):
-            raise self._no_numbers(name, column) from None
-        if not parts:
-            return np.empty(0)
-        if len({part.shape[1:] for part in parts}) > 1:
-            raise IntegrityError(f"{self._path}: {name} must hold one list of numbers, all equally long")
-        return np.concatenate(parts)
+        numbers, start = np.empty(0), 0
+        for piece in self._column(name):
+            try:
+                values = _flat(piece)
+                if start and values.shape[1:] != numbers.shape[1:]:
+                    raise _RaggedError
+            except _RaggedError:
+                raise IntegrityError(f"{self._path}: {name} must hold one list of numbers, all equally long") from None
+            except (pyarrow.ArrowException, TypeError):
+                raise self._no_numbers(name, piece.type) from None
+            if not start:
+                numbers = np.empty((self._count(), *values.shape[1:]), values.dtype)
+            # Whole numbers become floats where a cell is empty.
+            numbers = numbers.astype(np.promote_types(numbers.dtype, values.dtype), copy=False)
+            numbers[start : start + len(values)] = values
+            start += len(values)
+        return numbers
 
-    def _no_numbers(self, name: str, column: pa.ChunkedArray) -> IntegrityError:
+    def _no_numbers(self, name: str, kind: pa.DataType) -> IntegrityError:
+        """Of a column of another type, with the first cell that makes it text."""
         import pyarrow
 
-        if not (pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type)):
+        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
             return IntegrityError(
-                f"{self._path}: {name} holds {column.type}, not numbers; store it as floats or whole numbers"
+                f"{self._path}: {name} holds {kind}, not numbers; store it as floats or whole numbers"
             )
-        for row, cell in enumerate(column, 1):
-            if cell.is_valid and not _is_number(cell.as_py()):
-                return IntegrityError(f"{self._path}: {name} holds {cell.as_py()!r} in row {row}, not a number")
+        cells = (cell for piece in self._column(name) for cell in piece.to_pylist())
+        for row, cell in enumerate(cells, 1):
+            if cell is not None and not _is_number(cell):
+                return IntegrityError(f"{self._path}: {name} holds {cell!r} in row {row}, not a number")
         return IntegrityError(f"{self._path}: {name} holds text, not numbers")
 
-    def _column(self, name: str) -> pa.ChunkedArray:
+    def _column(self, name: str) -> Iterator[pa.Array]:
         if name not in self.names:
             raise unknown(f"column in {self._path}", name, self.names)
         with _readable(self._path):
-            return self._read(name)
+            yield from (piece for piece in self._pieces(name) if len(piece))
 
     def _numbered(self, prefix: str) -> list[str]:
         """`logits_0`, `logits_1`, ... in the order of classes. A gap would shift the classes after it."""
@@ -172,8 +185,12 @@ class _Parquet(_Frame):
         self._file = pyarrow.parquet.ParquetFile(self._path)
         return list(self._file.schema_arrow.names)
 
-    def _read(self, name: str) -> pa.ChunkedArray:
-        return self._file.read(columns=[name], use_threads=False).column(name)
+    def _pieces(self, name: str) -> Iterator[pa.Array]:
+        for batch in self._file.iter_batches(columns=[name], use_threads=False):
+            yield batch.column(name)
+
+    def _count(self) -> int:
+        return int(self._file.metadata.num_rows)
 
 
 class _Csv(_Frame):
@@ -184,8 +201,11 @@ class _Csv(_Frame):
         self._table = pyarrow.csv.read_csv(self._path, read_options=pyarrow.csv.ReadOptions(use_threads=False))
         return list(self._table.column_names)
 
-    def _read(self, name: str) -> pa.ChunkedArray:
-        return self._table.column(name)
+    def _pieces(self, name: str) -> Iterator[pa.Array]:
+        yield from self._table.column(name).chunks
+
+    def _count(self) -> int:
+        return int(self._table.num_rows)
 
 
 _OPENED: Mapping[str, type[_Arrays | _Parquet | _Csv]] = {".npz": _Arrays, ".parquet": _Parquet, ".csv": _Csv}

@@ -71,10 +71,11 @@ def read_results(path: Path, source: ResultsSource) -> OutputTable:
     file = open_columns(path)
     lacking = [name for name in RESULTS if name not in file.names]
     if lacking:
+        advice = "rename them" if len(file.names) > 1 else "separate columns by commas"
         raise UsageError(
             f"{path} has no column {' and no column '.join(lacking)}; results have the columns "
             f"{', '.join(f'{name} ({what})' for name, what in RESULTS.items())}, and the columns of this file are "
-            f"{', '.join(file.names)}: rename them."
+            f"{', '.join(file.names)}: {advice}."
         )
     confidence = _floats(file, path, "confidence")
     if confidence.ndim != 1:
@@ -227,14 +228,15 @@ def _names(
 
 
 def _groups(names: pa.Array) -> dict[str, np.ndarray]:
-    """Rows of each text, in their order; empty cells belong to none."""
+    """Rows of each text, in their order; empty cells and texts belong to none."""
     import numpy as np
 
     encoded = names.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
-    return {name: order[bounds[at] : bounds[at + 1]] for at, name in enumerate(encoded.dictionary.to_pylist())}
+    texts = encoded.dictionary.to_pylist()
+    return {text: order[bounds[at] : bounds[at + 1]] for at, text in enumerate(texts) if text}
 
 
 def _check_ids(ids: pa.Array, path: Path, name: str) -> None:
