@@ -1,137 +1,249 @@
-"""Reader for plain tables of model outputs: `.npz` or `.parquet`."""
+"""Reader for tables of a user's: outputs of a model, or results alone, one row for each sample."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.data.columns import Columns, open_columns
 from harness.spec.errors import UsageError, unknown
-from harness.spec.sources import TableSet, TableSource
-from harness.storage import IntegrityError, read_arrays
+from harness.spec.grids import Model
+from harness.spec.sources import ResultsSource, TableSet, TableSource
+from harness.storage import IntegrityError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
-_MOST_BYTES = 1 << 36
+RESULTS = {
+    "label": "the true class",
+    "prediction": "the predicted class",
+    "confidence": "higher = more confident",
+}
+"""The columns of a table of results, with what they hold."""
+_SET, _ID = "set", "id"
+_SUM_TOLERANCE = 1.01e-3  # how far from 1 a row of rounded probabilities may sum up
 
 
 @dataclass(frozen=True)
 class OutputTable:
-    """values (n, classes): logits or probabilities, float32 or float64 as in the file; labels (n,); names (n,) of sample
-    sets, if there are any."""
+    """What a table holds of n samples.
 
-    values: np.ndarray
+    arrays: by the names that methods know, float32 or float64 as in the file, with samples along the first axis (the
+    second in `mc_...`). labels (n,). rows: of each set of samples that the table names, if it names any. ids (n,): names of
+    samples, if there are any.
+    """
+
+    arrays: Mapping[str, np.ndarray]
     labels: np.ndarray
-    names: np.ndarray | None
+    rows: Mapping[str, np.ndarray] | None
+    ids: pa.Array | None
 
 
-def read_table(path: Path, source: TableSource) -> OutputTable:
-    """Read and check a table. Raises UsageError or IntegrityError with what to mend."""
-    import numpy as np
-
-    if not path.is_file():
-        raise UsageError(f"the file {path} does not exist; paths in a benchmark file are relative to that file.")
-    values, labels, names = _parquet(path, source) if path.suffix == ".parquet" else _npz(path, source)
+def read_table(path: Path, source: TableSource, model: Model) -> OutputTable:
+    """Read and check the table of a model. Raises UsageError or IntegrityError with what to mend."""
+    file = open_columns(path)
+    names = source.arrays_of(model)
+    arrays = {name: _floats(file, path, column) for name, column in names.items()}
+    values = arrays[source.holds]
     if values.ndim != 2 or values.shape[1] < 2:
         raise IntegrityError(f"{path}: {source.values} has shape {values.shape}, expected (n, classes)")
-    for name, column in ((source.labels, labels), (source.set_column, names)):
-        if column is not None and column.shape != (len(values),):
-            raise IntegrityError(f"{path}: {name} has shape {column.shape}, expected ({len(values)},)")
-    if values.dtype.kind not in "fiu":
-        raise IntegrityError(f"{path}: {source.values} holds {values.dtype}, not numbers")
-    # Never less than what the file holds: float32 would tie rows that it tells apart.
-    values = values.astype(np.float32 if values.dtype.kind == "f" and values.dtype.itemsize <= 4 else np.float64)
-    if not np.isfinite(values).all():
-        raise IntegrityError(f"{path}: {source.values} holds NaN or infinite values")
-    if source.holds == "probabilities" and not _are_probabilities(values):
+    _check_rows(path, len(values))
+    for name, column in names.items():
+        if name.startswith("mc_"):
+            arrays[name] = _samples_second(file, path, column, arrays[name])
+        _check_shape(path, name, column, arrays[name], values.shape)
+        _check_finite(arrays[name], path, column, axis=1 if name.startswith("mc_") else 0)
+        if name.endswith(("logits", "probabilities")):
+            _check_kind(arrays[name], name.removeprefix("mc_"), path, column)
+    labels = _class_indices(file, path, source.labels, len(values))
+    return OutputTable(arrays, labels, *_names(file, path, source.set_column, source.id_column, len(values)))
+
+
+def read_results(path: Path, source: ResultsSource) -> OutputTable:
+    """Read and check a table of results: its arrays are `head_confidence` and `predictions`.
+
+    Raises UsageError or IntegrityError with what to mend.
+    """
+    file = open_columns(path)
+    lacking = [name for name in RESULTS if name not in file.names]
+    if lacking:
+        advice = "rename them" if len(file.names) > 1 else "separate columns by commas"
         raise UsageError(
-            f"{path}: rows of {source.values} are negative or do not sum to 1; "
-            'if these are logits, say holds = "logits".'
+            f"{path} has no column {' and no column '.join(lacking)}; results have the columns "
+            f"{', '.join(f'{name} ({what})' for name, what in RESULTS.items())}, and the columns of this file are "
+            f"{', '.join(file.names)}: {advice}."
         )
-    if source.holds == "logits" and _are_probabilities(values):
-        raise UsageError(
-            f'{path}: rows of {source.values} sum to 1; these are probabilities, say holds = "probabilities".'
-        )
-    return OutputTable(values, _class_indices(labels, path, source), names)
-
-
-def _are_probabilities(values: np.ndarray) -> bool:
-    import numpy as np
-
-    sums = values.sum(axis=1, dtype=np.float64)
-    return bool((values >= 0).all() and np.allclose(sums, 1.0, atol=1e-3))
-
-
-def _class_indices(labels: np.ndarray, path: Path, source: TableSource) -> np.ndarray:
-    """Labels as integers; samples of unknown classes may have any, so their range is not looked at."""
-    import numpy as np
-
-    if labels.dtype.kind not in "fiub" or not np.isfinite(labels).all() or (labels != np.round(labels)).any():
-        raise IntegrityError(f"{path}: {source.labels} must hold class indices, whole numbers in every row")
-    return labels.astype(np.int64)
+    confidence = _floats(file, path, "confidence")
+    if confidence.ndim != 1:
+        raise IntegrityError(f"{path}: confidence has shape {confidence.shape}, expected one number for each row")
+    _check_rows(path, len(confidence))
+    _check_finite(confidence, path, "confidence")
+    predictions = _class_indices(file, path, "prediction", len(confidence))
+    _check_predictions(predictions, source.classes, path)
+    arrays = {"head_confidence": confidence, "predictions": predictions}
+    labels = _class_indices(file, path, "label", len(confidence))
+    return OutputTable(arrays, labels, *_names(file, path, _SET, _ID, len(confidence)))
 
 
 def rows_of(table: OutputTable, chosen: TableSet, path: Path) -> np.ndarray:
     """Row numbers of a sample set."""
     import numpy as np
 
-    count = len(table.values)
+    count = len(table.labels)
+    if chosen.rows == "all":
+        return np.arange(count)
     if chosen.rows is not None:
         first, end = chosen.rows
         if end > count:
             raise UsageError(f"{path} has {count} rows, but a set asks for rows {first} to {end}.")
         return np.arange(first, end)
-    if table.names is None:
+    if table.rows is None:
         raise UsageError(f"{path} has no column of set names; give sets as {{rows = [first, end]}}.")
-    rows = np.flatnonzero(table.names == chosen.named)
-    if not len(rows):
-        raise unknown(f"set of samples in {path}", str(chosen.named), map(str, np.unique(table.names)))
-    return rows
+    if chosen.named not in table.rows:
+        raise unknown(f"set of samples in {path}", str(chosen.named), table.rows)
+    return table.rows[chosen.named]
 
 
-def _npz(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    arrays = read_arrays(path, max_bytes=_MOST_BYTES)
-    for name in (source.values, source.labels):
-        if name not in arrays:
-            raise unknown(f"array in {path}", name, arrays)
-    names = arrays.get(source.set_column)
-    return (arrays[source.values], arrays[source.labels].reshape(-1), None if names is None else names.astype(str))
-
-
-def _parquet(path: Path, source: TableSource) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _floats(file: Columns, path: Path, name: str) -> np.ndarray:
+    """Never less than what the file holds: float32 would tie rows that it tells apart."""
     import numpy as np
-    import pyarrow
-    import pyarrow.parquet
+
+    values = file.numbers(name)
+    if values.dtype.kind == "b":
+        raise IntegrityError(f"{path}: {name} holds {values.dtype}, not numbers")
+    precision = np.float32 if values.dtype.kind == "f" and values.dtype.itemsize <= 4 else np.float64
+    return values.astype(precision, copy=False)
+
+
+def _samples_second(file: Columns, path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """(members, n, classes): an array is stored so, a column has (members, classes) in each row."""
+    import numpy as np
+
+    return values if path.suffix == ".npz" or values.ndim != 3 else np.moveaxis(values, 1, 0)
+
+
+def _check_rows(path: Path, count: int) -> None:
+    if not count:
+        raise IntegrityError(f"{path} has no rows.")
+
+
+def _check_shape(path: Path, name: str, column: str, values: np.ndarray, outputs: tuple[int, ...]) -> None:
+    """Whether an array is of the samples and the classes of the outputs (n, classes)."""
+    count, classes = outputs
+    wanted: tuple[int | str, ...] = outputs
+    if name.startswith("mc_"):
+        wanted = ("members", count, classes)
+    elif name == "features":
+        wanted = (count, "features")
+    elif name == "head_confidence":
+        wanted = (count,)
+    fits = len(values.shape) == len(wanted) and all(
+        size > 0 if isinstance(each, str) else size == each for size, each in zip(values.shape, wanted, strict=True)
+    )
+    if not fits:
+        said = ", ".join(map(str, wanted)) + ("," if len(wanted) == 1 else "")
+        raise IntegrityError(f"{path}: {column} has shape {values.shape}, expected ({said})")
+
+
+def _check_finite(values: np.ndarray, path: Path, name: str, axis: int = 0) -> None:
+    """Through the extremes, which are NaN or infinite where any value is: that needs no second array."""
+    import numpy as np
+
+    if math.isfinite(values.min()) and math.isfinite(values.max()):
+        return
+    bad = ~np.isfinite(np.moveaxis(values, axis, 0)).reshape(values.shape[axis], -1).all(axis=1)
+    raise IntegrityError(f"{path}: {name} holds NaN or infinite values, first in row {int(bad.argmax()) + 1}")
+
+
+def _check_kind(values: np.ndarray, kind: str, path: Path, name: str) -> None:
+    """Logits and probabilities are told apart by the sums of rows."""
+    probabilities = _are_probabilities(values)
+    if kind == "probabilities" and not probabilities:
+        raise UsageError(
+            f"{path}: rows of {name} are negative or do not sum to 1; if these are logits, say so in the benchmark "
+            'file (holds = "logits", or mc_logits for members).'
+        )
+    if kind == "logits" and probabilities:
+        raise UsageError(
+            f"{path}: rows of {name} sum to 1; these are probabilities, say so in the benchmark file "
+            '(holds = "probabilities", or mc_probabilities for members).'
+        )
+
+
+def _are_probabilities(values: np.ndarray) -> bool:
+    import numpy as np
+
+    if values.min() < 0:
+        return False
+    sums = values.sum(axis=-1, dtype=np.float64)
+    return bool(max(sums.max() - 1, 1 - sums.min()) <= _SUM_TOLERANCE)
+
+
+def _class_indices(file: Columns, path: Path, name: str, count: int) -> np.ndarray:
+    """(n,) int64; samples of unknown classes may have any, so their range is not looked at."""
+    import numpy as np
 
     try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise IntegrityError(f"{path} is not a readable parquet file: {error}") from error
-    if source.labels not in table.column_names:
-        raise unknown(f"column in {path}", source.labels, table.column_names)
-    if source.values in table.column_names:
-        try:
-            values = np.asarray(table.column(source.values).to_pylist(), dtype=np.float64)
-        except (ValueError, TypeError) as error:
-            raise IntegrityError(f"{path}: {source.values} must hold one list of numbers, all equally long") from error
-    else:
-        values = np.stack([table.column(name).to_numpy() for name in _numbered(path, source, table.column_names)], 1)
-    names = table.column(source.set_column).to_pylist() if source.set_column in table.column_names else None
-    return (values, table.column(source.labels).to_numpy(), None if names is None else np.asarray(names, dtype=str))
+        indices = file.numbers(name)
+    except IntegrityError as error:
+        raise IntegrityError(f"{error}; it must hold class indices, whole numbers in every row") from None
+    if path.suffix == ".npz" and indices.size == len(indices):
+        indices = indices.reshape(-1)
+    if indices.shape != (count,):
+        raise IntegrityError(f"{path}: {name} has shape {indices.shape}, expected ({count},)")
+    if indices.dtype.kind == "f":
+        odd = ~np.isfinite(indices) | (indices != np.round(indices))
+        if odd.any():
+            row = int(odd.argmax())
+            raise IntegrityError(
+                f"{path}: {name} must hold class indices, whole numbers in every row; row {row + 1} has "
+                f"{indices[row]:g}"
+            )
+    return indices.astype(np.int64, copy=False)
 
 
-def _numbered(path: Path, source: TableSource, columns: Sequence[str]) -> list[str]:
-    """`logits_0`, `logits_1`, ... in the order of classes. A gap would shift the classes after it."""
-    prefix = f"{source.values}_"
-    numbers = {
-        int(name[len(prefix) :]): name
-        for name in columns
-        if name.startswith(prefix) and name[len(prefix) :].isdecimal()
-    }
-    if not numbers:
-        raise unknown(f"column in {path}", source.values, columns)
-    if sorted(numbers) != list(range(len(numbers))):
-        raise UsageError(f"{path}: columns {prefix}<number> must be numbered from 0 without gaps, one a class.")
-    return [numbers[number] for number in range(len(numbers))]
+def _check_predictions(predictions: np.ndarray, classes: int | None, path: Path) -> None:
+    outside = predictions < 0 if classes is None else (predictions < 0) | (predictions >= classes)
+    if outside.any():
+        row = int(outside.argmax())
+        known = f"the {classes} classes are numbered 0 to {classes - 1}" if classes else "classes are numbered from 0"
+        raise UsageError(f"{path}: row {row + 1} has the prediction {predictions[row]}, but {known}.")
+
+
+def _names(
+    file: Columns, path: Path, sets: str, ids: str, count: int
+) -> tuple[dict[str, np.ndarray] | None, pa.Array | None]:
+    """Rows of each named set, and names of samples, where there are any."""
+    found = {name: file.texts(name) for name in (sets, ids) if name in file.names}
+    for name, texts in found.items():
+        if len(texts) != count:
+            raise IntegrityError(f"{path}: {name} has shape ({len(texts)},), expected ({count},)")
+    if ids in found:
+        _check_ids(found[ids], path, ids)
+    return (_groups(found[sets]) if sets in found else None), found.get(ids)
+
+
+def _groups(names: pa.Array) -> dict[str, np.ndarray]:
+    """Rows of each text, in their order; empty cells and texts belong to none."""
+    import numpy as np
+
+    encoded = names.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
+    texts = encoded.dictionary.to_pylist()
+    return {text: order[bounds[at] : bounds[at + 1]] for at, text in enumerate(texts) if text}
+
+
+def _check_ids(ids: pa.Array, path: Path, name: str) -> None:
+    if ids.null_count:
+        row = ids.is_null().index(True).as_py()
+        raise IntegrityError(f"{path}: {name} is empty in row {row + 1}; every sample needs one, or none")
+    counts = ids.value_counts()
+    if len(counts) < len(ids):
+        most = counts.field("values")[int(counts.field("counts").to_numpy().argmax())]
+        raise IntegrityError(f"{path}: {name} {most.as_py()!r} stands in more than one row")

@@ -151,6 +151,7 @@ class _SyntheticTask:
         """See `rehearse_confidence_score`. Every part is deferred until the method asks for it."""
 
         def offered(given: Arrays) -> dict[str, np.ndarray]:
+            given = given if outputs is None else {**given, **_probabilities(given)}
             return {name: array for name, array in given.items() if name not in absent and _among(name, outputs)}
 
         wanted: frozenset[str] = frozenset()
@@ -215,6 +216,17 @@ class _SyntheticTask:
 
 def _among(name: str, outputs: Collection[str] | None) -> bool:
     return outputs is None or name in outputs or name == "inputs"
+
+
+def _probabilities(given: Arrays) -> dict[str, np.ndarray]:
+    """Of logits, for models that are known by their probabilities alone."""
+    import numpy as np
+
+    found = {}
+    for name in [name for name in given if name.endswith("logits")]:
+        exponentials = np.exp(given[name] - given[name].max(axis=-1, keepdims=True))
+        found[name.replace("logits", "probabilities")] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return found
 
 
 def _rows(samples: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:

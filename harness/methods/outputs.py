@@ -58,8 +58,9 @@ class Outputs:
         return name in self._arrays or name in self._shared
 
     def __len__(self) -> int:
-        # Training outputs may have features alone.
-        return next(len(self._arrays[name]) for name in ("logits", "probabilities", "features") if name in self._arrays)
+        # Training outputs may have features alone, results of others a confidence alone.
+        names = ("logits", "probabilities", "features", "head_confidence")
+        return next(len(self._arrays[name]) for name in names if name in self._arrays)
 
     @cached_property
     def logits(self) -> Tensor:

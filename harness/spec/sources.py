@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
-from harness.spec.base import Slug, Spec
+from harness.spec.base import Grown, Slug, Spec
 from harness.spec.grids import GridModel, Model, Pattern, TrainedNetworks, check_experiment, check_names
 from harness.spec.released import DataSetName, ReleasedSource, Rows
 
@@ -32,7 +32,7 @@ class FolderModel(Model):
 
 
 class TableModel(Model):
-    """One `.npz` or `.parquet` file of outputs."""
+    """One file with a row for each sample: `.npz`, `.parquet` or `.csv`."""
 
     table: Artefact
 
@@ -184,34 +184,27 @@ class FDShiftsStudy(Spec):
 
 
 class TableSet(Spec):
-    """Rows of a table: those whose set column has this name, or a half-open range."""
+    """Rows of a table: those whose set column has this name, a half-open range, or all."""
 
     named: str | None = None
-    rows: Rows | None = None
+    rows: Rows | Literal["all"] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> TableSet:
         if (self.named is None) == (self.rows is None):
-            raise ValueError('a set of a table is either {named = "..."} or {rows = [first, end]}')
-        if self.rows is not None and self.rows[0] >= self.rows[1]:
+            raise ValueError('a set of a table is {named = "..."}, {rows = [first, end]} or {rows = "all"}')
+        if isinstance(self.rows, tuple) and self.rows[0] >= self.rows[1]:
             raise ValueError(f"rows = {list(self.rows)} is empty; write [first, end] with first < end")
         return self
 
 
-class TableSource(Spec):
-    """Plain tables: a matrix of logits or probabilities, labels, and perhaps a column of set names.
+class _Tables(Grown):
+    """Files that a user has, one for each model, and which of their rows make a set."""
 
-    `values` and `labels` are array names in an `.npz`. In a parquet file `labels` is a column, and
-    `values` either a column of lists or the common prefix of one column a class (`logits_0`, ...).
-    """
+    later: ClassVar[frozenset[str]] = frozenset()
 
-    kind: Literal["table"]
     models: Annotated[tuple[TableModel, ...], Field(min_length=1)]
     sets: dict[Slug, TableSet] = Field(min_length=1)
-    holds: Literal["logits", "probabilities"]
-    values: str = Field(min_length=1)
-    labels: str = "labels"
-    set_column: str = "set"
 
     @property
     def set_names(self) -> tuple[str, ...]:
@@ -221,6 +214,63 @@ class TableSource(Spec):
     def locked(self) -> bool:
         """Whether every file is pinned by its hash."""
         return all(model.table.sha256 for model in self.models)
+
+
+class TableSource(_Tables):
+    """Plain tables: a matrix of logits or probabilities, labels, and whatever else the models said.
+
+    Each field from `values` to `id_column` is the name of an array in an `.npz`, or of a column in a `.parquet` or `.csv`
+    file. A matrix is an array (n, classes), a column of lists, or the common prefix of numbered columns (`logits_0`, ...);
+    members of Monte-Carlo dropout are an array (members, n, classes), or a column of lists of lists (members, classes).
+    set_column and id_column need not be there. With `head_confidence`, the tables of models with a `head` hold it, or
+    those of all models where none has a `head`.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"features", "mc_logits", "mc_probabilities", "head_confidence", "id_column"}
+    )
+
+    kind: Literal["table"]
+    holds: Literal["logits", "probabilities"]
+    values: str = Field(min_length=1)
+    labels: str = "labels"
+    features: str | None = Field(default=None, description="(n, f): inputs of the last layer")
+    mc_logits: str | None = None
+    mc_probabilities: str | None = None
+    head_confidence: str | None = Field(default=None, description="(n,): higher = more confident")
+    set_column: str = "set"
+    id_column: str = Field(default="id", description="names of samples, by which tables of several models are checked")
+
+    def arrays_of(self, model: Model) -> dict[str, str]:
+        """What methods are given of a model -> what it is called in the table."""
+        given = {
+            self.holds: self.values,
+            "features": self.features,
+            "mc_logits": self.mc_logits,
+            "mc_probabilities": self.mc_probabilities,
+            "head_confidence": self.head_confidence if self._has_head(model) else None,
+        }
+        return {name: called for name, called in given.items() if called is not None}
+
+    def _has_head(self, model: Model) -> bool:
+        return model.head is not None or all(each.head is None for each in self.models)
+
+    @model_validator(mode="after")
+    def _members_are_of_one_kind(self) -> TableSource:
+        if self.mc_logits is not None and self.mc_probabilities is not None:
+            raise ValueError("mc_logits and mc_probabilities could disagree; name one of them")
+        return self
+
+
+class ResultsSource(_Tables):
+    """Results that a user has: tables with the columns `label`, `prediction` and `confidence`, one row for each sample.
+
+    Classes are numbered from 0; a higher confidence is more confident. The columns `set`, for sets by name, and `id`, by
+    which tables of several models are checked, need not be there. classes: how many there are, if that is to be checked.
+    """
+
+    kind: Literal["results"]
+    classes: int | None = Field(default=None, ge=2)
 
 
 PACKED_OUTPUTS = "outputs"
@@ -252,6 +302,6 @@ class PackSource(Spec):
 
 
 Source = Annotated[
-    ImageSource | FDShiftsSource | FDShiftsStudy | TableSource | PackSource | ReleasedSource,
+    ImageSource | FDShiftsSource | FDShiftsStudy | TableSource | ResultsSource | PackSource | ReleasedSource,
     Field(discriminator="kind"),
 ]

@@ -23,17 +23,30 @@ NO_CLASS = -1
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What a model said about n samples (label-free arrays), and their labels (n,)."""
+    """What a model said about n samples (label-free arrays), and their labels (n,).
+
+    Where there are neither logits nor probabilities, `predictions` (n,) are the predicted classes, of which there are
+    `stated_classes`, if that is known.
+    """
 
     arrays: dict[str, np.ndarray]
     labels: np.ndarray
+    stated_classes: int | None = None
 
-    def take(self, rows: np.ndarray) -> ModelOutputs:
+    @property
+    def classes(self) -> int | None:
+        """How many classes the model knows, None where nothing says it."""
+        for name in ("logits", "probabilities"):
+            if name in self.arrays:
+                return int(self.arrays[name].shape[1])
+        return self.stated_classes
+
+    def take(self, rows: np.ndarray | slice) -> ModelOutputs:
         """Some of the samples. In arrays of MC members the samples are the second axis."""
         arrays = {
             name: array[:, rows] if name.startswith("mc_") else array[rows] for name, array in self.arrays.items()
         }
-        return ModelOutputs(arrays, self.labels[rows])
+        return ModelOutputs(arrays, self.labels[rows], self.stated_classes)
 
 
 class OutputSource(Protocol):

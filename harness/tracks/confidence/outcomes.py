@@ -79,11 +79,13 @@ class Outcomes:
 def predictions(samples: ModelOutputs, classifier: Classifier) -> np.ndarray:
     """Class (n,) with the highest probability: of the network, or of the mean over its MC members.
 
-    Without stored members the network's own prediction stands in for their mean.
+    Without stored members the network's own prediction stands in for their mean. Stored predictions are what they are.
     """
     import numpy as np
 
     arrays = samples.arrays
+    if "predictions" in arrays:
+        return arrays["predictions"]
     if classifier == "mc-mean" and "mc_probabilities" in arrays:
         return np.asarray(arrays["mc_probabilities"].mean(axis=0, dtype=np.float64).argmax(axis=1))
     if classifier == "mc-mean" and "mc_logits" in arrays:

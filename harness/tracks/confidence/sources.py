@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.released import ReleasedSource
-from harness.spec.sources import ImageSource, PackSource, TableSource
+from harness.spec.sources import ImageSource, PackSource, ResultsSource, TableSource
 from harness.tracks.confidence.computed import ComputedOutputs
 from harness.tracks.confidence.model_outputs import OutputSource
 from harness.tracks.confidence.packs import PackedOutputs
@@ -22,6 +22,6 @@ def open_source(protocol: LoadedBenchmark, device: str, *, members: bool = True)
         return ComputedOutputs(protocol, source, device)
     if isinstance(source, PackSource):
         return PackedOutputs(protocol, source)
-    if isinstance(source, TableSource):
+    if isinstance(source, TableSource | ResultsSource):
         return TableOutputs(protocol, source)
     return FolderOutputs(protocol, source)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from harness.data.catalog import LoadedBenchmark
 from harness.data.fdshifts import FDShiftsFolder, read_fdshifts, stored_files
-from harness.data.tables import OutputTable, read_table, rows_of
+from harness.data.tables import OutputTable, read_results, read_table, rows_of
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError
 from harness.spec.grids import Model
-from harness.spec.sources import FDShiftsSource, FDShiftsStudy, GridFolder, TableSource
+from harness.spec.sources import FDShiftsSource, FDShiftsStudy, GridFolder, ResultsSource, TableSource
 from harness.storage import IntegrityError, file_id
 from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity
 
@@ -82,40 +82,81 @@ class FolderOutputs(SourceDefaults):
 
 
 class TableOutputs(SourceDefaults):
-    """A user's tables of logits or probabilities, one for each model."""
+    """A user's tables of outputs or results, one for each model."""
 
-    def __init__(self, protocol: LoadedBenchmark, source: TableSource) -> None:
+    def __init__(self, protocol: LoadedBenchmark, source: TableSource | ResultsSource) -> None:
         self._protocol = protocol
-        self._artefacts = {model.id: model.table for model in source.models}
+        self._models = {model.id: model for model in source.models}
         self._source = source
         self._read: Callable[[str], OutputTable] = lru_cache(maxsize=2)(self._load)
 
     def artefacts(self, model: Model) -> dict[str, str]:
-        path, found = self._protocol.verified(self._artefacts[model.id])
+        path, found = self._protocol.verified(self._models[model.id].table)
         return {path.name: found}
 
     def samples(self, model: Model, name: str) -> ModelOutputs:
         table = self._read(model.id)
-        rows = rows_of(table, self._source.sets[name], self._protocol.locate(self._artefacts[model.id].path))
-        return ModelOutputs({self._source.holds: table.values[rows]}, table.labels[rows])
+        rows = rows_of(table, self._source.sets[name], self._path(model.id))
+        classes = self._source.classes if isinstance(self._source, ResultsSource) else None
+        return ModelOutputs(dict(table.arrays), table.labels, classes).take(_as_slice(rows))
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return {}
 
+    def sample_ids(self, name: str) -> Sequence[str] | None:
+        first = next(iter(self._models))
+        table = self._read(first)
+        if table.ids is None:
+            return None
+        ids: list[str] = table.ids.take(rows_of(table, self._source.sets[name], self._path(first))).to_pylist()
+        return ids
+
+    def offers(self, model: Model) -> frozenset[str]:
+        if isinstance(self._source, ResultsSource):
+            return frozenset({"head_confidence", "predictions"})
+        return frozenset(self._source.arrays_of(model))
+
+    def _path(self, model: str) -> Path:
+        return self._protocol.locate(self._models[model].table.path)
+
     def _load(self, model: str) -> OutputTable:
-        path = self._protocol.verified(self._artefacts[model])[0]
-        table = read_table(path, self._source)
+        path = self._protocol.verified(self._models[model].table)[0]
+        if isinstance(self._source, ResultsSource):
+            table = read_results(path, self._source)
+        else:
+            table = read_table(path, self._source, self._models[model])
         self._keep_apart(table, path)
+        self._check_ids(model, table, path)
         return table
+
+    def _check_ids(self, model: str, table: OutputTable, path: Path) -> None:
+        """A set is the same samples for every model: where tables name them, row by row."""
+        first = next(iter(self._models))
+        other = None if table.ids is None or model == first else self._read(first).ids
+        if other is not None and not other.equals(table.ids):
+            raise UsageError(
+                f"{path} names other samples than {self._path(first)}, or the same in another order; sort the rows of "
+                "both by their ids."
+            )
 
     def _keep_apart(self, table: OutputTable, path: Path) -> None:
         """What methods learn from must not be tested on, however the two sets are named."""
+        import numpy as np
+
         benchmark = self._protocol.of(ConfidenceBenchmark)
-        rows = {name: set(rows_of(table, chosen, path).tolist()) for name, chosen in self._source.sets.items()}
-        tested = {name for study in benchmark.studies for name in study.sets}
-        for reference in filter(None, (benchmark.reference.train, benchmark.reference.validation)):
+        tested = {name for study in benchmark.compared for name in study.sets}
+        for reference in benchmark.reference.sets:
+            learnt = np.zeros(len(table.labels), dtype=bool)
+            learnt[rows_of(table, self._source.sets[reference], path)] = True
             for name in sorted(tested):
-                if common := len(rows[reference] & rows[name]):
+                common = int(np.count_nonzero(learnt[rows_of(table, self._source.sets[name], path)]))
+                if common:
                     raise UsageError(
                         f"{path}: the reference set {reference} and the tested set {name} share {common} samples."
                     )
+
+
+def _as_slice(rows: np.ndarray) -> np.ndarray | slice:
+    """Rows in their order; as a slice, which takes no copy, where they follow each other."""
+    first, end = int(rows[0]), int(rows[-1]) + 1
+    return slice(first, end) if end - first == len(rows) else rows

@@ -397,14 +397,14 @@ def _check_any(samples: ModelOutputs, where: str) -> None:
 
 def _check_labels(samples: ModelOutputs, where: str) -> None:
     """Samples that are scored by their class must be of a class that the model knows."""
-    classes = (samples.arrays["logits"] if "logits" in samples.arrays else samples.arrays["probabilities"]).shape[1]
-    low, high = int(samples.labels.min()), int(samples.labels.max())
-    if low < 0 or high >= classes:
+    low, high, classes = int(samples.labels.min()), int(samples.labels.max()), samples.classes
+    if low < 0 or (classes is not None and high >= classes):
+        known = f"numbered 0 to {classes - 1}" if classes else "numbered from 0"
         raise UsageError(
-            f"{where}: labels run from {low} to {high}, but the {classes} classes are numbered 0 to {classes - 1}; "
+            f"{where}: labels run from {low} to {high}, but the {f'{classes} ' if classes else ''}classes are {known}; "
             "samples of no known class belong into `unknown` of a new-class study."
         )
 
 
 def _count(samples: Mapping[str, np.ndarray]) -> int:
-    return len(samples["logits"] if "logits" in samples else samples["probabilities"])
+    return next(len(samples[name]) for name in ("logits", "probabilities", "head_confidence") if name in samples)
