@@ -17,7 +17,7 @@ from harness.methods.answers import UnusableAnswerError, as_array
 from harness.methods.outputs import NotOfferedError
 from harness.methods.pool import highest
 from harness.spec.method import QueryTask
-from harness.tracks.query.aggregation import patch_means, any_in_patch
+from harness.tracks.query.aggregation import any_in_patch, patch_means
 from harness.tracks.query.geometry import Box, Corner, Size, clipped
 from harness.tracks.query.sampling import foreground_patches, random_patches
 from harness.tracks.query.selection import PatchGrid, greedy_patches

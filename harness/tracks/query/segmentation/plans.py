@@ -299,7 +299,9 @@ def _change(plans: Mapping[str, Any], training: NnUNetTraining) -> None:
         )
 
 
-def _set_stages(network: dict[str, Any], strides: Sequence[Any], kernels: Sequence[Any], stages: int, most: int) -> None:
+def _set_stages(
+    network: dict[str, Any], strides: Sequence[Any], kernels: Sequence[Any], stages: int, most: int
+) -> None:
     """A U-Net of the first `stages` stages, of at most `most` features."""
     network["n_stages"] = stages
     network["strides"] = [[int(step) for step in stride] for stride in strides[:stages]]

@@ -81,7 +81,9 @@ def read_labels(labels: Mapping[str, Any], order: Any, path: Path) -> Labels:
     if values.get("background") != (0,) or any(0 in of for of in foreground.values()):
         raise UsageError(f"{path}: `labels` must have `background` = 0, and 0 in no other label, not {dict(labels)}.")
     if used != list(range(len(used))) or len(used) < 2:
-        raise UsageError(f"{path}: `labels` must be `background` = 0, then 1, 2, ... without a gap, not {dict(labels)}.")
+        raise UsageError(
+            f"{path}: `labels` must be `background` = 0, then 1, 2, ... without a gap, not {dict(labels)}."
+        )
     if both := sorted(set(ignored) & set(used)):
         raise UsageError(f"{path}: the label {both[0]} is in `ignore` and in another label; it can be in one only.")
     _check_different(foreground, path)
@@ -109,7 +111,9 @@ def _values(name: str, value: Any, path: Path) -> _Values:
     found = value if isinstance(value, list) else [value]
     numbers = [int(each) if isinstance(each, str) and each.strip().isdecimal() else each for each in found]
     if not numbers or any(type(each) is not int for each in numbers):
-        raise UsageError(f"{path}: the label {name!r} is {value!r}; give it one integer, or a list of them for a region.")
+        raise UsageError(
+            f"{path}: the label {name!r} is {value!r}; give it one integer, or a list of them for a region."
+        )
     return tuple(sorted(set(numbers)))
 
 
@@ -117,7 +121,9 @@ def _check_different(regions: Mapping[str, _Values], path: Path) -> None:
     first: dict[_Values, str] = {}
     for name, values in regions.items():
         if first.setdefault(values, name) != name:
-            raise UsageError(f"{path}: the labels {first[values]!r} and {name!r} are the same, {list(values)}; leave one out.")
+            raise UsageError(
+                f"{path}: the labels {first[values]!r} and {name!r} are the same, {list(values)}; leave one out."
+            )
 
 
 def _classes(foreground: Mapping[str, _Values]) -> tuple[tuple[str, ...], dict[int, int]]:
@@ -163,9 +169,7 @@ def _channels(channels: Mapping[str, Any], field: str, path: Path) -> tuple[str,
 
 def _check_ending(ending: str, path: Path) -> None:
     if not re.fullmatch(r"(\.[A-Za-z0-9]+)+", ending):
-        raise UsageError(
-            f"{path}: `file_ending` must be one such as .nii.gz, beginning with a dot, not {ending!r}."
-        )
+        raise UsageError(f"{path}: `file_ending` must be one such as .nii.gz, beginning with a dot, not {ending!r}.")
     if ending.lower() in (".jpg", ".jpeg"):
         raise UsageError(
             f"{path}: `file_ending` is {ending}, which changes the values it stores, labels too; save the files as .png."

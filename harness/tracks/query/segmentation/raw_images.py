@@ -88,7 +88,7 @@ def read_label(path: Path, axes: int, labels: Labels) -> np.ndarray:
         raise UsageError(f"{path} has the label {unknown[0]}; dataset.json knows the labels {_known(labels)}.")
     numbers = np.array([labels.numbers[value] for value in values.tolist()], dtype=np.int16)
     if (numbers == values).all():
-        return voxels.astype(np.int16)
+        return np.asarray(voxels, dtype=np.int16)
     return np.asarray(numbers[np.searchsorted(values, voxels)])
 
 
@@ -142,7 +142,9 @@ def _grid(path: Path) -> Grid:
     reader = _information(path)
     dimension = reader.GetDimension()
     if dimension not in (2, 3, 4):
-        raise UsageError(f"{path} has {dimension} axes; an image has two, a volume three, one of several channels four.")
+        raise UsageError(
+            f"{path} has {dimension} axes; an image has two, a volume three, one of several channels four."
+        )
     if reader.GetNumberOfComponents() != 1:
         raise UsageError(
             f"{path} has {reader.GetNumberOfComponents()} values a voxel, such as the colours of an RGB image; a channel is "
@@ -192,7 +194,9 @@ def _natural(path: Path) -> np.ndarray:
     if array.ndim == 2:
         return array[None]
     if array.ndim != 3 or array.shape[-1] not in _COLOURS:
-        raise UsageError(f"{path} has shape {array.shape}; a picture is grey, in colours, or in colours with transparency.")
+        raise UsageError(
+            f"{path} has shape {array.shape}; a picture is grey, in colours, or in colours with transparency."
+        )
     return array.transpose(2, 0, 1)
 
 
