@@ -114,8 +114,9 @@ class PatchLedger:
         write_json(inside / "summary.json", _nulls(summary))
 
     def everything(self) -> np.ndarray:
-        """Picks that reveal the whole pool."""
-        return self._picks([Patch(name, (0,) * len(self.rule.size), "whole") for name in self.cases.pool])
+        """Picks that reveal the whole pool, but for images without any label."""
+        labelled = [name for name in self.cases.pool if self.cases.counts[name].any()]
+        return self._picks([Patch(name, (0,) * len(self.rule.size), "whole") for name in labelled])
 
     def boxes(self, picks: Sequence[np.ndarray]) -> dict[str, list[tuple[Corner, Size]]]:
         """What is annotated of each image."""
@@ -189,7 +190,7 @@ class PatchLedger:
                 f"study {study.id}: {budget} patches of {rule.size} are bought in all, but at most {room} fit the pool "
                 f"without overlap; take fewer or smaller patches."
             )
-        labelled = sum(int(self.cases.counts[name].sum()) > 0 for name in self.cases.pool)
+        labelled = sum(bool(self.cases.counts[name].any()) for name in self.cases.pool)
         if study.query > rule.max_per_image * labelled:
             raise UsageError(
                 f"study {study.id}: a query of {study.query} patches is more than {rule.max_per_image} of each of "
@@ -237,6 +238,11 @@ def _check_classes(cases: Cases) -> None:
     if not cases.pool or not cases.held_out:
         empty = "pool" if not cases.pool else "held-out part"
         raise UsageError(f"the {empty} of the data set has no case; it needs some of both kinds.")
+    if not any(cases.counts[name].any() for name in cases.held_out):
+        raise UsageError(
+            "no held-out case has any label that is not to be ignored; hold out cases that are labelled, as `cases` or "
+            "imagesVal says."
+        )
     present = np.array([cases.counts[name] > 0 for name in cases.pool])
     if not present[:, 1:].any():
         raise UsageError("no image of the pool has any foreground; check the label files, there is nothing to learn.")

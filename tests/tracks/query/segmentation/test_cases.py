@@ -208,6 +208,41 @@ def test_grids_that_differ(folder, what, values):
     refused(folder, "case_2.nii.gz", what)
 
 
+def test_headers_that_differ_by_rounding(folder):
+    """Origins by a two-hundredth of a voxel, spacings and cosines in the fourth digit: what other tools save."""
+    angle = 5e-4
+    turned = (np.cos(angle), -np.sin(angle), 0, np.sin(angle), np.cos(angle), 0, 0, 0, 1)
+    labels = balls((16, 18, 20), 2)[1]
+    path = folder / "labelsTr" / "case_2.nii.gz"
+    write_volume(path, labels, (1, 1.0004, 1), (0.005, 0, -0.005), turned)
+    assert np.array_equal(opened(folder).labels("case_2"), labels)
+
+
+def test_an_origin_that_is_off_by_a_twentieth_of_a_voxel(folder):
+    write_volume(folder / "labelsTr" / "case_2.nii.gz", balls((16, 18, 20), 2)[1], origin=(0, 0, 0.05))
+    refused(folder, "case_2.nii.gz has origin", "must agree")
+
+
+def test_a_second_channel_on_another_grid(folder):
+    write_header(folder, channel_names={"0": "T1", "1": "T2"})
+    for number in range(8):
+        origin = (0, 0, 4) if number == 5 else (0, 0, 0)
+        image = balls((16, 18, 20), number)[0].astype(np.float32)
+        write_volume(folder / "imagesTr" / f"case_{number}_0001.nii.gz", image, origin=origin)
+    refused(folder, "case_5_0001.nii.gz has origin", "case_5_0000.nii.gz has")
+
+
+@pytest.mark.parametrize(("there", "missing"), [((0,), 1), ((0, 2), 1), ((1, 2), 0)])
+def test_a_missing_channel(folder, there, missing):
+    write_header(folder, channel_names={"0": "T1", "1": "T2", "2": "T3"})
+    for number in range(8):
+        (folder / "imagesTr" / f"case_{number}_0000.nii.gz").unlink()
+        for channel in there if number == 4 else range(3):
+            image = balls((16, 18, 20), number)[0].astype(np.float32)
+            write_volume(folder / "imagesTr" / f"case_{number}_{channel:04d}.nii.gz", image)
+    refused(folder, f"case_4_{missing:04d}.nii.gz is missing; the case case_4 needs it")
+
+
 def test_a_label_of_another_orientation(folder):
     """The same shape, spacing and origin, but its first axis runs the other way."""
     turned = (-1, 0, 0, 0, 1, 0, 0, 0, 1)

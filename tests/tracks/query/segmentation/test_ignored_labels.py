@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.metrics.segmentation import mean_dice
+from harness.metrics.segmentation import mean_dice, segmentation_counts
 from harness.spec.errors import UsageError
 from harness.tracks.query.campaign import Campaign, run_campaign
 from harness.tracks.query.loop_files import read_loops
@@ -102,7 +102,7 @@ def test_a_single_ignore_label(tmp_path):
 def test_a_label_that_is_neither_known_nor_ignored(folder, tmp_path):
     shutil.copytree(folder / "raw", tmp_path / "raw")
     write_header(tmp_path / "raw", labels={"background": 0, "shell": 1, "core": 2, "ignore": 3})
-    with pytest.raises(UsageError, match="has the label 250; .* knows the labels 0 to 2, and 3 to be ignored"):
+    with pytest.raises(UsageError, match=r"has the label 250; .* knows the labels 0 to 2, and 3 to be ignored"):
         SegmentationLearner(setting(benchmark(tmp_path)), 1, (), "cpu")
 
 
@@ -136,7 +136,7 @@ def test_a_pinned_start_of_ignored_voxels_alone(learner, folder, tmp_path):
     rows.append({"file": "case_0.nii.gz", "coords": [0, 0, 0], "size": [6, 6, 6]})
     (tmp_path / "starts.json").write_text(json.dumps({"1": {"patches": rows}}))
     study = setting(benchmark(tmp_path, 'cases = { path = "split.json" }', study='starts = { path = "starts.json" }'))
-    with pytest.raises(UsageError, match="no valid one: the patch at .* marks to be ignored"):
+    with pytest.raises(UsageError, match=r"no valid one: the patch at .* marks to be ignored"):
         SegmentationLearner(study, 1, (), "cpu").start()
 
 
@@ -254,7 +254,7 @@ def test_an_answer_of_a_strategy_that_does_not_look(learner, trained, tmp_path):
     def ask(loop, offer):
         return np.array([[5, 0, 0, 0], [5, 6, 0, 0], [5, 0, 6, 0]])  # of case_7, where nothing is labelled
 
-    with pytest.raises(MethodError, match="query 1 of 1: the patch at .* marks to be ignored; ask for patches"):
+    with pytest.raises(MethodError, match=r"query 1 of 1: the patch at .* marks to be ignored; ask for patches"):
         run_campaign(Campaign(2, 3), learner, ask, tmp_path, quiet)
 
 
@@ -280,6 +280,28 @@ def test_a_campaign_and_its_loop_files(learner, tmp_path, monkeypatch):
 def test_budgets_that_the_labelled_part_does_not_have(volumes, study, words):
     with pytest.raises(UsageError, match=words):
         SegmentationLearner(changed(volumes, study=study), 1, (), "cpu")
+
+
+def test_held_out_cases_without_any_label(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    split = {"pool": [f"case_{n}" for n in range(7)], "validation": ["case_7"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    with pytest.raises(UsageError, match="no held-out case has any label"):
+        SegmentationLearner(setting(benchmark(tmp_path, 'cases = { path = "split.json" }')), 1, (), "cpu")
+
+
+def test_a_case_without_any_label_has_no_dice():
+    counts = segmentation_counts(np.ones((2, 3), dtype=int), np.full((2, 3), -1), 3, ignore=-1)
+    assert (counts == 0).all()
+    other = segmentation_counts(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1]), 3)
+    # Dice 2 / 3 of both classes, of the other case alone.
+    assert mean_dice(np.stack([counts, other])) == pytest.approx(2 / 3)
+
+
+def test_full_annotation_leaves_out_cases_without_any_label(learner):
+    picks = learner.ledger.everything()
+    assert sorted(learner.ledger.boxes([picks])) == [f"case_{n}" for n in (0, 1, 2, 3, 4, 8)]
+    assert learner.effort([picks])["voxels"].tolist() == learner.effort([picks])["pool_voxels"].tolist()
 
 
 def test_a_class_that_is_ignored_nearly_everywhere(tmp_path):

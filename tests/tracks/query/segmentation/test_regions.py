@@ -204,5 +204,5 @@ def test_counts_of_regions_by_hand():
 
 @pytest.mark.parametrize("region", [(), (3,), (-1,)])
 def test_a_region_of_no_classes(region):
-    with pytest.raises(ValueError, match="a region is a union of classes 0 ... 2"):
+    with pytest.raises(ValueError, match=r"a region is a union of classes 0 \.\.\. 2"):
         segmentation_counts(np.array([0, 1]), np.array([0, 1]), 3, regions=[(0,), region])
