@@ -136,7 +136,11 @@ class PoolImage(Protocol):
 
     @property
     def probabilities(self) -> Tensor:
-        """(members, classes, *shape) float32."""
+        """(members, classes, *shape) float32, of each member a distribution over the classes.
+
+        Where networks learn regions that overlap, the region that nnU-Net writes last decides: its probability, then that
+        of the one before among what is left, and so on.
+        """
         ...
 
     @property
@@ -147,6 +151,14 @@ class PoolImage(Protocol):
     @property
     def labels(self) -> np.ndarray:
         """(*shape) integers: known labels, and -1 where none is known. An oracle sees all of them."""
+        ...
+
+    @property
+    def annotatable(self) -> np.ndarray:
+        """(*shape) bool, not to be written to: False where the data set itself has no label (an ignore label).
+
+        A patch without any True cannot be asked for; `random`, `candidates` and `patches` leave such patches out.
+        """
         ...
 
     def patch_means(self, scores: Any) -> np.ndarray:
@@ -176,7 +188,7 @@ class SegmentationPool(Pool, Protocol):
     """Images of which patches can be annotated.
 
     A query is a sequence of `budget` patches, each (image name, low corner) or (image name, low corner, size) with the
-    protocol's size, in array order (z, y, x).
+    protocol's size, in array order (z, y, x), of flat images (y, x).
     """
 
     images: Sequence[PoolImage]

@@ -6,7 +6,7 @@ Counts of voxels are arrays whose last axis is TP, FP, FN, TN; class 0 is the ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,18 @@ _TP, _FP, _FN, _TN = range(4)
 
 
 def segmentation_counts(
-    prediction: ArrayLike, reference: ArrayLike, classes: int, *, ignore: int | None = None
+    prediction: ArrayLike,
+    reference: ArrayLike,
+    classes: int,
+    *,
+    ignore: int | None = None,
+    regions: Sequence[Collection[int]] | None = None,
 ) -> Counts:
     """Voxels of one case that each class gets right and wrong: (classes, 4), in the order TP, FP, FN, TN.
 
     `prediction` and `reference` are label maps of one shape with integers 0 ... classes - 1. Voxels whose
-    reference is `ignore` do not count, whatever is predicted there. ValueError for other labels, labels that
+    reference is `ignore` do not count, whatever is predicted there. With `regions`, each a union of classes, rows are
+    those of the regions: (regions, 4); the first should be the background. ValueError for other labels, labels that
     are not integers, maps of two shapes, empty maps and less than two classes.
     """
     if classes < 2:
@@ -41,8 +47,9 @@ def segmentation_counts(
             raise ValueError(f"{name} holds the label {outside[0]}; labels are 0 ... {classes - 1}.")
     pairs = true.astype(np.int64).ravel() * classes + predicted.astype(np.int64).ravel()
     confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    tp = np.diag(confusion)
-    fp, fn = confusion.sum(axis=0) - tp, confusion.sum(axis=1) - tp
+    member = np.eye(classes, dtype=np.int64) if regions is None else _members(regions, classes)
+    tp = np.einsum("ra,ab,rb->r", member, confusion, member)
+    fp, fn = member @ confusion.sum(axis=0) - tp, member @ confusion.sum(axis=1) - tp
     return np.stack([tp, fp, fn, confusion.sum() - tp - fp - fn], axis=-1).astype(np.int64)
 
 
@@ -81,13 +88,15 @@ def mean_dice(counts: ArrayLike) -> float:
     return float(values[1:].mean())
 
 
-def segmentation_summary(counts: ArrayLike, cases: Sequence[tuple[str, str]] | None = None) -> dict[str, Any]:
+def segmentation_summary(
+    counts: ArrayLike, cases: Sequence[tuple[str, str]] | None = None, keys: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The content of nnU-Net's `summary.json`: foreground_mean, mean and metric_per_case.
 
     Of counts (cases, classes, 4) with the background first. `cases` are the (prediction, reference) file names.
     Every entry has Dice, IoU, TP, FP, FN, TN, n_pred and n_ref of a foreground class; classes are keyed by their
-    label as text. nan where undefined, as in nnU-Net. ValueError as for `mean_dice`, for counts without TN and
-    if the number of cases differs.
+    label as text, or by `keys`, one for each foreground class or region. nan where undefined, as in nnU-Net. ValueError
+    as for `mean_dice`, for counts without TN and if the number of cases or keys differs.
     """
     table = _counts(counts, columns=(4,))
     if table.ndim != 3 or table.shape[1] < 2:
@@ -95,7 +104,9 @@ def segmentation_summary(counts: ArrayLike, cases: Sequence[tuple[str, str]] | N
     names = [("", "")] * len(table) if cases is None else list(cases)
     if len(names) != len(table):
         raise ValueError(f"there are {len(names)} file names and counts of {len(table)} cases.")
-    labels = [str(label) for label in range(1, table.shape[1])]
+    labels = [str(label) for label in range(1, table.shape[1])] if keys is None else list(keys)
+    if len(labels) != table.shape[1] - 1:
+        raise ValueError(f"there are {len(labels)} keys and counts of {table.shape[1] - 1} foreground classes.")
     of_case = _case_metrics(table[:, 1:])
     mean = {name: _mean_of_defined(values) for name, values in of_case.items()}
     return {
@@ -130,6 +141,16 @@ def balanced_accuracy(prediction: ArrayLike, labels: ArrayLike) -> float:
     predicted, true = _classified(prediction, labels)
     _, of_class, size = np.unique(true, return_inverse=True, return_counts=True)
     return float(np.mean(np.bincount(of_class, weights=predicted == true) / size))
+
+
+def _members(regions: Sequence[Collection[int]], classes: int) -> Counts:
+    """(regions, classes): 1 where a class is in a region."""
+    found = np.zeros((len(regions), classes), dtype=np.int64)
+    for row, region in zip(found, regions, strict=True):
+        if not region or min(region) < 0 or max(region) >= classes:
+            raise ValueError(f"a region is a union of classes 0 ... {classes - 1}, not {list(region)}.")
+        row[list(region)] = 1
+    return found
 
 
 def _case_metrics(counts: Counts) -> dict[str, NDArray[Any]]:

@@ -89,6 +89,12 @@ class RawFolder(Spec):
     The held-out cases are those in `imagesVal`/`labelsVal` where the folder has them, those that `cases` (JSON with
     `pool` and `validation`) lists, or else a `validation_share` drawn by `split_seed` from the sorted names. With
     `group_separator`, cases that agree up to it (frames of a patient) stay together.
+
+    Images are volumes, or flat: NIfTI of two axes, and PNG, BMP or TIFF, whose colours are channels. Voxels with the label
+    `ignore`, one value or several, are never learned from nor scored, and no patch may hold nothing else. Labels that
+    overlap are regions: trained by nnU-Net's `regions_class_order`, and Dice is that of each region; a class is then what
+    the regions tell apart, and lists that do not overlap are classes of several values. `dataset.json` may be that of
+    nnU-Net 1 and the Decathlon; where it lists `training`, these cases are all that count.
     """
 
     kind: Literal["nnunet-raw"]
@@ -191,7 +197,8 @@ class ClassifierTraining(Spec):
 
 
 class NnUNetTraining(Spec):
-    """nnU-Net 3d_fullres by cross-validation over the annotated images: `folds` networks, which are the committee.
+    """nnU-Net 3d_fullres, of flat images 2d, by cross-validation over the annotated images: `folds` networks, which are
+    the committee.
 
     What is None is as nnU-Net plans it. `window_step` is that of the sliding window.
     """

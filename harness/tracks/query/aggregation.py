@@ -43,6 +43,12 @@ def patch_means(scores: ArrayLike, patch_size: Sequence[int], stride: Sequence[i
     return _means(table, values.shape[0], size[0], stride[0], voxels, exponent)
 
 
+def any_in_patch(mask: NDArray[np.bool_], patch_size: Sequence[int], stride: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether each patch, in the order of `patch_means`, has a voxel of the mask."""
+    found: NDArray[np.bool_] = patch_means(mask, patch_size, stride) > 0
+    return found
+
+
 def _largest(values: NDArray[Any]) -> float:
     """The largest magnitude; ValueError for NaN and infinity, which the extremes show without a mask."""
     low, high = float(values.min()), float(values.max())

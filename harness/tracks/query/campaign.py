@@ -36,7 +36,8 @@ class PoolOffer:
 
     segmentation: `meta` has `images` (a list of name, shape, annotated boxes [corner, size]), `patch_size`, `stride`,
     `max_per_image`; files are `<i>.probabilities.npy` (members, classes, *shape) float32, `<i>.labels.npy` (*shape)
-    int16 with -1 for unknown, and where they were needed `<i>.image.npy` (channels, *shape) float32 and
+    int16 with -1 for unknown, of images with `partly_labelled` also `<i>.annotatable.npy` (*shape) bool, which is False
+    where no label can be bought, and where they were needed `<i>.image.npy` (channels, *shape) float32 and
     `<i>.features.npy` (d, *coarse) float32, which covers the image evenly.
     classification: files are `probabilities.npy` (members, classes, n) float32, `labelled_targets.npy` (labelled,)
     int64, and where they were needed `features.npy` (n, d), `labelled_features.npy` (labelled, d), `inputs.npy`

@@ -17,7 +17,7 @@ from harness.methods.answers import UnusableAnswerError, as_array
 from harness.methods.outputs import NotOfferedError
 from harness.methods.pool import highest
 from harness.spec.method import QueryTask
-from harness.tracks.query.aggregation import patch_means
+from harness.tracks.query.aggregation import any_in_patch, patch_means
 from harness.tracks.query.geometry import Box, Corner, Size, clipped
 from harness.tracks.query.sampling import foreground_patches, random_patches
 from harness.tracks.query.selection import PatchGrid, greedy_patches
@@ -185,7 +185,8 @@ class OfferedVolumes(_Offered):
                 patches = foreground_patches(_Labels(self), self.patch_size, budget, rng, foreground, self.annotated)
             else:
                 shapes = {image.name: image.shape for image in self.images}
-                patches = random_patches(shapes, self.patch_size, budget, rng, self.annotated)
+                masks = {image.name: image.annotatable for image in self.images if image.partly_labelled}
+                patches = random_patches(shapes, self.patch_size, budget, rng, self.annotated, masks)
         except ValueError as error:
             raise UnusableAnswerError(str(error).rstrip(".")) from error
         return [(patch.image, patch.corner) for patch in patches]
@@ -202,6 +203,7 @@ class OfferedVolume:
         self.annotated: list[tuple[Corner, Size]] = [
             (tuple(corner), self.shape if size == "whole" else tuple(size)) for corner, size in described["annotated"]
         ]
+        self.partly_labelled = bool(described.get("partly_labelled", False))
 
     @property
     def patch_size(self) -> Size:
@@ -221,6 +223,12 @@ class OfferedVolume:
         return self._files.read(f"{self.number}.labels")
 
     @property
+    def annotatable(self) -> np.ndarray:
+        if self.partly_labelled:
+            return self._files.read(f"{self.number}.annotatable")
+        return np.broadcast_to(np.True_, self.shape)
+
+    @property
     def features(self) -> np.ndarray:
         """(d, *coarse): of the encoder, on a coarse grid that covers the image evenly."""
         return self._files.read(f"{self.number}.features", "features")
@@ -233,6 +241,8 @@ class OfferedVolume:
         self, means: np.ndarray, rng: np.random.Generator, *, limit: int | None = None, taken: Sequence[Corner] = ()
     ) -> list[tuple[Corner, float]]:
         values = as_array(means).astype(np.float64)  # a copy, which the choice uses up
+        if self.partly_labelled:
+            values[~any_in_patch(self.annotatable, self.patch_size, self._grid.stride)] = -np.inf
         grid = self._grid if limit is None else replace(self._grid, max_per_image=limit)
         boxes: list[Box] = [*self.annotated, *((tuple(corner), self.patch_size) for corner in taken)]
         return [(corner, score) for corner, _, score in greedy_patches(values, self.shape, grid, boxes, rng)]

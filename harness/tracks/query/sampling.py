@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.tracks.query.aggregation import any_in_patch
 from harness.tracks.query.geometry import Annotated, Corner, Patch, Size, clipped, colliding, within
 
 Labels = Mapping[str, NDArray[Any]]
-"""Label maps of integers by image name, 0 = background; may load them on access. Negative labels are never drawn."""
+"""Label maps of integers by image name, 0 = background; may load them on access.
+
+Where a label is negative, the data set has none: no patch is drawn that holds no others.
+"""
 Mask = NDArray[np.bool_]
+Masks = Mapping[str, Mask]
+"""Where labels can be bought, by image name; of images that are not named, everywhere."""
 Draw = Callable[[str, "list[tuple[Corner, Size]]"], "tuple[Corner, Size] | None"]
 """A box of an image that overlaps none of the taken ones, or None if there is none."""
 
@@ -29,15 +35,16 @@ def random_patches(
     count: int,
     rng: np.random.Generator,
     annotated: Annotated | None = None,
+    annotatable: Masks | None = None,
 ) -> list[Patch]:
     """`count` patches, image after image in a shuffled cycle, each uniform over the free positions of its image.
 
-    An image without a free position is left out. ValueError if fewer than `count` patches fit.
+    No patch is drawn in which nothing is `annotatable`. An image without a free position is left out. ValueError if fewer than `count` patches fit.
     """
     pool = _Pool(shapes, annotated, rng)
 
     def draw(image: str, taken: list[tuple[Corner, Size]]) -> tuple[Corner, Size] | None:
-        return _anywhere(shapes[image], patch_size, taken, rng)
+        return _anywhere(shapes[image], patch_size, taken, rng, (annotatable or {}).get(image))
 
     return [pool.place(draw, f"any of the {count} patches") for _ in range(count)]
 
@@ -68,7 +75,7 @@ def foreground_patches(
 
         def draw(image: str, taken: list[tuple[Corner, Size]], area: str = area) -> tuple[Corner, Size] | None:
             if area == "all":
-                return _anywhere(shapes[image], patch_size, taken, rng)
+                return _anywhere(shapes[image], patch_size, taken, rng, labels[image] >= 0)
             return _on_a_class(labels[image], patch_size, taken, rng, border=area == "border")
 
         found.append(pool.place(draw, f"patch {len(found) + 1} of {count} ({area})"))
@@ -159,11 +166,19 @@ def _images_by_class(labels: Labels, ignore: int | None) -> dict[int, list[str]]
 
 
 def _anywhere(
-    shape: Sequence[int], patch_size: Sequence[int], taken: Collection[tuple[Corner, Size]], rng: np.random.Generator
+    shape: Sequence[int],
+    patch_size: Sequence[int],
+    taken: Collection[tuple[Corner, Size]],
+    rng: np.random.Generator,
+    annotatable: Mask | None = None,
 ) -> tuple[Corner, Size] | None:
     size = clipped(patch_size, shape)
     corners = [np.arange(end - extent + 1) for end, extent in zip(shape, size, strict=True)]
-    return _pick(np.ones([len(at) for at in corners], dtype=bool), corners, size, taken, rng)
+    if annotatable is None or annotatable.all():
+        places = np.ones([len(at) for at in corners], dtype=bool)
+    else:
+        places = any_in_patch(annotatable, size, (1,) * len(size))
+    return _pick(places, corners, size, taken, rng)
 
 
 def _on_a_class(

@@ -19,6 +19,7 @@ from harness.storage import array_id, content_id
 from harness.tracks.base import Answers
 from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.geometry import Corner, Size
+from harness.tracks.query.segmentation.cases import UNLABELLED, scored_classes
 from harness.tracks.query.segmentation.ledger import PatchLedger, slices
 from harness.tracks.query.sources import Setting
 
@@ -89,7 +90,7 @@ class SegmentationLearner:
         import numpy as np
 
         from harness.metrics.segmentation import segmentation_counts
-        from harness.tracks.query.segmentation.prediction import Window, ensemble_probabilities
+        from harness.tracks.query.segmentation.prediction import Window, ensemble_outputs
         from harness.tracks.query.segmentation.trainer import deterministic
 
         plan, training = self._planned(picks), self._training
@@ -98,9 +99,9 @@ class SegmentationLearner:
         with deterministic(0, self._device):
             window = Window(plan, self._device, training.validation_window_step, mirroring=mirroring)
             for name in self._cases.held_out:
-                probabilities = ensemble_probabilities(window, plan.network_input(self._cases.image(name)), weights)
-                labels = self._cases.labels(name)
-                counts.append(segmentation_counts(probabilities.argmax(axis=0), labels, len(self._cases.classes)))
+                found = ensemble_outputs(window, plan.network_input(self._cases.image(name)), weights)
+                of = (plan.segmentation(found), self._cases.labels(name), len(self._cases.classes))
+                counts.append(segmentation_counts(*of, ignore=UNLABELLED, regions=scored_classes(self._cases)))
         return {"counts": np.stack(counts)}
 
     def offer(
@@ -119,10 +120,14 @@ class SegmentationLearner:
             for number, name in enumerate(self._cases.pool):
                 case = plan.network_input(self._cases.image(name))
                 write_offer(folder / str(number), window, plan, case, weights, self._needs)
-                labels = self._cases.labels(name) if oracle else self._known(name, boxes.get(name, []), unknown=-1)
+                truth = self._cases.labels(name)
+                labels = truth if oracle else self._known(name, boxes.get(name, []), UNLABELLED)
                 np.save(folder / f"{number}.labels.npy", np.asarray(labels, dtype=np.int16), allow_pickle=False)
+                if partly := self.ledger.partly_labelled(name):
+                    np.save(folder / f"{number}.annotatable.npy", truth != UNLABELLED, allow_pickle=False)
                 annotated = [[list(corner), list(size)] for corner, size in boxes.get(name, [])]
-                images.append({"name": name, "shape": list(self._cases.shapes[name]), "annotated": annotated})
+                described = {"shape": list(self._cases.shapes[name]), "partly_labelled": partly}
+                images.append({"name": name, "annotated": annotated, **described})
         meta = {
             "task": "segmentation",
             "classes": len(self._cases.classes),
@@ -160,20 +165,21 @@ class SegmentationLearner:
         return done[1]
 
     def _known(self, name: str, boxes: Sequence[tuple[Corner, Size]], unknown: int | None = None) -> np.ndarray:
-        """(z, y, x) int16 with `unknown` outside of the boxes, by default the ignore label."""
+        """(*shape) int16 with `unknown`, by default nnU-Net's ignore label, where nothing was bought or is labelled."""
         import numpy as np
 
-        labels = self._cases.labels(name)
-        known = np.full(labels.shape, len(self._cases.classes) if unknown is None else unknown, dtype=np.int16)
+        labels, absent = self._cases.labels(name), len(self._cases.classes) if unknown is None else unknown
+        known = np.full(labels.shape, absent, dtype=np.int16)
         for box in boxes:
-            known[slices(box)] = labels[slices(box)]
+            inside = labels[slices(box)]
+            known[slices(box)] = np.where(inside == UNLABELLED, absent, inside)
         return known
 
     def _classes(self, name: str, boxes: Sequence[tuple[Corner, Size]]) -> set[int]:
         import numpy as np
 
         labels = self._cases.labels(name)
-        return {int(label) for box in boxes for label in np.unique(labels[slices(box)])}
+        return {int(label) for box in boxes for label in np.unique(labels[slices(box)]) if label != UNLABELLED}
 
 
 def write_offer(

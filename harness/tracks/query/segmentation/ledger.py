@@ -13,8 +13,8 @@ from harness.spec.errors import UsageError
 from harness.spec.query import RawFolder, TemplateVolumes
 from harness.storage import read_json, write_json
 from harness.tracks.base import Answers
-from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, within
-from harness.tracks.query.segmentation.cases import Cases, LabelMaps
+from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, described, within
+from harness.tracks.query.segmentation.cases import UNLABELLED, Cases, LabelMaps, count_labels, summary_keys
 from harness.tracks.query.segmentation.raw_folder import RawFolderCases
 from harness.tracks.query.segmentation.template_cases import TemplateCases
 from harness.tracks.query.sources import Setting
@@ -68,6 +68,7 @@ class PatchLedger:
                 raise ValueError(f"image {number} is not in the pool, which has images 0 to {len(pool) - 1}.")
             patches.append(Patch(pool[number], tuple(corner), clipped(self.rule.size, shapes[pool[number]])))
         check_patches(patches, shapes, self.boxes(picks), budget)
+        self._check_labelled(patches)
         return self._picks(patches)
 
     def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
@@ -87,7 +88,7 @@ class PatchLedger:
         for name, of in boxes.items():
             labels = self.cases.labels(name)
             for box in of:
-                found = np.bincount(labels[slices(box)].ravel(), minlength=classes)
+                found = count_labels(labels[slices(box)], classes)
                 voxels += found
                 patches += found > 0
         return {
@@ -109,11 +110,13 @@ class PatchLedger:
         inside.mkdir(parents=True, exist_ok=True)
         write_loop(folder, loop, self.patches([picks]), ending)
         files = [(name + ending,) * 2 for name in self.cases.held_out]
-        write_json(inside / "summary.json", _nulls(segmentation_summary(evaluation["counts"], files)))
+        summary = segmentation_summary(evaluation["counts"], files, summary_keys(self.cases))
+        write_json(inside / "summary.json", _nulls(summary))
 
     def everything(self) -> np.ndarray:
-        """Picks that reveal the whole pool."""
-        return self._picks([Patch(name, (0,) * len(self.rule.size), "whole") for name in self.cases.pool])
+        """Picks that reveal the whole pool, but for images without any label."""
+        labelled = [name for name in self.cases.pool if self.cases.counts[name].any()]
+        return self._picks([Patch(name, (0,) * len(self.rule.size), "whole") for name in labelled])
 
     def boxes(self, picks: Sequence[np.ndarray]) -> dict[str, list[tuple[Corner, Size]]]:
         """What is annotated of each image."""
@@ -132,6 +135,7 @@ class PatchLedger:
                 for row in rows
             ]
             check_patches(patches, {name: self.cases.shapes[name] for name in self.cases.pool}, None, study.start)
+            self._check_labelled(patches)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{path}: the start of seed {self._seed} is no valid one: {error}") from error
         return patches
@@ -152,28 +156,45 @@ class PatchLedger:
             for number, *box in each.tolist()
         ]
 
+    def partly_labelled(self, name: str) -> bool:
+        """Whether the data set has no label in a part of a case, which cannot be bought then."""
+        return int(self.cases.counts[name].sum()) < math.prod(self.cases.shapes[name])
+
+    def _check_labelled(self, patches: Sequence[Patch]) -> None:
+        """Raise ValueError for a patch without any label to buy."""
+        for patch in patches:
+            box = within(patch.box, self.cases.shapes[patch.image])
+            if self.partly_labelled(patch.image) and (self.cases.labels(patch.image)[slices(box)] == UNLABELLED).all():
+                raise ValueError(
+                    f"{described(box)} of image {patch.image!r} holds only voxels that the data set marks to be ignored; "
+                    "ask for patches with a voxel that is `annotatable`."
+                )
+
     def _check_room(self) -> None:
         """Whether the budgets can be spent: patches that are larger than an image are clipped to it."""
         study, rule, shapes = self.setting.study, self.rule, self.cases.shapes
         axes = len(shapes[self.cases.pool[0]])
         if len(rule.size) != axes:
             raise UsageError(
-                f"study {study.id}: patches have {len(rule.size)} axes, images have {axes}; give (z, y, x)."
+                f"study {study.id}: patches have {len(rule.size)} axes, images have {axes}; give "
+                f"({'z, y, x' if axes == 3 else 'y, x'})."
             )
         room = 0
         for name in self.cases.pool:
             size = clipped(rule.size, shapes[name])
-            room += math.prod(end // extent for end, extent in zip(shapes[name], size, strict=True))
+            fitting = math.prod(end // extent for end, extent in zip(shapes[name], size, strict=True))
+            room += min(fitting, int(self.cases.counts[name].sum()))
         budget = study.start + study.query * (study.loops - 1)
         if budget > room:
             raise UsageError(
                 f"study {study.id}: {budget} patches of {rule.size} are bought in all, but at most {room} fit the pool "
                 f"without overlap; take fewer or smaller patches."
             )
-        if study.query > rule.max_per_image * len(self.cases.pool):
+        labelled = sum(bool(self.cases.counts[name].any()) for name in self.cases.pool)
+        if study.query > rule.max_per_image * labelled:
             raise UsageError(
                 f"study {study.id}: a query of {study.query} patches is more than {rule.max_per_image} of each of "
-                f"the {len(self.cases.pool)} images; raise max_per_image."
+                f"the {labelled} images with labels; raise max_per_image."
             )
 
 
@@ -217,6 +238,11 @@ def _check_classes(cases: Cases) -> None:
     if not cases.pool or not cases.held_out:
         empty = "pool" if not cases.pool else "held-out part"
         raise UsageError(f"the {empty} of the data set has no case; it needs some of both kinds.")
+    if not any(cases.counts[name].any() for name in cases.held_out):
+        raise UsageError(
+            "no held-out case has any label that is not to be ignored; hold out cases that are labelled, as `cases` or "
+            "imagesVal says."
+        )
     present = np.array([cases.counts[name] > 0 for name in cases.pool])
     if not present[:, 1:].any():
         raise UsageError("no image of the pool has any foreground; check the label files, there is nothing to learn.")

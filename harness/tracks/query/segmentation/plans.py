@@ -29,17 +29,22 @@ from harness.spec.query import NnUNetTraining
 from harness.storage import write_json
 from harness.tracks.query.segmentation.cases import Cases
 
-CONFIGURATION = "3d_fullres"
+VOLUMES, FLAT = "3d_fullres", "2d"
+"""nnU-Net's names of the configurations that are used."""
 DATASET = "Dataset001_Pool"
 _INTENSITIES = 10_000_000  # voxels that intensity statistics rest on, of all images together
-_FEATURES, _MOST_FEATURES = 32, 320  # of the first and of any stage, as in nnU-Net
+_FEATURES, _MOST_FEATURES = 32, {VOLUMES: 320, FLAT: 512}  # of the first and of any stage, as in nnU-Net
+_SLICE = 999.0  # spacing of the only slice of a flat image, in its pixels, as nnU-Net's readers give it
 _FEWEST_STAGES = 3
 _SMALLEST_EDGE = 4  # of a feature map, as in nnU-Net
 _MANY = 999_999  # poolings per axis, as in nnU-Net
 
 
 class NetworkInput(NamedTuple):
-    """A volume as the network sees it: cropped to what is not zero, normalised, the coarsest axis first."""
+    """An image as the network sees it: cropped to what is not zero, normalised, the coarsest axis first.
+
+    nnU-Net takes flat images for volumes of one slice.
+    """
 
     image: np.ndarray
     """(channels, *shape) float32."""
@@ -56,7 +61,8 @@ class NetworkPlan:
         self.plans = plans
         self.dataset = dataset
         self.manager = PlansManager(plans)
-        self.configuration = self.manager.get_configuration(CONFIGURATION)
+        self.name = VOLUMES if VOLUMES in plans["configurations"] else FLAT
+        self.configuration = self.manager.get_configuration(self.name)
         self.labels = self.manager.get_label_manager(dataset)
         self._preprocessor = self.configuration.preprocessor_class(verbose=False)
 
@@ -66,60 +72,117 @@ class NetworkPlan:
         return tuple(int(extent) for extent in self.configuration.patch_size)
 
     def network_input(self, image: np.ndarray, labels: np.ndarray | None = None) -> NetworkInput:
-        """From (channels, z, y, x), and labels (z, y, x) in which the ignore label stands for unknown."""
-        properties: dict[str, Any] = {"spacing": list(self.spacing)}
-        segmentation = None if labels is None else labels[None].astype(np.int16)
+        """From (channels, *shape), and labels (*shape) in which the ignore label stands for unknown."""
+        properties: dict[str, Any] = {"spacing": list(_with_slice(self.spacing))}
+        segmentation = None if labels is None else _as_volume(labels[None].astype(np.int16))
         data, prepared, properties = self._preprocessor.run_case_npy(
-            image, segmentation, properties, self.manager, self.configuration, self.dataset
+            _as_volume(image), segmentation, properties, self.manager, self.configuration, self.dataset
         )
         return NetworkInput(data.astype(np.float32, copy=False), prepared.astype(np.int16, copy=False), properties)
 
     @property
     def spacing(self) -> tuple[float, ...]:
         """In the order of the image's axes."""
-        return tuple(float(self.configuration.spacing[axis]) for axis in self.manager.transpose_backward)
+        return tuple(float(self.configuration.spacing[axis]) for axis in self._backward)
 
     def in_image(self, array: np.ndarray, properties: Mapping[str, Any]) -> np.ndarray:
         """An array (channels, *shape of the network's input) in the axes and extent of the image, 0 where cropped."""
         full = np.zeros((len(array), *properties["shape_before_cropping"]), dtype=array.dtype)
         full[(slice(None), *(slice(*span) for span in properties["bbox_used_for_cropping"]))] = array
-        return full.transpose(0, *(axis + 1 for axis in self.manager.transpose_backward))
+        return self.in_image_axes(self.flattened(full))
+
+    def in_image_axes(self, array: np.ndarray) -> np.ndarray:
+        """(channels, *shape) in the network's order of axes, in that of the image."""
+        return array.transpose(0, *(axis + 1 for axis in self._backward))
+
+    def flattened(self, array: np.ndarray) -> np.ndarray:
+        """(channels, *shape) as nnU-Net has it, of flat images without the axis of their only slice."""
+        return array[:, 0] if self.name == FLAT else array
+
+    def segmentation(self, outputs: np.ndarray) -> np.ndarray:
+        """Classes (*shape) by nnU-Net's rule, of a network's outputs (classes or regions, *shape)."""
+        return np.asarray(self.labels.convert_probabilities_to_segmentation(outputs))
+
+    def class_probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """(classes, *shape) which sum to 1, of outputs (classes or regions, *shape).
+
+        nnU-Net writes regions one over the other. Were each found independently with its probability, the class of a
+        voxel would be that of the last one found, and the background where none is.
+        """
+        if not self.labels.has_regions:
+            return outputs
+        classes = np.zeros((len(self.labels.all_labels), *outputs.shape[1:]), dtype=np.float32)
+        left = np.ones(outputs.shape[1:], dtype=np.float32)
+        for region, written in reversed(list(zip(outputs, self.labels.regions_class_order, strict=True))):
+            classes[written] += left * region
+            left *= 1 - region
+        classes[0] += left
+        return classes
+
+    @property
+    def _backward(self) -> tuple[int, ...]:
+        """Which axis of the network each of the image is. Those of flat images stay, behind the axis of the slice."""
+        axes = tuple(int(axis) for axis in self.manager.transpose_backward)
+        return tuple(axis - 1 for axis in axes[1:]) if self.name == FLAT else axes
 
 
 def make_plan(cases: Cases, known: Callable[[str], np.ndarray], training: NnUNetTraining) -> NetworkPlan:
     """Fingerprint and plan of the whole pool; `known` gives an image's labels, unknown ones as the ignore label.
 
     As in nnActive, where the fingerprint sees every image of the pool and counts unknown voxels as foreground. Raises
-    UsageError for a pool that nnU-Net plans no 3d_fullres for, and for constants that do not fit the plan.
+    UsageError for volumes that nnU-Net plans no 3d_fullres for, and for constants that do not fit the plan.
     """
     dataset = _dataset_json(cases)
     plans = _planned(dataset, _fingerprint(cases, known))
-    if CONFIGURATION not in plans["configurations"]:
-        raise UsageError("nnU-Net plans no 3d_fullres for images of one slice; a pool of volumes is needed.")
-    _change(plans["configurations"][CONFIGURATION], plans["transpose_forward"], training)
+    if len(cases.spacing) == 3 and VOLUMES not in plans["configurations"]:
+        raise UsageError(
+            "nnU-Net plans no 3d_fullres for volumes of one slice; save them as flat images, such as .png or .nii.gz of two "
+            "axes."
+        )
+    _change(plans, training)
     # The trainer asks for this key; nothing is ever continued from nnU-Net's own checkpoints.
     return NetworkPlan({**plans, "continue_training": False}, dataset)
 
 
 def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
-    """The spacing of 3d_fullres for images of these spacings and shapes, all in one order of axes."""
+    """The spacing that is planned for images of these spacings and shapes, all in one order of axes."""
     # The planner's rule alone: a whole planner would want labels on disk.
     planner = SimpleNamespace(
         overwrite_target_spacing=None,
         anisotropy_threshold=ANISO_THRESHOLD,
-        dataset_fingerprint={"spacings": spacings, "shapes_after_crop": shapes},
+        dataset_fingerprint={
+            "spacings": [_with_slice(each) for each in spacings],
+            "shapes_after_crop": [_shape_with_slice(each) for each in shapes],
+        },
     )
-    return tuple(float(step) for step in ExperimentPlanner.determine_fullres_target_spacing(planner))
+    steps = ExperimentPlanner.determine_fullres_target_spacing(planner)[-len(spacings[0]) :]
+    return tuple(float(step) for step in steps)
 
 
 def resampled(array: np.ndarray, old: Sequence[float], new: Sequence[float], *, labels: bool) -> np.ndarray:
-    """(channels, z, y, x) in another spacing: cubic for images, linear per class for labels, as nnU-Net does it."""
-    shape = compute_new_shape(array.shape[1:], old, new)
+    """(channels, *shape) in another spacing: cubic for images, linear per class for labels, as nnU-Net does it."""
+    # The only slice of a flat image stays one.
+    before, after = ((step if len(step) == 3 else (_SLICE, *step)) for step in (old, new))
+    volume = _as_volume(array)
+    shape = compute_new_shape(volume.shape[1:], before, after)
     options = {"is_seg": True, "order": 1} if labels else {"is_seg": False, "order": 3}
     result: np.ndarray = resample_data_or_seg_to_shape(
-        array, shape, old, new, order_z=0, force_separate_z=None, **options
+        volume, shape, before, after, order_z=0, force_separate_z=None, **options
     )
-    return result
+    return result if array.ndim == 4 else result[:, 0]
+
+
+def _as_volume(array: np.ndarray) -> np.ndarray:
+    """(channels, z, y, x), of (channels, y, x) with one slice."""
+    return array if array.ndim == 4 else array[:, None]
+
+
+def _with_slice(spacing: Sequence[float]) -> tuple[float, ...]:
+    return tuple(spacing) if len(spacing) == 3 else (_SLICE * max(spacing), *spacing)
+
+
+def _shape_with_slice(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(shape) if len(shape) == 3 else (1, *shape)
 
 
 @contextlib.contextmanager
@@ -143,10 +206,13 @@ def nnunet_folders(folder: Path) -> Iterator[None]:
 
 
 def _dataset_json(cases: Cases) -> dict[str, Any]:
-    foreground = {name: number for number, name in enumerate(cases.classes) if number > 0}
+    foreground: dict[str, Any] = {name: number for number, name in enumerate(cases.classes) if number > 0}
+    if cases.regions:
+        foreground = {each.name: list(each.classes) for each in cases.regions}
     return {
         "channel_names": {str(number): name for number, name in enumerate(cases.channels)},
         "labels": {"background": 0, **foreground, "ignore": len(cases.classes)},
+        **({"regions_class_order": [each.written for each in cases.regions]} if cases.regions else {}),
         "numTraining": len(cases.pool),
         "file_ending": cases.file_ending,
         "overwrite_image_reader_writer": "SimpleITKIO",
@@ -159,14 +225,14 @@ def _fingerprint(cases: Cases, known: Callable[[str], np.ndarray]) -> dict[str, 
     samples = max(1, min(_INTENSITIES // len(cases.pool), max(int(np.prod(cases.shapes[name])) for name in cases.pool)))
     shapes, sizes, intensities = [], [], []
     for name in cases.pool:
-        data, segmentation, _ = crop_to_nonzero(cases.image(name), known(name)[None])
+        data, segmentation, _ = crop_to_nonzero(_as_volume(cases.image(name)), _as_volume(known(name)[None]))
         shapes.append([int(extent) for extent in data.shape[1:]])
         sizes.append(float(np.prod(shapes[-1]) / np.prod(cases.shapes[name])))
         drawn, _ = DatasetFingerprintExtractor.collect_foreground_intensities(segmentation, data, num_samples=samples)
         intensities.append([np.asarray(channel, dtype=np.float32) for channel in drawn])
     channels = [np.concatenate(channel) for channel in zip(*intensities, strict=True)]
     return {
-        "spacings": [list(cases.spacing)] * len(cases.pool),
+        "spacings": [list(_with_slice(cases.spacing))] * len(cases.pool),
         "shapes_after_crop": shapes,
         "median_relative_size_after_cropping": float(np.median(sizes)),
         "foreground_intensity_properties_per_channel": {
@@ -199,21 +265,23 @@ def _planned(dataset: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> dict
     return plans
 
 
-def _change(configuration: dict[str, Any], axes: Sequence[int], training: NnUNetTraining) -> None:
+def _change(plans: Mapping[str, Any], training: NnUNetTraining) -> None:
     """Put the protocol's own constants into nnU-Net's plan."""
-    network = configuration["architecture"]["arch_kwargs"]
+    name = VOLUMES if VOLUMES in plans["configurations"] else FLAT
+    configuration = plans["configurations"][name]
+    axes = plans["transpose_forward"] if name == VOLUMES else (0, 1)
+    network, most = configuration["architecture"]["arch_kwargs"], _MOST_FEATURES[name]
     if training.batch_size is not None:
         configuration["batch_size"] = training.batch_size
     if training.patch_size is not None:
         if len(training.patch_size) != len(configuration["spacing"]):
-            raise UsageError(
-                f"training {training.id}: patch_size {training.patch_size} needs three numbers, (z, y, x)."
-            )
+            wanted = "three numbers, (z, y, x)" if name == VOLUMES else "two numbers, (y, x)"
+            raise UsageError(f"training {training.id}: patch_size {training.patch_size} needs {wanted}.")
         _, strides, kernels, patch_size, _ = get_pool_and_conv_props(
             configuration["spacing"], [training.patch_size[axis] for axis in axes], _SMALLEST_EDGE, _MANY
         )
         configuration["patch_size"] = [int(extent) for extent in patch_size]
-        _set_stages(network, strides, kernels, len(strides))
+        _set_stages(network, strides, kernels, len(strides), most)
     if training.features_per_stage is not None:
         stages = len(training.features_per_stage)
         if stages > len(network["strides"]):
@@ -221,7 +289,7 @@ def _change(configuration: dict[str, Any], axes: Sequence[int], training: NnUNet
                 f"training {training.id}: features_per_stage names {stages} stages, a patch of "
                 f"{tuple(configuration['patch_size'])} allows {len(network['strides'])}; leave the last ones out."
             )
-        _set_stages(network, network["strides"], network["kernel_sizes"], stages)
+        _set_stages(network, network["strides"], network["kernel_sizes"], stages, most)
         network["features_per_stage"] = list(training.features_per_stage)
     if len(network["strides"]) < _FEWEST_STAGES:
         raise UsageError(
@@ -231,11 +299,13 @@ def _change(configuration: dict[str, Any], axes: Sequence[int], training: NnUNet
         )
 
 
-def _set_stages(network: dict[str, Any], strides: Sequence[Any], kernels: Sequence[Any], stages: int) -> None:
-    """A U-Net of the first `stages` stages."""
+def _set_stages(
+    network: dict[str, Any], strides: Sequence[Any], kernels: Sequence[Any], stages: int, most: int
+) -> None:
+    """A U-Net of the first `stages` stages, of at most `most` features."""
     network["n_stages"] = stages
     network["strides"] = [[int(step) for step in stride] for stride in strides[:stages]]
     network["kernel_sizes"] = [[int(extent) for extent in kernel] for kernel in kernels[:stages]]
-    network["features_per_stage"] = [min(_MOST_FEATURES, _FEATURES << stage) for stage in range(stages)]
+    network["features_per_stage"] = [min(most, _FEATURES << stage) for stage in range(stages)]
     network["n_conv_per_stage"] = [2] * stages
     network["n_conv_per_stage_decoder"] = [2] * (stages - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -51,7 +52,14 @@ class Window:
         )
 
     def probabilities(self, case: NetworkInput, weights: Weights) -> np.ndarray:
-        """Softmax (classes, z, y, x) float32 in the image's own axes and extent; background where it was cropped."""
+        """(classes, *shape) float32 as `outputs`, which sum to 1: of regions too."""
+        return self._plan.class_probabilities(self.outputs(case, weights))
+
+    def outputs(self, case: NetworkInput, weights: Weights) -> np.ndarray:
+        """Softmax (classes, *shape) float32 in the image's own axes and extent; background where it was cropped.
+
+        Where regions are learned: the probability of each, (regions, *shape).
+        """
         self._load(weights)
         logits = self._predictor.predict_sliding_window_return_logits(torch.from_numpy(case.image)).cpu().float()
         _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
@@ -63,7 +71,7 @@ class Window:
             return_probabilities=True,
             num_threads_torch=torch.get_num_threads(),
         )
-        return np.asarray(probabilities, dtype=np.float32)
+        return self._plan.flattened(np.asarray(probabilities, dtype=np.float32))
 
     @torch.inference_mode()
     def features(self, case: NetworkInput, weights: Weights) -> np.ndarray:
@@ -74,7 +82,7 @@ class Window:
         self._load(weights)
         self._network.eval()
         strides = np.prod(np.array(self._plan.configuration.pool_op_kernel_sizes)[:-1], axis=0)
-        image, size = torch.from_numpy(case.image), self._plan.patch_size
+        image, size = torch.from_numpy(self._plan.flattened(case.image)), self._plan.patch_size
         cells = [
             -(-max(end, extent) // stride) for end, extent, stride in zip(image.shape[1:], size, strides, strict=True)
         ]
@@ -97,12 +105,12 @@ class Window:
         """Low corners of windows, in cells."""
         window = [extent // stride for extent, stride in zip(self._plan.patch_size, strides, strict=True)]
         steps = compute_steps_for_sliding_window(tuple(cells), tuple(window), self._step)
-        yield from ((z, y, x) for z in steps[0] for y in steps[1] for x in steps[2])
+        yield from itertools.product(*steps)
 
     def _evenly(self, features: np.ndarray, strides: Sequence[int], case: NetworkInput) -> np.ndarray:
         """Means over an even grid of the whole image, in its axes; 0 where it was cropped."""
-        extents = case.properties["shape_before_cropping"]
-        spans = case.properties["bbox_used_for_cropping"]
+        extents = case.properties["shape_before_cropping"][-len(strides) :]
+        spans = case.properties["bbox_used_for_cropping"][-len(strides) :]
         for axis, (extent, (start, stop), stride) in enumerate(zip(extents, spans, strides, strict=True), start=1):
             edges = np.linspace(0, extent, max(1, extent // int(stride)) + 1)
             corners = np.minimum(start + np.arange(features.shape[axis] + 1) * stride, stop)
@@ -111,8 +119,7 @@ class Window:
             shared = np.clip(high - low, 0, None)
             shares = shared / np.maximum(shared.sum(axis=1, keepdims=True), 1e-9)
             features = np.moveaxis(np.tensordot(shares, features, axes=(1, axis)), 0, axis)
-        backward = self._plan.manager.transpose_backward
-        return features.transpose(0, *(axis + 1 for axis in backward)).astype(np.float32)
+        return self._plan.in_image_axes(features).astype(np.float32)
 
     def _load(self, weights: Weights) -> None:
         state = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
@@ -122,9 +129,9 @@ class Window:
             raise ValueError(f"the weights are not those of the plan's network: {unexpected[0]} is not in it.")
 
 
-def ensemble_probabilities(window: Window, case: NetworkInput, networks: Sequence[Weights]) -> np.ndarray:
-    """Mean softmax of several networks, (classes, z, y, x) float32."""
-    total = window.probabilities(case, networks[0])
+def ensemble_outputs(window: Window, case: NetworkInput, networks: Sequence[Weights]) -> np.ndarray:
+    """Mean `Window.outputs` of several networks, float32."""
+    total = window.outputs(case, networks[0])
     for weights in networks[1:]:
-        total += window.probabilities(case, weights)
+        total += window.outputs(case, weights)
     return total / len(networks)

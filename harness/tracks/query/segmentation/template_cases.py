@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.spec.errors import UsageError
 from harness.storage import content_id, read_json
-from harness.tracks.query.segmentation.cases import Shape, count_labels
+from harness.tracks.query.segmentation.cases import Region, Shape, count_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ class TemplateCases:
     """Boxes of the MNI152 template, at the places and with the seeds that a JSON file pins."""
 
     channels: tuple[str, ...] = ("T1",)
+    regions: tuple[Region, ...] = ()
     file_ending = ".nii.gz"
 
     def __init__(self, path: Path) -> None:

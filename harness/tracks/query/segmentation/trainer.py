@@ -23,7 +23,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from harness.spec.query import NnUNetTraining
-from harness.tracks.query.segmentation.plans import CONFIGURATION, NetworkInput, NetworkPlan, nnunet_folders
+from harness.tracks.query.segmentation.plans import NetworkInput, NetworkPlan, nnunet_folders
 from harness.tracks.torch_state import reproducible_torch
 
 
@@ -104,7 +104,7 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
     @classmethod
     def of(cls, plan: NetworkPlan, training: NnUNetTraining, split: Split, device: str) -> SparseTrainer:
         """A trainer of these cases; the constructor must keep the arguments of nnU-Net's own, which it looks up by name."""
-        trainer = cls(dict(plan.plans), CONFIGURATION, 0, plan.dataset, torch.device(device))
+        trainer = cls(dict(plan.plans), plan.name, 0, plan.dataset, torch.device(device))
         trainer.initial_lr, trainer.weight_decay = training.learning_rate, training.weight_decay
         trainer._momentum = training.momentum
         trainer.num_epochs = training.epochs
@@ -142,7 +142,9 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
     def get_dataloaders(self) -> tuple[SparseLoader, SparseLoader]:
         scales = self._get_deep_supervision_scales()
         rotation, flat, initial_size, mirror_axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        ignore, size = self.label_manager.ignore_label, self.configuration_manager.patch_size
+        size = self.configuration_manager.patch_size
+        regions = self.label_manager.foreground_regions if self.label_manager.has_regions else None
+        known = {"regions": regions, "ignore_label": self.label_manager.ignore_label}
         augment = self.get_training_transforms(
             size,
             rotation,
@@ -150,10 +152,10 @@ class SparseTrainer(nnUNetTrainer):  # type: ignore[misc]
             mirror_axes,
             flat,
             use_mask_for_norm=self.configuration_manager.use_mask_for_norm,
-            ignore_label=ignore,
+            **known,
         )
         _forget_timings(augment)
-        keep = self.get_validation_transforms(scales, ignore_label=ignore)
+        keep = self.get_validation_transforms(scales, **known)
         return (
             self._loader(self._split.train, initial_size, augment),
             self._loader(self._split.validation, size, keep),

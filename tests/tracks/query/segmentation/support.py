@@ -9,6 +9,7 @@ import pytest
 
 from harness.data.catalog import load_protocol
 from harness.spec.query import QueryBenchmark
+from harness.tracks.query.pools import open_pool
 from harness.tracks.query.sources import Setting
 
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).resolve().parents[5] / "shared"))
@@ -105,11 +106,64 @@ def write_header(folder, **changes):
     (folder / "dataset.json").write_text(json.dumps(header))
 
 
-def benchmark(folder, dataset="", training="", study=""):
-    """The benchmark file of a folder that has `raw`."""
-    path = folder / "benchmark.toml"
-    path.write_text(BENCHMARK.format(dataset=dataset, training=training, study=study))
+def write_picture(path, array):
+    """A natural image (y, x) or (y, x, channels) of unsigned integers."""
+    from skimage.io import imsave
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, array, check_contrast=False)
+
+
+def discs(seed, shape=(32, 40)):
+    """A disc (1) with a core (2) on a noisy ground (0): image in colours (y, x, 3) uint8 and labels uint8."""
+    rng = np.random.default_rng(seed)
+    distance = np.hypot(*(np.indices(shape) - rng.uniform(12, 20, size=2)[:, None, None]))
+    labels = (distance < 10).astype(np.uint8) + (distance < 5)
+    return (60 * labels[..., None] + rng.integers(0, 60, (*shape, 3))).astype(np.uint8), labels
+
+
+def picture_folder(folder, cases=8, grey=False, ending=".png", **header):
+    """`cases` pictures of discs, in colours or grey."""
+    for number in range(cases):
+        image, labels = discs(number)
+        write_picture(folder / "imagesTr" / f"case_{number}_0000{ending}", image[..., 0] if grey else image)
+        write_picture(folder / "labelsTr" / f"case_{number}{ending}", labels)
+    channels = {"0": "grey"} if grey else {"0": "R", "1": "G", "2": "B"}
+    write_header(folder, **{"channel_names": channels, "file_ending": ending, **header})
+    return folder
+
+
+def benchmark(folder, dataset="", training="", study="", flat=False):
+    """The benchmark file of a folder that has `raw`; of patches with two axes if flat."""
+    path, text = folder / "benchmark.toml", BENCHMARK.format(dataset=dataset, training=training, study=study)
+    if flat:
+        for three, two in (("[16, 16, 16]", "[16, 16]"), ("[6, 6, 6]", "[6, 6]"), ("[2, 2, 2]", "[2, 2]")):
+            text = text.replace(three, two)
+    path.write_text(text)
     return path
+
+
+def quiet(what, share):
+    assert 0 <= share <= 1
+
+
+def opened(offer, **changes):
+    """The pool of an offer as a strategy sees it."""
+    told = {"loop": 0, "loops": 2, "entropy": [0, 1, 0], "oracle": False, "needs": []}
+    return open_pool({**offer.meta, **told, **changes})
+
+
+def random_strategy(loop, offer):
+    """Three patches at random, as a campaign asks for them."""
+    names = [image["name"] for image in offer.meta["images"]]
+    patches = opened(offer).random(3, np.random.default_rng(loop))
+    return np.array([[names.index(name), *corner] for name, corner in patches])
+
+
+def boxed(row):
+    """The slices of a pick: the image's number, the corner, the size."""
+    axes = len(row) // 2
+    return tuple(slice(low, low + extent) for low, extent in zip(row[1 : 1 + axes], row[1 + axes :], strict=True))
 
 
 def setting(path):

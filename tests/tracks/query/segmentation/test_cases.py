@@ -128,20 +128,27 @@ def test_a_missing_header(folder):
         ({"labels": None}, "labels"),
         ({"file_ending": None}, "file_ending"),
         ({"labels": {"background": 0, "shell": 1, "core": 3}}, "without a gap"),
-        ({"labels": {"background": 0, "all": [1, 2], "core": 2}}, "'all' is a region of [1, 2]"),
-        ({"labels": {"0": "background", "1": "shell"}}, "from name to number"),
-        ({"labels": {"background": "0", "shell": "1"}}, "without quotes"),
+        ({"labels": {"0": "1", "1": "2"}}, "from name to number"),
+        ({"labels": {"0": "background", "1": "shell", "2": "shell"}}, "two `labels` have the name 'shell'"),
         ({"labels": {"background": 0, "shell": 1.5}}, "'shell' is 1.5; give it one integer"),
         ({"labels": {"background": 0, "shell": True}}, "'shell' is True; give it one integer"),
         ({"labels": {"background": 0, "shell": None}}, "'shell' is None; give it one integer"),
-        ({"labels": {}}, "without a gap"),
+        ({"labels": {}}, "`background` = 0"),
+        ({"labels": {"background": [0, 1], "shell": 2}}, "`background` = 0"),
+        ({"labels": {"background": 0, "shell": [0, 1]}}, "0 in no other label"),
+        ({"labels": {"background": 0, "shell": []}}, "'shell' is []"),
+        ({"labels": {"background": 0, "shell": [1, [2]]}}, "'shell' is [1, [2]]"),
+        ({"labels": {"background": 0, "shell": 1, "core": [1]}}, "'shell' and 'core' are the same, [1]"),
         ({"channel_names": {"T1": "0"}}, "not T1"),
         ({"channel_names": {}}, "channel_names"),
-        ({"channel_names": None, "modality": {"0": "MRI"}}, "nnUNetv2_convert_MSD_dataset"),
+        ({"channel_names": None, "modality": "MRI"}, "has no `modality`"),
+        ({"channel_names": None, "modality": {"1": "MRI"}}, "`modality` must name the channels"),
         ({"file_ending": "nii.gz"}, "beginning with a dot"),
         ({"file_ending": ""}, "beginning with a dot"),
         ({"file_ending": "[.gz"}, "beginning with a dot"),
-        ({"labels": {"background": 0, "shell": 1, "core": 2, "ignore": 3}}, "ignore"),
+        ({"file_ending": ".jpg"}, "save the files as .png"),
+        ({"labels": {"background": 0, "shell": 1, "core": 2, "ignore": 2}}, "label 2 is in `ignore` and in another"),
+        ({"labels": {"background": 0, "shell": 1, "ignore": "none"}}, "'ignore' is 'none'"),
         ({"labels": {"ground": 0, "shell": 1, "core": 2}}, "background"),
         ({"channel_names": {"1": "T1"}}, "channel_names"),
     ],
@@ -199,6 +206,41 @@ def test_shapes_that_differ(folder):
 def test_grids_that_differ(folder, what, values):
     write_volume(folder / "labelsTr" / "case_2.nii.gz", balls((16, 18, 20), 2)[1], **{what: values})
     refused(folder, "case_2.nii.gz", what)
+
+
+def test_headers_that_differ_by_rounding(folder):
+    """Origins by a two-hundredth of a voxel, spacings and cosines in the fourth digit: what other tools save."""
+    angle = 5e-4
+    turned = (np.cos(angle), -np.sin(angle), 0, np.sin(angle), np.cos(angle), 0, 0, 0, 1)
+    labels = balls((16, 18, 20), 2)[1]
+    path = folder / "labelsTr" / "case_2.nii.gz"
+    write_volume(path, labels, (1, 1.0004, 1), (0.005, 0, -0.005), turned)
+    assert np.array_equal(opened(folder).labels("case_2"), labels)
+
+
+def test_an_origin_that_is_off_by_a_twentieth_of_a_voxel(folder):
+    write_volume(folder / "labelsTr" / "case_2.nii.gz", balls((16, 18, 20), 2)[1], origin=(0, 0, 0.05))
+    refused(folder, "case_2.nii.gz has origin", "must agree")
+
+
+def test_a_second_channel_on_another_grid(folder):
+    write_header(folder, channel_names={"0": "T1", "1": "T2"})
+    for number in range(8):
+        origin = (0, 0, 4) if number == 5 else (0, 0, 0)
+        image = balls((16, 18, 20), number)[0].astype(np.float32)
+        write_volume(folder / "imagesTr" / f"case_{number}_0001.nii.gz", image, origin=origin)
+    refused(folder, "case_5_0001.nii.gz has origin", "case_5_0000.nii.gz has")
+
+
+@pytest.mark.parametrize(("there", "missing"), [((0,), 1), ((0, 2), 1), ((1, 2), 0)])
+def test_a_missing_channel(folder, there, missing):
+    write_header(folder, channel_names={"0": "T1", "1": "T2", "2": "T3"})
+    for number in range(8):
+        (folder / "imagesTr" / f"case_{number}_0000.nii.gz").unlink()
+        for channel in there if number == 4 else range(3):
+            image = balls((16, 18, 20), number)[0].astype(np.float32)
+            write_volume(folder / "imagesTr" / f"case_{number}_{channel:04d}.nii.gz", image)
+    refused(folder, f"case_4_{missing:04d}.nii.gz is missing; the case case_4 needs it")
 
 
 def test_a_label_of_another_orientation(folder):

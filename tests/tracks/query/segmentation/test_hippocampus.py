@@ -1,11 +1,15 @@
 """A user's benchmark over real volumes: 48 hippocampi of the Medical Segmentation Decathlon."""
 
+import json
+import shutil
+
+import numpy as np
 import pytest
 
 from harness.execution.evaluate import Request, evaluate
 from harness.metrics.segmentation import mean_dice
 from harness.tracks.query.learners import open_learner
-from tests.tracks.query.segmentation.support import SHARED, needs, setting
+from tests.tracks.query.segmentation.support import SHARED, boxed, needs, setting
 
 needs("nnunetv2", "SimpleITK")
 
@@ -72,6 +76,62 @@ def test_the_set_opens_as_it_is(study):
     start = learner.start()
     assert start.shape == (10, 7)
     assert all((learner.effort([start])["patches"] >= 2).tolist())
+
+
+def voxels(name):
+    """The values of a label file, read by another library."""
+    import nibabel
+
+    return np.asarray(nibabel.load(SHARED / "data/hippocampus/labelsTr" / f"{name}.nii.gz").dataobj)
+
+
+def with_header(study, tmp_path, **changes):
+    """The same files under another dataset.json, and the learner of a study on them."""
+    source, folder = SHARED / "data" / "hippocampus", tmp_path / "Dataset004_Hippocampus"
+    folder.mkdir()
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).symlink_to(source / part)
+    header = {**json.loads((source / "dataset.json").read_text()), **changes}
+    kept = {name: value for name, value in header.items() if value is not None}
+    (folder / "dataset.json").write_text(json.dumps(kept))
+    shutil.copy(study.protocol.path, tmp_path)
+    return open_learner(setting(tmp_path / "benchmark.toml"), 12345)
+
+
+def test_both_parts_as_regions(study, tmp_path):
+    labels = {"background": 0, "hippocampus": [1, 2], "posterior": 2}
+    learner = with_header(study, tmp_path, labels=labels, regions_class_order=[1, 2])
+    assert learner._cases.regions == (("hippocampus", (1, 2), (1, 2), 1), ("posterior", (2,), (2,), 2))
+    counts = sum(np.bincount(voxels(name).astype(int).ravel(), minlength=3) for name in learner._cases.pool)
+    assert learner.effort([learner.start()])["pool_voxels"].tolist() == counts.tolist()
+    plan = learner._planned([learner.start()])
+    assert plan.labels.foreground_regions == [(1, 2), (2,)]
+
+
+def test_the_posterior_part_ignored(study, tmp_path):
+    learner = with_header(study, tmp_path, labels={"background": 0, "Anterior": 1, "ignore": 2})
+    for name in learner._cases.pool[:5]:
+        true = voxels(name).astype(int).transpose()
+        assert np.array_equal(learner._cases.labels(name), np.where(true == 2, -1, true))
+    for row in learner.start():
+        assert (learner._cases.labels(learner._cases.pool[row[0]])[boxed(row)] >= 0).any()
+
+
+def test_the_decathlons_own_header(study, tmp_path):
+    names = sorted(path.name for path in (SHARED / "data/hippocampus/labelsTr").glob("*.nii.gz"))
+    learner = with_header(
+        study,
+        tmp_path,
+        channel_names=None,
+        file_ending=None,
+        modality={"0": "MRI"},
+        labels={"0": "background", "1": "Anterior", "2": "Posterior"},
+        training=[{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
+        test=[],
+    )
+    expected = open_learner(study, 12345)
+    assert learner._cases.identity == expected._cases.identity
+    assert np.array_equal(learner.start(), expected.start())
 
 
 @pytest.mark.slow
