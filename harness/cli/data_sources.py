@@ -229,6 +229,7 @@ def _id_of(name: str) -> str:
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:
+    from harness.data.manifests import locking_md5
     from harness.data.store import missing_files
 
     files = manifest.spec.files
@@ -240,7 +241,7 @@ def _row(manifest: Manifest) -> dict[str, Any]:
         "bytes_unknown": sum(size is None for size in sizes),
         "files": len(files),
         "locked": sum(manifest.pin(file).sha256 is not None for file in files),
-        "locked_by_md5": sum(manifest.pin(file).sha256 is None and file.md5 is not None for file in files),
+        "locked_by_md5": sum(manifest.pin(file).sha256 is None and locking_md5(file) is not None for file in files),
         "access": manifest.spec.access,
         "here": len(files) - len(missing_files(manifest)),
         "licence": manifest.spec.licence,

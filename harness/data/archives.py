@@ -9,12 +9,13 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, NamedTuple
 
 from harness.data.origins.base import Digests, ProgressListener
+from harness.data.origins.ranges import RemoteFile, buffered
 from harness.storage import IntegrityError, StorageError, UnsafeArtefactError, growing, make_folder
 
 Kind = Literal["tar", "zip", "gzip", "tars"]
@@ -33,19 +34,22 @@ class Member(NamedTuple):
 
 
 class UnpackLimits(NamedTuple):
-    """How much may come out: `ratio` times the archive's own size, or `floor` bytes where that is more."""
+    """How much may come out: `ratio` times the archive's own size, or `floor` bytes where that is more; and which members
+    (of a zip), the others being left in it."""
 
     ratio: int = 100
     floor: int = 1 << 30
     members: int = 5_000_000
+    wanted: Callable[[str], bool] = lambda name: True
 
 
 class _Budget:
     """Bytes that may still come out of an archive."""
 
-    def __init__(self, archive: Path, folder: Path, limits: UnpackLimits) -> None:
+    def __init__(self, archive: Path | RemoteFile, folder: Path, limits: UnpackLimits) -> None:
         self._archive, self._limits = archive.name, limits
-        self._left = max(limits.floor, limits.ratio * archive.stat().st_size)
+        size = archive.stat().st_size if isinstance(archive, Path) else archive.size
+        self._left = max(limits.floor, limits.ratio * size)
         self._free = shutil.disk_usage(folder).free - _RESERVE
         self._members = 0
 
@@ -78,7 +82,12 @@ class _Budget:
 
 
 def unpack(
-    archive: Path, kind: Kind, folder: Path, name: str, progress: ProgressListener, limits: UnpackLimits | None = None
+    archive: Path | RemoteFile,
+    kind: Kind,
+    folder: Path,
+    name: str,
+    progress: ProgressListener,
+    limits: UnpackLimits | None = None,
 ) -> dict[str, Member]:
     """Write the files in an archive below an empty folder, read-only; gives their hashes by relative path.
 
@@ -86,19 +95,30 @@ def unpack(
     folder, is no plain file or directory, comes twice, or for more bytes than `limits` allow (before they are
     written); IntegrityError for a damaged archive; StorageError where there is no room.
     """
-    budget = _Budget(archive, make_folder(folder), limits or UnpackLimits())
+    limits = limits or UnpackLimits()
+    budget = _Budget(archive, make_folder(folder), limits)
     progress.begin(f"unpacking {name}", None)
     members: dict[str, Member] = {}
     with _damage(archive):
-        for path, announced, stream in {"tar": _tar, "zip": _zip, "gzip": _gzip, "tars": _tars}[kind](archive, name):
+        for path, announced, stream in _opened(archive, kind, name, limits.wanted):
             inside = _safe(path, archive)
             if inside in members:
                 raise UnsafeArtefactError(f"{archive.name} holds {path} twice; it is not unpacked.")
             budget.begin(announced)
             members[inside] = _write(stream, folder / inside, budget, progress)
     if not members:
-        raise IntegrityError(f"{archive.name} holds no files.")
+        raise IntegrityError(f"{archive.name} holds no files that are wanted.")
     return members
+
+
+def _opened(
+    archive: Path | RemoteFile, kind: Kind, name: str, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Path, size and content of each member; a size of 0 where it is not announced."""
+    if kind == "zip":
+        return _zip(archive, wanted)
+    assert isinstance(archive, Path)
+    return {"tar": _tar, "gzip": _gzip, "tars": _tars}[kind](archive, name)
 
 
 def _tars(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
@@ -131,9 +151,9 @@ def _members_of(opened: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, i
         yield member.name, member.size, stream
 
 
-def _zip(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
-    with zipfile.ZipFile(archive) as opened:
-        for member in opened.infolist():
+def _zip(archive: Path | RemoteFile, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int, IO[bytes]]]:
+    with zipfile.ZipFile(archive if isinstance(archive, Path) else buffered(archive)) as opened:
+        for member in filter(lambda each: wanted(each.filename), opened.infolist()):
             if member.is_dir():
                 _safe(member.filename, archive, folder=True)
                 continue
@@ -152,7 +172,7 @@ def _gzip(archive: Path, name: str) -> Iterator[tuple[str, int, IO[bytes]]]:
         yield PurePosixPath(name).name.removesuffix(".gz"), 0, stream  # type: ignore[misc]
 
 
-def _safe(path: str, archive: Path, folder: bool = False) -> str:
+def _safe(path: str, archive: Path | RemoteFile, folder: bool = False) -> str:
     """A member's path in plain form."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or not (parts or folder):
@@ -177,7 +197,7 @@ def _write(stream: IO[bytes], path: Path, budget: _Budget, progress: ProgressLis
 
 
 @contextmanager
-def _damage(archive: Path) -> Iterator[None]:
+def _damage(archive: Path | RemoteFile) -> Iterator[None]:
     """What the standard library says of broken archives, as one kind of error."""
     try:
         yield

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.data import store
-from harness.data.manifests import Manifest
+from harness.data.manifests import Manifest, Pin
 from harness.data.origins.base import Digests
 from harness.data.origins.own import find_own, folder_id, folder_size, listing
 from harness.data.own_folders import count_sentence
@@ -51,7 +52,8 @@ def take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions
     _refuse_page(path, file)
     options.progress.begin(f"checking {path.name}", path.stat().st_size)
     digests = Digests.of(path, options.progress)
-    if (problem := difference(digests, request)) is not None:
+    whole = replace(request, pin=Pin(None, None, None)) if file.members else request
+    if (problem := difference(digests, whole)) is not None:
         raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: {problem}.")
     cached = CachedFile(sha256=digests.sha256, bytes=digests.size, own=None if options.copy else str(path), since=now())
     if file.unpack is None and not options.copy:
