@@ -145,6 +145,8 @@ class _SyntheticTask:
         """See `rehearse_confidence_score`. Every part is deferred until the method asks for it."""
 
         def offered(given: Arrays) -> dict[str, np.ndarray]:
+            if outputs is not None and "probabilities" in outputs and "logits" in given:
+                given = {**given, "probabilities": _softmax(given["logits"])}  # where nothing else was stored
             return {name: array for name, array in given.items() if name not in absent and _among(name, outputs)}
 
         wanted: frozenset[str] = frozenset()
@@ -205,6 +207,14 @@ class _SyntheticTask:
         if "inputs" in self._needs:
             arrays["inputs"] = rng.normal(size=(count, *_IMAGE)).astype(np.float32)
         return arrays, labels
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def _among(name: str, outputs: Collection[str] | None) -> bool:

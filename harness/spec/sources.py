@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from harness.spec.artefact import Artefact
 from harness.spec.base import Slug, Spec
 from harness.spec.grids import GridModel, Model, Pattern, TrainedNetworks, check_experiment, check_names
+from harness.spec.predictions import PredictionSource
 from harness.spec.released import DataSetName, ReleasedSource, Rows
 
 
@@ -252,6 +253,6 @@ class PackSource(Spec):
 
 
 Source = Annotated[
-    ImageSource | FDShiftsSource | FDShiftsStudy | TableSource | PackSource | ReleasedSource,
+    ImageSource | FDShiftsSource | FDShiftsStudy | TableSource | PackSource | ReleasedSource | PredictionSource,
     Field(discriminator="kind"),
 ]
