@@ -23,6 +23,10 @@ Source = Annotated[
     Path | None,
     typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
 ]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option("--max-bytes", min=1, help="the most that may come of one file whose exact size is not recorded"),
+]
 Config = Annotated[
     list[str] | None, typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all")
 ]
@@ -85,6 +89,7 @@ def fetch(
     source: Source = None,
     copy: Annotated[bool, typer.Option("--copy", help="with --from: copy the files into the cache")] = False,
     file: Pattern = None,
+    max_bytes: MaxBytes = None,
     config: Config = None,
     repo: Repo = None,
     revision: Revision = None,
@@ -107,7 +112,8 @@ def fetch(
 
     manifest = find_dataset(name)
     with download_bar() as progress:
-        folder = fetch_files(manifest, FetchOptions(pattern=file, source=source, copy=copy, progress=progress))
+        asked = FetchOptions(pattern=file, source=source, copy=copy, max_bytes=max_bytes, progress=progress)
+        folder = fetch_files(manifest, asked)
     typer.echo(folder)
 
 

@@ -79,4 +79,3 @@ def check_against(labels: np.ndarray, probabilities: np.ndarray, path: Path) -> 
             f"{path} states an accuracy of {stated[1]}, with the labels at hand it is {found:.3f}: they are in another order, or "
             "of another release of the data set."
         )
-

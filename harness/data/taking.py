@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.data import store
 from harness.data.manifests import Manifest, Pin
-from harness.data.origins.base import Digests
+from harness.data.origins.base import Digests, is_page
 from harness.data.origins.own import find_own, folder_id, folder_size, listing
 from harness.data.own_folders import count_sentence
 from harness.data.requests import FetchOptions, difference, now, request_for
@@ -88,8 +88,8 @@ def _take_archive(
 def _refuse_page(path: Path, file: SourceFile) -> None:
     """A browser that was to log in first saves a page under the name of the file."""
     with path.open("rb") as stream:
-        start = stream.read(64).lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")) and path.suffix not in (".html", ".htm"):
+        start = stream.read(1024)
+    if is_page(start, path.name):
         raise IntegrityError(f"{path} is a web page that was saved in place of {file.path}; open it to see why.")
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import harness
-from harness.data.origins.base import Digests, DownloadedFile, DownloadRequest, OriginError, refuse_offline
+from harness.data.origins.base import (
+    PAGE_NAMES,
+    Digests,
+    DownloadedFile,
+    DownloadRequest,
+    OriginError,
+    is_page,
+    refuse_offline,
+)
 from harness.spec.manifest import UrlFile
 from harness.storage import IntegrityError, growing, read_json, remove, write_json
 
@@ -22,7 +30,7 @@ Value = TypeVar("Value")
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _PAGE_TYPES = ("text/html", "application/xhtml+xml")
-_PAGE_STARTS = (b"<!doctype html", b"<html")
+_JSON_NAMES = (".json", ".jsonl", ".ndjson", ".geojson", ".ipynb")
 
 
 class TransientError(Exception):
@@ -128,7 +136,7 @@ def _stream(client: httpx2.Client, url: str, request: DownloadRequest, memory: d
         _check_length(url, total, request)
         request.progress.begin(request.file.path, total or request.pin.bytes, digests.size)
         try:
-            _collect(answer, digests, request)
+            _collect(answer, digests, request, total)
         finally:
             memory[digests.size] = digests
     whole = total or request.pin.bytes
@@ -137,7 +145,7 @@ def _stream(client: httpx2.Client, url: str, request: DownloadRequest, memory: d
     return DownloadedFile(request.part, digests)
 
 
-def _collect(answer: httpx2.Response, digests: Digests, request: DownloadRequest) -> None:
+def _collect(answer: httpx2.Response, digests: Digests, request: DownloadRequest, total: int | None) -> None:
     with growing(request.part) as stream:
         for chunk in chunks(answer, digests.size == 0, request):
             stream.write(chunk)
@@ -145,6 +153,9 @@ def _collect(answer: httpx2.Response, digests: Digests, request: DownloadRequest
             request.progress.advance(len(chunk))
             if request.pin.bytes is not None and digests.size > request.pin.bytes:
                 return  # more than expected: what it is will be told by its hash
+            if total is None and digests.size > request.most:
+                _forget(request.part)
+                raise request.too_large(f"has more than {request.most} bytes")
 
 
 def _beginning(url: str, request: DownloadRequest, memory: dict[int, Digests]) -> tuple[Digests, dict[str, str]]:
@@ -189,6 +200,9 @@ def _total(answer: httpx2.Response, start: int) -> int | None:
 
 
 def _check_length(url: str, total: int | None, request: DownloadRequest) -> None:
+    """Raise for an announced length that cannot be right, before anything comes."""
+    if total is not None:
+        request.check_announced(total)
     if total is not None and request.pin.bytes is not None and total != request.pin.bytes:
         _forget(request.part)
         raise IntegrityError(
@@ -208,6 +222,10 @@ def chunks(answer: httpx2.Response, first: bool, request: DownloadRequest) -> It
                 f"{answer.url} answers with a web page instead of {request.file.path} (a login, a consent form or a file "
                 f"that moved); {request.by_hand()}"
             )
+        if first and chunk and _is_message(answer, chunk, request):
+            _forget(request.part)
+            text = " ".join(chunk[:200].decode("utf-8", "replace").split())
+            raise OriginError(f"{answer.url} answers with {text!r} instead of {request.file.path}; {request.by_hand()}")
         first, count = first and not chunk, count + len(chunk)
         yield chunk
         if time.monotonic() - since > retry.stall:
@@ -217,10 +235,19 @@ def chunks(answer: httpx2.Response, first: bool, request: DownloadRequest) -> It
 
 
 def _is_page(answer: httpx2.Response, start: bytes, request: DownloadRequest) -> bool:
-    if request.file.path.lower().endswith((".html", ".htm")):
+    if request.file.path.lower().endswith(PAGE_NAMES):
         return False
-    stated = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return stated in _PAGE_TYPES or start.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_PAGE_STARTS)
+    return _stated(answer) in _PAGE_TYPES or is_page(start, request.file.path)
+
+
+def _is_message(answer: httpx2.Response, start: bytes, request: DownloadRequest) -> bool:
+    """Whether a file that is none of JSON comes as such: what an interface says in place of an error."""
+    names, known = request.file.path.lower(), request.pin.sha256 is not None
+    return _stated(answer) == "application/json" and start[:1] in b"{[" and not (known or names.endswith(_JSON_NAMES))
+
+
+def _stated(answer: httpx2.Response) -> str:
+    return str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
 def check_status(answer: httpx2.Response, request: DownloadRequest) -> None:

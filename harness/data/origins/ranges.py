@@ -62,6 +62,8 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def _ask(self, span: str) -> bytes:
+        if self.fetched > self._request.most:
+            raise self._request.too_large(f"takes more than {self._request.most} bytes to be read")
         data = http.with_retries(lambda: self._part(span), self._url, self._request)
         self.fetched += len(data)
         return data
