@@ -23,6 +23,10 @@ Source = Annotated[
     Path | None,
     typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
 ]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option("--max-bytes", min=1, help="the most that may come of one file whose exact size is not recorded"),
+]
 Config = Annotated[
     list[str] | None, typer.Option(help="of meta-evaluation: a configuration; may be given several times; default: all")
 ]
@@ -85,6 +89,7 @@ def fetch(
     source: Source = None,
     copy: Annotated[bool, typer.Option("--copy", help="with --from: copy the files into the cache")] = False,
     file: Pattern = None,
+    max_bytes: MaxBytes = None,
     config: Config = None,
     repo: Repo = None,
     revision: Revision = None,
@@ -107,7 +112,8 @@ def fetch(
 
     manifest = find_dataset(name)
     with download_bar() as progress:
-        folder = fetch_files(manifest, FetchOptions(pattern=file, source=source, copy=copy, progress=progress))
+        asked = FetchOptions(pattern=file, source=source, copy=copy, max_bytes=max_bytes, progress=progress)
+        folder = fetch_files(manifest, asked)
     typer.echo(folder)
 
 
@@ -229,6 +235,7 @@ def _id_of(name: str) -> str:
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:
+    from harness.data.manifests import locking_md5
     from harness.data.store import missing_files
 
     files = manifest.spec.files
@@ -240,7 +247,7 @@ def _row(manifest: Manifest) -> dict[str, Any]:
         "bytes_unknown": sum(size is None for size in sizes),
         "files": len(files),
         "locked": sum(manifest.pin(file).sha256 is not None for file in files),
-        "locked_by_md5": sum(manifest.pin(file).sha256 is None and file.md5 is not None for file in files),
+        "locked_by_md5": sum(manifest.pin(file).sha256 is None and locking_md5(file) is not None for file in files),
         "access": manifest.spec.access,
         "here": len(files) - len(missing_files(manifest)),
         "licence": manifest.spec.licence,

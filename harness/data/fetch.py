@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.data import store
-from harness.data.manifests import Manifest, record_locally
+from harness.data.manifests import Manifest, locking_md5, record_locally
 from harness.data.origins import http, hub, own, package, zenodo
 from harness.data.origins.base import Client, Digests, DownloadedFile, DownloadRequest, OriginError
+from harness.data.origins.ranges import open_remote
 from harness.data.requests import FetchOptions as FetchOptions
 from harness.data.requests import difference, now, request_for
 from harness.data.store import CachedFile
@@ -45,7 +46,7 @@ def fetch(manifest: Manifest, options: FetchOptions | None = None) -> Path:
                 f"{error} What was fetched so far is kept. The cache is {store.data_folder()}; HARNESS_CACHE names "
                 "another place for it."
             ) from error
-    if unrecorded := sum(manifest.pin(file).sha256 is None and file.md5 is None for file in chosen):
+    if unrecorded := sum(manifest.pin(file).sha256 is None and locking_md5(file) is None for file in chosen):
         options.progress.say(
             f"{manifest.spec.id}: nobody has recorded the sha256 of {unrecorded} of {len(chosen)} files; what rests on "
             "them cannot enter a ranked board"
@@ -81,7 +82,7 @@ def _fetch_missing(manifest: Manifest, files: Sequence[SourceFile], options: Fet
         else:
             cached = _get_from_any(manifest, file, options)
         store.record(manifest, file, cached)
-        if file.md5 is not None and manifest.pin(file).sha256 is None and cached.sha256 is not None:
+        if locking_md5(file) and manifest.pin(file).sha256 is None and cached.sha256 is not None:
             record_locally(
                 manifest, file, LockedFile(sha256=cached.sha256, bytes=cached.bytes, revision=cached.revision)
             )
@@ -97,7 +98,7 @@ def _check_room(requests: Sequence[DownloadRequest]) -> None:
     for request in requests:
         if request.file.unpack is None and request.pin.sha256 and store.object_path(request.pin.sha256).exists():
             continue
-        size = request.pin.bytes or _CLIENTS[request.file.origin.kind].size(request) or request.file.about_bytes or 0
+        size = request.pin.bytes or _size(request) or request.file.about_bytes or 0
         collected = request.part.stat().st_size if request.part.exists() else 0
         if request.file.unpack is None:
             lasting += max(size - collected, 0)
@@ -110,6 +111,11 @@ def _check_room(requests: Sequence[DownloadRequest]) -> None:
         raise StorageError(
             f"{requests[0].spec.id} needs about {(archive + lasting) / 1e9:.1f} GB on the disk, {free / 1e9:.1f} GB are free."
         )
+
+
+def _size(request: DownloadRequest) -> int | None:
+    """Bytes that will be fetched; None where the origin does not say, or says it of a whole archive only."""
+    return None if request.file.members else _CLIENTS[request.file.origin.kind].size(request)
 
 
 def _get_from_any(manifest: Manifest, file: SourceFile, options: FetchOptions) -> CachedFile:
@@ -130,6 +136,10 @@ def _get(manifest: Manifest, request: DownloadRequest) -> CachedFile:
     with store.locked(request.part, file.path, request.progress):
         if (again := _kept_before(manifest, request)) is not None:
             return again
+        if file.members:
+            with open_remote(request) as archive:
+                cached = CachedFile(sha256=None, bytes=0, since=now())
+                return unpack_into(manifest, file, archive, cached, request.progress)
         downloaded = _obtain(request)
         cached = CachedFile(
             sha256=downloaded.digests.sha256, bytes=downloaded.digests.size, revision=downloaded.revision, since=now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -39,7 +40,7 @@ class Manifest:
     @property
     def key(self) -> str:
         """`<id>-<8 digits>`, its name in the cache: changes with what is fetched and laid out, not with the lock."""
-        layout = {"path", "origin", "unpack", "into", "folder"}
+        layout = {"path", "origin", "unpack", "into", "folder", "members"}
         files = [file.model_dump(mode="json", include=layout) for file in self.spec.files]
         return f"{self.spec.id}-{content_id(files)[:_KEY_DIGITS]}"
 
@@ -53,15 +54,26 @@ class Manifest:
         """By what every file is pinned: md5 where that is all that is public of one; None where one is not pinned."""
         if all(self.pin(file).sha256 for file in self.spec.files):
             return "sha256"
-        return "md5" if all(self.pin(file).sha256 or file.md5 for file in self.spec.files) else None
+        return "md5" if all(self.pin(file).sha256 or locking_md5(file) for file in self.spec.files) else None
 
     def pin(self, file: SourceFile) -> Pin:
         """What the manifest or its lock says that the file holds."""
         recorded = self.lock.files.get(file.path) if self.lock else None
         revision = file.origin.revision if isinstance(file.origin, HubFile) else None
         if recorded is None:
-            return Pin(file.sha256, file.bytes, revision)
+            whole = bool(file.members) and file.member_digests.keys() == set(file.members)
+            return Pin(members_id(file.member_digests) if whole else file.sha256, file.bytes, revision)
         return Pin(recorded.sha256, recorded.bytes, recorded.revision or revision)
+
+
+def members_id(digests: Mapping[str, str]) -> str:
+    """What is recorded of single members of an archive: one sha256 over their names and the sha256 of each."""
+    return content_id([[name, digests[name]] for name in sorted(digests)])
+
+
+def locking_md5(file: SourceFile) -> str | None:
+    """The md5 that pins a file until its sha256 is recorded: none where only members of an archive are fetched."""
+    return None if file.members else file.md5
 
 
 def dataset_manifests() -> dict[str, Path]:
@@ -119,7 +131,9 @@ def load_manifest(path: Path) -> Manifest:
 def with_local_record(manifest: Manifest) -> Manifest:
     """The manifest, where a file is locked by md5 with the sha256 that the first fetch has recorded in the cache."""
     recorded = _local_record(manifest)
-    files = {file.path: recorded[file.path] for file in manifest.spec.files if file.md5 and file.path in recorded}
+    files = {
+        file.path: recorded[file.path] for file in manifest.spec.files if locking_md5(file) and file.path in recorded
+    }
     if manifest.lock is not None:
         files.update(manifest.lock.files)
     elif not files:

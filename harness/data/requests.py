@@ -17,12 +17,14 @@ class FetchOptions:
     """How to fetch.
 
     pattern: only files whose path fits (as in a shell). source: a folder, or file, in which the user has files already:
-    they are referred to, not copied, unless `copy`.
+    they are referred to, not copied, unless `copy`. max_bytes: the most that may come of one file, where its exact size is
+    not recorded.
     """
 
     pattern: str | None = None
     source: Path | None = None
     copy: bool = False
+    max_bytes: int | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     progress: ProgressListener = field(default_factory=ProgressListener)
 
@@ -31,7 +33,14 @@ def request_for(manifest: Manifest, file: SourceFile, options: FetchOptions) -> 
     """One file of a data set, asked for; its bytes are collected in the cache."""
     part = store.incoming_path(manifest, file)
     return DownloadRequest(
-        manifest.spec, store.reference(manifest), file, manifest.pin(file), part, options.retry, options.progress
+        manifest.spec,
+        store.reference(manifest),
+        file,
+        manifest.pin(file),
+        part,
+        options.retry,
+        options.progress,
+        options.max_bytes,
     )
 
 
@@ -44,6 +53,8 @@ def difference(digests: Digests, request: DownloadRequest, published: str | None
         return f"its sha256 is {digests.sha256[:12]}…, expected {pin.sha256[:12]}…"
     if not digests.sha256.startswith(request.file.sha256_begins or ""):
         return f"its sha256 is {digests.sha256[:12]}…, which should begin with {request.file.sha256_begins}"
+    if not digests.size and pin.sha256 is None and pin.bytes is None:
+        return "it is empty"
     for md5 in (request.file.md5, published):
         if md5 is not None and digests.md5 != md5:
             return f"its md5 is {digests.md5}, expected {md5}"

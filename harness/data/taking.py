@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.data import store
-from harness.data.manifests import Manifest
-from harness.data.origins.base import Digests
+from harness.data.manifests import Manifest, Pin
+from harness.data.origins.base import Digests, is_page
 from harness.data.origins.own import find_own, folder_id, folder_size, listing
 from harness.data.own_folders import count_sentence
 from harness.data.requests import FetchOptions, difference, now, request_for
@@ -51,7 +52,8 @@ def take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions
     _refuse_page(path, file)
     options.progress.begin(f"checking {path.name}", path.stat().st_size)
     digests = Digests.of(path, options.progress)
-    if (problem := difference(digests, request)) is not None:
+    whole = replace(request, pin=Pin(None, None, None)) if file.members else request
+    if (problem := difference(digests, whole)) is not None:
         raise IntegrityError(f"{path} is not the {file.path} that was recorded for {manifest.spec.id}: {problem}.")
     cached = CachedFile(sha256=digests.sha256, bytes=digests.size, own=None if options.copy else str(path), since=now())
     if file.unpack is None and not options.copy:
@@ -86,8 +88,8 @@ def _take_archive(
 def _refuse_page(path: Path, file: SourceFile) -> None:
     """A browser that was to log in first saves a page under the name of the file."""
     with path.open("rb") as stream:
-        start = stream.read(64).lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")) and path.suffix not in (".html", ".htm"):
+        start = stream.read(1024)
+    if is_page(start, path.name):
         raise IntegrityError(f"{path} is a web page that was saved in place of {file.path}; open it to see why.")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data import store
-from harness.data.archives import Member, unpack
-from harness.data.manifests import Manifest
+from harness.data.archives import Member, UnpackLimits, unpack
+from harness.data.manifests import Manifest, members_id
 from harness.data.origins.base import ProgressListener
+from harness.data.origins.ranges import RemoteFile
 from harness.data.store import CachedFile
 from harness.spec.errors import UsageError
 from harness.spec.manifest import SourceFile
@@ -15,7 +16,7 @@ from harness.storage import IntegrityError, StorageError, remove
 
 
 def unpack_into(
-    manifest: Manifest, file: SourceFile, archive: Path, cached: CachedFile, progress: ProgressListener
+    manifest: Manifest, file: SourceFile, archive: Path | RemoteFile, cached: CachedFile, progress: ProgressListener
 ) -> CachedFile:
     """Lay the members of an archive, or of the archive that a folder is made of, into its data set; nobody is told of
     them before they are all there.
@@ -30,7 +31,9 @@ def unpack_into(
     folder = store.incoming_path(manifest, file).with_suffix(".unpacked")
     remove(folder)  # of an earlier attempt
     try:
-        members = unpack(archive, kind, folder / (into or ""), file.path, progress)
+        members = unpack(archive, kind, folder / (into or ""), file.path, progress, UnpackLimits(wanted=file.wants))
+        if file.members:
+            cached = _checked(manifest, file, members, cached)
         inside = {f"{into}/{name}" if into else name: member for name, member in members.items()}
         _check_overlap(manifest, file, inside)
     except (StorageError, UsageError):
@@ -38,12 +41,30 @@ def unpack_into(
         raise
     except IntegrityError as error:
         remove(folder)
-        if cached.own is not None:
+        if cached.own is not None or isinstance(archive, RemoteFile):
             raise
         aside = store.quarantine(archive, file.path, cached.sha256 or "")
         raise type(error)(f"{error} It is kept at {aside}.") from error
     store.place_members(manifest, file, folder, inside)
     return cached.model_copy(update={"count": len(inside), "example": next(iter(inside))})
+
+
+def _checked(manifest: Manifest, file: SourceFile, members: dict[str, Member], cached: CachedFile) -> CachedFile:
+    """What is kept of single members of an archive, if they are all that are wanted, and what has been recorded."""
+    where = f"{file.archive_name} of {manifest.spec.id}"
+    for pattern in file.members:
+        if not any(file.model_copy(update={"members": (pattern,)}).wants(name) for name in members):
+            raise IntegrityError(f"{where} has no member that fits {pattern!r}: it is another archive than was meant.")
+    for name, sha256 in file.member_digests.items():
+        found = [members[each].sha256 for each in members if each == name or each.endswith(f"/{name}")]
+        if found != [sha256]:
+            theirs = f"its sha256 is {found[0][:12]}…, expected {sha256[:12]}…" if found else "it is not there"
+            raise IntegrityError(f"{name} in {where} is not the file that was recorded: {theirs}.")
+    whole = members_id({name: member.sha256 for name, member in members.items()})
+    if manifest.pin(file).sha256 not in (None, whole):
+        raise IntegrityError(f"the members of {where} are not those that were recorded for {file.path}.")
+    size = sum(member.bytes for member in members.values())
+    return cached.model_copy(update={"sha256": whole, "bytes": size, "own": None})
 
 
 def _check_overlap(manifest: Manifest, file: SourceFile, members: dict[str, Member]) -> None:

@@ -17,6 +17,7 @@ from harness.data.store import is_here, read_index, reference
 from harness.spec.artefact import Artefact
 from harness.spec.errors import UsageError
 from harness.spec.manifest import OwnFile, SourceFile
+from harness.spec.predictions import PredictionSource
 from harness.spec.query import RawFolder
 from harness.spec.released import ReleasedSource
 from harness.spec.sources import FDShiftsStudy
@@ -113,14 +114,15 @@ def _by_id(
 ) -> dict[str, _Wanted]:
     """The data sets that a source names by id; of released weights, only the archives that it uses."""
     source = protocol.benchmark.source
-    if not isinstance(source, ReleasedSource | FDShiftsStudy):
+    if not isinstance(source, ReleasedSource | FDShiftsStudy | PredictionSource):
         return {}
     wanted: dict[str, _Wanted] = {}
     for name in source.datasets:
         if name.endswith(".toml"):
-            wanted[name] = _Wanted(load_manifest(protocol.path.parent / name))
+            own = load_manifest(protocol.path.parent / name)
+            wanted[name] = _Wanted(own, every_file=not isinstance(source, ReleasedSource))
         elif name in manifests:
-            wanted[name] = _Wanted(manifests[name], every_file=isinstance(source, FDShiftsStudy))
+            wanted[name] = _Wanted(manifests[name], every_file=not isinstance(source, ReleasedSource))
         elif name in problems:
             raise UsageError(problems[name])
         else:

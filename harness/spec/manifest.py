@@ -6,11 +6,13 @@ recorded what the files hold, a generated `lock.json` (a `Lock`). Protocols and 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.base import Document, Grown, Sha256, Slug, Spec
 from harness.spec.base import SafePath as SafePath
 from harness.spec.benchmark import unique
 from harness.spec.parts import Part
@@ -83,16 +85,21 @@ class Archive(Spec):
     unpack: Literal["tar", "zip", "tars"]
 
 
-class SourceFile(Spec):
+class SourceFile(Grown):
     """One file of a data set, or a whole folder that a user has (origin `own` with `folder = true`).
 
     path: its name inside the data set's folder. mirrors: where the same bytes can be had if the origin does not give them,
     in the order in which they are tried; only for files with a digest. md5: as its origin publishes it, checked beside the
     sha256; where no sha256 is public, it locks the file until the first fetch has recorded the sha256. digests: where the
     digests were published. sha256_begins: its first digits, where no more is public; checked, but no lock. unpack: an archive whose members are laid into the folder `into`; the archive itself is then
-    not kept. unpacked: a folder of its members that users may give in its place; no digest proves it. holds: how many files of a folder the data set's reader reads. like: where there is no reader, a pattern
+    not kept. members: patterns, as in a shell, of the members of a zip that are wanted, by name with or without folders; only
+    these are fetched, by ranges of bytes. What is recorded of such a file is one sha256 over the names and contents of these
+    members; its md5 is checked where users give the whole archive. member_digests: sha256 of members, by name. unpacked: a
+    folder of its members that users may give in its place; no digest proves it. holds: how many files of a folder the data set's reader reads. like: where there is no reader, a pattern
     of file names, as in a shell, of which a folder has at least one. archive: see `Archive`.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"members", "member_digests"})
 
     path: SafePath
     origin: Origin
@@ -104,6 +111,8 @@ class SourceFile(Spec):
     md5: Md5 | None = None
     unpack: Literal["tar", "zip", "gzip"] | None = None
     into: SafePath | None = None
+    members: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    member_digests: dict[SafePath, Sha256] = Field(default_factory=dict)
     unpacked: SafePath | None = None
     folder: bool = False
     digests: str = Field(default="", description="where sha256 and md5 were published")
@@ -124,6 +133,33 @@ class SourceFile(Spec):
         if self.mirrors and not (self.sha256 or self.md5):
             raise ValueError(f"{self.path}: mirrors need a sha256 or md5, which proves that they give the same file")
         return self
+
+    @model_validator(mode="after")
+    def _members_are_of_a_zip(self) -> SourceFile:
+        if self.member_digests and not self.members:
+            raise ValueError(f"{self.path}: `member_digests` belong to `members`")
+        if not self.members:
+            return self
+        if self.unpack != "zip" or self.unpacked is not None or not isinstance(self.origin, ZenodoFile | UrlFile):
+            raise ValueError(f"{self.path}: `members` belong to a zip at an address or of a Zenodo record")
+        if self.bytes is not None or self.sha256 is not None or self.sha256_begins is not None or self.mirrors:
+            raise ValueError(
+                f"{self.path}: of single members no size or digest of the whole archive is checked; give `member_digests`"
+            )
+        if stray := [name for name in self.member_digests if not self.wants(name)]:
+            raise ValueError(f"{self.path}: no pattern of `members` fits {stray[0]}, for which there is a digest")
+        return self
+
+    def wants(self, member: str) -> bool:
+        """Whether a member of the archive is laid out."""
+        names = (member, PurePosixPath(member).name)
+        return not self.members or any(fnmatchcase(name, pattern) for name in names for pattern in self.members)
+
+    @property
+    def archive_name(self) -> str:
+        """What the archive that its members come from is called at its origin."""
+        where = self.origin.url if isinstance(self.origin, UrlFile) else getattr(self.origin, "file", None)
+        return PurePosixPath((where or self.path).partition("?")[0]).name
 
     def as_folder(self) -> SourceFile:
         """The folder that users may give in place of an archive."""

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from harness.spec.artefact import Artefact
 from harness.spec.base import Grown, Slug, Spec
 from harness.spec.grids import GridModel, Model, Pattern, TrainedNetworks, check_experiment, check_names
+from harness.spec.predictions import PredictionSource
 from harness.spec.released import DataSetName, ReleasedSource, Rows
 
 
@@ -302,6 +303,13 @@ class PackSource(Spec):
 
 
 Source = Annotated[
-    ImageSource | FDShiftsSource | FDShiftsStudy | TableSource | ResultsSource | PackSource | ReleasedSource,
+    ImageSource
+    | FDShiftsSource
+    | FDShiftsStudy
+    | TableSource
+    | ResultsSource
+    | PackSource
+    | ReleasedSource
+    | PredictionSource,
     Field(discriminator="kind"),
 ]

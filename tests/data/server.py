@@ -102,15 +102,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self, resource: Resource) -> None:
         """The file, or the part of it that was asked for."""
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        proof = self.headers.get("If-Range")
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        proof, size = self.headers.get("If-Range"), len(resource.data)
         if wanted is None or not resource.ranges or (proof is not None and proof != resource.etag):
             self.answer(200, resource.data, resource)
-        elif (start := int(wanted[1])) >= len(resource.data):
-            self.answer(416, b"", resource, {"Content-Range": f"bytes */{len(resource.data)}"})
+            return
+        start = int(wanted[1]) if wanted[1] else max(0, size - int(wanted[2]))
+        end = min(size, int(wanted[2]) + 1) if wanted[1] and wanted[2] else size
+        if start >= size:
+            self.answer(416, b"", resource, {"Content-Range": f"bytes */{size}"})
         else:
-            told = {"Content-Range": f"bytes {start}-{len(resource.data) - 1}/{len(resource.data)}"}
-            self.answer(206, resource.data[start:], resource, told)
+            self.answer(206, resource.data[start:end], resource, {"Content-Range": f"bytes {start}-{end - 1}/{size}"})
 
     def answer(
         self,

@@ -226,3 +226,58 @@ def test_no_room_is_said_before_a_member_is_written(tmp_path: Path, monkeypatch:
     with pytest.raises(StorageError, match="9000 more bytes are needed, 5000 are free"):
         opened(path, "tar", tmp_path / "out")
     assert tree(tmp_path / "out") == {}
+
+
+NAMES = {
+    "bell": ("a\x07b.txt", "control characters"),
+    "newline": ("a\nb.txt", "control characters"),
+    "escape": ("\x1b[2Ja.txt", "control characters"),
+    "delete": ("a\x7f.txt", "control characters"),
+    "next line": ("a\x85.txt", "control characters"),
+    "turned": ("a\u202egnp.exe", "control characters"),
+    "drive": ("C:/Windows/a.txt", "a colon, which names a drive"),
+    "stream": ("a.txt:hidden", "a colon, which names a drive"),
+    "dot": ("folder./a.txt", "ends in a dot or a blank"),
+    "blank": ("a.txt ", "ends in a dot or a blank"),
+    "device": ("NUL", "Windows keeps for a device"),
+    "device with ending": ("train/aux.tar.gz", "Windows keeps for a device"),
+    "device as folder": ("Com1/a.txt", "Windows keeps for a device"),
+    "device in superscript": ("lpt\u00b9.txt", "Windows keeps for a device"),
+}
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize(("name", "sentence"), NAMES.values(), ids=NAMES)
+def test_names_that_not_every_system_can_hold(tmp_path: Path, kind: str, name: str, sentence: str) -> None:
+    make = tar if kind == "tar" else zipped
+    with pytest.raises(UnsafeArtefactError, match=sentence) as raised:
+        opened(make(tmp_path / "x", ("fine.txt", b"1"), (name, b"2")), kind, tmp_path / "out")
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).isprintable()
+
+
+TWINS = {
+    "case": ("a.txt", "A.txt"),
+    "folders in case": ("Train/a.txt", "train/b.txt"),
+    "folder and file": ("data/a.txt", "DATA"),
+    "sharp s": ("stra\u00dfe.txt", "STRASSE.txt"),
+    "composed": ("caf\u00e9.txt", "cafe\u0301.txt"),
+    "composed in other case": ("CAF\u00c9.txt", "cafe\u0301.txt"),
+    "kelvin": ("k.txt", "\u212a.txt"),
+}
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize(("one", "other"), TWINS.values(), ids=TWINS)
+def test_names_that_some_systems_take_for_the_same(tmp_path: Path, kind: str, one: str, other: str) -> None:
+    make = tar if kind == "tar" else zipped
+    with pytest.raises(UnsafeArtefactError, match="which many systems take for the same name"):
+        opened(make(tmp_path / "x", (one, b"1"), (other, b"2")), kind, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.txt", "console.txt", "com.txt", "com10", "auxiliary/a", ".hidden", "..a", "x[1]@2.csv", "\u91ab\u5b66.png"],
+)
+def test_names_that_are_fine(tmp_path: Path, name: str) -> None:
+    assert opened(zipped(tmp_path / "x", (name, b"1"), ("other/a", b"2"), ("other/b", b"2")), "zip", tmp_path / "out")

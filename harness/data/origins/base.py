@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,6 +14,22 @@ from harness.spec.errors import UsageError
 from harness.spec.manifest import DataSet, SourceFile
 
 _CHUNK = 1 << 20
+_SMALL = 1 << 26  # rough sizes below are not worth a refusal
+UNSIZED = 1 << 33
+"""Bytes that come of a file whose size nobody says, unless the user allows more."""
+
+
+_SKIPPED = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff|\s|<\?xml[^>]*>|<!--.*?-->)*", re.DOTALL)
+_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body")
+PAGE_NAMES = (".html", ".htm", ".xhtml")
+
+
+def is_page(start: bytes, name: str) -> bool:
+    """Whether a file begins as a web page, although it is to be something else."""
+    if name.lower().endswith(PAGE_NAMES):
+        return False
+    plain = start.replace(b"\0", b"")  # two bytes a sign
+    return plain[_SKIPPED.match(plain).end() :].lower().startswith(_PAGE)  # type: ignore[union-attr]
 
 
 class OriginError(UsageError):
@@ -57,6 +74,37 @@ class DownloadRequest:
     part: Path
     retry: RetryPolicy = RetryPolicy()
     progress: ProgressListener = field(default_factory=ProgressListener)
+    max_bytes: int | None = None
+    """The most that may come, as the user says."""
+
+    @property
+    def most(self) -> int:
+        """Bytes that may come where no length is announced: as the user says, as recorded, twice what is roughly expected,
+        else `UNSIZED`."""
+        if self.max_bytes is not None:
+            return self.max_bytes
+        known = self.pin.bytes if not self.file.members else None
+        if known is not None:
+            return known
+        return UNSIZED if self.file.about_bytes is None else max(2 * self.file.about_bytes, _SMALL)
+
+    def check_announced(self, size: int) -> None:
+        """Raise OriginError for an announced size that is more than what is expected, where no exact one is recorded."""
+        expecting = self.max_bytes is not None or self.file.about_bytes is not None
+        if self.pin.bytes is None and expecting and size > self.most:
+            raise self.too_large(f"has {size} bytes")
+
+    def too_large(self, what: str) -> OriginError:
+        """That more comes, or is announced, than may. what: how much, as the middle of a sentence."""
+        expected = (
+            "nobody has recorded its size"
+            if self.file.about_bytes is None
+            else (f"about {self.file.about_bytes} bytes are expected")
+        )
+        return OriginError(
+            f"{self.file.path} of {self.spec.id} {what}, but {expected}: it was changed, or this is not the file; if it is "
+            f"right, run this again with --max-bytes N, or {self.by_hand()}"
+        )
 
     def by_hand(self) -> str:
         """What a user can always do instead, as the end of a sentence."""

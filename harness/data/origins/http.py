@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import harness
-from harness.data.origins.base import Digests, DownloadedFile, DownloadRequest, OriginError, refuse_offline
+from harness.data.origins.base import (
+    PAGE_NAMES,
+    Digests,
+    DownloadedFile,
+    DownloadRequest,
+    OriginError,
+    is_page,
+    refuse_offline,
+)
 from harness.spec.manifest import UrlFile
 from harness.storage import IntegrityError, growing, read_json, remove, write_json
 
@@ -22,7 +30,7 @@ Value = TypeVar("Value")
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _PAGE_TYPES = ("text/html", "application/xhtml+xml")
-_PAGE_STARTS = (b"<!doctype html", b"<html")
+_JSON_NAMES = (".json", ".jsonl", ".ndjson", ".geojson", ".ipynb")
 
 
 class TransientError(Exception):
@@ -51,7 +59,7 @@ def content_length(url: str, request: DownloadRequest) -> int | None:
 
     refuse_offline(request)
     try:
-        with _client(request) as client:
+        with open_client(request) as client:
             answer = client.head(url)
     except httpx2.HTTPError:
         return None
@@ -63,7 +71,7 @@ def download(url: str, request: DownloadRequest) -> DownloadedFile:
     """The bytes at an address, collected in `request.part`; resumed there if that holds the beginning of the same file."""
     refuse_offline(request)
     memory: dict[int, Digests] = {}
-    with _client(request) as client:
+    with open_client(request) as client:
         return with_retries(lambda: _stream(client, url, request, memory), url, request)
 
 
@@ -71,9 +79,9 @@ def get_json(url: str, request: DownloadRequest) -> Any:
     """The value of a JSON answer, such as a record's description."""
 
     def ask() -> Any:
-        with _client(request) as client, _transport_errors(request):
+        with open_client(request) as client, transport_errors(request):
             answer = client.get(url)
-            _check_status(answer, request)
+            check_status(answer, request)
             return answer.json()
 
     refuse_offline(request)
@@ -112,10 +120,10 @@ def _stream(client: httpx2.Client, url: str, request: DownloadRequest, memory: d
     digests, headers = _beginning(url, request, memory)
     if digests.size and digests.sha256 == request.pin.sha256:
         return DownloadedFile(request.part, digests)  # a fetch was stopped between its last byte and its end
-    with _transport_errors(request), client.stream("GET", url, headers=headers) as answer:
+    with transport_errors(request), client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == 416 and headers:
             return _after_the_end(answer, digests, request)
-        _check_status(answer, request)
+        check_status(answer, request)
         if url.startswith("https:") and answer.url.scheme != "https" and request.pin.sha256 is None:
             raise OriginError(f"{url} leads to {answer.url}, which is not encrypted; {request.by_hand()}")
         if answer.status_code != 206 or not _goes_on(answer, digests.size, headers):
@@ -128,7 +136,7 @@ def _stream(client: httpx2.Client, url: str, request: DownloadRequest, memory: d
         _check_length(url, total, request)
         request.progress.begin(request.file.path, total or request.pin.bytes, digests.size)
         try:
-            _collect(answer, digests, request)
+            _collect(answer, digests, request, total)
         finally:
             memory[digests.size] = digests
     whole = total or request.pin.bytes
@@ -137,14 +145,17 @@ def _stream(client: httpx2.Client, url: str, request: DownloadRequest, memory: d
     return DownloadedFile(request.part, digests)
 
 
-def _collect(answer: httpx2.Response, digests: Digests, request: DownloadRequest) -> None:
+def _collect(answer: httpx2.Response, digests: Digests, request: DownloadRequest, total: int | None) -> None:
     with growing(request.part) as stream:
-        for chunk in _chunks(answer, digests.size == 0, request):
+        for chunk in chunks(answer, digests.size == 0, request):
             stream.write(chunk)
             digests.update(chunk)
             request.progress.advance(len(chunk))
             if request.pin.bytes is not None and digests.size > request.pin.bytes:
                 return  # more than expected: what it is will be told by its hash
+            if total is None and digests.size > request.most:
+                _forget(request.part)
+                raise request.too_large(f"has more than {request.most} bytes")
 
 
 def _beginning(url: str, request: DownloadRequest, memory: dict[int, Digests]) -> tuple[Digests, dict[str, str]]:
@@ -165,7 +176,7 @@ def _beginning(url: str, request: DownloadRequest, memory: dict[int, Digests]) -
 
 def _goes_on(answer: httpx2.Response, start: int, headers: dict[str, str]) -> bool:
     """Whether a partial answer is the rest of what is here: some servers heed Range, but not If-Range."""
-    given, proof = _validator(answer), headers.get("If-Range")
+    given, proof = validator(answer), headers.get("If-Range")
     same = given is None or proof is None or given == proof
     return same and answer.headers.get("content-range", "").startswith(f"bytes {start}-")
 
@@ -180,7 +191,7 @@ def _after_the_end(answer: httpx2.Response, digests: Digests, request: DownloadR
 
 def _start_over(url: str, answer: httpx2.Response, request: DownloadRequest) -> None:
     _forget(request.part)
-    write_json(_facts_path(request.part), {"url": url, "validator": _validator(answer)})
+    write_json(_facts_path(request.part), {"url": url, "validator": validator(answer)})
 
 
 def _total(answer: httpx2.Response, start: int) -> int | None:
@@ -189,6 +200,9 @@ def _total(answer: httpx2.Response, start: int) -> int | None:
 
 
 def _check_length(url: str, total: int | None, request: DownloadRequest) -> None:
+    """Raise for an announced length that cannot be right, before anything comes."""
+    if total is not None:
+        request.check_announced(total)
     if total is not None and request.pin.bytes is not None and total != request.pin.bytes:
         _forget(request.part)
         raise IntegrityError(
@@ -197,7 +211,7 @@ def _check_length(url: str, total: int | None, request: DownloadRequest) -> None
         )
 
 
-def _chunks(answer: httpx2.Response, first: bool, request: DownloadRequest) -> Iterator[bytes]:
+def chunks(answer: httpx2.Response, first: bool, request: DownloadRequest) -> Iterator[bytes]:
     """The body as it comes, as long as it comes fast enough and is no web page."""
     retry = request.retry
     since, count = time.monotonic(), 0
@@ -208,6 +222,10 @@ def _chunks(answer: httpx2.Response, first: bool, request: DownloadRequest) -> I
                 f"{answer.url} answers with a web page instead of {request.file.path} (a login, a consent form or a file "
                 f"that moved); {request.by_hand()}"
             )
+        if first and chunk and _is_message(answer, chunk, request):
+            _forget(request.part)
+            text = " ".join(chunk[:200].decode("utf-8", "replace").split())
+            raise OriginError(f"{answer.url} answers with {text!r} instead of {request.file.path}; {request.by_hand()}")
         first, count = first and not chunk, count + len(chunk)
         yield chunk
         if time.monotonic() - since > retry.stall:
@@ -217,13 +235,22 @@ def _chunks(answer: httpx2.Response, first: bool, request: DownloadRequest) -> I
 
 
 def _is_page(answer: httpx2.Response, start: bytes, request: DownloadRequest) -> bool:
-    if request.file.path.lower().endswith((".html", ".htm")):
+    if request.file.path.lower().endswith(PAGE_NAMES):
         return False
-    stated = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return stated in _PAGE_TYPES or start.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_PAGE_STARTS)
+    return _stated(answer) in _PAGE_TYPES or is_page(start, request.file.path)
 
 
-def _check_status(answer: httpx2.Response, request: DownloadRequest) -> None:
+def _is_message(answer: httpx2.Response, start: bytes, request: DownloadRequest) -> bool:
+    """Whether a file that is none of JSON comes as such: what an interface says in place of an error."""
+    names, known = request.file.path.lower(), request.pin.sha256 is not None
+    return _stated(answer) == "application/json" and start[:1] in b"{[" and not (known or names.endswith(_JSON_NAMES))
+
+
+def _stated(answer: httpx2.Response) -> str:
+    return str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def check_status(answer: httpx2.Response, request: DownloadRequest) -> None:
     """Raise TransientError where another attempt may succeed, OriginError where none will."""
     code, said = answer.status_code, f"{answer.url} says {answer.status_code} {answer.reason_phrase}".rstrip()
     if code in _PASSING:
@@ -251,7 +278,7 @@ def _retry_after(answer: httpx2.Response) -> float | None:
     return max(0.0, (then - datetime.now(timezone.utc)).total_seconds())
 
 
-def _validator(answer: httpx2.Response) -> str | None:
+def validator(answer: httpx2.Response) -> str | None:
     """What proves that a later answer is of the same file: a strong ETag, else the time of its last change."""
     etag = answer.headers.get("etag")
     if etag and not etag.startswith("W/"):
@@ -261,7 +288,7 @@ def _validator(answer: httpx2.Response) -> str | None:
 
 
 @contextmanager
-def _transport_errors(request: DownloadRequest) -> Iterator[None]:
+def transport_errors(request: DownloadRequest) -> Iterator[None]:
     """Transport errors of the client as TransientError or, where no other attempt can succeed, OriginError."""
     import httpx2
 
@@ -277,7 +304,7 @@ def _transport_errors(request: DownloadRequest) -> Iterator[None]:
         raise TransientError(f"the connection broke ({str(error) or type(error).__name__})") from error
 
 
-def _client(request: DownloadRequest) -> httpx2.Client:
+def open_client(request: DownloadRequest) -> httpx2.Client:
     import httpx2
 
     # Not compressed on the way: hashes and ranges are those of the file.

@@ -35,6 +35,8 @@ def obtain(request: DownloadRequest) -> DownloadedFile:
     origin = _origin(request)
     if offline():
         return _from_its_cache(request)
+    if (announced := size(request)) is not None:
+        request.check_announced(announced)
     folder = make_folder(request.part.with_suffix(".hub"))  # the Hub's client keeps its own record of parts there
     with _errors(request):
         revision = request.pin.revision or HfApi().repo_info(origin.repo, repo_type=origin.repo_type).sha

@@ -37,6 +37,8 @@ def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
     """
     name = PurePosixPath(file.path).name
     places = [source / file.path, source / name]
+    if file.members:
+        places += [source / file.archive_name, *([source] if source.name == file.archive_name else [])]
     if file.folder and source.is_dir():
         places += sorted(place for place in source.iterdir() if place.name != name and place.name.strip() == name)
     if len(spec.files) == 1 or source.name.strip() == name:

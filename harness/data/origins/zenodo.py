@@ -30,6 +30,11 @@ def obtain(request: DownloadRequest) -> DownloadedFile:
     return download(listed.url, request)._replace(md5=listed.md5)
 
 
+def address(request: DownloadRequest) -> str:
+    """Where the file itself lies. Raises OriginError."""
+    return _record_file(request).url
+
+
 def _record_file(request: DownloadRequest) -> RecordFile:
     origin = request.file.origin
     assert isinstance(origin, ZenodoFile)

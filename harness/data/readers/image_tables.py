@@ -38,13 +38,22 @@ def list_samples(reader: ImageTablesReader, folder: Path) -> Listing:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """All cells as texts. Raises IntegrityError for a file that is no table."""
+    """All cells as texts. Raises IntegrityError for a file that is no table, or that divides its columns otherwise."""
     import pandas as pd
 
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
-        raise IntegrityError(f"{path} is no readable CSV table: {error}.") from error
+        why = " ".join(str(error).split()).rstrip(".")
+        raise IntegrityError(
+            f"{path} is no readable CSV table ({why}); get it again, or save it as UTF-8 text with commas between columns."
+        ) from error
+    heading = str(frame.columns[0])
+    if len(frame.columns) == 1 and (other := next((sign for sign in ";\t|" if sign in heading), None)):
+        raise IntegrityError(f"{path} divides its columns by {other!r}; save it with commas between columns.")
+    if any("\0" in str(name) for name in frame.columns):
+        raise IntegrityError(f"{path} is no readable CSV table: it is not a text; get it again.")
+    return frame
 
 
 def _rows(table: ImageTable, folder: Path) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:

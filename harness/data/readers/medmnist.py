@@ -21,8 +21,11 @@ def list_samples(reader: MedMNISTReader, folder: Path) -> Listing:
     import numpy as np
 
     path = present(folder, reader.file)
-    images = [StoredArray(path, f"{split}_images") for split in SPLITS]
-    labels = [_labels(path, split, len(array)) for split, array in zip(SPLITS, images, strict=True)]
+    try:
+        images = [StoredArray(path, f"{split}_images") for split in SPLITS]
+        labels = [_labels(path, split, len(array)) for split, array in zip(SPLITS, images, strict=True)]
+    except IntegrityError as error:
+        raise IntegrityError(f"{str(error).rstrip('.')}; this is no whole file of MedMNIST, get it again.") from error
     counts = [len(array) for array in images]
     ids, splits = by_split(dict(zip(SPLITS, counts, strict=True)))
     read = blockwise(counts, lambda block, rows: images[block].read(rows))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from harness.data.catalog import LoadedBenchmark
 from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.predictions import PredictionSource
 from harness.spec.released import ReleasedSource
 from harness.spec.sources import ImageSource, PackSource, ResultsSource, TableSource
 from harness.tracks.confidence.computed import ComputedOutputs
 from harness.tracks.confidence.model_outputs import OutputSource
 from harness.tracks.confidence.packs import PackedOutputs
+from harness.tracks.confidence.predicted import PredictedOutputs
 from harness.tracks.confidence.released import ReleasedOutputs
 from harness.tracks.confidence.stored import FolderOutputs, TableOutputs
 
@@ -24,4 +26,6 @@ def open_source(protocol: LoadedBenchmark, device: str, *, members: bool = True)
         return PackedOutputs(protocol, source)
     if isinstance(source, TableSource | ResultsSource):
         return TableOutputs(protocol, source)
+    if isinstance(source, PredictionSource):
+        return PredictedOutputs(protocol, source)
     return FolderOutputs(protocol, source)

@@ -284,7 +284,7 @@ def test_an_unlocked_file_is_not_taken_from_an_unencrypted_place(
         return httpx2.Response(200, content=iter([DATA]))
 
     client = httpx2.Client(transport=httpx2.MockTransport(answer), follow_redirects=True)
-    monkeypatch.setattr(http, "_client", lambda request: nullcontext(client))
+    monkeypatch.setattr(http, "open_client", lambda request: nullcontext(client))
     manifest = dataset(cache, url_file("https://example.org/a.bin", DATA if pinned else None))
     if pinned:
         assert tree(fetch(manifest, hastily())) == {"a.bin": DATA}
