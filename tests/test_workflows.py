@@ -42,7 +42,7 @@ HARMLESS = {
     "!cancelled()",
 }
 """What expressions may insert where nothing is run."""
-PINNED = re.compile(r"[\w.-]+/[\w.-]+@v\d+\.\d+\.\d+")
+PINNED = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
