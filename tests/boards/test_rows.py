@@ -11,6 +11,7 @@ import pytest
 
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
+from harness.boards.reproduce import record_path
 from harness.boards.sources import share_source
 from harness.boards.submissions import read_about
 from harness.data.catalog import LoadedBenchmark, load_protocol
@@ -51,7 +52,9 @@ def test_a_row_says_what_stands_behind_it(protocol: LoadedBenchmark, good: Path)
 
 
 def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None:
-    write_json(good / "reproduction.json", reproduced(good).canonical())
+    record = record_path(read_about(good))
+    record.parent.mkdir()
+    write_json(record, reproduced(good).canonical())
     assert {each.method: each.tier for each in build_board(protocol).rows} == {
         "good": "reproduced",
         "poor": "recomputed",

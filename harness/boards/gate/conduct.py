@@ -24,7 +24,7 @@ MOST_UNITS = 0.5
 RANKS_ALIKE, NEARLY_ALL = 0.999, 0.9
 """Rank correlation above which outputs are in the same order, and the share of units in which a near copy has them so."""
 FEWEST_RIVALS = 3
-"""Ranked rows that a board must have before being far ahead of them means anything."""
+"""Ranked rows that a board must have before being told apart from all of them means anything."""
 PERFECT = {"failure_auroc": 1.0}
 """Metric -> the value in a unit that hardly anything but its labels gives; these are bounded above."""
 _ROUNDING = 1e-9
@@ -106,11 +106,11 @@ def far_ahead(candidate: Candidate) -> Iterator[str]:
     for title, column in leaderboard.compared((own, *others)).items():
         costs = {each: sign * float(draws[0]) for each, draws in column.draws.items()}
         rivals = {each: cost for each, cost in costs.items() if each != name and each not in column.unranked}
-        if name not in costs or len(rivals) < FEWEST_RIVALS or costs[name] >= min(rivals.values()):
+        if name not in costs or not rivals or costs[name] >= min(rivals.values()):
             continue
         second = min(rivals, key=lambda each: rivals[each])
         bound = min((costs[each] for each in bounds if each in costs), default=-math.inf)
-        if not column.tied(name):
+        if len(rivals) >= FEWEST_RIVALS and not column.tied(name):
             yield f"it is told apart from every other method in {title}, of which {second} is the next; see how it does that."
         elif costs[name] - bound < rivals[second] - costs[name]:
             yield f"it is nearer to a row that reads labels than to {second}, the next, in {title}; see how it does that."

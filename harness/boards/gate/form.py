@@ -24,9 +24,6 @@ ALLOWED = (ABOUT, METHOD, SEALED, OUTPUTS, MAPS, README)
 REPRODUCTION = "reproduction.json"
 """What some bring to vouch for themselves."""
 
-LARGEST_SUBMISSION = 20_000_000
-"""Bytes of all files together."""
-
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]*")
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
 VERBS = {"A": "adds", "D": "removes"}
@@ -71,8 +68,6 @@ def sizes(candidate: Candidate) -> Iterator[str]:
     for name, size in found.items():
         if size > LARGEST[name]:
             yield f"{name} has {size / 1e3:,.0f} kB, more than the {LARGEST[name] / 1e3:,.0f} kB allowed."
-    if (total := sum(found.values())) > LARGEST_SUBMISSION:
-        yield f"its files have {total / 1e6:.1f} MB together, more than the {LARGEST_SUBMISSION / 1e6:g} MB allowed."
 
 
 def own_changes(candidate: Candidate) -> Iterator[str]:
@@ -111,7 +106,7 @@ def plain_text(candidate: Candidate) -> Iterator[str]:
         yield f"version {about.method.version!r} must consist of letters, digits and . _ + -, such as 1.0."
     for name in (METHOD, README):
         path = candidate.folder / name
-        if path.exists() and (found := ", ".join(hidden_characters(path.read_bytes().decode(), "\t\n\r\f"))):
+        if path.exists() and (found := ", ".join(hidden_characters(path.read_bytes().decode(errors="replace"), "\t\n\r\f"))):
             yield f"{name} holds characters that a reader cannot see ({found}); write them as escapes, or take them out."
 
 

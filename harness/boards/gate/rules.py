@@ -45,7 +45,7 @@ RULES = (
     Rule("summary", claims.summary, ("samples",)),
     Rule("constant", conduct.constant, ("samples", "method")),
     Rule("duplicate", conduct.duplicate, ("samples",)),
-    Rule("near-copy", conduct.near_copy, ("samples",), severity="flagged"),
+    Rule("near-copy", conduct.near_copy, ("duplicate",), severity="flagged"),
     Rule("label-like", conduct.label_like, ("samples", "method"), severity="flagged"),
     Rule("far-ahead", conduct.far_ahead, ("samples", "method"), severity="flagged", entry_only=True),
 )
