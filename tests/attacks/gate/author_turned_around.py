@@ -10,4 +10,4 @@ OUTCOME, SAYS = "refused", "authors in submission.toml holds characters that a r
 
 
 def attack(folder: Path) -> None:
-    change_about(folder, authors=["A. u202eContributor"])
+    change_about(folder, authors=["A. \u202eContributor"])

@@ -13,6 +13,8 @@ OUTCOME, SAYS = "flagged", "orders as msr does in 4 of 4 units, and it claims to
 
 def attack(folder: Path) -> None:
     arrays = arrays_of(folder.parent / "msr")
-    change_outputs(folder, {name: 2 * array.astype(np.float64) + 1 for name, array in arrays.items()})
+    change_outputs(
+        folder, {name: (2 * array.astype(np.float64) + 1).astype(np.float32) for name, array in arrays.items()}
+    )
     change_about(folder, submitted="2019-01-01")
     claim_what_outputs_give(folder)

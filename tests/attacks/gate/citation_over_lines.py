@@ -10,4 +10,4 @@ OUTCOME, SAYS = "refused", "citation in submission.toml holds characters that a 
 
 
 def attack(folder: Path) -> None:
-    change_about(folder, citation="nonex1b[2Jr")
+    change_about(folder, citation="none\x1b[2J\r")

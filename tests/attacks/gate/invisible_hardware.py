@@ -10,4 +10,4 @@ OUTCOME, SAYS = "refused", "hardware in submission.toml holds characters that a 
 
 
 def attack(folder: Path) -> None:
-    change_about(folder, hardware="u200b")
+    change_about(folder, hardware="\u200b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.attacks.gate.renaming import rename
+from tests.attacks.gate.support import rename
 
 OUTCOME, SAYS = "refused", "its name, m5r, looks like msr"
 

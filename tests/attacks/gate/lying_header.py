@@ -14,9 +14,11 @@ OUTCOME, SAYS = "refused", "is not as long as its header says"
 
 
 def attack(folder: Path) -> None:
-    with zipfile.ZipFile(folder / "outputs.npz", "w") as archive:
-        with archive.open("one--iid--confidence.npy", "w") as stream:
-            head = {"descr": "<f8", "fortran_order": False, "shape": (300_000,)}
-            np.lib.format.write_array_header_1_0(stream, head)
-            stream.write(bytes(2_400))
+    with (
+        zipfile.ZipFile(folder / "outputs.npz", "w") as archive,
+        archive.open("one--iid--confidence.npy", "w") as stream,
+    ):
+        head = {"descr": "<f8", "fortran_order": False, "shape": (300_000,)}
+        np.lib.format.write_array_header_1_0(stream, head)
+        stream.write(bytes(2_400))
     change_about(folder, outputs={"outputs.npz": file_id(folder / "outputs.npz")})

@@ -12,6 +12,9 @@ OUTCOME, SAYS = "flagged", "near-copy: it orders as msr does in 4 of 4 units; se
 
 
 def attack(folder: Path) -> None:
-    arrays = {name: array.astype(np.float64) for name, array in arrays_of(folder.parent / "msr").items()}
-    change_outputs(folder, {name: array + 1e-4 * np.random.default_rng(0).normal(size=array.shape) for name, array in arrays.items()})
+    rng, arrays = np.random.default_rng(0), arrays_of(folder.parent / "msr")
+    change_outputs(
+        folder,
+        {name: (array + 1e-4 * rng.normal(size=array.shape)).astype(np.float32) for name, array in arrays.items()},
+    )
     claim_what_outputs_give(folder)

@@ -13,5 +13,5 @@ OUTCOME, SAYS = "flagged", "near-copy: it orders as msr does in 4 of 4 units; se
 
 def attack(folder: Path) -> None:
     arrays = {name: array.astype(np.float64) for name, array in arrays_of(folder.parent / "msr").items()}
-    change_outputs(folder, {name: array * (1 + 1e-6) for name, array in arrays.items()})
+    change_outputs(folder, {name: (array * (1 + 1e-6)).astype(np.float32) for name, array in arrays.items()})
     claim_what_outputs_give(folder)

@@ -15,7 +15,9 @@ import pytest
 from tests.boards.gate.support import changed, place
 
 ATTACKS = sorted(
-    path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "conftest", Path(__file__).stem)
+    path.stem
+    for path in Path(__file__).parent.glob("*.py")
+    if path.stem not in ("__init__", "conftest", "support", Path(__file__).stem)
 )
 
 

@@ -10,7 +10,7 @@ from harness.data.catalog import find_protocol
 from tests.boards.gate.support import arrays_of, change_outputs, claim_what_outputs_give
 from tests.boards.support import wrong
 
-OUTCOME, SAYS = "refused", "duplicate: its outputs are those of msr in 4 of 4 units"
+OUTCOME, SAYS = "refused", "are stored as float64; a run stores them as float32"
 
 
 def attack(folder: Path) -> None:

@@ -14,10 +14,12 @@ OUTCOME, SAYS = "refused", "outputs.npz was refused: it unpacks to 4000000128 by
 
 
 def attack(folder: Path) -> None:
-    with zipfile.ZipFile(folder / "outputs.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("one--iid--confidence.npy", "w", force_zip64=True) as stream:
-            head = {"descr": "<f8", "fortran_order": False, "shape": (500_000_000,)}
-            np.lib.format.write_array_header_1_0(stream, head)
-            for _ in range(4_000):
-                stream.write(bytes(1_000_000))
+    with (
+        zipfile.ZipFile(folder / "outputs.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("one--iid--confidence.npy", "w", force_zip64=True) as stream,
+    ):
+        head = {"descr": "<f8", "fortran_order": False, "shape": (500_000_000,)}
+        np.lib.format.write_array_header_1_0(stream, head)
+        for _ in range(4_000):
+            stream.write(bytes(1_000_000))
     change_about(folder, outputs={"outputs.npz": file_id(folder / "outputs.npz")})

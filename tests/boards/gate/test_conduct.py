@@ -88,7 +88,7 @@ def test_better_than_the_oracle_is_for_a_human(good: Path) -> None:
     """An oracle row that was spoilt: everything is better, in every column."""
     arrays = arrays_of(good.parent / "oracle")
     answer(good.parent / "oracle", {name: -array for name, array in arrays.items()})
-    findings = said(good)
+    findings = [each for each in said(good) if "label-like" in each]
     assert [each.split(" (")[0] for each in findings] == [
         f"flagged label-like: it is better than oracle, which reads labels, in {column}"
         for column in ("iid", "shift", "mean")
