@@ -61,6 +61,15 @@ def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None
     }
 
 
+def test_of_equals_the_earlier_stands_first(protocol: LoadedBenchmark, good: Path) -> None:
+    """Whatever they are called; who does not say when comes last."""
+    for name, day in {"a-copy": date(2026, 5, 1), "z-original": date(2026, 1, 1), "b-silent": None}.items():
+        folder = Path(shutil.copytree(good, good.with_name(name)))
+        told(folder, submitted=day, method=read_about(good).method.model_copy(update={"name": name}))
+    rows = [each.method for each in build_board(protocol).rows]
+    assert rows == ["z-original", "a-copy", "b-silent", "good", "poor"]
+
+
 def test_an_oracle_is_marked(protocol: LoadedBenchmark, good: Path) -> None:
     told(good, method=read_about(good).method.model_copy(update={"oracle": True, "reference": True}))
     board = build_board(protocol)

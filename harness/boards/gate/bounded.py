@@ -110,8 +110,8 @@ def _in_child(folder: Path, changes: Sequence[FileChange], fetch: Fetch | None, 
         return _refused(
             str(folder),
             "limits",
-            f"the process that read it ended {how} ({_too_long(bounds)[:-1]}, or {_too_much(bounds)[:-1]}, or a file "
-            "made it crash).",
+            f"the process that read it ended {how}: it needs more than the {bounds.seconds:g} s or the "
+            f"{bounds.gibibytes:g} GiB of memory allowed, or one of its files made it crash.",
         )
     finally:
         child.kill()

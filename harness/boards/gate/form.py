@@ -106,7 +106,9 @@ def plain_text(candidate: Candidate) -> Iterator[str]:
         yield f"version {about.method.version!r} must consist of letters, digits and . _ + -, such as 1.0."
     for name in (METHOD, README):
         path = candidate.folder / name
-        if path.exists() and (found := ", ".join(hidden_characters(path.read_bytes().decode(errors="replace"), "\t\n\r\f"))):
+        if path.exists() and (
+            found := ", ".join(hidden_characters(path.read_bytes().decode(errors="replace"), "\t\n\r\f"))
+        ):
             yield f"{name} holds characters that a reader cannot see ({found}); write them as escapes, or take them out."
 
 
