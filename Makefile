@@ -24,9 +24,10 @@ test: lint types tests  ## set up, then lint, check types, run the tests
 test-all: lint types .venv/.dev  ## the same with the long campaigns
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 
-lint: .venv/.dev  ## ruff: rules and format
+lint: .venv/.dev  ## ruff: rules and format; zizmor: workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 types: .venv/.dev  ## mypy --strict
 	$(BIN)/mypy

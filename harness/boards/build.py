@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import zip_longest
 
 from pydantic import ValidationError
@@ -181,7 +182,7 @@ def _incomplete(leaderboard: Leaderboard, entry: Entry) -> Unranked:
 def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
     about, entry = standing.submission.about, standing.scored.entry
     own = {column: table[about.name] for column, table in cells.items() if about.name in table}
-    tier = tier_of(standing.submission.folder, about)
+    tier = tier_of(about)
     return Row(
         method=about.name,
         version=about.method.version,
@@ -222,12 +223,12 @@ def _rounded_table(table: Table) -> Table:
     return table.model_copy(update={"rows": tuple(rows)})
 
 
-def _order(row: Row, columns: tuple[str, ...]) -> tuple[bool, float, str]:
-    """By rank in the last column; then methods that have none there, by value."""
-    last = row.cells.get(columns[-1])
+def _order(row: Row, columns: tuple[str, ...]) -> tuple[bool, float, date, str]:
+    """By rank in the last column; then methods that have none there, by value. Of equals, who was there first."""
+    last, since = row.cells.get(columns[-1]), row.submitted or date.max
     if last is None:
-        return (True, math.inf, row.method)
-    return (last.rank is None, last.value if last.rank is None else last.rank, row.method)
+        return (True, math.inf, since, row.method)
+    return (last.rank is None, last.value if last.rank is None else last.rank, since, row.method)
 
 
 def _rounded(value: float) -> float:

@@ -24,7 +24,8 @@ SOFTWARE = "The reliabench developers, reliabench: evaluating confidence scores,
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _NAME = re.compile(r"[^\W\d_]+")
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_SPECIAL |= {each: f"\\{each}" for each in "&%$#_{}"}
+_SPECIAL |= {each: f"\\{each}" for each in "&%$#_"}
+_SPECIAL |= {"{": r"\textbraceleft{}", "}": r"\textbraceright{}"}  # BibTeX counts braces, also those behind a backslash
 _SPECIAL |= {"±": r"$\pm$", "×": r"$\times$"}
 
 

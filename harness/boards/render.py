@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from harness.boards.sources import source_page
+from harness.boards.text import markdown_text, spreadsheet_text
 from harness.metrics.facts import board_text, metric_facts
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row
@@ -26,10 +27,14 @@ def board_json(board: Board) -> str:
 
 
 def board_csv(board: Board) -> str:
-    """One line per method and column in which it has a score; numbers in six digits, nothing where one is missing."""
+    """One line per method and column in which it has a score; numbers in six digits, nothing where one is missing.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     import pandas as pd
 
-    table = pd.DataFrame(long_table(board), columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
+    records = [{name: spreadsheet_text(value) for name, value in each.items()} for each in long_table(board)]
+    table = pd.DataFrame(records, columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
     return table.to_csv(index=False, float_format="%g", lineterminator="\n")
 
 
@@ -65,6 +70,7 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         number=lambda cell: board_text(board.metric, cell.value),
         cost=cost_text,
         source_page=source_page,
+        plain=markdown_text,
     )
 
 

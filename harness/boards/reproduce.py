@@ -15,7 +15,7 @@ from pydantic import ValidationError
 import harness
 from harness.boards.sources import find_source
 from harness.boards.submissions import StoredSubmission, read_submission, submissions_folder
-from harness.data.catalog import find_protocol
+from harness.data.catalog import bundled_folder, find_protocol
 from harness.execution.environment import harness_source_hash
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
 from harness.execution.run_result import RunResult
@@ -25,13 +25,14 @@ from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import UnitResult
 from harness.spec.submission import Allowance, Reproduction, Submission, Tier
-from harness.storage import IntegrityError, read_json, write_json
+from harness.storage import IntegrityError, make_folder, read_json, write_json
 from harness.tracks.base import Answers, Tolerance, Track
 
 if TYPE_CHECKING:
     import numpy as np
 
-REPRODUCTION = "reproduction.json"
+RECORDS = "reproductions"
+"""The folder beside a board that holds what `reproduce` wrote of its rows, `<method>.json`; maintainers commit it."""
 _RUNS = "reproductions"
 _LARGEST = 1_000_000  # bytes of its file
 _INEXACT = "fc"  # kinds of dtypes
@@ -63,7 +64,7 @@ def find_submission(name: str) -> Path:
 
 
 def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: date) -> Reproduction:
-    """Run the method of a submission again, in a sandbox where there is one; write and return `reproduction.json`.
+    """Run the method of a submission again, in a sandbox where there is one; write and return the record of it.
 
     Nothing of an earlier run is used. Raises UsageError for a submission that this harness cannot run, IntegrityError
     for one whose files are not those that it names.
@@ -99,25 +100,35 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
         source_sha256=harness_source_hash(),
         on=today,
     )
-    write_json(folder / REPRODUCTION, found.canonical())
+    path = record_path(submission.about)
+    write_json(make_folder(path.parent) / path.name, found.canonical())
     return found
 
 
-def tier_of(folder: Path, about: Submission) -> Tier:
-    """reproduced: `reproduction.json` says that these outputs of this run came out again; else recomputed."""
+def record_path(about: Submission) -> Path:
+    """Where the record of a submission lies: `leaderboards/<benchmark>/<version>/reproductions/<method>.json`.
+
+    Beside the board and not beside the submission, so that who submits writes nothing there.
+    """
+    identifier, _, version = about.benchmark.partition("@")
+    return bundled_folder("leaderboards") / identifier / version / RECORDS / f"{about.name}.json"
+
+
+def tier_of(about: Submission) -> Tier:
+    """reproduced: a record says that these outputs of this run came out again; else recomputed."""
     try:
-        found = read_reproduction(folder)
+        found = read_reproduction(record_path(about))
     except (OSError, IntegrityError):
         return "recomputed"
     return "reproduced" if found.same and (found.run, found.outputs) == (about.run, about.outputs) else "recomputed"
 
 
-def read_reproduction(folder: Path) -> Reproduction:
-    """What lies beside a submission. Raises OSError where there is nothing, IntegrityError where it cannot be read."""
+def read_reproduction(path: Path) -> Reproduction:
+    """A record. Raises OSError where there is nothing, IntegrityError where it cannot be read."""
     try:
-        return Reproduction.model_validate(read_json(folder / REPRODUCTION, max_bytes=_LARGEST))
+        return Reproduction.model_validate(read_json(path, max_bytes=_LARGEST))
     except ValidationError as error:
-        raise IntegrityError(f"{REPRODUCTION}: {first_problem(error)}") from error
+        raise IntegrityError(f"{path}: {first_problem(error)}") from error
 
 
 def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:

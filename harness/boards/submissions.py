@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from harness.boards.disclosure import Disclosure
 from harness.boards.maps import FILE as MAPS
-from harness.boards.maps import maps_of, read_maps, store_maps
+from harness.boards.maps import LARGEST_INLINE, maps_of, read_maps, store_maps
 from harness.boards.members import by_unit, member_name, unit_key
 from harness.data.catalog import bundled_folder
 from harness.data.toml import read_toml
@@ -33,9 +33,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 SUBMISSIONS = "submissions"
-ABOUT, OUTPUTS = "submission.toml", "outputs.npz"
+ABOUT, OUTPUTS, README = "submission.toml", "outputs.npz", "README.md"
 SOURCES = "sources"
 """The one folder beside submissions that is none."""
+LARGEST = {
+    ABOUT: 20_000,
+    METHOD: 200_000,
+    SEALED: 4_000_000,
+    OUTPUTS: 10_000_000,
+    MAPS: LARGEST_INLINE,
+    README: 100_000,
+}
+"""File of a submission -> bytes that it may have; nothing larger is opened."""
 _MOST_BYTES = 1 << 30
 
 
@@ -106,7 +115,7 @@ def read_submission(folder: Path) -> StoredSubmission:
 def read_about(folder: Path) -> Submission:
     """What a folder's `submission.toml` says, wherever the folder lies. Raises as `read_submission`."""
     try:
-        return Submission.model_validate(read_toml(folder / ABOUT))
+        return Submission.model_validate(read_toml(folder / ABOUT, max_bytes=LARGEST[ABOUT]))
     except ValidationError as error:
         raise IntegrityError(f"{ABOUT}: {first_problem(error)}") from error
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import typer
@@ -13,6 +15,7 @@ _INTERRUPTED = "interrupted; the same command goes on from here."
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 some units failed, 2 a mistake to mend, 3 damaged or changed data."""
+    _outlive_readers()
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -77,6 +80,33 @@ def application() -> typer.Typer:
     app.add_typer(board.app, name="board")
     app.add_typer(data.app, name="data")
     return app
+
+
+def _outlive_readers() -> None:
+    """Let a command end as it would have where who reads its output stops early, as `head` does: it goes on unseen."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream is not getattr(sys, f"__{name}__"):  # replaced by whoever calls: theirs to heed
+            continue
+        stream.flush()
+        raw = io.BufferedWriter(_Unread(stream.fileno(), "wb", closefd=False))
+        own = io.TextIOWrapper(
+            raw, stream.encoding, stream.errors, line_buffering=stream.line_buffering or name == "stderr"
+        )
+        setattr(sys, name, own)
+
+
+class _Unread(io.FileIO):
+    """A stream that takes what nobody reads any more."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(data)
 
 
 def _callback() -> None:

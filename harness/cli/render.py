@@ -183,7 +183,7 @@ def _print_scores(result: RunResult) -> None:
     print_table(
         {"": LEFT, **dict.fromkeys(columns, RIGHT)},
         rows,
-        title=f"{method.name} {method.version} on {document.spec.benchmark}",
+        title=escape(f"{method.name} {method.version} on {document.spec.benchmark}"),
         caption=kind_of(document.spec.task).caption,
     )
 

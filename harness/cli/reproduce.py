@@ -30,7 +30,8 @@ def reproduce(
 ) -> None:
     """Run a submission's method again, in a sandbox where there is one, and compare its outputs unit by unit.
 
-    Writes reproduction.json beside it. Exit code 0 if everything came out the same, 1 if not.
+    Writes a record beside the board, leaderboards/<benchmark>/<version>/reproductions/<method>.json, which maintainers
+    commit. Exit code 0 if everything came out the same, 1 if not.
 
     Example: harness reproduce submissions/confidence-mnist@1/msr
     """

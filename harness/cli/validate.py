@@ -31,6 +31,9 @@ def validate(
 ) -> None:
     """Check submissions as the pull request will: recompute every score, run none of their code.
 
+    Each is read in a process of its own, with limits of time and memory. With --changed-since, a change that touches a
+    submission may touch nothing else; a change that touches none is not the gate's to judge, and has no findings.
+
     Exit code 0 where all are accepted (findings that are flagged are for a human to judge), 1 where one is refused.
 
     Example: harness validate submissions/confidence-mnist@1/my-score
@@ -58,7 +61,7 @@ def _fetch() -> Fetch:
 
 
 def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch | None) -> Iterator[Report]:
-    from harness.boards.gate import validate, validate_all, validate_changed
+    from harness.boards.gate import validate_all, validate_bounded, validate_changed
     from harness.boards.gate.revision import checkout_of
     from harness.spec.errors import UsageError
 
@@ -70,7 +73,7 @@ def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch |
         for path in paths:
             if not path.exists():
                 raise UsageError(f"{path} does not exist; name a folder submissions/<benchmark>@<version>/<method>.")
-        yield from (validate(path, fetch=fetch) for path in paths)
+        yield from (validate_bounded(path, fetch=fetch) for path in paths)
 
 
 def _print(report: Report) -> None:

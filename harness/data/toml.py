@@ -11,24 +11,50 @@ from typing import Any
 from harness.spec.errors import UsageError
 
 EXTENDS, OMIT = "extends", "omit"
+LARGEST_TOML = 1_000_000
+"""Bytes of a file that people write by hand."""
+DEEPEST = 16
+"""Tables and lists in one another."""
 _OWN = ("status", "successor", "reason")  # that a version has ended does not end those that extend it
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file's content. Raises UsageError with the line that cannot be read, or the number that is not finite."""
+def read_toml(path: Path, max_bytes: int = LARGEST_TOML) -> dict[str, Any]:
+    """A TOML file's content, which may come from a stranger.
+
+    Raises UsageError with the line that cannot be read, or the number that is not finite, and for a file of more than
+    `max_bytes` or nested more than `DEEPEST` times. Nothing of a file that is too large is parsed: what a parser needs
+    for dotted keys grows with the square of their length.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            content = stream.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise UsageError(f"{path} has more than {max_bytes / 1e3:,.0f} kB; a file of its kind needs less.")
+        fields = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # also of wrong bytes, and of whole numbers with thousands of digits
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    if _depth(fields) > DEEPEST:
+        raise UsageError(f"{path} nests tables or lists more than {DEEPEST} times; write it flatter.")
     for place, number in _infinite(fields):
         raise UsageError(f"{path}: {place}: it must be a finite number, not {number}.")
     return fields
+
+
+def _depth(fields: dict[str, Any]) -> int:
+    """How many tables and lists lie in one another, without recursion, up to one more than are allowed."""
+    level: list[Any] = [fields]
+    for depth in range(1, DEEPEST + 2):
+        inner = [value for each in level for value in (each.values() if isinstance(each, dict) else each)]
+        level = [value for value in inner if isinstance(value, dict | list)]
+        if not level:
+            return depth
+    return DEEPEST + 1
 
 
 def _infinite(data: Any, place: tuple[object, ...] = ()) -> Iterator[tuple[str, float]]:

@@ -80,7 +80,7 @@ def _submission_row(stored: StoredSubmission) -> Row:
         "benchmark_hash": about.benchmark_hash,
         "method": about.name,
         "version": about.method.version,
-        "tier": tier_of(stored.folder, about),
+        "tier": tier_of(about),
         "submitted": None if about.submitted is None else about.submitted.isoformat(),
         "authors": "; ".join(about.authors),
         "licence": about.licence,

@@ -103,7 +103,7 @@ class Allowance(Spec):
 
 
 class Reproduction(Document):
-    """`reproduction.json`: what came out when a maintainer ran the method again."""
+    """`reproductions/<method>.json` beside a board: what came out when a maintainer ran the method again."""
 
     run: Sha256 = Field(description="id of the run that was reproduced")
     outputs: dict[str, Sha256] = Field(description="the files that were compared, as in the submission")

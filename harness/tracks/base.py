@@ -213,6 +213,10 @@ class Track(ABC):
         """Whether a submission carries the output of this name, beside its hash."""
         return True
 
+    def said(self, name: str) -> bool:
+        """Whether the output of this name shows what the method said, not only what followed from it: what copies share."""
+        return True
+
     def tolerance(self, name: str) -> Tolerance:
         """How far the output of this name may differ when the method, as it declares itself, runs again."""
         return Tolerance(1e-4, "single precision")

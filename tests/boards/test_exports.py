@@ -13,6 +13,7 @@ import pytest
 from harness.boards.build import build_board, read_board, write_board
 from harness.boards.cite import CitedWork, bibtex, bibtex_key, cite, latex
 from harness.boards.exports import FORMATS, board_latex, export_board
+from harness.boards.submissions import read_about
 from harness.data.catalog import LoadedBenchmark
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board
@@ -45,6 +46,30 @@ def test_json_and_csv_are_the_board(board: Board, protocol: LoadedBenchmark) -> 
     found = next(row for row in rows if (row["method"], row["column"]) == (board.rows[0].method, "iid"))
     assert (float(found["value"]), found["units"], found["tier"]) == (first.value, "4/4", "recomputed")
     assert {row["rank"] for row in rows if row["reference"] == "True"} == {""}
+
+
+HOSTILE = '=1+1|<script>alert("x")</script>'
+
+
+def test_text_of_strangers_is_only_text(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    """A row that the gate would refuse, should it come here in another way."""
+    folder = write_submission(tmp_path, protocol, "good", 2.0)
+    method = read_about(folder).method.model_copy(update={"version": HOSTILE})
+    told(folder, method=method, citation="Evil 2020}, note = {\\input{/etc/passwd}")
+    broken = write_submission(tmp_path, protocol, "broken", 1.0)
+    (broken / "submission.toml").write_text("'<img src=x>|[a](https://e.org)`' = 1\n")
+    board = build_board(protocol)
+    rows = list(csv.DictReader(io.StringIO(export_board(board, protocol, "csv").decode())))
+    assert {row["version"] for row in rows} == {f"'{HOSTILE}"}
+    assert json.loads(export_board(board, protocol, "json"))["rows"][0]["version"] == HOSTILE
+    page = export_board(board, protocol, "markdown").decode()
+    assert "<" not in page.partition("## Not ranked")[2].replace(r"\<", "")
+    assert "[a]" not in page
+    assert "https://e.org" not in page
+    assert HOSTILE not in export_board(board, protocol, "latex").decode()
+    (entry,) = [each for each in export_board(board, protocol, "bibtex").decode().split("@") if "Evil" in each]
+    assert entry.count("{") == entry.count("}")
+    assert "Evil 2020\\textbraceright{}, note = \\textbraceleft{}\\textbackslash{}input" in entry
 
 
 def test_parquet_is_the_long_table_with_types(board: Board, protocol: LoadedBenchmark) -> None:
@@ -125,7 +150,7 @@ def test_exported_markdown_is_the_page_of_the_board(board: Board, protocol: Load
     ("text", "escaped"),
     [
         ("50 % & more_$x#", r"50 \% \& more\_\$x\#"),
-        ("{a}\\b~c^d", r"\{a\}\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
+        ("{a}\\b~c^d", r"\textbraceleft{}a\textbraceright{}\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
     ],
 )
 def test_nothing_is_a_command(text: str, escaped: str) -> None:

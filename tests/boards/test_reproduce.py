@@ -11,11 +11,11 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from harness.boards import reproduce as boards
-from harness.boards.reproduce import Conditions, find_submission, tier_of
+from harness.boards.reproduce import Conditions, find_submission, record_path, tier_of
 from harness.boards.sources import share_source, shared_source
 from harness.boards.submissions import read_about
 from harness.cli import reproduce as verb
-from harness.data.catalog import find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.evaluate import Listener
 from harness.execution.plan import open_track
 from harness.execution.run_result import RunResult
@@ -26,7 +26,7 @@ from harness.spec.result import UnitResult
 from harness.spec.submission import Reproduction
 from harness.storage import IntegrityError, bytes_id, file_id, read_json
 from harness.tracks.base import Track
-from tests.boards.support import change_outputs, reproduced, told, write_checkout, write_submission
+from tests.boards.support import change_outputs, reproduced, told, write_submission
 from tests.boards.workshop import GAP, TODAY, forged, store, write_workshop
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -60,7 +60,7 @@ def reproduce(folder: Path, **conditions: Any) -> Reproduction:
 
 
 def test_an_honest_submission_comes_out_the_same(submission: Path, checkout: Path) -> None:
-    assert tier_of(submission, read_about(submission)) == "recomputed"
+    assert tier_of(read_about(submission)) == "recomputed"
     before = (submission / "outputs.npz").read_bytes()
     found = reproduce(submission, tolerance=0.0)
     assert found.same
@@ -71,9 +71,9 @@ def test_an_honest_submission_comes_out_the_same(submission: Path, checkout: Pat
         {"outputs.npz": file_id(submission / "outputs.npz")},
         TODAY,
     )
-    assert Reproduction.model_validate(read_json(submission / "reproduction.json")) == found
+    assert Reproduction.model_validate(read_json(record_path(read_about(submission)))) == found
     assert (submission / "outputs.npz").read_bytes() == before
-    assert tier_of(submission, read_about(submission)) == "reproduced"
+    assert tier_of(read_about(submission)) == "reproduced"
     # Nothing of an earlier run is used: it could have been made in another way.
     (again,) = (checkout / "runs" / "reproductions").iterdir()
     marks = {path: path.stat().st_mtime_ns for path in (again / "outputs").iterdir()}
@@ -89,7 +89,7 @@ def test_every_unit_of_a_forged_submission_is_named(submission: Path) -> None:
     change_outputs(submission, forge)
     done = CliRunner().invoke(app, [str(submission), "--device", "cpu", "--workers", "1"])
     assert done.exit_code == 1
-    found = Reproduction.model_validate(read_json(submission / "reproduction.json"))
+    found = Reproduction.model_validate(read_json(record_path(read_about(submission))))
     assert not found.same
     said = dict(sentence.split(": ", 1) for sentence in found.differences)
     assert list(said) == ["iid · one", "shift · two"]
@@ -98,7 +98,7 @@ def test_every_unit_of_a_forged_submission_is_named(submission: Path) -> None:
     assert all(sentence in done.output for sentence in found.differences)
     assert "gap differs in 2 places (confidence by at most 0." in done.output
     assert ", where 0.0001 is allowed, in " in done.output
-    assert tier_of(submission, read_about(submission)) == "recomputed"
+    assert tier_of(read_about(submission)) == "recomputed"
 
 
 def test_answers_of_the_last_digits_are_the_same_within_the_tolerance_only(submission: Path) -> None:
@@ -186,22 +186,25 @@ def test_what_cannot_be_reproduced_is_refused(submission: Path, checkout: Path) 
         reproduce(submission)
 
 
-def test_only_a_fitting_record_raises_the_tier(tmp_path: Path) -> None:
-    folder = write_submission(tmp_path, write_checkout(tmp_path), "gap", 1.0)
+def test_only_a_fitting_record_raises_the_tier(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    folder = write_submission(tmp_path, protocol, "gap", 1.0)
     about = read_about(folder)
+    path = record_path(about)
+    assert path == protocol.path.parent / "reproductions" / "gap.json"
+    path.parent.mkdir()
     good = reproduced(folder)
 
     def tier(record: Reproduction) -> str:
-        (folder / "reproduction.json").write_text(record.model_dump_json())
-        return tier_of(folder, about)
+        path.write_text(record.model_dump_json())
+        return tier_of(about)
 
     assert tier(good) == "reproduced"
     assert tier(good.model_copy(update={"same": False})) == "recomputed"
     assert tier(good.model_copy(update={"run": "1" * 64})) == "recomputed"
     assert tier(good.model_copy(update={"outputs": {"outputs.npz": "1" * 64}})) == "recomputed"
     for damaged in ("{", "[]", "{}"):
-        (folder / "reproduction.json").write_text(damaged)
-        assert tier_of(folder, about) == "recomputed"
+        path.write_text(damaged)
+        assert tier_of(about) == "recomputed"
 
 
 UNIT = UnitResult(unit="0" * 64, model="one", seed=0, study="iid", status="ok")

@@ -11,6 +11,7 @@ import pytest
 
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
+from harness.boards.reproduce import record_path
 from harness.boards.sources import share_source
 from harness.boards.submissions import read_about
 from harness.data.catalog import LoadedBenchmark, load_protocol
@@ -51,11 +52,22 @@ def test_a_row_says_what_stands_behind_it(protocol: LoadedBenchmark, good: Path)
 
 
 def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None:
-    write_json(good / "reproduction.json", reproduced(good).canonical())
+    record = record_path(read_about(good))
+    record.parent.mkdir()
+    write_json(record, reproduced(good).canonical())
     assert {each.method: each.tier for each in build_board(protocol).rows} == {
         "good": "reproduced",
         "poor": "recomputed",
     }
+
+
+def test_of_equals_the_earlier_stands_first(protocol: LoadedBenchmark, good: Path) -> None:
+    """Whatever they are called; who does not say when comes last."""
+    for name, day in {"a-copy": date(2026, 5, 1), "z-original": date(2026, 1, 1), "b-silent": None}.items():
+        folder = Path(shutil.copytree(good, good.with_name(name)))
+        told(folder, submitted=day, method=read_about(good).method.model_copy(update={"name": name}))
+    rows = [each.method for each in build_board(protocol).rows]
+    assert rows == ["z-original", "a-copy", "b-silent", "good", "poor"]
 
 
 def test_an_oracle_is_marked(protocol: LoadedBenchmark, good: Path) -> None:

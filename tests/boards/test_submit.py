@@ -166,7 +166,7 @@ def test_only_a_higher_version_replaces(run: RunResult, checkout: Path, version:
 
 def test_a_higher_version_takes_the_place_and_says_so(run: RunResult, checkout: Path) -> None:
     folder = submit(run, checkout).folder
-    write_text(folder / "reproduction.json", "{}")  # of the old version: must not vouch for the new one
+    write_text(folder / "README.md", "Of the old version.")  # nothing of it remains
     second = evaluate_clean(checkout, GAP.replace('"1.0"', '"1.10"').replace("top[:, 1]", "2 * top[:, 1]"))
     replaced = submit(second, checkout, authors=("a. contributor ", "C. Other"))
     assert replaced.replaced == "1.0"

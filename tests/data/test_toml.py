@@ -138,3 +138,20 @@ def test_numbers_that_no_file_means(tmp_path, text, said):
     with pytest.raises(UsageError, match=said) as caught:
         read_toml(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a." * 600_000 + "a = 1", "has more than 1,000 kB; a file of its kind needs less"),
+        (".".join("a" * 17) + " = 1", "nests tables or lists more than 16 times; write it flatter"),
+        ("a = " + "[" * 16 + "]" * 16, "nests tables or lists more than 16 times; write it flatter"),
+    ],
+)
+def test_what_hostile_files_hold_is_bounded(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        read_toml(write(tmp_path / "own.toml", text))
+
+
+def test_sixteen_tables_in_one_another_are_fine(tmp_path: Path) -> None:
+    assert read_toml(write(tmp_path / "own.toml", ".".join("a" * 16) + " = 1"))

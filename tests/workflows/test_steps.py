@@ -155,7 +155,7 @@ def test_what_belongs_to_others(world: Path, tmp_path: Path, path: str, verb: st
             file.write("# changed\n")
 
     said = refused(judge(world, tmp_path, change))
-    assert f"the same change {verb} {path}; a submission adds its own folder and built boards only." in said
+    assert f"the same change {verb} {path}; a submission touches its own folder and nothing else." in said
 
 
 @pytest.mark.slow
@@ -183,7 +183,7 @@ def test_a_harness_that_would_judge_itself(world: Path, tmp_path: Path) -> None:
 
     said = refused(judge(world, tmp_path, change))
     assert f"{OWN}: refused: disclosure: submission.toml lacks licence" in said
-    assert f"{OWN}: flagged: other-changes: the same change changes harness/boards/gate/__init__.py" in said
+    assert f"{OWN}: refused: changes: the same change changes harness/boards/gate/__init__.py" in said
     assert not sprung.exists()
 
 
@@ -210,7 +210,9 @@ def test_reproducing(world: Path, tmp_path: Path) -> None:
     names = ["Main branch", "No run without the sandbox", "Validate", "Reproduce", "Record"]
     assert [(step.name, step.code) for step in steps] == [(name, 0) for name in names], steps
     assert "collision came out the same" in (tmp_path / "temp" / "preview" / "reproduction.txt").read_text()
-    record = json.loads((tmp_path / "temp" / "record" / OWN / "reproduction.json").read_text())
+    record = json.loads(
+        (tmp_path / "temp" / "record" / "leaderboards" / "toy" / "1" / "reproductions" / "collision.json").read_text()
+    )
     assert (record["same"], record["sandbox"]) == (True, "bubblewrap")
 
 

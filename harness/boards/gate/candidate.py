@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from harness.boards.gate.revision import FileChange, Revision
+from harness.boards.gate.revision import FileChange
 from harness.boards.maps import Fetch, read_maps
 from harness.boards.members import by_unit, unit_key
 from harness.boards.submissions import (
@@ -37,15 +37,11 @@ class Candidate:
     that reports this. The method's code is never run.
     """
 
-    def __init__(self, folder: Path, since: Revision | None, fetch: Fetch | None = None) -> None:
+    def __init__(self, folder: Path, changes: Sequence[FileChange] = (), fetch: Fetch | None = None) -> None:
         self.folder = folder
-        self._since = since
-        self._fetch = fetch
-
-    @property
-    def changes(self) -> tuple[FileChange, ...]:
+        self.changes = tuple(changes)
         """All that the checkout changed, where this is asked."""
-        return () if self._since is None else self._since.changes
+        self._fetch = fetch
 
     @cached_property
     def about(self) -> Submission:
@@ -113,6 +109,14 @@ class Candidate:
                 except (UsageError, IntegrityError):  # the gate says so where it is asked about that folder
                     continue
         return tuple(each for name, each in sorted(found.items()) if name != self.about.name)
+
+    def answers_of_others(self) -> Iterator[tuple[StoredSubmission, dict[str, Answers]]]:
+        """Other methods' submissions with their stored answers by `unit_key`, one at a time: together they are large."""
+        for other in self.others:
+            try:
+                yield other, other.stored(LARGEST_UNPACKED)
+            except IntegrityError:  # the gate says so where it is asked about that submission
+                continue
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         """How each planned unit ended, as the run claims."""

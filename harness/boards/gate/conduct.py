@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.boards.entries import leaderboard_of, method_entry, submission_entry
-from harness.boards.gate.candidate import LARGEST_UNPACKED, Candidate
+from harness.boards.gate.candidate import Candidate
 from harness.boards.members import unit_key
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_UNITS = 0.5
 """Share of units above which outputs that equal another method's count as copied."""
+RANKS_ALIKE, NEARLY_ALL = 0.999, 0.9
+"""Rank correlation above which outputs are in the same order, and the share of units in which a near copy has them so."""
+FEWEST_RIVALS = 3
+"""Ranked rows that a board must have before being told apart from all of them means anything."""
 PERFECT = {"failure_auroc": 1.0}
 """Metric -> the value in a unit that hardly anything but its labels gives; these are bounded above."""
 _ROUNDING = 1e-9
@@ -37,14 +42,34 @@ def constant(candidate: Candidate) -> Iterator[str]:
 def duplicate(candidate: Candidate) -> Iterator[str]:
     """A new version of a method replaces its folder; the same outputs under another name are a copy."""
     own = {unit_key(unit): outputs for unit, outputs in candidate.answers.items()}
-    for other in candidate.others:
-        try:
-            theirs = other.stored(LARGEST_UNPACKED)
-        except IntegrityError:  # the gate says so where it is asked about that submission
-            continue
+    for other, theirs in candidate.answers_of_others():
         same = sum(key in theirs and _equal(outputs, theirs[key]) for key, outputs in own.items())
         if own and same > MOST_UNITS * len(own):
             yield f"its outputs are those of {other.about.name} in {same} of {len(own)} units."
+
+
+def near_copy(candidate: Candidate) -> Iterator[str]:
+    """The same order as another row's in nearly all units: an honest equivalent, as of two classes, or a copy in disguise.
+
+    The harness's own methods are known to have relatives among themselves, and are not compared with one another.
+    """
+    about, said = candidate.about, candidate.track.said
+    own = {
+        unit_key(unit): {name: _order(array) for name, array in outputs.items() if said(name)}
+        for unit, outputs in candidate.answers.items()
+    }
+    for other, theirs in candidate.answers_of_others():
+        if about.method.origin == other.about.method.origin == "baseline" or not own:
+            continue
+        unlike, most = 0, math.floor((1 - NEARLY_ALL) * len(own))
+        for key, orders in own.items():
+            unlike += not _ordered_alike(orders, theirs.get(key, {}))
+            if unlike > most:
+                break
+        else:
+            before = about.submitted and other.about.submitted and about.submitted < other.about.submitted
+            claim = ", and it claims to have been submitted before" if before else ""
+            yield f"it orders as {other.about.name} does in {len(own) - unlike} of {len(own)} units{claim}; see why."
 
 
 def label_like(candidate: Candidate) -> Iterator[str]:
@@ -56,11 +81,10 @@ def label_like(candidate: Candidate) -> Iterator[str]:
             if record.value is not None and record.value >= PERFECT.get(record.metric, math.inf) - _ROUNDING:
                 yield f"{record.metric} of {unit.label} is perfect ({record.value:g}); see whether it knows labels."
     leaderboard = leaderboard_of(candidate.protocol)
-    oracles = [entry for entry in _oracles(candidate) if entry.complete] if leaderboard.shows.oracles_bound else []
+    oracles = _entries(candidate, oracles_only=True) if leaderboard.shows.oracles_bound else []
     if not oracles:
         return
-    exempt = len(leaderboard.exempt(candidate.inapplicable))
-    own = method_entry(candidate.protocol, candidate.track, candidate.measured, len(candidate.units) - exempt, exempt)
+    own = _own_entry(candidate)
     sign = -1.0 if leaderboard.shows.lower_is_better else 1.0
     for column, cells in ((name, each.cells()) for name, each in leaderboard.compared((own, *oracles)).items()):
         for oracle in oracles:
@@ -71,19 +95,76 @@ def label_like(candidate: Candidate) -> Iterator[str]:
                 yield f"it is better than {oracle.method.name}, which reads labels, in {column} ({mine:g}, {bound:g})."
 
 
+def far_ahead(candidate: Candidate) -> Iterator[str]:
+    """First in a column, and told apart from every other or nearer to what reads labels than to the second: see why."""
+    if _reference(candidate):
+        return
+    leaderboard, own = leaderboard_of(candidate.protocol), _own_entry(candidate)
+    others = _entries(candidate)
+    name, sign = own.method.name, 1.0 if leaderboard.shows.lower_is_better else -1.0
+    bounds = {each.method.name for each in others if each.method.oracle and leaderboard.shows.oracles_bound}
+    for title, column in leaderboard.compared((own, *others)).items():
+        costs = {each: sign * float(draws[0]) for each, draws in column.draws.items()}
+        rivals = {each: cost for each, cost in costs.items() if each != name and each not in column.unranked}
+        if name not in costs or not rivals or costs[name] >= min(rivals.values()):
+            continue
+        second = min(rivals, key=lambda each: rivals[each])
+        bound = min((costs[each] for each in bounds if each in costs), default=-math.inf)
+        if len(rivals) >= FEWEST_RIVALS and not column.tied(name):
+            yield f"it is told apart from every other method in {title}, of which {second} is the next; see how it does that."
+        elif costs[name] - bound < rivals[second] - costs[name]:
+            yield f"it is nearer to a row that reads labels than to {second}, the next, in {title}; see how it does that."
+
+
 def _reference(candidate: Candidate) -> bool:
     """The harness's own bounds and sanity rows; that it is a baseline was checked against the harness."""
     method = candidate.about.method
     return method.origin == "baseline" and (method.oracle or method.reference)
 
 
-def _oracles(candidate: Candidate) -> Iterator[Entry]:
+def _own_entry(candidate: Candidate) -> Entry:
+    exempt = len(leaderboard_of(candidate.protocol).exempt(candidate.inapplicable))
+    planned = len(candidate.units) - exempt
+    return method_entry(candidate.protocol, candidate.track, candidate.measured, planned, exempt)
+
+
+def _entries(candidate: Candidate, oracles_only: bool = False) -> list[Entry]:
+    """Other complete submissions to the same state of the benchmark."""
+    found = []
     for other in candidate.others:
-        if other.about.method.oracle and other.about.benchmark_hash == candidate.protocol.hash:
-            try:
-                yield submission_entry(candidate.protocol, other)
-            except (IntegrityError, UsageError):
-                continue
+        if other.about.benchmark_hash != candidate.protocol.hash or (oracles_only and not other.about.method.oracle):
+            continue
+        with suppress(IntegrityError, UsageError):  # the gate says so where it is asked about that submission
+            found.append(submission_entry(candidate.protocol, other))
+    return [entry for entry in found if entry.complete]
+
+
+def _order(array: np.ndarray) -> np.ndarray:
+    """What of an array does not change when its values are stretched: mid-ranks of real numbers, missing ones lowest,
+    centred and of length 1, so that products are rank correlations; rows of integers as a set."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    if array.dtype.kind != "f":
+        return np.unique(array.reshape((*array.shape[:1], -1)) if array.size else array, axis=0)
+    ranks = rankdata(np.nan_to_num(array.ravel(), nan=-np.inf, posinf=np.inf, neginf=-np.inf))
+    ranks -= ranks.mean()
+    return np.asarray(ranks / (np.linalg.norm(ranks) or 1.0))
+
+
+def _ordered_alike(orders: Answers, theirs: Answers) -> bool:
+    """In all that both carry."""
+    import numpy as np
+
+    shared = orders.keys() & theirs.keys()
+    for name in shared:
+        one, other = orders[name], _order(theirs[name])
+        if one.dtype.kind == "f" and one.shape == other.shape and other.dtype.kind == "f" and one.any():
+            if float(one @ other) <= RANKS_ALIKE:
+                return False
+        elif not np.array_equal(one, other):
+            return False
+    return bool(shared)
 
 
 def _constant(array: np.ndarray) -> bool:

@@ -10,30 +10,22 @@ from pathlib import Path, PurePosixPath
 
 from harness.boards.gate.candidate import Candidate
 from harness.boards.maps import FILE as MAPS
-from harness.boards.maps import LARGEST_INLINE
-from harness.boards.reproduce import REPRODUCTION, read_reproduction
 from harness.boards.sources import shared_source
-from harness.boards.submissions import ABOUT, OUTPUTS, SOURCES, SUBMISSIONS, submissions_folder
+from harness.boards.submissions import ABOUT, LARGEST, OUTPUTS, README, SOURCES, SUBMISSIONS, submissions_folder
+from harness.boards.text import hidden_characters, skeleton, texts_in
 from harness.execution.run_result import METHOD, SEALED
 from harness.methods.declaration import declared_methods
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.submission import Submission
 from harness.storage import bytes_id
 
-README = "README.md"
 REQUIRED = (ABOUT, SEALED, OUTPUTS)
-ALLOWED = (ABOUT, METHOD, SEALED, OUTPUTS, MAPS, REPRODUCTION, README)
+ALLOWED = (ABOUT, METHOD, SEALED, OUTPUTS, MAPS, README)
+REPRODUCTION = "reproduction.json"
+"""What some bring to vouch for themselves."""
 
-LARGEST_FILE = 10_000_000
-LARGEST_TEXT = 1_000_000
-"""Bytes of a file that people read."""
-LARGEST_SUBMISSION = 20_000_000
-"""Bytes of all files together."""
-
-_TEXTS = (ABOUT, METHOD, README, REPRODUCTION)
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]*")
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
-_PROTECTED = (SUBMISSIONS, "leaderboards", "datasets")
-_BUILT = re.compile(r"leaderboards/[^/]+/[^/]+/(board\.[a-z]+|curves\.svg|CHANGES\.md)")
 VERBS = {"A": "adds", "D": "removes"}
 
 
@@ -46,7 +38,9 @@ def allowed_files(candidate: Candidate) -> Iterator[str]:
     if folder.is_symlink() or not folder.is_dir():
         yield f"{folder.name} is not a folder; a submission is a folder of files."
         return
-    yield from unfit_files(folder, "a submission", ALLOWED)
+    if os.path.lexists(folder / REPRODUCTION):
+        yield f"{REPRODUCTION} is for maintainers to add, beside the board; remove it."
+    yield from unfit_files(folder, "a submission", ALLOWED, re.escape(REPRODUCTION))
     for name in REQUIRED:
         if not os.path.lexists(folder / name):
             yield f"{name} is missing; make the folder with: harness submit"
@@ -72,49 +66,58 @@ def sizes(candidate: Candidate) -> Iterator[str]:
     """Bounded before anything is read."""
     found = {name: path.stat().st_size for name in ALLOWED if (path := candidate.folder / name).exists()}
     for name, size in found.items():
-        most = LARGEST_TEXT if name in _TEXTS else LARGEST_INLINE if name == MAPS else LARGEST_FILE
-        if size > most:
-            yield f"{name} has {size / 1e6:.1f} MB, more than the {most / 1e6:g} MB allowed."
-    if (total := sum(found.values())) > LARGEST_SUBMISSION:
-        yield f"its files have {total / 1e6:.1f} MB together, more than the {LARGEST_SUBMISSION / 1e6:g} MB allowed."
+        if size > LARGEST[name]:
+            yield f"{name} has {size / 1e3:,.0f} kB, more than the {LARGEST[name] / 1e3:,.0f} kB allowed."
 
 
 def own_changes(candidate: Candidate) -> Iterator[str]:
-    """A submission adds one folder, and the boards that are built from it; every other row stays as it is."""
+    """A submission adds one folder; boards, records, other rows, protocols and code are for maintainers to change."""
     for change in candidate.changes:
-        if _is_own(candidate.folder, change.path) or _BUILT.fullmatch(change.path):
-            continue
-        if PurePosixPath(change.path).parts[0] in _PROTECTED:
+        if not _is_own(candidate.folder, change.path):
             verb = VERBS.get(change.status, "changes")
-            yield f"the same change {verb} {change.path}; a submission adds its own folder and built boards only."
+            yield f"the same change {verb} {change.path}; a submission touches its own folder and nothing else."
 
 
-def other_changes(candidate: Candidate) -> Iterator[str]:
-    """What a human has to read: code beside the submission, earlier states of it, and a tier that it gives itself."""
+def replaced(candidate: Candidate) -> Iterator[str]:
+    """A new version takes the place of the old one; whose it was, a human has to see."""
     for change in candidate.changes:
-        own = _is_own(candidate.folder, change.path)
-        if own and change.path.endswith(f"/{REPRODUCTION}"):
-            yield f"{REPRODUCTION} comes with this change; it is for maintainers to add."
-        elif own and change.status != "A" and candidate.folder.is_dir():
+        if _is_own(candidate.folder, change.path) and change.status != "A" and candidate.folder.is_dir():
             yield f"{PurePosixPath(change.path).name} replaces an earlier state; see that its authors want this."
-        elif not own and PurePosixPath(change.path).parts[0] not in _PROTECTED:
-            verb = VERBS.get(change.status, "changes")
-            yield f"the same change {verb} {change.path}, which no submission needs; read it before any of it is run."
 
 
 def schema(candidate: Candidate) -> Iterator[str]:
-    """`submission.toml` and `reproduction.json` say what their schemas ask for and nothing else; README.md is text."""
+    """`submission.toml` says what its schema asks for and nothing else; README.md is text."""
     about = candidate.about
-    if (candidate.folder / REPRODUCTION).exists():
-        again = read_reproduction(candidate.folder)
-        if again.run != about.run or again.outputs != about.outputs:
-            yield f"{REPRODUCTION} is about another run than {ABOUT}."
     if (candidate.folder / MAPS).exists() != (about.maps is not None and about.maps.inline):
         there = "is there" if (candidate.folder / MAPS).exists() else "is missing"
         yield f"{MAPS} {there}, but {ABOUT} says otherwise; make the folder with: harness submit"
     readme = candidate.folder / README
     if readme.exists() and not _is_text(readme.read_bytes()):
         yield f"{README} is not UTF-8 text."
+
+
+def plain_text(candidate: Candidate) -> Iterator[str]:
+    """Nothing that a reader does not see or that another program takes for more than text, wherever it is shown later."""
+    about = candidate.about
+    for place, text in texts_in(about.model_dump(mode="json")):
+        if found := ", ".join(hidden_characters(text)):
+            yield f"{place} in {ABOUT} holds characters that a reader cannot see ({found}); write plain text."
+    if not _VERSION.fullmatch(about.method.version):
+        yield f"version {about.method.version!r} must consist of letters, digits and . _ + -, such as 1.0."
+    for name in (METHOD, README):
+        path = candidate.folder / name
+        if path.exists() and (
+            found := ", ".join(hidden_characters(path.read_bytes().decode(errors="replace"), "\t\n\r\f"))
+        ):
+            yield f"{name} holds characters that a reader cannot see ({found}); write them as escapes, or take them out."
+
+
+def name_of_its_own(candidate: Candidate) -> Iterator[str]:
+    """No quick eye takes it for another method of the board, or for one of the harness's own."""
+    own = candidate.about.name
+    known = sorted({*baseline_names(), *(other.about.name for other in candidate.others)} - {own})
+    if alike := [name for name in known if skeleton(name) == skeleton(own)]:
+        yield f"its name, {own}, looks like {', '.join(alike)}; choose another and evaluate again."
 
 
 def path_is_content(candidate: Candidate) -> Iterator[str]:
@@ -151,7 +154,7 @@ def method_source(candidate: Candidate) -> Iterator[str]:
     if own.exists() and os.path.lexists(shared):
         yield f"its source is there twice, as {METHOD} and as {SOURCES}/{shared.name}; remove {METHOD}."
         return
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_TEXT:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST[METHOD]:
         yield f"{METHOD} is missing, and {name} is not there in its place; make the folder with: harness submit"
         return
     source = path.read_bytes()

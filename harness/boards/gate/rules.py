@@ -26,8 +26,10 @@ RULES = (
     Rule("files", form.allowed_files),
     Rule("sizes", form.sizes, ("files",)),
     Rule("changes", form.own_changes),
-    Rule("other-changes", form.other_changes, severity="flagged"),
+    Rule("replaced", form.replaced, severity="flagged"),
     Rule("schema", form.schema, ("sizes",)),
+    Rule("text", form.plain_text, ("schema",)),
+    Rule("name", form.name_of_its_own, ("schema",), entry_only=True),
     Rule("path", form.path_is_content, ("schema",)),
     Rule("disclosure", form.disclosure, ("schema",)),
     Rule("method", form.method_source, ("schema",)),
@@ -43,7 +45,9 @@ RULES = (
     Rule("summary", claims.summary, ("samples",)),
     Rule("constant", conduct.constant, ("samples", "method")),
     Rule("duplicate", conduct.duplicate, ("samples",)),
+    Rule("near-copy", conduct.near_copy, ("duplicate",), severity="flagged"),
     Rule("label-like", conduct.label_like, ("samples", "method"), severity="flagged"),
+    Rule("far-ahead", conduct.far_ahead, ("samples", "method"), severity="flagged", entry_only=True),
 )
 
 RULES_FOR_SOURCES = (

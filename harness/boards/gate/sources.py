@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from harness.boards.gate.candidate import Candidate
-from harness.boards.gate.form import LARGEST_TEXT, VERBS, unfit_files
+from harness.boards.gate.form import VERBS, unfit_files
 from harness.boards.sources import shared_sources
-from harness.boards.submissions import SOURCES, SUBMISSIONS
+from harness.boards.submissions import LARGEST, SOURCES, SUBMISSIONS
+from harness.execution.run_result import METHOD
 from harness.storage import file_id
 
 
@@ -20,8 +21,8 @@ def allowed_files(candidate: Candidate) -> Iterator[str]:
         return
     yield from unfit_files(folder, SOURCES, ("<sha256>.py",), r"[0-9a-f]{64}\.py")
     for path in sorted(folder.iterdir()):
-        if (size := path.lstat().st_size) > LARGEST_TEXT:
-            yield f"{path.name} has {size / 1e6:.1f} MB, more than the {LARGEST_TEXT / 1e6:g} MB allowed."
+        if (size := path.lstat().st_size) > LARGEST[METHOD]:
+            yield f"{path.name} has {size / 1e3:,.0f} kB, more than the {LARGEST[METHOD] / 1e3:,.0f} kB allowed."
 
 
 def named(candidate: Candidate) -> Iterator[str]:

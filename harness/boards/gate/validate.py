@@ -1,15 +1,15 @@
-"""`validate`: all rules over one folder, over what a checkout changed, or over all that is there."""
+"""`validate`: all rules over one folder, or over all that is there."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from harness.boards.gate.candidate import Candidate
 from harness.boards.gate.report import Finding, Report
-from harness.boards.gate.revision import Revision
+from harness.boards.gate.revision import FileChange
 from harness.boards.gate.rules import RULES, RULES_FOR_SOURCES, Rule
 from harness.boards.maps import Fetch
 from harness.boards.submissions import SOURCES, SUBMISSIONS
@@ -25,16 +25,15 @@ MOST_SENTENCES = 5
 
 
 def validate(
-    folder: Path, *, since: Revision | None = None, standing: bool = False, fetch: Fetch | None = None
+    folder: Path, *, changes: Sequence[FileChange] = (), standing: bool = False, fetch: Fetch | None = None
 ) -> Report:
     """Whether a folder may enter the board of its benchmark, or may be its folder of sources. Its code is never run.
 
-    since: also look at what else the checkout changed since then. standing: the submission is on a board already, so
-    rules for new ones are left out. fetch: bring maps that lie on the Hub, and recompute what follows from them.
+    changes: also look at what else was changed. standing: the submission is on a board already, so rules for new ones
+    are left out. fetch: bring maps that lie on the Hub, and recompute what follows from them. Strangers' folders are
+    judged by `validate_bounded`.
     """
-    if since is not None:
-        _ = since.changes  # a revision that does not exist is the caller's mistake, not the submission's
-    candidate = Candidate(folder, since, fetch)
+    candidate = Candidate(folder, changes, fetch)
     findings: list[Finding] = []
     passed: set[str] = set()
     for rule in RULES_FOR_SOURCES if candidate.folder.absolute().name == SOURCES else RULES:
@@ -49,15 +48,6 @@ def validate(
         name for unit, outputs in answers for name in candidate.track.as_reported(unit, outputs)
     )
     return Report(folder=str(folder), findings=tuple(findings), as_reported=tuple(as_reported))
-
-
-def validate_changed(checkout: Path, revision: str, fetch: Fetch | None = None) -> Iterator[Report]:
-    """Every submission or folder of sources that a checkout adds, changes or removes since it parted from a revision."""
-    since = Revision(checkout, revision)
-    touched = {PurePosixPath(change.path).parts[:3] for change in since.changes}
-    for parts in sorted(each for each in touched if each[0] == SUBMISSIONS):
-        report = validate(checkout.joinpath(*parts), since=since, fetch=fetch)
-        yield Report(folder="/".join(parts), findings=report.findings, as_reported=report.as_reported)
 
 
 def validate_all(fetch: Fetch | None = None) -> Iterator[Report]:

@@ -110,6 +110,10 @@ class QueryTrack(Track):
         setting = self.settings[unit.study]
         return _problems(setting, open_ledger(setting, unit.model_seed), submitted)
 
+    def said(self, name: str) -> bool:
+        """The picks; trainings and costs follow from them."""
+        return name.startswith(PICKS)
+
     def tolerance(self, name: str) -> Tolerance:
         """None: picks, predictions and counts of voxels are whole numbers, and a query that differs is another query."""
         return Tolerance(0.0, "whole numbers")

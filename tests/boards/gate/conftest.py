@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.gate import validate
 from tests.boards.gate.support import git, write_template
+
+
+@pytest.fixture(autouse=True)
+def judged_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process is for is tested in `test_bounded`."""
+    monkeypatch.setattr(
+        "harness.boards.gate.bounded._in_child",
+        lambda folder, changes, fetch, bounds: validate(folder, changes=changes, fetch=fetch),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import tomli_w
 
 from harness.boards.gate import Report, validate, validate_changed
-from harness.boards.gate.revision import Revision
+from harness.boards.gate.revision import FileChange
 from harness.boards.sources import share_source
 from harness.boards.submissions import read_about
 from harness.spec.result import RunDocument
@@ -36,9 +36,9 @@ def write_template(root: Path) -> None:
     share_source(folder)
 
 
-def said(folder: Path, since: Revision | None = None) -> list[str]:
+def said(folder: Path, changes: Sequence[FileChange] = ()) -> list[str]:
     """All findings, one line each."""
-    report = validate(folder, since=since)
+    report = validate(folder, changes=changes)
     return [f"{each.severity} {each.rule}: {each.sentence}" for each in report.findings]
 
 
@@ -100,7 +100,7 @@ def claim_what_outputs_give(folder: Path) -> None:
     """The perfect forger: claims in `run.json` are computed from the outputs that are there."""
     from harness.boards.gate.candidate import Candidate
 
-    candidate = Candidate(folder, None)
+    candidate = Candidate(folder)
     found = {unit.label: records(each) for unit, each in candidate.measured.items()}
     summary = summarize(candidate.track, candidate.measured)
 

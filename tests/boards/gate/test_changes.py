@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.gate import Revision, validate, validate_all, validate_changed
+from harness.boards.gate import validate_all, validate_changed
 from harness.spec.errors import UsageError
 from harness.storage import write_json
 from tests.boards.gate.support import changed, git, lines, place
@@ -20,8 +20,6 @@ def test_nothing_changed(repository: Path) -> None:
 
 def test_a_good_pull_request(repository: Path) -> None:
     place(repository)
-    for name in ("board.json", "board.csv", "board.md", "CHANGES.md"):
-        (repository / "leaderboards" / "toy" / "1" / name).write_text("built")
     (report,) = changed(repository)
     assert report.findings == ()
     assert report.folder == "submissions/toy@1/margin"
@@ -53,7 +51,13 @@ def test_what_others_merged_meanwhile_is_no_change_of_ours(repository: Path) -> 
         "submissions/leaderboards/toy/1/board.json",
         "leaderboards/toy/2/benchmark.toml",
         "leaderboards/toy/1/evil.py",
+        "leaderboards/toy/1/CHANGES.md",
+        "leaderboards/toy/1/board.json",
+        "leaderboards/toy/1/reproductions/margin.json",
         "datasets/toy/labels.npz",
+        ".github/workflows/submission.yml",
+        "harness/boards/gate/rules.py",
+        "conftest.py",
     ],
 )
 def test_nothing_else_is_added(repository: Path, path: str) -> None:
@@ -61,7 +65,7 @@ def test_nothing_else_is_added(repository: Path, path: str) -> None:
     (repository / path).parent.mkdir(parents=True, exist_ok=True)
     (repository / path).write_text("x")
     findings = lines(changed(repository))
-    sentence = f"the same change adds {path}; a submission adds its own folder and built boards only."
+    sentence = f"the same change adds {path}; a submission touches its own folder and nothing else."
     assert f"{folder.name}: refused changes: {sentence}" in findings
 
 
@@ -70,7 +74,7 @@ def test_no_other_submission_is_changed_or_removed(repository: Path) -> None:
     shutil.rmtree(repository / "submissions" / "toy@1" / "oracle")
     (repository / "submissions" / "toy@1" / "msr" / "run.json").write_text("")
     findings = [each for each in lines(changed(repository)) if each.startswith("margin: ")]
-    rest = "a submission adds its own folder and built boards only."
+    rest = "a submission touches its own folder and nothing else."
     assert findings == [
         f"margin: refused changes: the same change changes submissions/toy@1/msr/run.json; {rest}",
         *(
@@ -93,19 +97,33 @@ def test_the_protocol_is_not_changed(repository: Path) -> None:
         stream.write("# easier\n")
     assert lines(changed(repository)) == [
         "margin: refused changes: the same change changes leaderboards/toy/1/benchmark.toml; "
-        "a submission adds its own folder and built boards only."
+        "a submission touches its own folder and nothing else."
     ]
 
 
-def test_code_beside_a_submission_is_for_a_human(repository: Path) -> None:
+def test_no_code_is_changed(repository: Path) -> None:
     place(repository)
     (repository / "harness" / "code.py").write_text("x = 2\n")
-    reports = changed(repository)
-    assert lines(reports) == [
-        "margin: flagged other-changes: the same change changes harness/code.py, which no submission needs; "
-        "read it before any of it is run."
+    assert lines(changed(repository)) == [
+        "margin: refused changes: the same change changes harness/code.py; "
+        "a submission touches its own folder and nothing else."
     ]
-    assert reports[0].accepted
+
+
+def test_a_change_without_a_submission_is_not_the_gates_to_judge(repository: Path) -> None:
+    (repository / "harness" / "code.py").write_text("x = 2\n")
+    assert changed(repository) == []
+
+
+def test_many_submissions_are_refused_unread(repository: Path) -> None:
+    folder = place(repository)
+    for number in range(12):
+        shutil.copytree(folder, folder.with_name(f"margin-{number}"))
+    reports = {Path(each.folder).name: each.findings for each in changed(repository)}
+    assert len(reports) == 13
+    unread = [name for name, findings in reports.items() if [each.rule for each in findings] == ["changes"]]
+    assert len(unread) == 3
+    assert reports[unread[0]][0].sentence == "the same change touches 13 folders; a submission is one."
 
 
 def test_a_new_version_of_ones_own_is_for_a_human(repository: Path) -> None:
@@ -117,7 +135,7 @@ def test_a_new_version_of_ones_own_is_for_a_human(repository: Path) -> None:
     about = repository / "submissions" / "toy@1" / "margin" / "submission.toml"
     about.write_text(about.read_text().replace("2 cores", "3 cores"))
     assert lines(changed(repository)) == [
-        "margin: flagged other-changes: submission.toml replaces an earlier state; see that its authors want this."
+        "margin: flagged replaced: submission.toml replaces an earlier state; see that its authors want this."
     ]
 
 
@@ -125,15 +143,15 @@ def test_nobody_gives_himself_a_tier(repository: Path) -> None:
     folder = place(repository)
     write_json(folder / "reproduction.json", reproduced(folder).canonical())
     assert lines(changed(repository)) == [
-        "margin: flagged other-changes: reproduction.json comes with this change; it is for maintainers to add."
+        "margin: refused files: reproduction.json is for maintainers to add, beside the board; remove it."
     ]
 
 
 @pytest.mark.parametrize("name", ["gone", "--output=/tmp/x", "main:harness", ""])
 def test_a_revision_that_does_not_exist(repository: Path, name: str) -> None:
-    folder = place(repository)
+    place(repository)
     with pytest.raises(UsageError, match="holds no history"):
-        validate(folder, since=Revision(repository, name))
+        list(validate_changed(repository, name))
 
 
 def test_a_folder_that_is_no_checkout(good: Path, tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def test_outputs_like_labels_are_for_a_human(good: Path) -> None:
     answer(good, {name: array * np.float32(0.5) for name, array in arrays_of(good.parent / "oracle").items()})
     report = validate(good)
     assert report.accepted
-    assert [f"{each.severity} {each.rule}: {each.sentence}" for each in report.findings] == [
+    said = [f"{each.severity} {each.rule}: {each.sentence}" for each in report.findings]
+    assert said[0] == "flagged near-copy: it orders as oracle does in 4 of 4 units; see why."
+    assert [each for each in said if "perfect" in each] == [
         f"flagged label-like: failure_auroc of {study} · {model} is perfect (1); see whether it knows labels."
         for model in ("one", "two")
         for study in ("iid", "shift")
@@ -86,7 +88,7 @@ def test_better_than_the_oracle_is_for_a_human(good: Path) -> None:
     """An oracle row that was spoilt: everything is better, in every column."""
     arrays = arrays_of(good.parent / "oracle")
     answer(good.parent / "oracle", {name: -array for name, array in arrays.items()})
-    findings = said(good)
+    findings = [each for each in said(good) if "label-like" in each]
     assert [each.split(" (")[0] for each in findings] == [
         f"flagged label-like: it is better than oracle, which reads labels, in {column}"
         for column in ("iid", "shift", "mean")

@@ -52,7 +52,7 @@ def test_a_source_must_be_there(msr: Path, shared: Path, kind: str) -> None:
     elif kind == "folder":
         shared.mkdir()
     elif kind == "large":
-        shared.write_bytes(content + b"#" * 1_000_000)
+        shared.write_bytes(content + b"#" * 200_000)
     assert said(msr) == [
         f"refused method: method.py is missing, and sources/{shared.name} is not there in its place; "
         "make the folder with: harness submit"
@@ -79,12 +79,12 @@ def test_only_sources_lie_among_them(shared: Path) -> None:
     (folder / "submission.toml").write_text("")
     (folder / "old").mkdir()
     (folder / ("0" * 64 + ".py")).symlink_to(shared)
-    (folder / ("1" * 64 + ".py")).write_bytes(b"#" * 1_000_001)
+    (folder / ("1" * 64 + ".py")).write_bytes(b"#" * 200_001)
     shared.chmod(0o755)
     assert sorted(said(folder)) == sorted(
         [
             f"refused files: {'0' * 64}.py is a symbolic link; store the file itself.",
-            f"refused files: {'1' * 64}.py has 1.0 MB, more than the 1 MB allowed.",
+            f"refused files: {'1' * 64}.py has 200 kB, more than the 200 kB allowed.",
             f"refused files: {shared.name} is executable; take that right away (chmod -x).",
             "refused files: old is a folder; sources has none.",
             "refused files: submission.toml has no place in sources, which may hold: <sha256>.py.",
@@ -103,7 +103,7 @@ def test_sources_are_for_maintainers(repository: Path) -> None:
     }
     path = f"submissions/toy@1/sources/{name}"
     assert lines(changed(repository)) == [
-        f"margin: refused changes: the same change adds {path}; a submission adds its own folder and built boards only.",
+        f"margin: refused changes: the same change adds {path}; a submission touches its own folder and nothing else.",
         f"sources: refused changes: the change adds {path}, which is for maintainers; store the source as method.py.",
     ]
 

@@ -1,0 +1,14 @@
+"""The pull request changes the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PATH = "harness/boards/gate/rules.py"
+OUTCOME, SAYS = "refused", f"{PATH}; a submission touches its own folder and nothing else"
+
+
+def attack(folder: Path) -> None:
+    path = folder.parents[2] / PATH
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")

@@ -1,0 +1,17 @@
+"""Another row's confidences times 1.000001."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.boards.gate.support import arrays_of, change_outputs, claim_what_outputs_give
+
+OUTCOME, SAYS = "flagged", "near-copy: it orders as msr does in 4 of 4 units; see why."
+
+
+def attack(folder: Path) -> None:
+    arrays = {name: array.astype(np.float64) for name, array in arrays_of(folder.parent / "msr").items()}
+    change_outputs(folder, {name: (array * (1 + 1e-6)).astype(np.float32) for name, array in arrays.items()})
+    claim_what_outputs_give(folder)
