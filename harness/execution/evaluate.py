@@ -13,6 +13,7 @@ from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
 from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
+from harness.execution.fence import choose
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import RunResult
@@ -33,7 +34,8 @@ class Request:
 
     out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: one per core, at
     most four). timeout: seconds for each call of the method. memory: GiB by which the method may grow.
-    fresh: discard what an earlier run of the same specification left.
+    fresh: discard what an earlier run of the same specification left. fence: around the method's process
+    (`execution.fence`). readable: files and folders that the method may read beside its own folder.
     """
 
     method: str
@@ -46,6 +48,8 @@ class Request:
     timeout: float = 300.0
     memory: float = 8.0
     fresh: bool = False
+    fence: str = "auto"
+    readable: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
     """
     if fresh:
         discard(prepared.plan.folder)
-    for check in check_method(prepared.method, prepared.limits):
+    for check in check_method(prepared.method, prepared.limits, (str(prepared.plan.folder.parent),)):
         listener.checked(check)
         if not check.passed:
             return run(prepared, listener.observer, RefusingExecutor(check.status, check.problem))
@@ -105,7 +109,12 @@ def prepare(request: Request) -> Prepared:
     _positive("workers", request.workers)
     _finite("timeout", request.timeout)
     _finite("memory", request.memory)
-    limits = Limits(request.timeout, request.memory, threads=1, device=device)
+    limits = Limits(
+        *(request.timeout, request.memory),
+        device=device,
+        fence=choose(request.fence),
+        readable=tuple(_readable(path) for path in request.readable),
+    )
     track = open_track(protocol, method.spec, device)
     plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
     return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
@@ -116,7 +125,9 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
     _refuse_inside_worker()
 
     def start() -> AbstractContextManager[MethodClient]:
-        return MethodProcess(prepared.method, _short(prepared.limits))
+        worker = MethodProcess(prepared.method, _short(prepared.limits))
+        worker.hide((str(prepared.plan.folder.parent),))
+        return worker
 
     return inapplicable_units(prepared.track, prepared.plan, start if rehearse else None)
 
@@ -128,15 +139,19 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
     _make(plan.folder)
     end_abandoned()
     executor = executor or LocalExecutor(job, prepared.workers)
-    return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits.threads)
+    return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits)
 
 
-def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
-    """The conformance suite in a worker of its own. Reference rows that read the outcomes have none to pass."""
+def check_method(method: FoundMethod, limits: Limits, hidden: tuple[str, ...] = ()) -> tuple[Check, ...]:
+    """The conformance suite in a worker of its own. Reference rows that read the outcomes have none to pass.
+
+    hidden: folders that the method must not read, beside those that no method may.
+    """
     _refuse_inside_worker()
     if method.spec.oracle:
         return ()
     with MethodProcess(method, _short(limits)) as worker:
+        worker.hide(hidden)
         return tuple(load(kind_of(method.spec.task).check)(worker))
 
 
@@ -182,6 +197,12 @@ def _positive(name: str, value: int | None) -> None:
 def _finite(name: str, value: float) -> None:
     if not 0 < value < math.inf:
         raise UsageError(f"--{name} must be a positive number, it is {value:g}.")
+
+
+def _readable(path: Path) -> str:
+    if not path.exists():
+        raise UsageError(f"--allow-read {path}: there is no such file or folder.")
+    return str(path.resolve())
 
 
 def _make(folder: Path) -> None:

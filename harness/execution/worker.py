@@ -29,18 +29,27 @@ _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Ca
 
 
 def main(fd: int, args: list[str]) -> None:
-    """Serve until the other end closes. `args`: memory limit in GiB, threads, and folders that no method may read. Works in its current folder."""
+    """Serve until the other end closes. `args`: memory limit in GiB, threads, and the fence. Works in its current folder.
+
+    What it may read comes first over the connection, because it can be longer than a command line.
+    """
     from harness.execution import guard
 
-    guard.adopt_orphans()
-    scratch, memory, threads = Path.cwd(), float(args[0]), int(args[1])
+    scratch, memory, threads, fence = Path.cwd(), float(args[0]), int(args[1]), args[2]
+    if fence != "bubblewrap":  # which ends all its processes itself
+        guard.supervise()
     channel = Channel(socket.socket(fileno=fd))
+    borders = channel.receive().meta
+    if fence == "landlock":
+        from harness.execution.fence import enclose
+
+        enclose(scratch, borders["device"], borders["readable"], borders["hidden"])
     import torch
 
     torch.set_num_threads(threads)
     guard.limit_files()
     guard.limit_memory(memory)
-    guard.fence(scratch, tuple(args[2:]))
+    guard.fence(scratch, tuple(borders["hidden"]))
     host = _Host(scratch)
     channel.send(Message("ready"))
     while True:
