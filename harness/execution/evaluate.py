@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ class Request:
     out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: one per core, at
     most four). timeout: seconds for each call of the method. memory: GiB by which the method may grow.
     fresh: discard what an earlier run of the same specification left. fence: around the method's process
-    (`execution.fence`). readable: files and folders that the method may read beside its own folder.
+    (`execution.fence`). allow_read: files and folders that the method may read beside its own folder.
     """
 
     method: str
@@ -49,7 +49,7 @@ class Request:
     memory: float = 8.0
     fresh: bool = False
     fence: str = "auto"
-    readable: tuple[Path, ...] = ()
+    allow_read: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def prepare(request: Request) -> Prepared:
         *(request.timeout, request.memory),
         device=device,
         fence=choose(request.fence),
-        readable=tuple(_readable(path) for path in request.readable),
+        readable=readable(request.allow_read),
     )
     track = open_track(protocol, method.spec, device)
     plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
@@ -189,6 +189,14 @@ def resolve_device(device: str) -> str:
     return "cpu"
 
 
+def readable(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Where the files and folders lie that a method is allowed to read. Raises UsageError for one that is not there."""
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise UsageError(f"--allow-read {missing}: there is no such file or folder.")
+    return tuple(str(path.resolve()) for path in paths)
+
+
 def _positive(name: str, value: int | None) -> None:
     if value is not None and (not isinstance(value, int) or value < 1):
         raise UsageError(f"--{name} must be a whole number of at least 1, it is {value!r}.")
@@ -197,12 +205,6 @@ def _positive(name: str, value: int | None) -> None:
 def _finite(name: str, value: float) -> None:
     if not 0 < value < math.inf:
         raise UsageError(f"--{name} must be a positive number, it is {value:g}.")
-
-
-def _readable(path: Path) -> str:
-    if not path.exists():
-        raise UsageError(f"--allow-read {path}: there is no such file or folder.")
-    return str(path.resolve())
 
 
 def _make(folder: Path) -> None:

@@ -11,7 +11,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from glob import glob
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -28,8 +27,8 @@ _RUNNING = ("/etc", "/proc", "/sys", "/nix/store", "/gnu/store", "/run/opengl-dr
 _OF_PREFIX = ("bin", "etc", "include", "lib", "lib32", "lib64", "libexec", "nvvm", "share", "ssl", "targets")
 _SECRETS = ("/etc/gshadow", "/etc/shadow", "/etc/ssh", "/etc/ssl/private", "/etc/sudoers", "/etc/sudoers.d")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_GRAPHICS = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/dri", "/dev/kfd", "/dev/dxg")
-_GRAPHICS_LIBRARIES = "/opt/rocm*"
+_GRAPHICS = ("dev/nvidia*", "dev/nvhost*", "dev/nvmap", "dev/dri", "dev/kfd", "dev/dxg")
+_GRAPHICS_LIBRARIES = "opt/rocm*"
 _SHARED_MEMORY = "/dev/shm"  # where semaphores of multiprocessing and the registers of OpenMP libraries lie
 _VERSION_CONTROL = (".git", ".hg", ".jj", ".svn")
 _MODULES = (".py", ".so", ".egg", ".zip", ".dist-info", ".egg-info")
@@ -45,10 +44,11 @@ def choose(wanted: str) -> Fence:
         return "landlock" if landlock_problem() is None else "none"
     if wanted not in WANTED:
         raise unknown("fence", wanted, WANTED)
-    problem = {"landlock": landlock_problem, "bubblewrap": sandbox_available}.get(wanted, lambda: None)()
+    fence: Fence = next(each for each in get_args(Fence) if each == wanted)
+    problem = landlock_problem() if fence == "landlock" else sandbox_available() if fence == "bubblewrap" else None
     if problem is not None:
-        raise UsageError(f"--fence {wanted} cannot stand here: {problem}; use auto or another one.")
-    return next(each for each in get_args(Fence) if each == wanted)
+        raise UsageError(f"--fence {fence} cannot stand here: {problem}; use another one, or auto.")
+    return fence
 
 
 def landlock_problem() -> str | None:
@@ -77,7 +77,7 @@ def enclose(scratch: Path, device: str, readable: Sequence[str], hidden: Sequenc
     It changes nothing but `scratch` and shared memory, reads what Python needs and `readable`, nothing that is hidden,
     and uses graphics processors for the device cuda. Raises OSError where the kernel refuses.
     """
-    if len(os.listdir("/proc/self/task")) != 1:
+    if len(list(Path("/proc/self/task").iterdir())) != 1:
         raise OSError("a fence must stand before there is a second thread")
     closed = tuple(map(os.path.realpath, (*hidden, *_SECRETS)))
     give_up_privileges()
@@ -97,7 +97,7 @@ def beside(file: Path, hidden: Sequence[str]) -> list[str]:
         path
         for entry in _entries(folder)
         if not entry.name.startswith(".") and not (wide and entry.is_dir())
-        for path in openings(entry.path, closed)
+        for path in _around(entry.path, closed)
     ]
 
 
@@ -105,37 +105,44 @@ def openings(root: str, hidden: Sequence[str]) -> Iterator[str]:
     """Files and folders that together hold all that lies below `root` but the hidden (real paths), nor version control
     where it lies beside these."""
     real = os.path.realpath(root)
-    if any(_leads_to(each, (real,)) for each in hidden):
-        return
-    inside = [each for each in hidden if _leads_to(real, (each,))]
+    if not any(_leads_to(each, (real,)) for each in hidden):
+        yield from _around(real, hidden)
+
+
+def _around(folder: str, hidden: Sequence[str]) -> Iterator[str]:
+    inside = [each for each in hidden if _leads_to(folder, (each,))]
     if not inside:
-        yield real
-        return
-    for entry in _entries(real):
-        if entry.name not in _VERSION_CONTROL:
-            yield from openings(entry.path, inside)
+        yield folder
+    elif folder not in inside:
+        for entry in _entries(folder):
+            if entry.name not in _VERSION_CONTROL:
+                yield from _around(entry.path, inside)
 
 
 def _rules(scratch: Path, device: str, readable: Sequence[str], hidden: Sequence[str]) -> Iterator[tuple[str, int]]:
     yield str(scratch), landlock.CHANGE
     yield _SHARED_MEMORY, landlock.CHANGE
-    devices = [*_DEVICES, *(each for pattern in _GRAPHICS if device == "cuda" for each in glob(pattern))]
-    yield from ((each, landlock.USE | landlock.LIST) for each in devices)
-    graphics = glob(_GRAPHICS_LIBRARIES) if device == "cuda" else ()
-    for root in (*SYSTEM, *_RUNNING, *graphics, *_python()):
+    graphics = device == "cuda"
+    for each in (*_DEVICES, *(found for pattern in _GRAPHICS if graphics for found in _found(pattern))):
+        yield each, landlock.USE | landlock.LIST
+    for root in (*SYSTEM, *_RUNNING, *(_found(_GRAPHICS_LIBRARIES) if graphics else ()), *_python()):
         yield os.path.realpath(root), landlock.LIST
         yield from ((each, landlock.READ) for each in openings(root, hidden))
     for root in (*_installed_for_editing(), str(Path(harness.__file__).parent), *readable):
         yield from ((each, landlock.READ) for each in openings(root, hidden))
 
 
+def _found(pattern: str) -> list[str]:
+    return sorted(map(str, Path("/").glob(pattern)))
+
+
 def _python() -> list[str]:
     """The interpreter with its packages, and where its libraries are looked for."""
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    below = [os.path.join(prefix, name) for prefix in sorted(prefixes) for name in _OF_PREFIX]
-    files = [sys.executable, *(os.path.join(prefix, "pyvenv.cfg") for prefix in sorted(prefixes))]
-    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    return [each for each in (*below, *files, *libraries) if os.path.isabs(each) and os.path.exists(each)]
+    prefixes = map(Path, sorted({sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}))
+    below = [prefix / name for prefix in prefixes for name in (*_OF_PREFIX, "pyvenv.cfg")]
+    libraries = map(Path, filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)))
+    paths = (*below, Path(sys.executable), *libraries)
+    return [str(path) for path in paths if path.is_absolute() and path.exists()]
 
 
 def _installed_for_editing() -> Iterator[str]:
@@ -148,10 +155,10 @@ def _installed_for_editing() -> Iterator[str]:
     for folder in {os.path.realpath(each) for each in sys.path} - {checkout}:
         if any(_leads_to(each, (folder,)) for each in standard):
             continue
-        if os.path.isfile(folder):
+        if Path(folder).is_file():
             yield folder
         for entry in _entries(folder):
-            if entry.name.endswith(_MODULES) or os.path.isfile(os.path.join(entry.path, "__init__.py")):
+            if entry.name.endswith(_MODULES) or Path(entry.path, "__init__.py").is_file():
                 yield entry.path
 
 

@@ -132,7 +132,7 @@ def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
                 raise NotAllowedError("a method may not read what the harness knows of the outcomes")
             if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags and flags & _WRITING):
                 permit(path)
-            elif mode is None and os.path.isdir(_full(path)):
+            elif mode is None and Path(_full(path)).is_dir():
                 permit(path)  # relative to a folder that is open, paths lead anywhere and events do not tell where
         elif event == "sqlite3.connect":
             if (file := _database(args[0])) is not None:

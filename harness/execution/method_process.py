@@ -147,7 +147,7 @@ class MethodProcess:
 
     def _borders(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the method may read beside what Python needs, and what it may not, wherever that lies."""
-        hidden = tuple(map(os.path.realpath, (*self._hidden, private_scratch())))
+        hidden = tuple(os.path.realpath(each) for each in (*self._hidden, str(private_scratch())))
         own = beside(self._method.path, hidden) if self._method.module is None else []
         granted = (path for root in self._limits.readable for path in openings(root, hidden))
         return (str(offers_scratch().resolve()), *own, *granted), hidden

@@ -49,7 +49,7 @@ class Observer(Protocol):
     def sealing(self) -> None: ...
 
 
-def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, limits: Limits = Limits()) -> RunResult:
+def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, limits: Limits) -> RunResult:
     """Take a run to its end, from wherever it was left, and seal it in `run.json`.
 
     A kill at any instant loses at most the units that were under way. Raises RunLockedError if another

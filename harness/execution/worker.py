@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import socket
 import sys
 import traceback
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
 """How torch and the system say it."""
+_REFUSED = ("Permission denied", "Operation not permitted")
+_MAY = "a method reads its own folder, installed packages and what --allow-read names, and writes into its temporary folder"
 
 
 def main(fd: int, args: list[str]) -> None:
@@ -129,11 +132,19 @@ def _problem(status: str, reason: str, error: BaseException) -> Message:
 
 def _sentence(error: BaseException) -> str:
     """`ValueError: text (line 7)`: the last line of the user's own file that took part."""
+    from harness.execution.guard import NotAllowedError
+
     text = " ".join(_text(error).split())[:300]
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith("method.py")
     ]
     where = f" (line {lines[-1]})" if lines else ""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        text = f"the method tried to open {os.fsdecode(error.filename)}"
+    if not isinstance(error, NotAllowedError) and (
+        isinstance(error, PermissionError) or any(words in text for words in _REFUSED)
+    ):
+        where += f"; {_MAY}"
     if isinstance(error, ModuleNotFoundError):
         where += "; a method is one file and sees installed packages only"
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
