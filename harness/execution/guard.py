@@ -117,11 +117,11 @@ def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
     allowed = (str(scratch.resolve()) + os.sep, "/dev/")
     closed = tuple(os.path.realpath(folder) + os.sep for folder in hidden)
 
-    def permit(path: Any) -> None:
+    def permit(path: Any, what: str = "write only into") -> None:
         if isinstance(path, int) or path is None:
             return
         if not (_full(path) + os.sep).startswith(allowed):
-            raise NotAllowedError(f"a method may write only into its temporary folder, not {os.fsdecode(path)}")
+            raise NotAllowedError(f"a method may {what} its temporary folder, not {os.fsdecode(path)}")
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
@@ -132,8 +132,8 @@ def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
                 raise NotAllowedError("a method may not read what the harness knows of the outcomes")
             if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags and flags & _WRITING):
                 permit(path)
-            elif mode is None and Path(_full(path)).is_dir():
-                permit(path)  # relative to a folder that is open, paths lead anywhere and events do not tell where
+            elif mode is None and Path(_full(path)).is_dir():  # by its descriptor, names are opened that nobody sees
+                permit(path, "hold open only folders in")
         elif event == "sqlite3.connect":
             if (file := _database(args[0])) is not None:
                 permit(file)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
 """How torch and the system say it."""
-_REFUSED = ("Permission denied", "Operation not permitted")
 _MAY = "a method reads its own folder, installed packages and what --allow-read names, and writes into its temporary folder"
 
 
@@ -141,9 +140,8 @@ def _sentence(error: BaseException) -> str:
     where = f" (line {lines[-1]})" if lines else ""
     if isinstance(error, PermissionError) and error.filename is not None:
         text = f"the method tried to open {os.fsdecode(error.filename)}"
-    if not isinstance(error, NotAllowedError) and (
-        isinstance(error, PermissionError) or any(words in text for words in _REFUSED)
-    ):
+        where += f"; {_MAY}"
+    elif "Permission denied" in text and not isinstance(error, NotAllowedError):
         where += f"; {_MAY}"
     if isinstance(error, ModuleNotFoundError):
         where += "; a method is one file and sees installed packages only"
