@@ -14,7 +14,7 @@ from harness.execution.applicability import inapplicable_units, refuse_where_non
 from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
 from harness.execution.fence import choose
-from harness.execution.method_process import Limits, MethodProcess
+from harness.execution.method_process import Limits, MethodProcess, runs_around
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute
@@ -88,7 +88,7 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
     """
     if fresh:
         discard(prepared.plan.folder)
-    for check in check_method(prepared.method, prepared.limits, (str(prepared.plan.folder.parent),)):
+    for check in check_method(prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method)):
         listener.checked(check)
         if not check.passed:
             return run(prepared, listener.observer, RefusingExecutor(check.status, check.problem))
@@ -126,7 +126,7 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
 
     def start() -> AbstractContextManager[MethodClient]:
         worker = MethodProcess(prepared.method, _short(prepared.limits))
-        worker.hide((str(prepared.plan.folder.parent),))
+        worker.hide(runs_around(prepared.plan.folder, prepared.method))
         return worker
 
     return inapplicable_units(prepared.track, prepared.plan, start if rehearse else None)

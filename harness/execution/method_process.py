@@ -62,7 +62,7 @@ class MethodProcess:
 
     def __init__(self, method: FoundMethod, limits: Limits, run_folder: Path | None = None) -> None:
         self.state: str | None = None
-        self._hidden = (*private_folders(), *([str(run_folder)] if run_folder else []))
+        self._hidden = (*private_folders(), *(runs_around(run_folder, method) if run_folder else ()))
         self._method = method
         self._limits = limits
         self._fence = choose(limits.fence)
@@ -218,6 +218,12 @@ class MethodProcess:
                 raise _CrowdedError
             if time.monotonic() >= deadline:
                 raise TimeoutError
+
+
+def runs_around(run_folder: Path, method: FoundMethod) -> tuple[str, ...]:
+    """The folder of a run, and that of all runs beside it (some hold labels) unless the method's own file lies there."""
+    run, runs = run_folder.resolve(), run_folder.resolve().parent
+    return (str(run),) if runs in method.path.resolve().parents else (str(run), str(runs))
 
 
 def _counted(reply: Message) -> Passes | None:

@@ -21,6 +21,7 @@ HOOK = "NotAllowedError: a method may"
 # What comes of it in the plain worker: GOT, refused by the HOOK, or None where it depends on the machine and its user.
 GOT = "ValueError: GOT"
 PLAIN = {
+    "inherited": "",  # first, before others leave descriptors open
     "open_by_folder": HOOK,
     "write_by_folder": HOOK,
     "sqlite_connect": HOOK,
@@ -41,7 +42,6 @@ PLAIN = {
     "open_by_handle": None,
     "io_uring": None,
     "memory_file": GOT,
-    "inherited": "",
     "reopen_log": GOT,
     "parent_files": None,
     "parent_memory": None,
