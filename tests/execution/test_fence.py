@@ -1,4 +1,4 @@
-"""Which fence stands, what it leaves open, and that honest methods do not notice it. Attacks on it: `tests/attacks`."""
+"""Which fence stands, what it leaves open, and that honest methods do not notice it. Attacks on it: `tests/attacks/fence`."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Every file of `methods` is a method that tries one thing that methods may not do. Here stands what must come of it:
+"""Every other file beside this one and `place.py` is a method that tries one thing that methods may not do. Here stands what must come of it:
 behind the fence, and in the plain worker with its audit hook, where most succeed, or nothing would be shown."""
 
 import json
@@ -14,7 +14,8 @@ from harness.methods.discovery import find_method
 
 from .place import place
 
-METHODS = Path(__file__).parent / "methods"
+METHODS = Path(__file__).parent
+OTHERS = ("__init__", "place", Path(__file__).stem)
 ABSENT = landlock_problem()
 HOOK = "NotAllowedError: a method may"
 
@@ -143,4 +144,4 @@ def test_what_comes_of_an_attack(attempted, name):
 
 
 def test_every_attack_stands_in_the_table():
-    assert {path.stem for path in METHODS.glob("*.py")} == set(PLAIN)
+    assert {path.stem for path in METHODS.glob("*.py")} - set(OTHERS) == set(PLAIN)
