@@ -25,6 +25,7 @@ from harness.data.toml import read_toml
 from harness.execution.fence import described
 from harness.execution.run_result import METHOD, SEALED, RunResult
 from harness.spec.errors import UsageError, first_problem
+from harness.spec.result import Environment
 from harness.spec.run import Unit
 from harness.spec.submission import Cost, Submission
 from harness.storage import IntegrityError, file_id, read_arrays, read_json, write_arrays, write_bytes, write_text
@@ -76,12 +77,13 @@ class StoredSubmission:
     def remark(self) -> str:
         """What its run records of a weak fence around the method; empty for a run from before there was a record."""
         try:
-            environment = read_json(self.folder / SEALED, max_bytes=_LARGEST_RUN).get("environment", {})
-        except (OSError, IntegrityError):
+            stored = read_json(self.folder / SEALED, max_bytes=_LARGEST_RUN)
+            environment = Environment.model_validate(stored["environment"])
+        except (OSError, IntegrityError, ValidationError, KeyError, TypeError):
             return ""
-        unfenced = ["without a fence around the method"] if environment.get("fence") == described("none") else []
-        opened = [f"with {Path(path).name} open to the method" for path in environment.get("readable", ())]
-        return ", ".join((*unfenced, *opened))
+        unfenced = ["without a fence around the method"] if environment.fence == described("none") else []
+        opened = f"with further files open to the method: {len(environment.readable)}, see its run.json"
+        return "; ".join((*unfenced, *([opened] if environment.readable else [])))
 
 
 def submissions_folder(benchmark: str) -> Path:

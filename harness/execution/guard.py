@@ -12,6 +12,7 @@ import math
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ _CHANGES = {
     "shutil.move": (0, 1),
 }
 _NETWORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"}
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _LONGEST_FILE = 1 << 30
 _SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_SUBREAPER, _SET_NO_NEW_PRIVILEGES = 1, 4, 36, 38  # of prctl(2)
 _CAPABILITIES_VERSION = 0x20080522
@@ -140,7 +142,7 @@ def fence(scratch: Path, hidden: tuple[str, ...] = ()) -> None:
         elif event in _CHANGES:
             for position in _CHANGES[event]:
                 permit(args[position])
-        elif event in _NETWORK:
+        elif event in _NETWORK or (event == "socket.__new__" and args[1] in _INTERNET):
             raise NotAllowedError("a method may not use the network")
 
     sys.addaudithook(hook)
