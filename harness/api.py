@@ -20,7 +20,8 @@ def evaluate(method: str | Path | Any, benchmark: str | None = None, **options: 
         decorated function or class that is defined at the top level of a file.
     benchmark: `id`, `id@version` or the path of a `.toml`; by default the embedded one.
     options, as on the command line: out (folder for runs), limit (samples of each set), seed, device
-        ("auto", "cpu", "cuda"), workers, timeout (seconds a call), memory (GiB), fresh (start over).
+        ("auto", "cpu", "cuda"), workers, timeout (seconds a call), memory (GiB), fresh (start over), fence, allow_read
+        (files and folders that the method may read beside its own folder).
 
     In a script that also defines the method, call it under `if __name__ == "__main__":`, because the
     method's process imports that file.
@@ -32,6 +33,8 @@ def evaluate(method: str | Path | Any, benchmark: str | None = None, **options: 
         raise UsageError(f"evaluate has no option {', '.join(sorted(unknown))}; see harness.evaluate's documentation.")
     if "out" in options:
         options["out"] = Path(options["out"])
+    if "allow_read" in options:
+        options["allow_read"] = tuple(map(Path, options["allow_read"]))
     return _evaluate(Request(method=target_of(method), benchmark=benchmark, **options))
 
 

@@ -192,6 +192,7 @@ def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], sc
         exempt=entry.exempt,
         tier=tier,
         as_reported=() if tier == "reproduced" else standing.scored.as_reported,
+        remark="" if tier == "reproduced" else standing.submission.remark(),
         cost=about.cost,
         submitted=about.submitted,
         folder=f"submissions/{about.benchmark}/{about.name}",

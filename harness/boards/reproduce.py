@@ -18,13 +18,14 @@ from harness.boards.submissions import StoredSubmission, read_submission, submis
 from harness.data.catalog import bundled_folder, find_protocol
 from harness.execution.environment import harness_source_hash
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
+from harness.execution.fence import choose
 from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import UnitResult
-from harness.spec.submission import Allowance, Reproduction, Submission, Tier
+from harness.spec.submission import Allowance, Place, Reproduction, Submission, Tier
 from harness.storage import IntegrityError, make_folder, read_json, write_json
 from harness.tracks.base import Answers, Tolerance, Track
 
@@ -35,6 +36,7 @@ RECORDS = "reproductions"
 """The folder beside a board that holds what `reproduce` wrote of its rows, `<method>.json`; maintainers commit it."""
 _RUNS = "reproductions"
 _LARGEST = 1_000_000  # bytes of its file
+_PLACES: dict[str, Place] = {"bubblewrap": "bubblewrap", "landlock": "landlock", "none": "worker"}
 _INEXACT = "fc"  # kinds of dtypes
 
 
@@ -95,7 +97,7 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
         differences=tuple(differences),
         tolerance=conditions.tolerance,
         tolerances=comparison.allowances,
-        sandbox="bubblewrap" if prepared.limits.sandbox else "worker",
+        sandbox=_PLACES[choose(prepared.limits.fence)],
         harness=harness.__version__,
         source_sha256=harness_source_hash(),
         on=today,
@@ -149,9 +151,10 @@ def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:
         memory=conditions.memory,
     )
     prepared = prepare(request)
+    fence = "bubblewrap" if sandbox_available() is None else "auto"
     return replace(
         prepared,
-        limits=replace(prepared.limits, sandbox=sandbox_available() is None),
+        limits=replace(prepared.limits, fence=choose(fence)),
         shuffle=secrets.randbits(63),  # an order of its own, which nobody could know when the method was written
     )
 

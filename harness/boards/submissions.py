@@ -22,11 +22,13 @@ from harness.boards.maps import LARGEST_INLINE, maps_of, read_maps, store_maps
 from harness.boards.members import by_unit, member_name, unit_key
 from harness.data.catalog import bundled_folder
 from harness.data.toml import read_toml
+from harness.execution.fence import described
 from harness.execution.run_result import METHOD, SEALED, RunResult
 from harness.spec.errors import UsageError, first_problem
+from harness.spec.result import Environment
 from harness.spec.run import Unit
 from harness.spec.submission import Cost, Submission
-from harness.storage import IntegrityError, file_id, read_arrays, write_arrays, write_bytes, write_text
+from harness.storage import IntegrityError, file_id, read_arrays, read_json, write_arrays, write_bytes, write_text
 from harness.tracks.base import Answers, Track
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ LARGEST = {
 }
 """File of a submission -> bytes that it may have; nothing larger is opened."""
 _MOST_BYTES = 1 << 30
+_LARGEST_RUN = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,17 @@ class StoredSubmission:
             return ()
         ended = {each.unit: each.status for each in RunResult.open(self.folder).document.units}
         return tuple(unit for key, unit in units.items() if ended.get(key) == "not-applicable")
+
+    def remark(self) -> str:
+        """What its run records of a weak fence around the method; empty for a run from before there was a record."""
+        try:
+            stored = read_json(self.folder / SEALED, max_bytes=_LARGEST_RUN)
+            environment = Environment.model_validate(stored["environment"])
+        except (OSError, IntegrityError, ValidationError, KeyError, TypeError):
+            return ""
+        unfenced = ["without a fence around the method"] if environment.fence == described("none") else []
+        opened = f"with further files open to the method: {len(environment.readable)}, see its run.json"
+        return "; ".join((*unfenced, *([opened] if environment.readable else [])))
 
 
 def submissions_folder(benchmark: str) -> Path:

@@ -13,6 +13,8 @@ def check(
     device: options.Device = "auto",
     timeout: options.Seconds = 60.0,
     memory: options.Memory = 8.0,
+    fence: options.Fence = "auto",
+    allow_read: options.AllowRead = None,
 ) -> None:
     """Run the conformance suite on a small synthetic task, in seconds. Exit code 1 if a check fails.
 
@@ -20,7 +22,8 @@ def check(
     """
     from shlex import quote
 
-    from harness.execution.evaluate import check_method, resolve_device
+    from harness.execution.evaluate import check_method, readable, resolve_device
+    from harness.execution.fence import choose
     from harness.execution.method_process import Limits
     from harness.methods.discovery import find_method
     from harness.spec.kinds import kind_of
@@ -28,7 +31,10 @@ def check(
     found = find_method(method)
     say(f"{found.spec.name} {found.spec.version} ({found.spec.task})")
     passed = True
-    for each in check_method(found, Limits(timeout, memory, device=resolve_device(device))):
+    limits = Limits(
+        timeout, memory, device=resolve_device(device), fence=choose(fence), readable=readable(allow_read or ())
+    )
+    for each in check_method(found, limits):
         say(each.name, sign=f"  {PASSED if each.passed else FAILED}")
         if not each.passed:
             say(f"    {each.problem}")

@@ -59,6 +59,7 @@ def _examine() -> tuple[dict[str, str], list[str]]:
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **{name: found or "missing" for name, found in versions.items()},
         "device": resolve_device("auto"),
+        "fence": _fence(),
         "cores": str(os.cpu_count()),
         "cache": f"{cache} ({size / 2**20:.0f} MiB)",
         "free disk": f"{free:.0f} GiB",
@@ -66,6 +67,19 @@ def _examine() -> tuple[dict[str, str], list[str]]:
         "benchmarks": ", ".join(benchmark_files()) or "none",
     }
     return facts, problems
+
+
+def _fence() -> str:
+    """What stands around a method's process by default, and what does not."""
+    from harness.execution.fence import choose, described, landlock_problem
+    from harness.execution.sandbox import sandbox_available
+
+    missing = [
+        f"{name}: {reason}"
+        for name, reason in (("landlock", landlock_problem()), ("bubblewrap", sandbox_available()))
+        if reason
+    ]
+    return "; ".join((described(choose("auto")), *missing))
 
 
 def _size_of(cache: Path) -> int:

@@ -21,6 +21,8 @@ def evaluate(
     workers: options.Workers = None,
     timeout: options.Seconds = 300.0,
     memory: options.Memory = 8.0,
+    fence: options.Fence = "auto",
+    allow_read: options.AllowRead = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the units and stop")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="never use the network")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="discard what an earlier run of the same kind left")] = False,
@@ -47,6 +49,8 @@ def evaluate(
         timeout=timeout,
         memory=memory,
         fresh=fresh,
+        fence=fence,
+        allow_read=tuple(allow_read or ()),
     )
     if dry_run:
         from harness.cli.plan import render_plan
@@ -62,10 +66,15 @@ def _evaluate(request: Any, *, as_json: bool) -> int:
     from harness.cli.progress import run_bar
     from harness.cli.render import print_json_result, print_result
     from harness.execution.evaluate import evaluate_prepared, prepare
+    from harness.execution.fence import landlock_problem
     from harness.reports.run_report import write_run_report
 
     with run_bar("checking the method", quiet=as_json) as bar:
         prepared = prepare(request)
+        if request.fence == "auto" and prepared.limits.fence == "none":
+            typer.echo(
+                f"No fence: {landlock_problem()}. An audit hook alone watches the method (SECURITY.md).", err=True
+            )
         result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh)
         place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)

@@ -31,3 +31,15 @@ Memory = Annotated[float, typer.Option("--memory", help="GiB by which the method
 Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
 CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
 Workers = Annotated[int | None, typer.Option(help="unit processes; default: one per core, at most 4")]
+Fence = Annotated[
+    str,
+    typer.Option(
+        help="around the method's process: auto (landlock where the kernel has it), landlock, bubblewrap, or none"
+    ),
+]
+AllowRead = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow-read", help="a file or folder that the method may read beside its own folder; recorded with the run"
+    ),
+]

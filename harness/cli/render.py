@@ -128,13 +128,15 @@ def _print_ranking(board: Board) -> None:
     facts = {"units": [row.units for row in rows], "tier": [str(row.tier) for row in rows]}
     shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
     columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
-    names = [row.method + (" †" if row.as_reported else "") for row in rows]
+    names = [row.method + (" †" if row.as_reported else "") + (" ‡" if row.remark else "") for row in rows]
     _print_columns(("method", names), columns, ["italic" if row.reference else "" for row in rows])
     say("behind each score: rank and group; in brackets the 95 % interval of the rank", "dim")
     if shared:
         say(f"all rows: {', '.join(shared)}", "dim")
     if any(row.as_reported for row in rows):
         say("† holds numbers as reported until the row is reproduced (see board.md)", "dim")
+    for remark in sorted({row.remark for row in rows} - {""}):
+        say(f"‡ measured {remark}: {', '.join(row.method for row in rows if row.remark == remark)}", "dim")
 
 
 def _print_columns(

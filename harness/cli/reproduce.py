@@ -10,7 +10,7 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.spec.submission import Reproduction
+    from harness.spec.submission import Place, Reproduction
 
 
 def reproduce(
@@ -39,18 +39,20 @@ def reproduce(
 
     from harness.boards import reproduce as boards
     from harness.cli.progress import run_bar
+    from harness.execution.fence import choose
     from harness.execution.sandbox import sandbox_available
 
     folder = boards.find_submission(submission)
     if (reason := sandbox_available()) is not None:
-        typer.echo(f"No sandbox: {reason}. The method runs in the plain worker (see SECURITY.md).", err=True)
+        place = _place("landlock" if choose("auto") == "landlock" else "worker")
+        typer.echo(f"No sandbox: {reason}. The method runs {place} (see SECURITY.md).", err=True)
     conditions = boards.Conditions(tolerance, out, device, workers, timeout, memory)
     with run_bar("running the method again") as bar:
         found = boards.reproduce(folder, conditions, bar.listener, date.today())
     for difference in found.differences:
         typer.echo(difference)
     verdict = "came out the same" if found.same else f"differs in {len(found.differences)} places"
-    typer.echo(f"{folder.name} {verdict} ({_closest(found)}in {_place(found.sandbox)}).")
+    typer.echo(f"{folder.name} {verdict} ({_closest(found)}{_place(found.sandbox)}).")
     raise typer.Exit(0 if found.same else 1)
 
 
@@ -63,5 +65,9 @@ def _closest(found: Reproduction) -> str:
     return f"{name} by at most {each.found:.2g}, where {each.allowed:g} is allowed, "
 
 
-def _place(sandbox: str) -> str:
-    return "a bubblewrap sandbox" if sandbox == "bubblewrap" else "the plain worker"
+def _place(sandbox: Place) -> str:
+    return {
+        "bubblewrap": "in a bubblewrap sandbox",
+        "landlock": "behind a Landlock fence",
+        "worker": "in the plain worker",
+    }[sandbox]

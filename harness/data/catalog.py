@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -38,8 +39,9 @@ class LoadedBenchmark:
         return self.benchmark
 
     def private_folders(self) -> tuple[str, ...]:
-        """Folders of the user's own data that hold labels: closed to methods."""
-        return tuple(str(self.locate(folder)) for folder in getattr(self.benchmark.source, "folders", ()))
+        """Files and folders of the user's own data that the protocol names and that may hold labels: closed to methods."""
+        named = {*getattr(self.benchmark.source, "folders", ()), *_named(self.benchmark.model_dump(mode="json"))}
+        return tuple(str(path) for path in map(self.locate, sorted(named)) if path.exists())
 
     def locate(self, relative: str) -> Path:
         """A file that the protocol names: beside its own file, else among the bundled data sets, else among the files
@@ -120,3 +122,17 @@ def load_protocol(path: Path) -> LoadedBenchmark:
         raise UsageError(f"{path}: task: {error}.") from error
     released = benchmark.model_copy(update={"status": "open", "successor": None})  # its end changes no result of it
     return LoadedBenchmark(benchmark, content_id(released.canonical()), path)
+
+
+def _named(value: Any) -> Iterator[str]:
+    """Paths in a protocol's plain data; of a pattern what comes before its first varying part."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key in ("path", "folder") and isinstance(each, str):
+                fixed, varies, _ = each.partition("{")
+                yield from filter(None, [fixed.rpartition("/")[0] if varies else each])
+            else:
+                yield from _named(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _named(each)

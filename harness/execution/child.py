@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from harness.execution.channel import Channel
 from harness.execution.folders import HeldFolder, abandoned
+from harness.execution.processes import count_below, kill_below, kill_group, kill_marked
 from harness.execution.sandbox import Sandbox
 from harness.storage import StorageError
 
@@ -90,7 +90,7 @@ class ChildProcess:
 
     def count(self) -> int:
         """How many processes and threads live below this one. Linux only."""
-        return sum(_threads(pid) for pid in _descendants(self.pid))
+        return count_below(self.pid)
 
     def _ended(self, wait: float) -> int | None:
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
@@ -118,10 +118,9 @@ class ChildProcess:
     def kill(self) -> None:
         """End the process, its group, and what it started that left the group; remove its folder."""
         if self._process.returncode is None:
-            family = _descendants(self.pid)
-            for pid in (self.pid, *family):
-                _kill_group(pid)
-            _kill_marked(self._held.token)  # those whose parent had ended, and what was forked meanwhile
+            kill_below(self.pid)  # first: who has no living parent here is found by its mark only
+            kill_group(self.pid)
+            kill_marked(self._held.token)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=_KILLING_SECONDS)
         self.channel.close()
@@ -165,7 +164,7 @@ def inside_worker() -> bool:
 def end_abandoned() -> None:
     """End what killed runs have left behind, and remove their folders."""
     for token in abandoned():
-        _kill_marked(token)
+        kill_marked(token)
 
 
 def one_line(text: str, longest: int = 500) -> str:
@@ -178,53 +177,3 @@ def _command(module: str, clean: bool, sandboxed: bool) -> list[str]:
     first = _SETTLE if sandboxed else _DIE.format(pid=os.getpid())
     start = _START.format(parent=_PACKAGE_PARENT, first=first, module=module)
     return [sys.executable, "-s" if clean else "-I", "-c", start]
-
-
-def _kill_group(pid: int) -> None:
-    """SIGKILL for a process and, where it leads one, its group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _kill_marked(token: str) -> None:
-    """Kill whatever carries the token, until nothing does: the killed may have forked before they died."""
-    deadline = time.monotonic() + _KILLING_SECONDS
-    while (found := _marked(token)) and time.monotonic() < deadline:
-        for pid in found:
-            _kill_group(pid)
-        time.sleep(0.01)
-
-
-def _marked(token: str) -> list[int]:
-    """Processes whose environment carries the token: descendants, even after setsid. Linux only."""
-    needle = token.encode()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if needle in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-    return found
-
-
-def _descendants(pid: int) -> list[int]:
-    """Children of a process and theirs, whatever environment they have. Linux only."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.name))
-    found, waiting = [], [pid]
-    while waiting:
-        waiting += (young := children.get(waiting.pop(), []))
-        found += young
-    return found
-
-
-def _threads(pid: int) -> int:
-    """Threads of a process, none of one that is gone. Linux only."""
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[17])
-    return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
 from harness.execution.child import end_abandoned, inside_worker
 from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
-from harness.execution.method_process import Limits, MethodProcess
+from harness.execution.fence import choose
+from harness.execution.method_process import Limits, MethodProcess, runs_around
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute
@@ -33,7 +34,8 @@ class Request:
 
     out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: one per core, at
     most four). timeout: seconds for each call of the method. memory: GiB by which the method may grow.
-    fresh: discard what an earlier run of the same specification left.
+    fresh: discard what an earlier run of the same specification left. fence: around the method's process
+    (`execution.fence`). allow_read: files and folders that the method may read beside its own folder.
     """
 
     method: str
@@ -46,6 +48,8 @@ class Request:
     timeout: float = 300.0
     memory: float = 8.0
     fresh: bool = False
+    fence: str = "auto"
+    allow_read: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
     """
     if fresh:
         discard(prepared.plan.folder)
-    for check in check_method(prepared.method, prepared.limits):
+    for check in check_method(prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method)):
         listener.checked(check)
         if not check.passed:
             return run(prepared, listener.observer, RefusingExecutor(check.status, check.problem))
@@ -107,7 +111,12 @@ def prepare(request: Request) -> Prepared:
     _positive("workers", request.workers)
     _finite("timeout", request.timeout)
     _finite("memory", request.memory)
-    limits = Limits(request.timeout, request.memory, threads=1, device=device)
+    limits = Limits(
+        *(request.timeout, request.memory),
+        device=device,
+        fence=choose(request.fence),
+        readable=readable(request.allow_read),
+    )
     track = open_track(protocol, method.spec, device)
     plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
     return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
@@ -118,7 +127,9 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
     _refuse_inside_worker()
 
     def start() -> AbstractContextManager[MethodClient]:
-        return MethodProcess(prepared.method, _short(prepared.limits))
+        worker = MethodProcess(prepared.method, _short(prepared.limits))
+        worker.hide(runs_around(prepared.plan.folder, prepared.method))
+        return worker
 
     return inapplicable_units(prepared.track, prepared.plan, start if rehearse else None)
 
@@ -130,15 +141,19 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
     _make(plan.folder)
     end_abandoned()
     executor = executor or LocalExecutor(job, prepared.workers)
-    return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits.threads)
+    return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits)
 
 
-def check_method(method: FoundMethod, limits: Limits) -> tuple[Check, ...]:
-    """The conformance suite in a worker of its own. Reference rows that read the outcomes have none to pass."""
+def check_method(method: FoundMethod, limits: Limits, hidden: tuple[str, ...] = ()) -> tuple[Check, ...]:
+    """The conformance suite in a worker of its own. Reference rows that read the outcomes have none to pass.
+
+    hidden: folders that the method must not read, beside those that no method may.
+    """
     _refuse_inside_worker()
     if method.spec.oracle:
         return ()
     with MethodProcess(method, _short(limits)) as worker:
+        worker.hide(hidden)
         return tuple(load(kind_of(method.spec.task).check)(worker))
 
 
@@ -174,6 +189,14 @@ def resolve_device(device: str) -> str:
     if device == "cuda":
         raise UsageError("--device cuda was asked for, but torch finds no usable GPU; use --device cpu.")
     return "cpu"
+
+
+def readable(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Where the files and folders lie that a method is allowed to read. Raises UsageError for one that is not there."""
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise UsageError(f"--allow-read {missing}: there is no such file or folder.")
+    return tuple(str(path.resolve()) for path in paths)
 
 
 def _positive(name: str, value: int | None) -> None:

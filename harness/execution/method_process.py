@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from harness.data.private import private_folders
-from harness.data.scratch import offers_scratch
+from harness.data.scratch import offers_scratch, private_scratch
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line
+from harness.execution.fence import beside, choose, openings
 from harness.execution.sandbox import MOST_PROCESSES, Sandbox
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
@@ -41,13 +43,14 @@ PRINTED = "printed"
 
 @dataclass(frozen=True)
 class Limits:
-    """What a method may use for one call; and whether its worker is put into a sandbox (`execution.sandbox`)."""
+    """What a method may use for one call; its worker's fence (`execution.fence`), and what else it may read."""
 
     seconds: float = 300.0
     gibibytes: float = 8.0
     threads: int = 1
     device: str = "cpu"
-    sandbox: bool = False
+    fence: str = "auto"
+    readable: tuple[str, ...] = ()
 
 
 class _CrowdedError(Exception):
@@ -59,9 +62,10 @@ class MethodProcess:
 
     def __init__(self, method: FoundMethod, limits: Limits, run_folder: Path | None = None) -> None:
         self.state: str | None = None
-        self._hidden = (*private_folders(), *([str(run_folder)] if run_folder else []))
+        self._hidden = (*private_folders(), *(runs_around(run_folder, method) if run_folder else ()))
         self._method = method
         self._limits = limits
+        self._fence = choose(limits.fence)
         self._child: ChildProcess | None = None
         self._loaded = False
         self._passes: Passes | None = None
@@ -131,15 +135,23 @@ class MethodProcess:
             threads = str(self._limits.threads)
             # CUDA reserves far more addresses than it uses: a limit on addresses would forbid it altogether.
             memory = math.inf if self._limits.device == "cuda" else self._limits.gibibytes
+            readable, hidden = self._borders()
             self._child = ChildProcess(
                 "harness.execution.worker",
-                (str(memory), threads, *self._hidden),
+                (str(memory), threads, self._fence),
                 {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-                sandbox=self._sandbox() if self._limits.sandbox else None,
+                sandbox=Sandbox(hidden, self._limits.device, readable) if self._fence == "bubblewrap" else None,
             )
+            borders = {"device": self._limits.device, "readable": readable, "hidden": hidden}
+            with contextlib.suppress(ChannelClosedError):  # its first answer tells why
+                self._child.channel.send(Message("borders", borders))
 
-    def _sandbox(self) -> Sandbox:
-        return Sandbox(self._hidden, self._limits.device, (str(offers_scratch().resolve()),))
+    def _borders(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the method may read beside what Python needs, and what it may not, wherever that lies."""
+        hidden = tuple(os.path.realpath(each) for each in (*self._hidden, str(private_scratch())))
+        own = beside(self._method.path, hidden) if self._method.module is None else []
+        granted = (path for root in self._limits.readable for path in openings(root, hidden))
+        return (str(offers_scratch().resolve()), *own, *granted), hidden
 
     def _start(self) -> ChildProcess:
         import numpy as np
@@ -203,10 +215,16 @@ class MethodProcess:
         while not child.channel.readable(min(_LIFE_CHECK_SECONDS, deadline - time.monotonic())):
             if child.ended() is not None and not child.channel.readable(0):
                 raise ChannelClosedError("the worker ended")
-            if self._limits.sandbox and child.count() > MOST_PROCESSES:
+            if self._fence == "bubblewrap" and child.count() > MOST_PROCESSES:
                 raise _CrowdedError
             if time.monotonic() >= deadline:
                 raise TimeoutError
+
+
+def runs_around(run_folder: Path, method: FoundMethod) -> tuple[str, ...]:
+    """The folder of a run, and that of all runs beside it (some hold labels) unless the method's own file lies there."""
+    run, runs = run_folder.resolve(), run_folder.resolve().parent
+    return (str(run),) if runs in method.path.resolve().parents else (str(run), str(runs))
 
 
 def _counted(reply: Message) -> Passes | None:

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from harness.execution.answers import OUTPUTS, StoredAnswers, measured, outputs_path
 from harness.execution.environment import describe_environment
 from harness.execution.executor import Executor, UnitEnd, UnitProgress
-from harness.execution.method_process import PRINTED
+from harness.execution.fence import choose, described, weakest
+from harness.execution.method_process import PRINTED, Limits
 from harness.execution.plan import Plan
 from harness.execution.run_result import METHOD, PROTOCOL, SEALED, RunResult, ScoredRun
 from harness.execution.unit_process import UNDER_WAY, workspace_folder
@@ -48,7 +49,7 @@ class Observer(Protocol):
     def sealing(self) -> None: ...
 
 
-def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, threads: int = 1) -> RunResult:
+def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, limits: Limits) -> RunResult:
     """Take a run to its end, from wherever it was left, and seal it in `run.json`.
 
     A kill at any instant loses at most the units that were under way. Raises RunLockedError if another
@@ -61,7 +62,8 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
         write_bytes(plan.folder / METHOD, plan.source)
         write_json(plan.folder / PROTOCOL, {"path": str(track.protocol.path.resolve())})
         done = _replayed(journal, plan)
-        journal.append({"session": _now(), "run": plan.id})
+        borders = {"fence": described(choose(limits.fence)), "readable": list(limits.readable)}
+        journal.append({"session": _now(), "run": plan.id, **borders})
         remaining = {key: unit for key, unit in plan.units.items() if key not in done}
         observer.started(len(done), len(plan.units))
         with closing(executor.run(remaining)) as events:
@@ -74,7 +76,7 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, th
                 observer.finished(event)
         observer.sealing()
         journal.verify()
-        result = _result(plan, track, done, journal, threads)
+        result = _result(plan, track, done, journal, limits.threads)
         write_json(plan.folder / SEALED, result.document.canonical())
         _clear(plan.folder, result.document)
     return result
@@ -171,7 +173,9 @@ def _result(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal
     document = RunDocument(
         id=plan.id,
         spec=plan.spec,
-        environment=describe_environment(plan.spec.device, threads, {"run": plan.spec.seed}),
+        environment=describe_environment(plan.spec.device, threads, {"run": plan.spec.seed}).model_copy(
+            update=_borders(journal)
+        ),
         units=tuple(results),
         summary=summarize(track, found, inapplicable),
         timing=Timing(
@@ -185,6 +189,14 @@ def _result(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal
     )
     sealed = document.model_copy(update={"seal": content_id(document.sealed_content)})
     return RunResult(sealed, plan.folder, answers, ScoredRun(track, plan.units, found, inapplicable))
+
+
+def _borders(journal: Journal) -> dict[str, Any]:
+    """The weakest fence and all that was granted, of the sessions of a run. Older ones have written down neither."""
+    sessions = [record for record in journal.records if "session" in record]
+    fences = {record.get("fence", described("none")) for record in sessions}
+    readable = {path for record in sessions for path in record.get("readable", ())}
+    return {"fence": weakest(fences), "readable": tuple(sorted(readable))}
 
 
 def _now() -> str:

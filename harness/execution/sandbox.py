@@ -26,7 +26,7 @@ from harness.execution.guard import die_with_parent
 MOST_PROCESSES = 256
 """Processes and threads that a method may have at one time."""
 
-_SYSTEM = (
+SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"),
     *("/etc/alternatives", "/etc/fonts", "/etc/group", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
     *("/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd", "/sys/devices/system"),
@@ -107,7 +107,7 @@ def _visible_folders() -> tuple[str, ...]:
     imported = [each for each in _import_path() if os.path.realpath(each) != parent]
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     python = (*_interpreter(), sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
-    wanted = [each for each in (*_SYSTEM, *python, *imported, *libraries, _PACKAGE) if each and Path(each).exists()]
+    wanted = [each for each in (*SYSTEM, *python, *imported, *libraries, _PACKAGE) if each and Path(each).exists()]
     outer: list[str] = []
     for path in sorted({each for name in wanted for each in (name, os.path.realpath(name))}):
         if not path.startswith(tuple(each + os.sep for each in outer)):

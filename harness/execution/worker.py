@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import socket
 import sys
 import traceback
@@ -26,21 +27,31 @@ if TYPE_CHECKING:
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
 """How torch and the system say it."""
+_MAY = "a method reads its own folder, installed packages and what --allow-read names, and writes into its temporary folder"
 
 
 def main(fd: int, args: list[str]) -> None:
-    """Serve until the other end closes. `args`: memory limit in GiB, threads, and folders that no method may read. Works in its current folder."""
+    """Serve until the other end closes. `args`: memory limit in GiB, threads, and the fence. Works in its current folder.
+
+    What it may read comes first over the connection, because it can be longer than a command line.
+    """
     from harness.execution import guard
 
-    guard.adopt_orphans()
-    scratch, memory, threads = Path.cwd(), float(args[0]), int(args[1])
+    scratch, memory, threads, fence = Path.cwd(), float(args[0]), int(args[1]), args[2]
+    if fence != "bubblewrap":  # which ends all its processes itself
+        guard.supervise()
     channel = Channel(socket.socket(fileno=fd))
+    borders = channel.receive().meta
+    if fence == "landlock":
+        from harness.execution.fence import enclose
+
+        enclose(scratch, borders["device"], borders["readable"], borders["hidden"])
     import torch
 
     torch.set_num_threads(threads)
     guard.limit_files()
     guard.limit_memory(memory)
-    guard.fence(scratch, tuple(args[2:]))
+    guard.fence(scratch, tuple(borders["hidden"]))
     host = _Host(scratch)
     channel.send(Message("ready"))
     while True:
@@ -120,11 +131,18 @@ def _problem(status: str, reason: str, error: BaseException) -> Message:
 
 def _sentence(error: BaseException) -> str:
     """`ValueError: text (line 7)`: the last line of the user's own file that took part."""
+    from harness.execution.guard import NotAllowedError
+
     text = " ".join(_text(error).split())[:300]
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith("method.py")
     ]
     where = f" (line {lines[-1]})" if lines else ""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        text = f"the method tried to open {os.fsdecode(error.filename)}"
+        where += f"; {_MAY}"
+    elif "Permission denied" in text and not isinstance(error, NotAllowedError):
+        where += f"; {_MAY}"
     if isinstance(error, ModuleNotFoundError):
         where += "; a method is one file and sees installed packages only"
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"

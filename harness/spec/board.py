@@ -26,7 +26,8 @@ class Cell(Spec):
     )
 
 
-class Row(Spec):
+class Row(Grown):
+    later: ClassVar[frozenset[str]] = frozenset({"remark"})
     method: Slug
     version: str
     reference: bool = Field(description="a bound or sanity row: shown, never ranked")
@@ -37,6 +38,7 @@ class Row(Spec):
     as_reported: tuple[str, ...] = Field(
         default=(), description="metrics that only another run of the method can check"
     )
+    remark: str = Field(default="", description="what is to be known of how it was measured, such as without a fence")
     cost: Cost | None = None
     submitted: date | None = None
     folder: str = Field(default="", description="where the submission lies in the checkout")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.base import Document, Grown, Sha256, Slug, Spec
 from harness.spec.run import RunSpec
 
 UnitStatus = Literal["ok", "invalid", "failed", "timeout", "out-of-memory", "not-applicable"]
@@ -56,8 +56,10 @@ class Summary(Spec):
     status: Literal["ok", "undefined", "incomplete"] = "ok"
 
 
-class Environment(Spec):
+class Environment(Grown):
     """Where a number was computed. Nothing here changes from moment to moment."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"fence", "readable"})
 
     harness: str
     source_sha256: Sha256 = Field(description="of the harness's own Python files")
@@ -69,6 +71,14 @@ class Environment(Spec):
     device: str
     threads: int
     seeds: dict[str, int]
+    fence: str | None = Field(
+        default=None,
+        description="what stood around the method: landlock and the kernel's version of it, bubblewrap, or audit hook "
+        "(none that holds native code); the weakest of several sessions; none recorded before there was a choice",
+    )
+    readable: tuple[str, ...] = Field(
+        default=(), description="files and folders that the method was allowed to read beside its own folder"
+    )
 
 
 class Passes(Spec):

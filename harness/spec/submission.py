@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from harness.spec.base import Document, Sha256, Slug, Spec
 from harness.spec.method import MethodSpec
 
+Place = Literal["bubblewrap", "landlock", "worker"]
+"""What stood around a method that was run again (SECURITY.md). worker: an audit hook alone."""
+
 Tier = Literal["recomputed", "reproduced"]
 """recomputed: every number that its stored outputs allow was computed from them. reproduced: a maintainer ran the
 method again and got the same outputs."""
@@ -113,7 +116,7 @@ class Reproduction(Document):
         default=None, ge=0, description="largest difference allowed for every output, where one was asked for"
     )
     tolerances: dict[str, Allowance] = Field(default_factory=dict, description="by output; integers must be equal")
-    sandbox: Literal["bubblewrap", "worker"]
+    sandbox: Place
     harness: str
     source_sha256: Sha256 = Field(description="of the harness that ran it")
     on: date

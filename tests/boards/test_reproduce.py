@@ -17,6 +17,7 @@ from harness.boards.submissions import read_about
 from harness.cli import reproduce as verb
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.evaluate import Listener
+from harness.execution.fence import landlock_problem
 from harness.execution.plan import open_track
 from harness.execution.run_result import RunResult
 from harness.execution.sandbox import sandbox_available
@@ -30,6 +31,13 @@ from tests.boards.support import change_outputs, reproduced, told, write_submiss
 from tests.boards.workshop import GAP, TODAY, forged, store, write_workshop
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
+
+
+def _place() -> str:
+    if sandbox_available() is None:
+        return "bubblewrap"
+    return "landlock" if landlock_problem() is None else "worker"
+
 
 UNITS = ("iid · one", "shift · one", "iid · two", "shift · two")
 CHANCE = GAP.replace(
@@ -65,7 +73,7 @@ def test_an_honest_submission_comes_out_the_same(submission: Path, checkout: Pat
     found = reproduce(submission, tolerance=0.0)
     assert found.same
     assert found.differences == ()
-    assert found.sandbox == ("bubblewrap" if sandbox_available() is None else "worker")
+    assert found.sandbox == _place()
     assert (found.run, found.outputs, found.on) == (
         RunResult.open(submission).document.id,
         {"outputs.npz": file_id(submission / "outputs.npz")},
@@ -97,7 +105,7 @@ def test_every_unit_of_a_forged_submission_is_named(submission: Path) -> None:
     assert said["shift · two"].startswith("confidence differs in 7 of 300 values, by up to 0.")
     assert all(sentence in done.output for sentence in found.differences)
     assert "gap differs in 2 places (confidence by at most 0." in done.output
-    assert ", where 0.0001 is allowed, in " in done.output
+    assert ", where 0.0001 is allowed, " in done.output
     assert tier_of(read_about(submission)) == "recomputed"
 
 
@@ -138,7 +146,7 @@ def test_a_method_that_fails_now_is_different(submission: Path, monkeypatch: pyt
     (submission / "method.py").write_bytes(broken)
     told(submission, method=read_about(submission).method.model_copy(update={"source_sha256": bytes_id(broken)}))
     found = reproduce(submission)
-    assert found.sandbox == "worker"
+    assert found.sandbox == ("landlock" if landlock_problem() is None else "worker")
     assert len(found.differences) == len(UNITS)
     assert "it had scores, and now ended as failed: ValueError: not again" in found.differences[0]
 
@@ -148,7 +156,7 @@ def test_a_baseline_runs_by_its_name(checkout: Path, monkeypatch: pytest.MonkeyP
     share_source(folder)
     done = CliRunner().invoke(app, ["toy@1/msr", "--device", "cpu", "--workers", "1"])
     assert done.exit_code == 0, done.output
-    assert "msr came out the same (confidence by at most 0, where 0.0001 is allowed, in " in done.output
+    assert "msr came out the same (confidence by at most 0, where 0.0001 is allowed, " in done.output
     # Written anew since, in the same version: whether it is the same is for its outputs to say.
     older = forget_source(folder, b"older", "1.0")
     assert reproduce(folder).same

@@ -51,6 +51,26 @@ def test_a_row_says_what_stands_behind_it(protocol: LoadedBenchmark, good: Path)
     assert f"[code](../../../submissions/toy@1/sources/{source}.py)" in board_markdown(board, protocol.benchmark)
 
 
+def test_a_row_that_was_measured_without_a_fence_says_so(protocol: LoadedBenchmark, good: Path) -> None:
+    facts: dict[str, object] = {"harness": "1", "source_sha256": "0" * 64, "python": "3", "platform": "x"}
+    facts |= {"packages": {}, "git_commit": None, "git_dirty": None, "device": "cpu", "threads": 1, "seeds": {}}
+    said = {
+        "": {"fence": "landlock 7"},
+        "without a fence around the method": {"fence": "audit hook"},
+        "with further files open to the method: 2, see its run.json": {"fence": "landlock 7", "readable": ["/a", "/b"]},
+    }
+    for remark, recorded in said.items():
+        write_json(good / "run.json", {"environment": facts | recorded})
+        board = build_board(protocol)
+        assert row(board, "good").remark == remark
+        page = board_markdown(board, protocol.benchmark)
+        assert (f"‡ Measured {remark}: good." in page) is bool(remark)
+        assert ("‡" in page) is bool(remark)
+        assert ("remark" in row(board, "good").canonical()) is bool(remark), "boards from before stay as they were"
+    write_json(good / "run.json", {"environment": facts})
+    assert row(build_board(protocol), "good").remark == ""
+
+
 def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None:
     record = record_path(read_about(good))
     record.parent.mkdir()

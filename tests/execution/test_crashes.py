@@ -46,7 +46,7 @@ time.sleep(60)
 """,
     "huge-answer": "return torch.zeros(1 << 24)",
     "dies-but-its-fork-lives": "if os.fork(): os._exit(3)\ntime.sleep(60)",
-    "removes-its-folder": "import shutil; shutil.rmtree(os.getcwd()); " + HONEST,
+    "removes-its-folder": "import shutil; shutil.rmtree(os.getcwd(), ignore_errors=True); " + HONEST,
     "after": HONEST,
 }
 HANGS = {

@@ -148,7 +148,7 @@ def test_fetched_data_are_closed_also_where_they_lie_outside_of_the_cache(tmp_pa
     }
     bodies = {name: f"open({str(path)!r}).read(); " + HONEST for name, path in closed.items()}
     bodies["beside"] = f"open({str(tmp_path / 'mine' / 'free.csv')!r}).read(); " + HONEST
-    found = ends(run_each(tmp_path / "runs", bodies))
+    found = ends(run_each(tmp_path / "runs", bodies, allow_read=(tmp_path / "mine",)))
     for name in closed:
         assert found[name][0] == "failed"
         assert "may not read what the harness knows of the outcomes" in found[name][1]
@@ -167,7 +167,7 @@ def tampering(folder, what):
     link = folder / "link"
     body = f"libc = ctypes.CDLL(None); fd = libc.open(b'{link}/{what}', {os.O_RDWR | os.O_APPEND})\n"
     body += "assert fd >= 0; libc.write(fd, b'forged\\n', 7); libc.close(fd)\n"
-    asked = request_one(folder, body + HONEST)
+    asked = request_one(folder, body + HONEST, fence="none")
     link.symlink_to(prepare(asked).plan.folder)
     return asked
 
@@ -185,6 +185,7 @@ def test_a_forged_line_in_the_journal_gives_exit_code_3(tmp_path):
     prepare(asked).plan.folder.mkdir(parents=True)
     (prepare(asked).plan.folder / "journal.log").touch()
     arguments = ["evaluate", asked.method, "--benchmark", asked.benchmark, "--out", str(asked.out), "--workers", "1"]
+    arguments += ["--fence", "none"]
     done = subprocess.run(
         [sys.executable, "-c", "from harness.cli import main; main()", *arguments],
         capture_output=True,

@@ -78,7 +78,7 @@ def test_a_killed_run_leaves_no_process_and_its_folder_is_cleared_by_the_next(tm
     process = start_evaluation(request_one(tmp_path / "slow", body), temporary)
     assert soon(lambda: processes_with(marker))
     ours = {each for each in descendants(process.pid) if each[0] not in processes_with(marker)}
-    assert len(ours) == 2, "a unit process and a worker"
+    assert len(ours) == 3, "a unit process, a worker and what watches over it"
     process.kill()
     process.communicate()
     assert soon(lambda: not alive(ours))

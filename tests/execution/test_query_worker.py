@@ -7,6 +7,7 @@ import pytest
 
 from harness.data.scratch import offers_scratch, private_scratch
 from harness.execution.evaluate import prepare, run
+from harness.execution.fence import landlock_problem
 from harness.execution.sandbox import sandbox_available
 
 from .dots import wanted, write_dots
@@ -24,6 +25,17 @@ def nosy(probabilities):
 """
 
 
+READS_POOL = """
+import ctypes
+from harness import query_strategy
+
+@query_strategy(version="1")
+def nosy(probabilities):
+    assert ctypes.CDLL(None).open({path!r}.encode(), 0) < 0, "labels of the pool were read"
+    return probabilities.mean(0).amax(0)
+"""
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
@@ -31,7 +43,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def ended(asked, inside=False):
     prepared = prepare(replace(asked, limit=2))
-    result = run(replace(prepared, limits=replace(prepared.limits, sandbox=inside)))
+    result = run(replace(prepared, limits=replace(prepared.limits, fence="bubblewrap")) if inside else prepared)
     return result.document.units, result.outputs()
 
 
@@ -56,6 +68,16 @@ def test_private_files_of_any_process_are_closed_to_methods(tmp_path):
         secret.unlink()
     assert {unit.status for unit in units} == {"failed"}
     assert all("may not read what the harness knows" in unit.reason for unit in units)
+
+
+@pytest.mark.skipif(landlock_problem() is not None, reason=str(landlock_problem()))
+def test_labels_of_a_pool_are_closed_to_a_strategy_also_beside_its_file(tmp_path):
+    """Training, which needs them, goes on in another process."""
+    method = READS_POOL.format(path=str(tmp_path / "dots" / "train.npz"))
+    units, _ = ended(wanted(write_dots(tmp_path / "dots", method), tmp_path / "runs"))
+    assert {unit.status for unit in units} == {"ok"}, [unit.reason for unit in units]
+    units, _ = ended(wanted(tmp_path / "dots", tmp_path / "plain", fence="none"))
+    assert all("labels of the pool were read" in unit.reason for unit in units)
 
 
 def test_folders_are_ones_own():

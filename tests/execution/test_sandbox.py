@@ -69,7 +69,7 @@ def listener():
 
 def run_inside(asked, inside=True):
     prepared = prepare(asked)
-    return run(replace(prepared, limits=replace(prepared.limits, sandbox=inside)))
+    return run(replace(prepared, limits=replace(prepared.limits, fence="bubblewrap" if inside else "none")))
 
 
 def attacks(folder, port):
@@ -184,7 +184,7 @@ def test_a_killed_harness_takes_the_sandbox_with_it(tmp_path):
         "import sys; from dataclasses import replace; from pathlib import Path\n"
         "from harness.execution.evaluate import Request, prepare, run\n"
         "asked = prepare(Request(sys.argv[1], sys.argv[2], out=Path(sys.argv[3]), workers=1))\n"
-        "run(replace(asked, limits=replace(asked.limits, sandbox=True)))\n"
+        "run(replace(asked, limits=replace(asked.limits, fence='bubblewrap')))\n"
     )
     command = [sys.executable, "-c", code, asked.method, asked.benchmark, str(asked.out)]
     with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:

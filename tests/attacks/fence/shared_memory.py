@@ -1,0 +1,15 @@
+"""Reads memory that another process shares by name."""
+
+import harness
+
+PLACE = {}  # of what there is to find, filled in by the test
+
+
+@harness.confidence_score(version="1")
+def attack(outputs):
+    loot = None
+    with open(PLACE["shared"], "rb") as file:
+        loot = file.read(100)
+    if loot:
+        raise ValueError(f"GOT {loot!r}")
+    return outputs.probabilities.amax(dim=1)
