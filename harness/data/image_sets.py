@@ -1,11 +1,12 @@
-"""Labelled grey images of 28x28 pixels from data sets of the catalog, such as those of MedMNIST."""
+"""Labelled grey images of 28x28 pixels by name: those that packages bring along, and parts of data sets of the catalog."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.data.embedded import SIDE
+from harness.data.embedded import SIDE, mnist_5k, optical_digits
 from harness.data.manifests import Manifest
 from harness.data.store import dataset_folder, missing_files
 from harness.spec.errors import UsageError, unknown
@@ -21,6 +22,18 @@ class LabelledImages:
     images: np.ndarray
     labels: np.ndarray
     ids: tuple[str, ...]
+
+
+def embedded_images(name: str) -> LabelledImages:
+    """All images of a data set that a package brings along, named by their positions. Errors as in `package_bytes`."""
+    images, labels = _EMBEDDED[name]()
+    return LabelledImages(images, labels, tuple(map(str, range(len(labels)))))
+
+
+_EMBEDDED: Mapping[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+    "mnist-5k": mnist_5k,
+    "optical-digits": optical_digits,
+}
 
 
 def part_images(manifest: Manifest, part: str) -> LabelledImages:

@@ -19,7 +19,7 @@ from harness.spec.errors import UsageError
 from harness.spec.manifest import OwnFile, SourceFile
 from harness.spec.query import RawFolder
 from harness.spec.released import ReleasedSource
-from harness.spec.sources import FDShiftsStudy
+from harness.spec.sources import FDShiftsStudy, ImageSource
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,16 @@ def _by_id(
 ) -> dict[str, _Wanted]:
     """The data sets that a source names by id; of released weights, only the archives that it uses."""
     source = protocol.benchmark.source
-    if not isinstance(source, ReleasedSource | FDShiftsStudy):
+    if not isinstance(source, ReleasedSource | FDShiftsStudy | ImageSource):
         return {}
     wanted: dict[str, _Wanted] = {}
     for name in source.datasets:
         if name.endswith(".toml"):
-            wanted[name] = _Wanted(load_manifest(protocol.path.parent / name))
+            wanted[name] = _Wanted(
+                load_manifest(protocol.path.parent / name), every_file=not isinstance(source, ReleasedSource)
+            )
         elif name in manifests:
-            wanted[name] = _Wanted(manifests[name], every_file=isinstance(source, FDShiftsStudy))
+            wanted[name] = _Wanted(manifests[name], every_file=not isinstance(source, ReleasedSource))
         elif name in problems:
             raise UsageError(problems[name])
         else:
