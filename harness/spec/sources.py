@@ -47,11 +47,12 @@ class ImageSet(Grown):
 
     images: the name of what packages bring along, or of a data set, with its `part`. split: of these images, those whose
     positions the source's splits list under this name. With `severity`, the images are dealt in turn to the corruptions of
-    the source, `per_corruption` different images to each, the same images at every severity. shuffle: the set is in the
+    the source, `per_corruption` different images to each, the same images at every severity. unknown: the images are of no
+    class of the networks, whatever class their data set gives them. shuffle: the set is in the
     order that `numpy.random.default_rng(shuffle).permutation` gives, so that rows say nothing of classes or corruptions.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"part", "shuffle"})
+    later: ClassVar[frozenset[str]] = frozenset({"part", "unknown", "shuffle"})
 
     id: Slug
     images: DataSetName
@@ -62,6 +63,7 @@ class ImageSet(Grown):
     severity: int | None = Field(default=None, ge=1, le=5)
     per_corruption: int | None = Field(default=None, ge=1)
     seed: int = 0
+    unknown: bool = False
     shuffle: int | None = Field(default=None, ge=0)
 
     @property

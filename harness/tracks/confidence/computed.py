@@ -41,9 +41,12 @@ class ComputedOutputs(SourceDefaults):
         return self._protocol.verified(self._source.splits)
 
     def artefacts(self, model: Model) -> dict[str, str]:
-        """The sha256 of weights and splits, and an id of what each set of a fetched data set is chosen from."""
-        fetched = {f"set {name}": self._images.identity(each) for name, each in self._sets.items() if not each.embedded}
-        return {"weights": self._protocol.verified(self._weights[model.id])[1], "splits": self._splits[1], **fetched}
+        """The sha256 of weights and splits, and an id of each part of a data set that images are chosen from."""
+        return {
+            "weights": self._protocol.verified(self._weights[model.id])[1],
+            "splits": self._splits[1],
+            **self._images.identities,
+        }
 
     def ready(self, model: Model, name: str) -> bool:
         return self._cached(model, name).is_file()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetImages:
-    """images (n, 28, 28) uint8; labels (n,) int64, `NO_CLASS` for photos; positions (n,) in what they were chosen from.
+    """images (n, 28, 28) uint8; labels (n,) int64, `NO_CLASS` for photos and what is `unknown`; positions (n,) in what they were chosen from.
 
     corruption: (n,) position of each one's corruption in their sorted names; None without. names: (n,) of the images in
     their data set.
@@ -53,13 +53,16 @@ class BenchmarkImages:
             lambda data, part: part_images(self.manifest(data), part)
         )
 
-    def identity(self, chosen: ImageSet) -> str:
-        """A content id of the part that a set is chosen from, whether it is fetched or not. Raises UsageError for a data
+    @cached_property
+    def identities(self) -> dict[str, str]:
+        """A content id of each part that sets are chosen from, whether it is fetched or not. Raises UsageError for a data
         set or a part that does not exist."""
-        assert chosen.part is not None
-        manifest = self.manifest(chosen.images)
-        check_part(manifest, chosen.part)
-        return manifest.identity(chosen.part)
+        found = {}
+        for each in self._source.sets:
+            if each.part is not None:
+                check_part(self.manifest(each.images), each.part)
+                found[f"{each.images}/{each.part}"] = self.manifest(each.images).identity(each.part)
+        return found
 
     def missing(self, sets: Iterable[ImageSet]) -> tuple[str, ...]:
         """The data sets that are not on this machine, and the parts of them that some sets are chosen from."""
@@ -77,6 +80,8 @@ class BenchmarkImages:
         if chosen.classes is not None:
             rows = rows[np.isin(found.labels[rows], chosen.classes)]
         rows = rows[: chosen.count]
+        if chosen.unknown:
+            found = replace(found, labels=np.full(len(found.labels), NO_CLASS))
         images = found.take(rows) if chosen.severity is None else _corrupted(found, rows, chosen, self._source)
         if chosen.shuffle is None:
             return images

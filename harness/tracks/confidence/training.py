@@ -45,7 +45,6 @@ from harness.tracks.confidence.networks import (
 from harness.tracks.torch_state import compute_same_bytes
 
 _LEARNING_RATE, _WEIGHT_DECAY = 1.5e-3, 1e-2
-_REWARD = 3.0  # Deep Gamblers: the pay-off o of a right answer against a reservation
 _BUDGET = 0.3  # DeVries: the mean of -log(confidence) that the branch may spend on hints
 _SEVERITIES = 5
 _STRONGEST = {  # search limits of the calibration, in each corruption's own unit
@@ -86,7 +85,8 @@ class Splits(Spec):
 class Recipe(Spec):
     """How the networks of a benchmark are trained, and how far corruptions go.
 
-    epochs: by family; head_epochs: of the ConfidNet head, on the finished plain network. accuracies: of the plain models
+    epochs: by family; head_epochs: of the ConfidNet head, on the finished plain network. reward: of Deep Gamblers, the
+    pay-off of a right answer against a reservation; one above the number of classes would never be worth it. accuracies: of the plain models
     on the validation set at the mildest and at the harshest severity, between which it falls in even steps.
     """
 
@@ -94,6 +94,7 @@ class Recipe(Spec):
     batch: int = Field(ge=1)
     epochs: dict[str, int]
     head_epochs: int = Field(ge=1)
+    reward: float = Field(gt=1)
     accuracies: tuple[float, float]
 
 
@@ -175,7 +176,7 @@ def train_network(family: str, seed: int, inputs: Tensor, labels: Labels, recipe
         fit(DeVriesLoss(), epochs)
     else:  # gambling pays only once the network knows something
         fit(_cross_entropy, epochs // 3)
-        fit(_gamblers, epochs - epochs // 3)
+        fit(partial(_gamblers, recipe.reward), epochs - epochs // 3)
     return network.eval()
 
 
@@ -229,11 +230,11 @@ def _confidnet(outputs: NetworkOutputs, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs.confidence, true_probability.detach())
 
 
-def _gamblers(outputs: NetworkOutputs, targets: Tensor) -> Tensor:
+def _gamblers(reward: float, outputs: NetworkOutputs, targets: Tensor) -> Tensor:
     """-log(p_y + p_reservation / reward) in the softmax over classes + 1 (Liu et al. 2019)."""
     log_p = torch.cat([outputs.logits, outputs.head_logit[:, None]], dim=1).log_softmax(dim=1)
     bet = log_p.gather(1, targets[:, None])[:, 0]
-    return -torch.logaddexp(bet, log_p[:, -1] - math.log(_REWARD)).mean()
+    return -torch.logaddexp(bet, log_p[:, -1] - math.log(reward)).mean()
 
 
 class _Trainer:
@@ -293,7 +294,10 @@ def _job(protocol: LoadedBenchmark, out: Path) -> Job:
         raise UsageError(
             f"{benchmark.name} has no networks of its own to train: its source is {benchmark.source.kind}."
         )
-    return Job(benchmark, benchmark.source, BenchmarkImages(protocol, benchmark.source), read_recipe(out), out)
+    recipe = read_recipe(out)
+    if recipe.reward > benchmark.source.classes:
+        raise UsageError(f"{out / 'training.toml'}: the reward must not exceed the {benchmark.source.classes} classes.")
+    return Job(benchmark, benchmark.source, BenchmarkImages(protocol, benchmark.source), recipe, out)
 
 
 def _inputs(job: Job, of: SetImages) -> Tensor:
