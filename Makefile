@@ -47,12 +47,15 @@ bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/board_speed.py
 
 models: .venv/.dev  ## train the embedded networks, and explain them, anew (for maintainers)
-	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist
+	$(BIN)/python -m harness.tracks.confidence.training train confidence-mnist --out datasets/confidence-mnist
+	$(BIN)/harness data fetch pneumoniamnist breastmnist
+	$(BIN)/python -m harness.tracks.confidence.training train confidence-pneumonia --out datasets/confidence-pneumonia
 	$(BIN)/python -m harness.tracks.attribution.training train --out datasets/attribution-mnist
 	$(BIN)/python -m harness.tracks.attribution_metric.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
 
 board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build confidence-mnist@1
+	$(BIN)/harness board build confidence-pneumonia@1
 	$(BIN)/harness board build attribution-mnist@1
 	$(BIN)/harness board build query-mnist@1
 	$(BIN)/harness board build query-mni152@1

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from harness.data.manifests import Manifest
 
 Name = Annotated[str, typer.Argument(help="id of a data set, or the path of a source.toml of your own")]
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help="ids of data sets, or paths of a source.toml of your own")
+]
 NameOrNone = Annotated[str | None, typer.Argument(help="id of a data set")]
 Pattern = Annotated[
     str | None, typer.Option("--file", help="only files whose path fits this pattern, such as 'train*'")
@@ -85,7 +88,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
 
 
 def fetch(
-    name: Name,
+    names: Names,
     source: Source = None,
     copy: Annotated[bool, typer.Option("--copy", help="with --from: copy the files into the cache")] = False,
     file: Pattern = None,
@@ -94,27 +97,27 @@ def fetch(
     repo: Repo = None,
     revision: Revision = None,
 ) -> None:
-    """Fetch a data set into the cache, checked file by file; goes on where an earlier call stopped.
+    """Fetch data sets into the cache, checked file by file; goes on where an earlier call stopped.
 
     Of `meta-evaluation`, the set of attribution maps and scores, --config names what is wanted, such as scores.
 
-    Example: harness data fetch cifar-10
+    Example: harness data fetch pneumoniamnist breastmnist
     """
-    if name == META:
+    if names == [META]:
         _fetch_published(config or [], repo, revision)
         return
     if config or repo or revision:
-        raise UsageError(f"--config, --repo and --revision are for {META}; {name} takes --file.")
+        raise UsageError(f"--config, --repo and --revision are for {META} alone; {names[0]} takes --file.")
     from harness.cli.progress import download_bar
     from harness.data.fetch import FetchOptions
     from harness.data.fetch import fetch as fetch_files
     from harness.data.manifests import find_dataset
 
-    manifest = find_dataset(name)
+    manifests = [find_dataset(name) for name in names]
     with download_bar() as progress:
         asked = FetchOptions(pattern=file, source=source, copy=copy, max_bytes=max_bytes, progress=progress)
-        folder = fetch_files(manifest, asked)
-    typer.echo(folder)
+        folders = [fetch_files(manifest, asked) for manifest in manifests]
+    typer.echo("\n".join(map(str, folders)))
 
 
 def _fetch_published(configs: list[str], repo: str | None, revision: str | None) -> None:

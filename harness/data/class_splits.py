@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,20 +10,40 @@ if TYPE_CHECKING:
 
 
 def class_splits(
-    labels: np.ndarray, classes: int, sizes: Mapping[str, int], *, seed: int = 0, ascending: bool = False
+    labels: np.ndarray,
+    classes: int,
+    sizes: Mapping[str, int] | Mapping[str, float],
+    *,
+    seed: int = 0,
+    ascending: bool = False,
 ) -> dict[str, list[int]]:
     """Indices of parts, drawn for each of the classes 0, 1, ... and listed as 0, 1, ... classes - 1, 0, 1, ...
 
     So any leading part of a list, and every k-th index of it (k prime to the number of classes), has the classes in
-    equal shares. Every class needs as many labels as any other.
+    equal shares; where a class has more labels than another, in the shares that they have in the whole.
 
-    sizes: of each part, of each class; the last part gets what is left. ascending: of each class, the indices of a part
-    are listed in the order of the data set, else as they were drawn.
+    sizes: of each part, of each class: numbers of samples, or shares of the class between 0 and 1; the last part gets what
+    is left. ascending: of each class, the indices of a part are listed in the order of the data set, else as they were
+    drawn.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    shuffled = np.stack([rng.permutation(np.flatnonzero(labels == label)) for label in range(classes)])
-    parts = np.split(shuffled, np.cumsum(list(sizes.values()))[:-1], axis=1)
-    parts = [np.sort(part, axis=1) for part in parts] if ascending else parts
-    return {name: part.T.ravel().tolist() for name, part in zip(sizes, parts, strict=True)}
+    pieces = []
+    for label in range(classes):
+        shuffled = rng.permutation(np.flatnonzero(labels == label))
+        whole = len(shuffled) if all(isinstance(size, float) for size in sizes.values()) else 1
+        ends = np.rint(np.cumsum(list(sizes.values()))[:-1] * whole).astype(np.int64)
+        pieces.append(np.split(shuffled, ends))
+    if ascending:
+        pieces = [[np.sort(part) for part in parts] for parts in pieces]
+    return {name: _mixed([parts[number] for parts in pieces]) for number, name in enumerate(sizes)}
+
+
+def _mixed(parts: Sequence[np.ndarray]) -> list[int]:
+    """Members of parts that may differ in length, each part spread evenly over the whole; the first part first."""
+    import numpy as np
+
+    places = np.concatenate([(np.arange(len(part)) + 0.5) / max(len(part), 1) for part in parts])
+    mixed: list[int] = np.concatenate(parts)[np.argsort(places, kind="stable")].tolist()
+    return mixed

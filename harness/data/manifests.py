@@ -65,6 +65,19 @@ class Manifest:
             return Pin(members_id(file.member_digests) if whole else file.sha256, file.bytes, revision)
         return Pin(recorded.sha256, recorded.bytes, recorded.revision or revision)
 
+    def identity(self, part: str) -> str:
+        """A content id of a part of the data set, known before anything is fetched: of what its files are pinned to, of how
+        they are read, and of the rules of its parts."""
+        return content_id(
+            {
+                "files": self.key,
+                "pins": [self.pin(file).sha256 for file in self.spec.files],
+                "reader": self.spec.reader.canonical() if self.spec.reader else None,
+                "parts": {name: each.canonical() for name, each in self.spec.parts.items()},
+                "part": part,
+            }
+        )
+
 
 def members_id(digests: Mapping[str, str]) -> str:
     """What is recorded of single members of an archive: one sha256 over their names and the sha256 of each."""

@@ -20,7 +20,7 @@ from harness.spec.manifest import OwnFile, SourceFile
 from harness.spec.predictions import PredictionSource
 from harness.spec.query import RawFolder
 from harness.spec.released import ReleasedSource
-from harness.spec.sources import FDShiftsStudy
+from harness.spec.sources import FDShiftsStudy, ImageSource
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _by_id(
 ) -> dict[str, _Wanted]:
     """The data sets that a source names by id; of released weights, only the archives that it uses."""
     source = protocol.benchmark.source
-    if not isinstance(source, ReleasedSource | FDShiftsStudy | PredictionSource):
+    if not isinstance(source, ReleasedSource | FDShiftsStudy | ImageSource | PredictionSource):
         return {}
     wanted: dict[str, _Wanted] = {}
     for name in source.datasets:

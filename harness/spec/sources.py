@@ -38,25 +38,57 @@ class TableModel(Model):
     table: Artefact
 
 
-class ImageSet(Spec):
-    """Images of a package's data, chosen by class and split, and corrupted or not.
+EMBEDDED_IMAGES = ("mnist-5k", "optical-digits", "photos")
+"""Images that packages bring along, as whole sets without parts."""
 
-    With `severity`, the images are dealt in turn to the corruptions of the source, `per_corruption`
-    different images to each, the same images at every severity.
+
+class ImageSet(Grown):
+    """Grey images of 28x28 pixels: of a package's data or of a part of a data set, chosen by class and split, and
+    corrupted or not.
+
+    images: the name of what packages bring along, or of a data set, with its `part`. split: of these images, those whose
+    positions the source's splits list under this name. With `severity`, the images are dealt in turn to the corruptions of
+    the source, `per_corruption` different images to each, the same images at every severity. unknown: the images are of no
+    class of the networks, whatever class their data set gives them. shuffle: the set is in the
+    order that `numpy.random.default_rng(shuffle).permutation` gives, so that rows say nothing of classes or corruptions.
     """
 
+    later: ClassVar[frozenset[str]] = frozenset({"part", "unknown", "shuffle"})
+
     id: Slug
-    images: Literal["mnist-5k", "optical-digits", "photos"]
-    split: Literal["train", "validation", "test"] | None = None
+    images: DataSetName
+    part: Slug | None = None
+    split: Slug | None = None
     classes: tuple[int, ...] | None = None
     count: int | None = Field(default=None, ge=1)
     severity: int | None = Field(default=None, ge=1, le=5)
     per_corruption: int | None = Field(default=None, ge=1)
     seed: int = 0
+    unknown: bool = False
+    shuffle: int | None = Field(default=None, ge=0)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether a package brings the images along, so that nothing needs to be fetched."""
+        return self.part is None
+
+    @model_validator(mode="after")
+    def _images_are_known(self) -> ImageSet:
+        if self.embedded and self.images not in EMBEDDED_IMAGES:
+            raise ValueError(
+                f"set {self.id}: images = {self.images!r} is none of {', '.join(EMBEDDED_IMAGES)}; "
+                "if it is a data set, name the `part` of it"
+            )
+        return self
 
 
-class ImageSource(Spec):
-    """Images that travel in packages, and small networks that travel with the harness."""
+class ImageSource(Grown):
+    """Images that travel in packages or are fetched, and small networks that travel with the harness.
+
+    mean, std: of the images on which the networks were trained, in units of white; networks take (image - mean) / std.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"mean", "std"})
 
     kind: Literal["images"]
     classes: int = Field(ge=2)
@@ -68,15 +100,23 @@ class ImageSource(Spec):
     corruptions: dict[str, tuple[float, float, float, float, float]] = Field(
         default_factory=dict, description="strength at severities 1 to 5"
     )
+    mean: float = 0.1307
+    std: float = Field(default=0.3081, gt=0)
 
     @property
     def set_names(self) -> tuple[str, ...]:
         return tuple(each.id for each in self.sets)
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        """Ids of all data sets that it rests on, or paths of a user's own."""
+        return tuple(dict.fromkeys(each.images for each in self.sets if not each.embedded))
+
+    @property
     def locked(self) -> bool:
-        """Whether every file is pinned by its hash."""
-        return all(each.sha256 for each in (self.splits, *(model.weights for model in self.models)))
+        """Whether every file is pinned by its hash; of fetched data, the catalog's manifests pin them."""
+        own = any(name.endswith(".toml") for name in self.datasets)
+        return not own and all(each.sha256 for each in (self.splits, *(model.weights for model in self.models)))
 
     @model_validator(mode="after")
     def _severities_have_strengths(self) -> ImageSource:

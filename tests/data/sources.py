@@ -6,8 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from harness.data.fetch import FetchOptions
-from harness.data.manifests import Manifest
+import numpy as np
+
+from harness.data.fetch import FetchOptions, fetch
+from harness.data.manifests import Manifest, load_manifest
 from harness.data.origins.base import ProgressListener, RetryPolicy
 from harness.spec.manifest import DataSet
 
@@ -61,3 +63,37 @@ def tree(folder: Path) -> dict[str, bytes]:
     """Contents of all files below a folder by their relative names, without locks."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def write_medmnist(
+    folder: Path, counts: dict[str, int], shape: tuple[int, ...] = (28, 28), classes: int = 2
+) -> dict[str, np.ndarray]:
+    """A locked data set `scans` in MedMNIST's layout: a manifest, and own/scans.npz with these arrays."""
+    rng = np.random.default_rng(sum(counts.values()))
+    arrays = {}
+    for split, count in counts.items():
+        arrays[f"{split}_images"] = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+        arrays[f"{split}_labels"] = rng.integers(0, classes, (count, 1), dtype=np.uint8)
+    (folder / "own").mkdir(exist_ok=True)
+    np.savez(folder / "own" / "scans.npz", **arrays)
+    data = (folder / "own" / "scans.npz").read_bytes()
+    (folder / "source.toml").write_text(
+        f"""
+id = "scans"
+title = "Scans"
+licence = "made up"
+citation = ["nobody"]
+homepage = "https://example.org/scans"
+files = [{{ path = "scans.npz", origin = {{ kind = "url", url = "https://example.org/scans.npz" }}, bytes = {len(data)}, sha256 = "{sha256(data)}" }}]
+reader = {{ kind = "medmnist", file = "scans.npz" }}
+parts = {{ train = {{ split = "train" }}, val = {{ split = "val" }}, test = {{ split = "test" }} }}
+"""
+    )
+    return arrays
+
+
+def fetch_medmnist(folder: Path) -> Manifest:
+    """The data set that `write_medmnist` has written, fetched into the cache."""
+    manifest = load_manifest(folder / "source.toml")
+    fetch(manifest, FetchOptions(source=folder / "own"))
+    return manifest

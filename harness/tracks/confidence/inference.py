@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from harness.tracks.confidence.networks import ConfidenceNetwork, Masks, to_inputs
+from harness.tracks.confidence.networks import ConfidenceNetwork, Masks
 from harness.tracks.torch_state import one_thread
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -14,14 +14,14 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 def run_model(
     network: ConfidenceNetwork,
-    images: npt.NDArray[np.uint8],
+    inputs: torch.Tensor,
     *,
     members: int = 25,
     seed: int = 0,
     device: str = "cpu",
     batch_size: int = 256,
 ) -> Arrays:
-    """Outputs of a network for images (n, 28, 28), without and with Monte-Carlo dropout.
+    """Outputs of a network for inputs (n, 1, 28, 28), without and with Monte-Carlo dropout.
 
     Each of the `members` is one fixed sub-network, drawn from `seed` and shared by all samples, so an
     output depends on no other image and on no batch. The network is left in evaluation mode on `device`.
@@ -34,8 +34,8 @@ def run_model(
     masks = network.sample_masks(members, seed)
     with torch.inference_mode(), one_thread():
         batches = [
-            _run_batch(network, to_inputs(images[start : start + batch_size], device), masks)
-            for start in range(0, max(1, len(images)), batch_size)
+            _run_batch(network, inputs[start : start + batch_size].to(device), masks)
+            for start in range(0, max(1, len(inputs)), batch_size)
         ]
     return {key: np.concatenate([batch[key] for batch in batches], axis=axis) for key, axis in _AXES.items()}
 

@@ -18,8 +18,6 @@ FAMILIES = ("plain", "devries", "deep-gamblers")
 FEATURES = 64
 _TRUNK_SHAPE = (6, 7, 7)
 
-_MEAN, _STD = 0.1307, 0.3081  # of the MNIST training set, in units of white
-
 
 class NetworkOutputs(NamedTuple):
     """What the network says of n images in one pass."""
@@ -121,10 +119,10 @@ def load_network(path: Path, family: str, classes: int, device: str = "cpu") -> 
     return network.to(device).eval()
 
 
-def to_inputs(images: npt.NDArray[np.uint8], device: str = "cpu") -> Tensor:
-    """Images (n, 28, 28) of 0..255 as normalised inputs (n, 1, 28, 28), float32."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).float()[:, None]
-    return (pixels / 255.0 - _MEAN) / _STD
+def to_inputs(images: npt.NDArray[np.uint8], mean: float, std: float) -> Tensor:
+    """Images (n, 28, 28) of 0..255 as inputs (n, 1, 28, 28), float32; mean and standard deviation in units of white."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).float()[:, None]
+    return (pixels / 255.0 - mean) / std
 
 
 def _head(family: str) -> nn.Sequential:

@@ -1,10 +1,11 @@
-"""Make the models and severities of the embedded benchmark `confidence-mnist`; not needed to run it.
+"""Make the models and severities of a benchmark whose source is images; not needed to run it.
 
-    python -m harness.tracks.confidence.training train --out datasets/confidence-mnist
-    python -m harness.tracks.confidence.training calibrate --out datasets/confidence-mnist
+    python -m harness.tracks.confidence.training train confidence-mnist --out datasets/confidence-mnist
+    python -m harness.tracks.confidence.training calibrate confidence-mnist --out datasets/confidence-mnist
 
-`train` writes splits.json and models/<family>-<seed>.safetensors, the same bytes each time on the same
-machine and torch version. `calibrate` reads them, writes severities.toml and prints accuracies.
+`train` reads training.toml in the folder (see `Recipe`) and the sets of the benchmark, and writes splits.json and
+models/<model>.safetensors, the same bytes each time on the same machine and torch version. `calibrate` reads what it
+wrote, writes severities.toml and prints accuracies.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +21,21 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.data.class_splits import class_splits
 from harness.data.corruptions import CORRUPTIONS, corrupt
-from harness.data.embedded import Images, Labels, mnist_5k
+from harness.data.embedded import Labels
+from harness.data.toml import read_extended
+from harness.spec.base import Spec
+from harness.spec.benchmark import ConfidenceBenchmark
+from harness.spec.errors import UsageError
+from harness.spec.sources import ImageSet, ImageSource
+from harness.tracks.confidence.images import BenchmarkImages, SetImages
 from harness.tracks.confidence.networks import (
-    FAMILIES,
     ConfidenceNetwork,
     NetworkOutputs,
     build_network,
@@ -35,16 +44,9 @@ from harness.tracks.confidence.networks import (
 )
 from harness.tracks.torch_state import compute_same_bytes
 
-CLASSES = 8  # digits 0-7; 8 and 9 are the new classes
-SEEDS = (0, 1, 2)
-_PARTS = {"train": 100, "validation": 75, "test": 325}  # of each digit
-_BATCH = 50
-_EPOCHS = {"plain": 140, "devries": 200, "deep-gamblers": 140}
-_HEAD_EPOCHS = 100  # of the ConfidNet head, on the finished plain network
 _LEARNING_RATE, _WEIGHT_DECAY = 1.5e-3, 1e-2
-_REWARD = 3.0  # Deep Gamblers: the pay-off o of a right answer against a reservation
 _BUDGET = 0.3  # DeVries: the mean of -log(confidence) that the branch may spend on hints
-_SEVERITIES, _MILDEST, _HARSHEST = 5, 0.90, 0.45  # accuracy of the plain models at severities 1 and 5
+_SEVERITIES = 5
 _STRONGEST = {  # search limits of the calibration, in each corruption's own unit
     "brightness": 0.99,
     "contrast": 0.999,
@@ -65,73 +67,129 @@ _STRONGEST = {  # search limits of the calibration, in each corruption's own uni
 Loss = Callable[[NetworkOutputs, Tensor], Tensor]
 
 app = typer.Typer(add_completion=False)
-Folder = Annotated[Path, typer.Option("--out", help="The folder of the data set.")]
+Name = Annotated[str, typer.Argument(help="The benchmark, or the path of its TOML file.")]
+Folder = Annotated[Path, typer.Option("--out", help="The folder of the data set, with training.toml.")]
+
+
+class Splits(Spec):
+    """Parts of the images that one set is chosen from, drawn by class, see `class_splits`.
+
+    of: that set. parts: numbers of images of each class, or shares of each class.
+    """
+
+    of: str
+    parts: dict[str, int] | dict[str, float]
+    seed: int = 0
+
+
+class Recipe(Spec):
+    """How the networks of a benchmark are trained, and how far corruptions go.
+
+    epochs: by family; head_epochs: of the ConfidNet head, on the finished plain network. reward: of Deep Gamblers, the
+    pay-off of a right answer against a reservation; one above the number of classes would never be worth it. accuracies: of the plain models
+    on the validation set at the mildest and at the harshest severity, between which it falls in even steps.
+    """
+
+    splits: Splits
+    batch: int = Field(ge=1)
+    epochs: dict[str, int]
+    head_epochs: int = Field(ge=1)
+    reward: float = Field(gt=1)
+    accuracies: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A benchmark, the recipe in a folder, and its labelled images."""
+
+    benchmark: ConfidenceBenchmark
+    source: ImageSource
+    images: BenchmarkImages
+    recipe: Recipe
+    folder: Path
+
+    def load(self, name: str | None) -> SetImages:
+        """The images of a set, in the order of what they were chosen from."""
+        found = self.images.load(self.set(name), self.folder / "splits.json")
+        return found.take(np.argsort(found.positions))  # the models shall not depend on the order of a list
+
+    def set(self, name: str | None) -> ImageSet:
+        return next(each for each in self.source.sets if each.id == name)
 
 
 @app.command()
-def train(out: Folder) -> None:
+def train(benchmark: Name, out: Folder) -> None:
     """Write the splits and train all models, deterministically."""
     from safetensors.torch import save
 
     compute_same_bytes()
-    images, labels = mnist_5k()
-    splits = make_splits(labels)
-    chosen = np.sort(splits["train"])  # the models shall not depend on the order of a list
+    job = _job(find_protocol(benchmark), out)
+    whole = job.set(job.recipe.splits.of).model_copy(update={"split": None, "classes": None, "shuffle": None})
+    splits = make_splits(job.recipe.splits, job.images.load(whole, out).labels, job.source.classes)
     (out / "models").mkdir(parents=True, exist_ok=True)
     (out / "splits.json").write_text(json.dumps(splits) + "\n")
-    for family in FAMILIES:
-        for seed in SEEDS:
-            network = train_network(family, seed, images[chosen], labels[chosen])
-            (out / "models" / f"{family}-{seed}.safetensors").write_bytes(save(network.state_dict()))
-            accuracy = _accuracy(network, images[splits["test"]], labels[splits["test"]])
-            typer.echo(f"{family}-{seed}: accuracy on the iid test {accuracy:.4f}")
+    training = job.load(job.benchmark.reference.train)
+    tested = {
+        study.id: job.load(study.samples) for study in job.benchmark.studies if study.kind in ("iid", "domain-shift")
+    }
+    for model in job.source.models:
+        network = train_network(model.family, model.seed, _inputs(job, training), training.labels, job.recipe)
+        (out / "models" / f"{model.id}.safetensors").write_bytes(save(network.state_dict()))
+        reached = (f"{name} {_accuracy(network, _inputs(job, of), of.labels):.4f}" for name, of in tested.items())
+        typer.echo(f"{model.id}: accuracy on {', '.join(reached)}")
 
 
 @app.command()
-def calibrate(out: Folder) -> None:
+def calibrate(benchmark: Name, out: Folder) -> None:
     """Choose the strength of each corruption and severity by the accuracy of the plain models."""
     torch.set_num_threads(1)
-    images, labels = mnist_5k()
-    chosen = np.array(json.loads((out / "splits.json").read_text())["validation"])
-    plain = _PlainModels(out, images[chosen], labels[chosen], chosen)
+    plain = _PlainModels(_job(find_protocol(benchmark), out))
     lines = ["[corruptions]  # strengths at severities 1 to 5, and the accuracies they gave"]
     for name in CORRUPTIONS:
         accuracy = partial(plain.accuracy, name)
-        strengths = calibrate_strengths(accuracy, _STRONGEST[name])
+        strengths = calibrate_strengths(accuracy, _STRONGEST[name], plain.job.recipe.accuracies)
         reached = ", ".join(f"{accuracy(strength):.3f}" for strength in strengths)
         lines.append(f"{name} = [{', '.join(f'{strength:.4g}' for strength in strengths)}]  # {reached}")
         typer.echo(lines[-1])
     (out / "severities.toml").write_text("\n".join(lines) + "\n")
 
 
-def make_splits(labels: Labels, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of the three parts of digits 0-7, see `class_splits`."""
-    return class_splits(labels, CLASSES, _PARTS, seed=seed, ascending=True)
+def read_recipe(folder: Path) -> Recipe:
+    """The training.toml of a data set's folder."""
+    return Recipe.model_validate(read_extended(folder / "training.toml"))
 
 
-def train_network(family: str, seed: int, images: Images, labels: Labels) -> ConfidenceNetwork:
-    """Train one network on images (n, 28, 28) with labels (n,) below `CLASSES`."""
+def make_splits(wanted: Splits, labels: Labels, classes: int) -> dict[str, list[int]]:
+    """Indices of the parts of the classes 0 to classes - 1, see `class_splits`."""
+    return class_splits(labels, classes, wanted.parts, seed=wanted.seed, ascending=True)
+
+
+def train_network(family: str, seed: int, inputs: Tensor, labels: Labels, recipe: Recipe) -> ConfidenceNetwork:
+    """Train one network on inputs (n, 1, 28, 28) with labels (n,), which are the numbers of all classes."""
     torch.manual_seed(seed)
-    network = build_network(family, CLASSES)
-    fit = _Trainer(network, to_inputs(images), torch.from_numpy(labels))
+    network = build_network(family, int(labels.max()) + 1)
+    fit, epochs = _Trainer(network, inputs, torch.from_numpy(labels), recipe.batch), recipe.epochs[family]
     if family == "plain":
-        fit(_cross_entropy, _EPOCHS[family])
-        fit(_confidnet, _HEAD_EPOCHS, part=network.head)
+        fit(_cross_entropy, epochs)
+        fit(_confidnet, recipe.head_epochs, part=network.head)
     elif family == "devries":
-        fit(DeVriesLoss(), _EPOCHS[family])
+        fit(DeVriesLoss(), epochs)
     else:  # gambling pays only once the network knows something
-        fit(_cross_entropy, _EPOCHS[family] // 3)
-        fit(_gamblers, _EPOCHS[family] - _EPOCHS[family] // 3)
+        fit(_cross_entropy, epochs // 3)
+        fit(partial(_gamblers, recipe.reward), epochs - epochs // 3)
     return network.eval()
 
 
-def calibrate_strengths(accuracy: Callable[[float], float], strongest: float) -> list[float]:
+def calibrate_strengths(
+    accuracy: Callable[[float], float], strongest: float, accuracies: tuple[float, float]
+) -> list[float]:
     """Rising strengths up to `strongest` at which the accuracy falls in even steps, found by bisection.
 
-    It falls from `_MILDEST` to `_HARSHEST`, or to what the strongest leaves where that is more.
+    It falls from the first of `accuracies` to the second, or to what the strongest leaves where that is more.
     """
     strengths = [0.0]
-    for target in np.linspace(_MILDEST, max(_HARSHEST, accuracy(strongest)), _SEVERITIES):
+    mildest, harshest = accuracies
+    for target in np.linspace(mildest, max(harshest, accuracy(strongest)), _SEVERITIES):
         weak, strong = strengths[-1], strongest
         for _ in range(12):
             middle = (weak + strong) / 2
@@ -154,7 +212,7 @@ class DeVriesLoss:
         confidence = outputs.confidence.clamp(1e-6, 1 - 1e-6)
         hinted = torch.rand(len(targets)) < 0.5
         trusted = torch.where(hinted, confidence, torch.ones_like(confidence))[:, None]
-        truth = F.one_hot(targets, CLASSES)
+        truth = F.one_hot(targets, outputs.logits.shape[1])
         mixed = trusted * outputs.logits.softmax(dim=1) + (1 - trusted) * truth
         spent = -confidence.log().mean()
         loss = F.nll_loss(mixed.clamp_min(1e-12).log(), targets) + self.weight * spent
@@ -172,28 +230,28 @@ def _confidnet(outputs: NetworkOutputs, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs.confidence, true_probability.detach())
 
 
-def _gamblers(outputs: NetworkOutputs, targets: Tensor) -> Tensor:
+def _gamblers(reward: float, outputs: NetworkOutputs, targets: Tensor) -> Tensor:
     """-log(p_y + p_reservation / reward) in the softmax over classes + 1 (Liu et al. 2019)."""
     log_p = torch.cat([outputs.logits, outputs.head_logit[:, None]], dim=1).log_softmax(dim=1)
     bet = log_p.gather(1, targets[:, None])[:, 0]
-    return -torch.logaddexp(bet, log_p[:, -1] - math.log(_REWARD)).mean()
+    return -torch.logaddexp(bet, log_p[:, -1] - math.log(reward)).mean()
 
 
 class _Trainer:
     """AdamW with a cosine schedule over augmented batches."""
 
-    def __init__(self, network: ConfidenceNetwork, inputs: Tensor, targets: Tensor) -> None:
-        self.network, self.inputs, self.targets = network, inputs, targets
+    def __init__(self, network: ConfidenceNetwork, inputs: Tensor, targets: Tensor, batch: int) -> None:
+        self.network, self.inputs, self.targets, self.batch = network, inputs, targets, batch
 
     def __call__(self, loss: Loss, epochs: int, part: nn.Module | None = None) -> None:
         """Train the network, or only a part of it while the rest stays as it is."""
         parameters = list((part or self.network).parameters())
         optimiser = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-        steps = epochs * math.ceil(len(self.targets) / _BATCH)
+        steps = epochs * math.ceil(len(self.targets) / self.batch)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         self.network.train()
         for _ in range(epochs):
-            for batch in torch.randperm(len(self.targets)).split(_BATCH):
+            for batch in torch.randperm(len(self.targets)).split(self.batch):
                 optimiser.zero_grad()
                 outputs = self.network.outputs(augment(self.inputs[batch]))
                 loss(outputs, self.targets[batch]).backward()
@@ -215,21 +273,40 @@ _AUGMENT = (math.radians(5), 0.05, 0.03, 0.03)
 
 
 class _PlainModels:
-    """The plain models on some labelled images, which `calibrate` corrupts."""
+    """The models without a head's influence, of the default family, on the validation set, which `calibrate` corrupts."""
 
-    def __init__(self, folder: Path, images: Images, labels: Labels, ids: Labels) -> None:
-        weights = [folder / "models" / f"plain-{seed}.safetensors" for seed in SEEDS]
-        self.networks = [load_network(path, "plain", CLASSES) for path in weights]
-        self.images, self.labels, self.ids = images, labels, ids
+    def __init__(self, job: Job) -> None:
+        self.job, self.validation = job, job.load(job.benchmark.reference.validation)
+        chosen = (model for model in job.source.models if job.benchmark.runs_by_default(model))
+        paths = [(job.folder / "models" / f"{model.id}.safetensors", model.family) for model in chosen]
+        self.networks = [load_network(path, family, job.source.classes) for path, family in paths]
 
     def accuracy(self, name: str, strength: float) -> float:
-        corrupted = corrupt(self.images, name, strength, seed=0, ids=self.ids)
-        return float(np.mean([_accuracy(network, corrupted, self.labels) for network in self.networks]))
+        of = self.validation
+        corrupted = replace(of, images=corrupt(of.images, name, strength, seed=0, ids=of.positions))
+        inputs = _inputs(self.job, corrupted)
+        return float(np.mean([_accuracy(network, inputs, of.labels) for network in self.networks]))
+
+
+def _job(protocol: LoadedBenchmark, out: Path) -> Job:
+    benchmark = protocol.of(ConfidenceBenchmark)
+    if not isinstance(benchmark.source, ImageSource):
+        raise UsageError(
+            f"{benchmark.name} has no networks of its own to train: its source is {benchmark.source.kind}."
+        )
+    recipe = read_recipe(out)
+    if recipe.reward > benchmark.source.classes:
+        raise UsageError(f"{out / 'training.toml'}: the reward must not exceed the {benchmark.source.classes} classes.")
+    return Job(benchmark, benchmark.source, BenchmarkImages(protocol, benchmark.source), recipe, out)
+
+
+def _inputs(job: Job, of: SetImages) -> Tensor:
+    return to_inputs(of.images, job.source.mean, job.source.std)
 
 
 @torch.inference_mode()
-def _accuracy(network: ConfidenceNetwork, images: Images, labels: Labels) -> float:
-    return float((network.eval()(to_inputs(images)).argmax(dim=1).numpy() == labels).mean())
+def _accuracy(network: ConfidenceNetwork, inputs: Tensor, labels: Labels) -> float:
+    return float((network.eval()(inputs).argmax(dim=1).numpy() == labels).mean())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import nn
 
 from harness.data.embedded import mnist_5k
 from harness.tracks.confidence.networks import FAMILIES, build_network, load_network, to_inputs
-from harness.tracks.confidence.training import make_splits
+from harness.tracks.confidence.training import make_splits, read_recipe
 
 FOLDER = Path(__file__).parents[3] / "datasets" / "confidence-mnist"
 MODELS = [(family, seed) for family in FAMILIES for seed in range(3)]
@@ -19,7 +19,7 @@ INPUTS = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 def test_the_splits_are_disjoint_stratified_and_mixed() -> None:
     splits = json.loads((FOLDER / "splits.json").read_text())
     labels = mnist_5k()[1]
-    assert make_splits(labels) == splits
+    assert make_splits(read_recipe(FOLDER).splits, labels, 8) == splits
     assert {name: len(part) for name, part in splits.items()} == {"train": 800, "validation": 600, "test": 2600}
     indices = np.concatenate(list(splits.values()))
     assert sorted(indices) == np.flatnonzero(labels < 8).tolist()
@@ -36,7 +36,7 @@ def test_a_model_is_small_and_right_in_94_to_96_percent(family: str, seed: int) 
     images, labels = mnist_5k()
     test = json.loads((FOLDER / "splits.json").read_text())["test"]
     with torch.inference_mode():
-        right = network(to_inputs(images[test])).argmax(dim=1).numpy() == labels[test]
+        right = network(to_inputs(images[test], 0.1307, 0.3081)).argmax(dim=1).numpy() == labels[test]
     assert 0.94 <= right.mean() <= 0.961
     assert (~right).sum() >= 100
 
@@ -92,7 +92,7 @@ def test_masks_are_seeded_and_drop_the_stated_share() -> None:
 def test_inputs_are_normalised() -> None:
     images = np.array([[[0, 255]]], dtype=np.uint8)
     expected = torch.tensor([[[[-0.1307 / 0.3081, (1 - 0.1307) / 0.3081]]]])
-    assert torch.allclose(to_inputs(images), expected)
+    assert torch.allclose(to_inputs(images, 0.1307, 0.3081), expected)
 
 
 def test_an_unknown_family_is_refused() -> None:
