@@ -63,6 +63,19 @@ class Manifest:
             return Pin(file.sha256, file.bytes, revision)
         return Pin(recorded.sha256, recorded.bytes, recorded.revision or revision)
 
+    def identity(self, part: str) -> str:
+        """A content id of a part of the data set, known before anything is fetched: of what its files are pinned to, of how
+        they are read, and of the rules of its parts."""
+        return content_id(
+            {
+                "files": self.key,
+                "pins": [self.pin(file).sha256 for file in self.spec.files],
+                "reader": self.spec.reader.canonical() if self.spec.reader else None,
+                "parts": {name: each.canonical() for name, each in self.spec.parts.items()},
+                "part": part,
+            }
+        )
+
 
 def dataset_manifests() -> dict[str, Path]:
     """id -> source.toml of every bundled data set that says where its files come from."""

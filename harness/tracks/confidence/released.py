@@ -231,15 +231,7 @@ class ReleasedOutputs(SourceDefaults):
                 f"{self._protocol.path}: set {chosen.id} is the part {chosen.part!r} of {spec.id}, which has: "
                 f"{', '.join(sorted(spec.parts)) or 'none'}."
             )
-        return content_id(
-            {
-                "files": manifest.key,
-                "pins": [manifest.pin(file).sha256 for file in spec.files],
-                "reader": spec.reader.canonical() if spec.reader else None,
-                "parts": {name: part.canonical() for name, part in spec.parts.items()},
-                "part": chosen.part,
-            }
-        )
+        return manifest.identity(chosen.part)
 
     def _cached(self, model: Model, name: str, kind: str) -> Path:
         artefacts, experiment = self.artefacts(model), self._source.experiment(model)
