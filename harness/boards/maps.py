@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 FILE = "maps.npz"
-LARGEST_INLINE = 1_000_000
-"""Bytes of the file beside a submission; larger ones go to the Hub."""
+LARGEST_INLINE = 150_000
+"""Bytes of the file beside a submission; larger ones go to the Hub. A repository keeps every version of every row for good,
+and a board of two dozen explainers would bring megabytes of maps; hashes alone are enough to tell a rerun's maps apart."""
 LARGEST_FETCHED = 500_000_000
 """Bytes of a file that is fetched from the Hub."""
 LARGEST_UNPACKED = 1_000_000_000

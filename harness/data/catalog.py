@@ -45,14 +45,21 @@ class LoadedBenchmark:
 
     def locate(self, relative: str) -> Path:
         """A file that the protocol names: beside its own file, else among the bundled data sets, else among the files
-        that `harness data prepare` has made; where there is none, where the first would be."""
+        that `harness data prepare` has made, else, as `<data set>/<file>`, among fetched ones; where there is none, where
+        the first would be."""
+        from harness.data.store import fetched_path
+
         places = (self.path.parent, bundled_folder("datasets"), prepared_folder())
-        return next((place / relative for place in places if (place / relative).exists()), places[0] / relative)
+        found = next((place / relative for place in places if (place / relative).exists()), None)
+        return found or fetched_path(relative) or places[0] / relative
 
     def verified(self, artefact: Artefact) -> tuple[Path, str]:
         """Path and sha256 of an artefact. Raises UsageError if missing, IntegrityError if changed."""
+        from harness.data.store import require_fetched
+
         path = self.locate(artefact.path)
         if not path.is_file():
+            require_fetched(artefact.path)
             raise UsageError(
                 f"{self.benchmark.name} needs the file {artefact.path}, which lies neither beside {self.path} nor in "
                 f"{bundled_folder('datasets')}, nor has it been made by `harness data prepare` in {prepared_folder()}."

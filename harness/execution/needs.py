@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from harness.data.catalog import LoadedBenchmark
 from harness.data.manifests import Manifest, load_manifest, read_datasets
-from harness.data.store import is_here, read_index, reference
+from harness.data.store import is_here, named_file, read_index, reference
 from harness.spec.artefact import Artefact
 from harness.spec.errors import UsageError
 from harness.spec.manifest import OwnFile, SourceFile
@@ -83,6 +83,8 @@ def needs_of(protocol: LoadedBenchmark) -> Needs:
         if path in owners:
             entry = wanted.setdefault(owners[path], _Wanted(manifests[owners[path]], every_file=True))
             entry.products.append(path)
+        elif named := named_file(path):
+            wanted.setdefault(named[0].spec.id, _Wanted(manifests[named[0].spec.id])).files.add(named[1].path)
         elif not here:
             unexplained.append(path)
     for name, entry in _by_id(protocol, manifests, problems).items():

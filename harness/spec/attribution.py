@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.spec.artefact import Artefact
-from harness.spec.base import Slug, Spec
+from harness.spec.base import Grown, Slug, Spec
 from harness.spec.benchmark import Benchmark, require, unique
 from harness.spec.method import Architecture, Criterion, Modality
 
@@ -76,14 +76,16 @@ class DigitSource(Spec):
         return all(each.sha256 for each in (self.splits, *(model.weights for model in self.models)))
 
 
-class ArraySet(Spec):
+class ArraySet(Grown):
     """Samples in an `.npz` file, such as those of MedMNIST.
 
     inputs, labels, masks, background: names of arrays. Inputs are (n, *spatial), (n, *spatial, c) with `channels`
     last, or (n, c, *spatial) with channels first; they are divided by `scale`, then `mean` is subtracted and the
-    result divided by `std` (one number, or one a channel). Labels are (n,) or (n, 1). `count` samples are taken, all
-    in the file's order or shuffled by `seed`.
+    result divided by `std` (one number, or one a channel). Labels are (n,) or (n, 1). `count` samples are taken, and
+    `background_count` of the background, all in the file's order or shuffled by `seed`.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"background_count"})
 
     id: Slug
     modality: Modality
@@ -97,6 +99,7 @@ class ArraySet(Spec):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     count: int | None = Field(default=None, ge=1)
+    background_count: int | None = Field(default=None, ge=1)
     seed: int | None = Field(default=None, ge=0)
 
 

@@ -37,19 +37,23 @@ class DigitImages(Spec):
         return (self.splits,)
 
 
-class ArrayImages(Spec):
+class ArrayImages(Grown):
     """Images in `.npz` files with arrays `inputs` (n, c, h, w) or (n, h, w[, c]), and `labels` (n,) or (n, 1).
 
-    A `{part}` in the names of arrays stands for train or test, as in MedMNIST's one file for both. `channels` says where
-    the channels are; values are divided by `scale`, then normalised by `mean` and `std`, one number a
-    channel. Pool and validation are both parts of the file `train`: those that `splits` (JSON) lists, or else
-    `validation` samples drawn by each seed and the rest. With `imbalance` r, class c of C keeps `largest` * r ** (-c / (C - 1))
-    samples of the pool.
+    A `{part}` in the names of arrays stands for train, val or test, as in MedMNIST's one file for all. `channels` says
+    where the channels are; values are divided by `scale`, then normalised by `mean` and `std`, one number a
+    channel. The images that validate are all of the file `val`; without it, pool and validation are both parts of the file
+    `train`: those that `splits` (JSON) lists, or else `validation` samples drawn by each seed and the rest. With
+    `imbalance` r, class c of C keeps `largest` * r ** (-c / (C - 1)) samples of the pool. The pool is in the order of its
+    file, or in one drawn by `pool_seed`, so that the place of an image tells nothing of its label.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"val", "pool_seed"})
 
     kind: Literal["arrays"]
     id: Slug
     train: Artefact
+    val: Artefact | None = None
     test: Artefact
     inputs: str = "inputs"
     labels: str = "labels"
@@ -62,10 +66,19 @@ class ArrayImages(Spec):
     validation: int = Field(default=0, ge=0)
     imbalance: float | None = Field(default=None, ge=1)
     largest: int | None = Field(default=None, ge=1)
+    pool_seed: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_validation_part(self) -> ArrayImages:
+        if self.val is not None and (self.splits is not None or self.validation):
+            raise ValueError(
+                f"data set {self.id}: the validation images are those of `val`; leave out splits and validation"
+            )
+        return self
 
     @property
     def files(self) -> tuple[Artefact, ...]:
-        return (self.train, self.test, *([self.splits] if self.splits else []))
+        return (self.train, self.test, *(file for file in (self.val, self.splits) if file is not None))
 
 
 class TemplateVolumes(Spec):

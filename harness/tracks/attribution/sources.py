@@ -206,12 +206,13 @@ class _Arrays:
         inputs = named_array(arrays, chosen.inputs, path)
         labels = whole_labels(named_array(arrays, chosen.labels, path), len(inputs), str(path))
         check_numbers(inputs, str(path))
-        rows = _rows(len(inputs), chosen)
+        rows = _rows(len(inputs), chosen.count, chosen)
         masks = _masks(named_array(arrays, chosen.masks, path), inputs, chosen, path)[rows] if chosen.masks else None
         own = normalised(inputs[rows], chosen)
         background = None
         if chosen.background:
-            background = normalised(_background(named_array(arrays, chosen.background, path), inputs, path), chosen)
+            at_hand = _background(named_array(arrays, chosen.background, path), inputs, path)
+            background = normalised(at_hand[_rows(len(at_hand), chosen.background_count, chosen)], chosen)
         return SampleSet(own, labels[rows], masks, background)
 
     def describe(self, model: ExplainedModel) -> tuple[Description, dict[str, np.ndarray]]:
@@ -269,8 +270,9 @@ def _background(array: np.ndarray, inputs: np.ndarray, path: Path) -> np.ndarray
     return array
 
 
-def _rows(count: int, chosen: ArraySet) -> np.ndarray:
+def _rows(stored: int, wanted: int | None, chosen: ArraySet) -> np.ndarray:
+    """Which of so many stored samples are taken, in the order of the set; all where it wants more."""
     import numpy as np
 
-    order = np.arange(count) if chosen.seed is None else np.random.default_rng(chosen.seed).permutation(count)
-    return order[: chosen.count]
+    order = np.arange(stored) if chosen.seed is None else np.random.default_rng(chosen.seed).permutation(stored)
+    return order[:wanted]

@@ -17,6 +17,7 @@ from harness.tracks.user_arrays import check_numbers, named_array, normalised, w
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.spec.artefact import Artefact
     from harness.tracks.query.sources import Setting
 
 _MAX_BYTES = 1 << 38  # images of one file, unpacked
@@ -61,6 +62,8 @@ def open_images(setting: Setting, seed: int = 0) -> Images:
     pool, mirrored = parts["pool"], isinstance(dataset, ArrayImages)
     if isinstance(dataset, ArrayImages) and dataset.imbalance is not None:
         pool = _long_tail(pool, train[1], dataset, np.random.default_rng([seed, 1]))
+    if isinstance(dataset, ArrayImages) and dataset.pool_seed is not None:
+        pool = np.random.default_rng(dataset.pool_seed).permutation(pool)
     validation = _leading(parts["validation"], setting)
     inputs, targets, levels = train
     levels = levels or (inputs[pool].min(axis=(0, 2, 3)), inputs[pool].max(axis=(0, 2, 3)))
@@ -106,14 +109,12 @@ def _arrays(
     import numpy as np
 
     train = _read(setting.protocol.verified(dataset.train)[0], "train", dataset)
-    test_path = setting.protocol.verified(dataset.test)[0]
-    test = _read(test_path, "test", dataset)
-    if train[0].shape[1:] != test[0].shape[1:]:
-        raise UsageError(
-            f"{test_path} has images (c, h, w) = {test[0].shape[1:]}, those of {dataset.train.path} are "
-            f"{train[0].shape[1:]}; bring them to one size."
-        )
+    test = _read_like(train, setting, dataset.test, "test", dataset)
     count = len(train[1])
+    if dataset.val is not None:
+        inputs, targets, _ = _read_like(train, setting, dataset.val, "val", dataset)
+        both = np.concatenate([train[0], inputs]), np.concatenate([train[1], targets]), train[2]
+        return both, test, {"pool": np.arange(count), "validation": np.arange(count, len(both[1]))}
     if dataset.splits is not None:
         return train, test, _splits(setting.protocol.verified(dataset.splits)[0], ("pool", "validation"), count)
     if dataset.validation >= count:
@@ -125,8 +126,20 @@ def _arrays(
     return train, test, {"validation": drawn[: dataset.validation], "pool": np.sort(drawn[dataset.validation :])}
 
 
+def _read_like(train: Samples, setting: Setting, file: Artefact, part: str, dataset: ArrayImages) -> Samples:
+    """Another file, of images that are as large as those to train on."""
+    path = setting.protocol.verified(file)[0]
+    found = _read(path, part, dataset)
+    if train[0].shape[1:] != found[0].shape[1:]:
+        raise UsageError(
+            f"{path} has images (c, h, w) = {found[0].shape[1:]}, those of {dataset.train.path} are "
+            f"{train[0].shape[1:]}; bring them to one size."
+        )
+    return found
+
+
 def _read(path: Path, part: str, dataset: ArrayImages) -> Samples:
-    """One file, checked and normalised. A `{part}` in the arrays' names stands for train or test, as in MedMNIST."""
+    """One file, checked and normalised. `part`, for which `{part}` in the arrays' names stands: train, val or test."""
     try:
         arrays = read_arrays(path, max_bytes=_MAX_BYTES)
     except IntegrityError as error:
