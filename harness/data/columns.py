@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.spec.errors import UsageError, unknown
 from harness.storage import IntegrityError, read_arrays
@@ -241,16 +241,10 @@ def _flat(chunk: pa.Array) -> np.ndarray:
         array = array.flatten()
     if not (types.is_integer(array.type) or types.is_floating(array.type) or types.is_boolean(array.type)):
         raise _RaggedError if len(shape) > 1 else TypeError
-    return _as_numpy(array).reshape(shape)
-
-
-def _as_numpy(array: pa.Array) -> Any:
-    """NaN where a cell is empty."""
-    import pyarrow
-
-    if array.null_count and not pyarrow.types.is_floating(array.type):
-        array = array.cast(pyarrow.float64())
-    return array.to_numpy(zero_copy_only=False)
+    if array.null_count and not types.is_floating(array.type):
+        array = array.cast(pyarrow.float64())  # NaN where a cell is empty
+    numbers: np.ndarray = array.to_numpy(zero_copy_only=False)
+    return numbers.reshape(shape)
 
 
 def _is_number(text: str) -> bool:

@@ -103,9 +103,10 @@ def rows_of(table: OutputTable, chosen: TableSet, path: Path) -> np.ndarray:
         return np.arange(first, end)
     if table.rows is None:
         raise UsageError(f"{path} has no column of set names; give sets as {{rows = [first, end]}}.")
-    if chosen.named not in table.rows:
-        raise unknown(f"set of samples in {path}", str(chosen.named), table.rows)
-    return table.rows[chosen.named]
+    named = str(chosen.named)
+    if named not in table.rows:
+        raise unknown(f"set of samples in {path}", named, table.rows)
+    return table.rows[named]
 
 
 def _floats(file: Columns, path: Path, name: str) -> np.ndarray:
