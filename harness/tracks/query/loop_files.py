@@ -2,8 +2,9 @@
 
 `loop_000.json` holds the starting budget, `loop_001.json` the first query, each only its new patches:
 `{"patches": [{"file": "case.nii.gz", "coords": [z, y, x], "size": [dz, dy, dx] or "whole"}]}`, of flat images [y, x]
-and [dy, dx]. Of pools of images it holds their rows, in the order in which they were queried: `{"images": [17, 3]}`. Rows count from 0 in the pool, which
-are the training images of the benchmark without those that were put aside for validation, in ascending order.
+and [dy, dx]. Of pools of images it holds their rows, in the order in which they were queried: `{"images": [17, 3]}`. Rows
+count from 0 in the pool, which are the training images of the benchmark without those that were put aside for validation,
+in ascending order.
 """
 
 from __future__ import annotations

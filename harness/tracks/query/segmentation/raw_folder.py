@@ -16,7 +16,14 @@ from harness.storage import content_id, file_id, read_json
 from harness.tracks.query.segmentation.cases import Shape, count_labels
 from harness.tracks.query.segmentation.raw_files import CaseFiles, find_cases
 from harness.tracks.query.segmentation.raw_header import Header
-from harness.tracks.query.segmentation.raw_images import Grid, check_voxels, checked_grid, close, read_image, read_label
+from harness.tracks.query.segmentation.raw_images import (
+    VoxelGrid,
+    check_voxels,
+    checked_grid,
+    close,
+    read_image,
+    read_label,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +130,7 @@ def _pinned_split(
     return tuple(sorted(pool)), tuple(sorted(held))
 
 
-def _common_axes(grids: Mapping[str, Grid], files: Mapping[str, CaseFiles]) -> int:
+def _common_axes(grids: Mapping[str, VoxelGrid], files: Mapping[str, CaseFiles]) -> int:
     """2 of flat images, 3 of volumes. Raises UsageError for a set that has both."""
     first, *others = grids
     for name in others:
@@ -136,7 +143,7 @@ def _common_axes(grids: Mapping[str, Grid], files: Mapping[str, CaseFiles]) -> i
     return len(grids[first].shape)
 
 
-def _target_spacing(grids: Sequence[Grid]) -> tuple[float, ...]:
+def _target_spacing(grids: Sequence[VoxelGrid]) -> tuple[float, ...]:
     """The spacing of all, or else that which nnU-Net plans."""
     if all(close(grid.spacing, grids[0].spacing) for grid in grids):
         return grids[0].spacing

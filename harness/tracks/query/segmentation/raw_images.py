@@ -27,7 +27,7 @@ _COLOURS = (3, 4)
 
 
 @dataclass(frozen=True)
-class Grid:
+class VoxelGrid:
     """Voxels and their place in space, in array order: (z, y, x), or (y, x)."""
 
     shape: Shape
@@ -38,7 +38,7 @@ class Grid:
     channels: int = 1
 
 
-def checked_grid(name: str, files: CaseFiles, channels: Sequence[str]) -> Grid:
+def checked_grid(name: str, files: CaseFiles, channels: Sequence[str]) -> VoxelGrid:
     """The grid that images and label of a case share, from their headers.
 
     Raises UsageError if they do not, for a channel too few or too many, and for files that are no images.
@@ -102,7 +102,7 @@ def _known(labels: Labels) -> str:
     return f"0 to {max(used)}" + (f", and {', '.join(ignored)} to be ignored" if ignored else "")
 
 
-def _check_agree(path: Path, grid: Grid, other: Path, expected: Grid) -> None:
+def _check_agree(path: Path, grid: VoxelGrid, other: Path, expected: VoxelGrid) -> None:
     if grid.shape != expected.shape:
         raise UsageError(f"{path} has shape {grid.shape}, {other} has {expected.shape}; they must agree.")
     shift = _SHIFT * min(expected.spacing)
@@ -135,10 +135,10 @@ def _check_channels(name: str, files: CaseFiles, found: Sequence[int], named: Se
     )
 
 
-def _grid(path: Path) -> Grid:
+def _grid(path: Path) -> VoxelGrid:
     if _is_natural(path):
         array = _natural(path)
-        return Grid(array.shape[1:], (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), len(array))
+        return VoxelGrid(array.shape[1:], (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), len(array))
     reader = _information(path)
     dimension = reader.GetDimension()
     if dimension not in (2, 3, 4):
@@ -152,7 +152,7 @@ def _grid(path: Path) -> Grid:
         )
     axes = min(dimension, 3)
     size, spacing, origin, direction = reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
-    return Grid(
+    return VoxelGrid(
         tuple(map(int, size[:axes][::-1])),
         tuple(map(float, spacing[:axes][::-1])),
         tuple(map(float, origin[:axes][::-1])),
