@@ -125,7 +125,9 @@ def test_members_are_locked_by_their_names_and_contents(cache: Path, server: Fil
     (set_folder(locked) / "in/test.bin").chmod(0o644)
     (set_folder(locked) / "in/test.bin").unlink()
     assert verify(locked) == ("some: its member in/test.bin is gone",)
-    with pytest.raises(IntegrityError, match=r"the members of big\.zip of toy are not those that were recorded for some"):
+    with pytest.raises(
+        IntegrityError, match=r"the members of big\.zip of toy are not those that were recorded for some"
+    ):
         fetch(locked, hastily())
 
 
