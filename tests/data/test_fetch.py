@@ -476,3 +476,28 @@ def test_a_published_md5_of_the_manifest_is_checked(cache: Path, server: FileSer
     assert fetch(dataset(cache, url_file(url, md5=md5(DATA))), hastily())
     with pytest.raises(IntegrityError, match=f"its md5 is {md5(DATA)}, expected {'0' * 32}"):
         fetch(dataset(cache, {**url_file(url, md5="0" * 32), "path": "b.bin"}), FetchOptions())
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["C:/a.txt"], "a colon, which names a drive"),
+        (["a\nb.txt"], "control characters"),
+        (["aux.txt"], "Windows keeps for a device"),
+        (["a.txt."], "ends in a dot or a blank"),
+        (["caf\u00e9.txt", "cafe\u0301.txt"], "take for the same name"),
+        (["a.txt", "A.TXT"], "take for the same name"),
+    ],
+)
+def test_an_archive_with_names_that_not_every_system_can_hold_is_put_aside(
+    cache: Path, server: FileServer, names: list[str], sentence: str
+) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in ("fine.txt", *names):
+            archive.writestr(name, b"x")
+    manifest = dataset(cache, url_file(server.put("/a.zip", data.getvalue()), unpack="zip"))
+    with pytest.raises(UnsafeArtefactError, match=rf"^a\.zip holds .*{sentence}.*; it is not unpacked\. It is kept at"):
+        fetch(manifest, hastily())
+    assert tree(store.set_folder(manifest)) == {}
+    assert len(list((cache / "data/quarantine").iterdir())) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,9 @@ def test_members_are_locked_by_their_names_and_contents(cache: Path, server: Fil
     (set_folder(locked) / "in/test.bin").chmod(0o644)
     (set_folder(locked) / "in/test.bin").unlink()
     assert verify(locked) == ("some: its member in/test.bin is gone",)
-    with pytest.raises(IntegrityError, match=r"the members of big\.zip of toy are not those that were recorded for some"):
+    with pytest.raises(
+        IntegrityError, match=r"the members of big\.zip of toy are not those that were recorded for some"
+    ):
         fetch(locked, hastily())
 
 
@@ -210,3 +213,14 @@ def test_a_part_that_ends_early_is_asked_for_again(cache: Path, server: FileServ
     url = server.put("/big.zip", ARCHIVE, short)
     fetch(dataset(cache, members_of(url, "test.bin")), hastily(listener))
     assert any("130972 of 131072 bytes came" in said for said in listener.said)
+
+
+def test_members_of_a_file_of_a_zenodo_record(cache: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_ZENODO_URL", server.address)
+    link = server.put("/api/records/7/files/big.zip/content", ARCHIVE)
+    files = [{"key": "big.zip", "size": len(ARCHIVE), "checksum": f"md5:{md5(ARCHIVE)}", "links": {"self": link}}]
+    server.put("/api/records/7", json.dumps({"id": 7, "files": files}).encode(), type="application/json")
+    origin = {"kind": "zenodo", "record": 7, "file": "big.zip"}
+    folder = fetch(dataset(cache, {**members_of("http://x/y", "test.bin"), "origin": origin}), hastily())
+    assert tree(folder) == {"in/test.bin": MEMBERS["test.bin"]}
+    assert all(request.range for request in server.gets("/api/records/7/files/big.zip/content"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from harness.boards.findings.statements import (
     AllBeat,
     Depends,
@@ -14,10 +16,37 @@ from harness.boards.findings.statements import (
     PaperFinding,
 )
 
-_FDSHIFTS, _AUGRC = "Jaeger et al. 2023 (FD-Shifts)", "Traub et al. 2024 (AUGRC)"
-_LATEC, _SILENT = "Klein et al. 2024 (LATEC)", "Bungert et al. 2023 (silent failures)"
-_NNACTIVE, _CLASP = "Lüth et al. 2025 (nnActive)", "Lüth, Traub et al. 2026 (ClaSP PE)"
-_REALISTIC = "Lüth et al. 2023 (realistic-al)"
+
+class _Paper(TypedDict):
+    """What findings of one paper, or of one text of its authors, have in common: see `PaperFinding`."""
+
+    paper: str
+    source: str
+    task: str
+    benchmark: str
+    metrics: tuple[str, ...]
+
+
+def _paper(paper: str, source: str, benchmark: str, *metrics: str) -> _Paper:
+    """task: the first word of the benchmark's name."""
+    task = benchmark.partition("-")[0]
+    return {"paper": paper, "source": source, "task": task, "benchmark": benchmark, "metrics": metrics}
+
+
+_ABSTRACT, _README = "abstract, arxiv.org/abs/", "README of github.com/"
+_NNACTIVE = "Lüth et al. 2025 (nnActive)"
+
+FDS = _paper("Jaeger et al. 2023 (FD-Shifts)", f"{_ABSTRACT}2211.15259", "confidence-fdshifts", "aurc", "augrc")
+AUG = _paper("Traub et al. 2024 (AUGRC)", f"{_ABSTRACT}2407.01032", "confidence-fdshifts", "augrc", "aurc")
+SIL = _paper(
+    "Bungert et al. 2023 (silent failures)", f"{_ABSTRACT}2307.14729", "confidence-silent-failures", "aurc", "augrc"
+)
+LAT = _paper("Klein et al. 2024 (LATEC)", f"{_ABSTRACT}2409.16756", "attribution-latec", "rank")
+NNA = _paper(_NNACTIVE, f"{_ABSTRACT}2511.19183", "query-nnactive", "aubc")
+NNA_README = _paper(_NNACTIVE, f"{_README}MIC-DKFZ/nnActive", "query-nnactive", "aubc")
+CLA = _paper("Lüth, Traub et al. 2026 (ClaSP PE)", f"{_ABSTRACT}2601.13677", "query-nnactive", "aubc")
+RAL = _paper("Lüth et al. 2023 (realistic-al)", f"{_README}IML-DKFZ/realistic-al", "query-realistic-al", "aubc")
+
 _UNSEEN = ("lits", "word", "mama-mia", "toothfairy2", "roll-out")
 
 
@@ -43,124 +72,80 @@ def is_of_nnactive(name: str) -> bool:
 
 FINDINGS: tuple[PaperFinding, ...] = (
     AllBeat(
+        **FDS,
         id="FDS-1",
-        paper=_FDSHIFTS,
         claim="Over all data sets and shifts taken together, plain soft-max response is the best confidence score.",
-        source="abstract, arxiv.org/abs/2211.15259",
-        task="confidence",
-        benchmark="confidence-fdshifts",
-        metrics=("aurc", "augrc"),
         winners=lambda name: name == "msr",
         losers=lambda name: True,
         reading="Against every other score of the same tables, also those that ask dropout or another training.",
     ),
     OrderChanges(
+        **AUG,
         id="AUG-1",
-        paper=_AUGRC,
         claim="Ranking by AUGRC instead of AURC changes the order of confidence scores on most i.i.d. test sets.",
-        source="abstract, arxiv.org/abs/2407.01032",
-        task="confidence",
-        benchmark="confidence-fdshifts",
-        metrics=("augrc", "aurc"),
         settings=lambda name: "iid" in name.split("-"),
         reading="The paper says on five of six data sets.",
     ),
     NoneIsNearBest(
+        **SIL,
         id="SIL-1",
-        paper=_SILENT,
         claim="No confidence score prevents silent failures reliably over tasks and shifts.",
-        source="abstract, arxiv.org/abs/2307.14729",
-        task="confidence",
-        benchmark="confidence-silent-failures",
-        metrics=("aurc", "augrc"),
         reading="To be reliable is taken as near the best score of every setting.",
     ),
     MetricsDisagree(
+        **LAT,
         id="LAT-1",
-        paper=_LATEC,
         claim="Metrics of one criterion disagree so much that a ranking from one or few metrics is unreliable.",
-        source="abstract, arxiv.org/abs/2409.16756",
-        task="attribution",
-        benchmark="attribution-latec",
-        metrics=("rank",),
     ),
     AllBeat(
+        **LAT,
         id="LAT-2",
-        paper=_LATEC,
         claim="Expected Gradients comes out on top overall.",
-        source="abstract, arxiv.org/abs/2409.16756",
-        task="attribution",
-        benchmark="attribution-latec",
-        metrics=("rank",),
         winners=lambda name: name == "expected-gradients",
         losers=lambda name: name != "expected-gradients-latec",
         reading="Metrics of the criteria that order the board are the settings.",
     ),
     AllBeat(
+        **NNA,
         id="NNA-1",
-        paper=_NNACTIVE,
         claim="Every active-learning method beats uniform random patch sampling.",
-        source="abstract, arxiv.org/abs/2511.19183",
-        task="query",
-        benchmark="query-nnactive",
-        metrics=("aubc",),
         averaged=False,
         winners=is_of_nnactive,
         losers=is_uniform,
     ),
     NoneReliablyBeats(
+        **NNA,
         id="NNA-2",
-        paper=_NNACTIVE,
         claim="No active-learning method reliably beats foreground-aware random sampling.",
-        source="abstract, arxiv.org/abs/2511.19183",
-        task="query",
-        benchmark="query-nnactive",
-        metrics=("aubc",),
         averaged=False,
         methods=is_of_nnactive,
         rivals=is_foreground_aware,
     ),
     AllBeat(
+        **NNA,
         id="NNA-3",
-        paper=_NNACTIVE,
         claim="Predictive Entropy is the best active-learning method overall.",
-        source="abstract, arxiv.org/abs/2511.19183",
-        task="query",
-        benchmark="query-nnactive",
-        metrics=("aubc",),
         averaged=False,
         winners=lambda name: name in ("predictive-entropy", "entropy"),
         losers=is_of_nnactive,
     ),
     Depends(
+        **NNA_README,
         id="NNA-4",
-        paper=_NNACTIVE,
         claim="The gain of active learning depends on the task.",
-        source="README of github.com/MIC-DKFZ/nnActive",
-        task="query",
-        benchmark="query-nnactive",
-        metrics=("aubc",),
         base=is_uniform,
         methods=is_of_nnactive,
     ),
     NeedsOtherRuns(
+        **NNA_README,
         id="NNA-5",
-        paper=_NNACTIVE,
         claim="Longer training and smaller queries help active learning.",
-        source="README of github.com/MIC-DKFZ/nnActive",
-        task="query",
-        benchmark="query-nnactive",
-        metrics=("aubc",),
         why="no benchmark varies epochs or the size of queries",
     ),
     OnlyOneBeats(
+        **CLA,
         id="CLA-1",
-        paper=_CLASP,
         claim="Of all methods only ClaSP PE beats the improved random baselines in general.",
-        source="abstract of arxiv.org/abs/2601.13677",
-        task="query",
-        benchmark="query-nnactive",
-        metrics=("aubc",),
         averaged=False,
         settings=lambda name: name not in _UNSEEN,
         winner="clasp-pe",
@@ -169,13 +154,9 @@ FINDINGS: tuple[PaperFinding, ...] = (
         rivals=is_foreground_aware,
     ),
     AllBeat(
+        **CLA,
         id="CLA-2",
-        paper=_CLASP,
         claim="ClaSP PE beats the improved random baselines on four unseen data sets too.",
-        source="abstract of arxiv.org/abs/2601.13677",
-        task="query",
-        benchmark="query-nnactive",
-        metrics=("aubc",),
         averaged=False,
         settings=lambda name: name in _UNSEEN,
         winners=lambda name: name == "clasp-pe",
@@ -183,13 +164,9 @@ FINDINGS: tuple[PaperFinding, ...] = (
         reading="Four data sets alone cannot reach significance: undecided unless budgets or seeds are settings of their own.",
     ),
     Depends(
+        **RAL,
         id="RAL-1",
-        paper=_REALISTIC,
         claim="Whether a query method helps depends on data, budget and training: it must be tested over all of them.",
-        source="README of github.com/IML-DKFZ/realistic-al",
-        task="query",
-        benchmark="query-realistic-al",
-        metrics=("aubc",),
         averaged=False,
         base=is_uniform,
         methods=is_learner,
