@@ -110,13 +110,20 @@ def openings(root: str, hidden: Sequence[str]) -> Iterator[str]:
 
 
 def _around(folder: str, hidden: Sequence[str]) -> Iterator[str]:
-    inside = [each for each in hidden if _leads_to(folder, (each,))]
+    """`openings` of a folder that does not lie in a hidden one, or of a file."""
+    start = folder.rstrip(os.sep) + os.sep
+    inside = [each[len(start) :] for each in hidden if each.startswith(start)]
+    if folder in hidden:
+        return
     if not inside:
         yield folder
-    elif folder not in inside:
-        for entry in _entries(folder):
-            if entry.name not in _VERSION_CONTROL:
-                yield from _around(entry.path, inside)
+        return
+    holding = {each.partition(os.sep)[0] for each in inside}
+    for entry in _entries(folder):
+        if entry.name in holding:
+            yield from _around(entry.path, hidden)
+        elif entry.name not in _VERSION_CONTROL:
+            yield entry.path
 
 
 def _rules(scratch: Path, device: str, readable: Sequence[str], hidden: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -128,7 +135,9 @@ def _rules(scratch: Path, device: str, readable: Sequence[str], hidden: Sequence
     for root in (*SYSTEM, *_RUNNING, *(_found(_GRAPHICS_LIBRARIES) if graphics else ()), *_python()):
         yield os.path.realpath(root), landlock.LIST
         yield from ((each, landlock.READ) for each in openings(root, hidden))
-    for root in (*_installed_for_editing(), str(Path(harness.__file__).parent), *readable):
+    for root, rights in _installed_for_editing():
+        yield from ((each, rights) for each in ([root] if rights == landlock.LIST else openings(root, hidden)))
+    for root in (str(Path(harness.__file__).parent), *readable):
         yield from ((each, landlock.READ) for each in openings(root, hidden))
 
 
@@ -145,21 +154,21 @@ def _python() -> list[str]:
     return [str(path) for path in paths if path.is_absolute() and path.exists()]
 
 
-def _installed_for_editing() -> Iterator[str]:
-    """Packages and modules that are imported from elsewhere; nothing else of the folders in which they lie."""
+def _installed_for_editing() -> Iterator[tuple[str, int]]:
+    """Packages and modules that are imported from elsewhere; of the folders in which they lie only the names, which
+    imports look through, and of the harness's own checkout not even these."""
     for name, module in list(sys.modules.items()):
         if name.startswith(_EDITABLE):
-            yield from map(str, getattr(module, "MAPPING", {}).values())
-    standard = tuple(os.path.realpath(each) for each in _python())
+            yield from ((str(path), landlock.READ) for path in getattr(module, "MAPPING", {}).values())
+    standard = [os.path.realpath(each) for each in _python()]
     checkout = os.path.realpath(Path(harness.__file__).parents[1])
     for folder in {os.path.realpath(each) for each in sys.path} - {checkout}:
         if any(_leads_to(each, (folder,)) for each in standard):
             continue
-        if Path(folder).is_file():
-            yield folder
+        yield folder, landlock.READ if Path(folder).is_file() else landlock.LIST
         for entry in _entries(folder):
             if entry.name.endswith(_MODULES) or Path(entry.path, "__init__.py").is_file():
-                yield entry.path
+                yield entry.path, landlock.READ
 
 
 def _leads_to(folder: str, paths: Iterable[str]) -> bool:

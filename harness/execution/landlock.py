@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
+import sys
 from collections.abc import Iterable
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture but Alpha
@@ -33,6 +34,11 @@ CHANGE |= _REFER | _TRUNCATE
 """Everything but to make devices and sockets."""
 
 
+_SYSTEM = ctypes.CDLL(None, use_errno=True)
+if sys.platform == "linux":
+    _SYSTEM.syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_long]
+
+
 class _Ruleset(ctypes.Structure):
     _fields_ = (("files", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scopes", ctypes.c_uint64))
 
@@ -44,9 +50,11 @@ class _PathBeneath(ctypes.Structure):
 
 def abi() -> int:
     """The kernel's version of Landlock; 0 where there is none, or it is switched off."""
+    if sys.platform != "linux":
+        return 0
     try:
-        return max(0, _call(_CREATE_RULESET, None, 0, _VERSION))
-    except (OSError, AttributeError):
+        return max(0, _call(_CREATE_RULESET, 0, 0, _VERSION, 0))
+    except OSError:
         return 0
 
 
@@ -59,11 +67,11 @@ def restrict(rules: Iterable[tuple[str, int]]) -> None:
     version = abi()
     known = (1 << _FILE_RIGHTS.get(version, max(_FILE_RIGHTS.values()))) - 1
     asked = _Ruleset(known, _TCP if version >= _NET_SINCE else 0, _SCOPES if version >= _SCOPES_SINCE else 0)
-    ruleset = _call(_CREATE_RULESET, ctypes.byref(asked), ctypes.sizeof(asked), 0)
+    ruleset = _call(_CREATE_RULESET, ctypes.addressof(asked), ctypes.sizeof(asked), 0, 0)
     try:
         for path, rights in rules:
             _allow(ruleset, path, rights & known)
-        _call(_RESTRICT_SELF, ruleset, 0)
+        _call(_RESTRICT_SELF, ruleset, 0, 0, 0)
     finally:
         os.close(ruleset)
 
@@ -82,13 +90,8 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(opened)
 
 
-_SYSTEM_CALL = ctypes.CDLL(None, use_errno=True).syscall if os.name == "posix" else None
-
-
 def _call(number: int, *arguments: object) -> int:
-    assert _SYSTEM_CALL is not None
-    plain = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
-    found = int(_SYSTEM_CALL(ctypes.c_long(number), *plain))
+    found = int(_SYSTEM.syscall(number, *arguments))
     if found < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return found

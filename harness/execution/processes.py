@@ -38,11 +38,12 @@ def count_below(pid: int) -> int:
 
 def _kill_all(find: Callable[[], Iterable[int]]) -> None:
     """Kill until none is found: the killed may have forked before they died."""
-    deadline = time.monotonic() + _KILLING_SECONDS
+    deadline, pause = time.monotonic() + _KILLING_SECONDS, 0.001
     while (found := tuple(find())) and time.monotonic() < deadline:
         for pid in found:
             kill_group(pid)
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
 
 
 def _marked(token: str) -> list[int]:

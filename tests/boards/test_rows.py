@@ -13,7 +13,7 @@ from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
 from harness.boards.reproduce import record_path
 from harness.boards.sources import share_source
-from harness.boards.submissions import read_about
+from harness.boards.submissions import read_about, read_submission
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.board import Board, Row
 from harness.spec.method import AttributionMethod
@@ -54,21 +54,23 @@ def test_a_row_says_what_stands_behind_it(protocol: LoadedBenchmark, good: Path)
 def test_a_row_that_was_measured_without_a_fence_says_so(protocol: LoadedBenchmark, good: Path) -> None:
     facts: dict[str, object] = {"harness": "1", "source_sha256": "0" * 64, "python": "3", "platform": "x"}
     facts |= {"packages": {}, "git_commit": None, "git_dirty": None, "device": "cpu", "threads": 1, "seeds": {}}
-    said = {
+    board, submission = build_board(protocol), read_submission(good)
+    assert [submission.remark(), row(board, "good").remark] == ["", ""], "without a run"
+    said: dict[str, dict[str, object]] = {
         "": {"fence": "landlock 7"},
         "without a fence around the method": {"fence": "audit hook"},
         "with further files open to the method: 2, see its run.json": {"fence": "landlock 7", "readable": ["/a", "/b"]},
     }
     for remark, recorded in said.items():
         write_json(good / "run.json", {"environment": facts | recorded})
-        board = build_board(protocol)
-        assert row(board, "good").remark == remark
-        page = board_markdown(board, protocol.benchmark)
+        assert submission.remark() == remark
+        told_so = row(board, "good").model_copy(update={"remark": remark})
+        page = board_markdown(board.model_copy(update={"rows": (told_so,)}), protocol.benchmark)
         assert (f"‡ Measured {remark}: good." in page) is bool(remark)
-        assert ("‡" in page) is bool(remark)
-        assert ("remark" in row(board, "good").canonical()) is bool(remark), "boards from before stay as they were"
+        assert ("| recomputed ‡ |" in page) is bool(remark)
+        assert ("remark" in told_so.canonical()) is bool(remark), "boards from before stay as they were"
     write_json(good / "run.json", {"environment": facts})
-    assert row(build_board(protocol), "good").remark == ""
+    assert submission.remark() == "", "of a run from before there was a record"
 
 
 def test_a_reproduced_row_says_so(protocol: LoadedBenchmark, good: Path) -> None:

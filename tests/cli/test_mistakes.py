@@ -29,6 +29,11 @@ MISTAKES = {
     "bad benchmark file": (("evaluate", "msr", "--benchmark", "bad.toml"), "bad.toml"),
     "limit of zero": (("evaluate", "msr", "--benchmark", "toy.toml", "--limit", "0"), "at least 1"),
     "unknown device": (("evaluate", "msr", "--benchmark", "toy.toml", "--device", "tpu"), "auto, cpu or cuda"),
+    "unknown fence": (
+        ("evaluate", "msr", "--benchmark", "toy.toml", "--fence", "bubblewarp"),
+        "did you mean bubblewrap",
+    ),
+    "nothing to read": (("check", "margin.py", "--allow-read", "nowhere"), "nowhere: there is no such file or folder"),
     "not a run": (("show", "."), "run.json is missing"),
     "head that no model has": (("evaluate", "devries", "--benchmark", "toy.toml"), "head 'devries'"),
     "out is a file": (("evaluate", "margin.py", "--benchmark", "toy.toml", "--out", "margin.py"), "--out"),

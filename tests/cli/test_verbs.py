@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.execution.fence import choose, described
 from tests.cli.support import harness, write_toy
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -88,6 +89,7 @@ def test_doctor_reports_versions(tmp_path: Path) -> None:
     done = harness("doctor", "--json", folder=tmp_path)
     facts = json.loads(done.stdout)["facts"]
     assert {"torch", "numpy", "cache", "device", "offline", "free disk"} <= facts.keys()
+    assert facts["fence"].startswith(described(choose("auto")))
 
 
 @pytest.mark.parametrize("kind", ["benchmarks", "methods", "metrics"])

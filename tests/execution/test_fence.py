@@ -5,6 +5,7 @@ import json
 import os
 import random
 import struct
+import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -124,9 +125,42 @@ def test_packages_installed_for_editing_are_open_and_what_lies_beside_them_is_no
     finder = types.SimpleNamespace(MAPPING={"package": str(tmp_path / "mapped" / "package")})
     monkeypatch.setitem(sys.modules, "__editable___package_1_0_finder", finder)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "flat")])
-    ours = sorted(each for each in fence._installed_for_editing() if each.startswith(str(tmp_path)))
-    assert ours == [str(tmp_path / name) for name in ("flat/module.py", "flat/package", "mapped/package")]
-    assert not [each for each in fence._installed_for_editing() if each.endswith(("/datasets", "/submissions"))]
+    found = dict(fence._installed_for_editing())
+    ours = {path: rights for path, rights in found.items() if path.startswith(str(tmp_path))}
+    opened = [str(tmp_path / name) for name in ("flat/module.py", "flat/package", "mapped/package")]
+    assert ours == {**dict.fromkeys(opened, landlock.READ), str(tmp_path / "flat"): landlock.LIST}
+    assert str(Path(fence.__file__).parents[2]) not in found, "nothing of our own checkout but the package"
+
+
+IMPORTS = """
+import sys
+from pathlib import Path
+from harness.execution.fence import enclose
+here = Path(sys.argv[1])
+sys.path.append(str(here / "flat"))
+enclose(here / "scratch", "cpu", (), (str(here / "flat" / "package" / "data"),))
+import package.inner
+for path in ("flat/labels.csv", "flat/package/data/labels.csv"):
+    try:
+        (here / path).open()
+    except PermissionError:
+        print("refused")
+"""
+
+
+@needs_landlock
+def test_a_package_installed_for_editing_is_imported_behind_the_fence(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    for name in (
+        "flat/package/__init__.py",
+        "flat/package/inner.py",
+        "flat/labels.csv",
+        "flat/package/data/labels.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    done = subprocess.run([sys.executable, "-c", IMPORTS, str(tmp_path)], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("refused\nrefused\n", 0), done.stderr
 
 
 def test_a_fence_that_cannot_stand_is_refused_and_auto_goes_without(monkeypatch):
