@@ -13,6 +13,7 @@ from harness.data.corruptions import corrupt
 from harness.data.embedded import photo_crops
 from harness.data.image_sets import LabelledImages, check_part, embedded_images, is_fetched, part_images
 from harness.data.manifests import Manifest, find_dataset
+from harness.data.store import reference
 from harness.spec.errors import UsageError
 from harness.spec.sources import ImageSet, ImageSource
 from harness.storage import read_json
@@ -98,6 +99,18 @@ class BenchmarkImages:
             every = embedded_images(chosen.images) if chosen.part is None else self._part(chosen.images, chosen.part)
         names = tuple(f"{chosen.images}/{name}" for name in every.ids)
         return SetImages(every.images, every.labels, np.arange(len(names)), names)
+
+    def _open_part(self, dataset: str, part: str) -> LabelledImages:
+        """Where the data set is absent, all that the source lacks is named at once."""
+        manifest = self.manifest(dataset)
+        if not is_fetched(manifest):
+            absent = [each for each in map(self.manifest, self._source.datasets) if not is_fetched(each)]
+            names = [each.spec.id for each in absent]
+            raise UsageError(
+                f"{self._protocol.benchmark.name} needs images that are not here yet, those of {' and '.join(names)}; "
+                f"run: harness data fetch {' '.join(map(reference, absent))}"
+            )
+        return part_images(manifest, part)
 
     def _find_manifest(self, dataset: str) -> Manifest:
         own = dataset.endswith(".toml")

@@ -87,7 +87,8 @@ class Recipe(Spec):
 
     epochs: by family; head_epochs: of the ConfidNet head, on the finished plain network. reward: of Deep Gamblers, the
     pay-off of a right answer against a reservation; one above the number of classes would never be worth it. accuracies: of the plain models
-    on the validation set at the mildest and at the harshest severity, between which it falls in even steps.
+    on the validation set at the mildest and at the harshest severity, between which it falls in even steps. strongest: limits
+    of the search for strengths, where not those of `_STRONGEST`.
     """
 
     splits: Splits
@@ -96,6 +97,7 @@ class Recipe(Spec):
     head_epochs: int = Field(ge=1)
     reward: float = Field(gt=1)
     accuracies: tuple[float, float]
+    strongest: dict[str, float] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,10 @@ def calibrate(benchmark: Name, out: Folder) -> None:
     torch.set_num_threads(1)
     plain = _PlainModels(_job(find_protocol(benchmark), out))
     lines = ["[corruptions]  # strengths at severities 1 to 5, and the accuracies they gave"]
+    limits = {**_STRONGEST, **plain.job.recipe.strongest}
     for name in CORRUPTIONS:
         accuracy = partial(plain.accuracy, name)
-        strengths = calibrate_strengths(accuracy, _STRONGEST[name], plain.job.recipe.accuracies)
+        strengths = calibrate_strengths(accuracy, limits[name], plain.job.recipe.accuracies)
         reached = ", ".join(f"{accuracy(strength):.3f}" for strength in strengths)
         lines.append(f"{name} = [{', '.join(f'{strength:.4g}' for strength in strengths)}]  # {reached}")
         typer.echo(lines[-1])
