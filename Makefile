@@ -48,6 +48,8 @@ bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to
 models: .venv/.dev  ## train the embedded networks, and explain them, anew (for maintainers)
 	$(BIN)/python -m harness.tracks.confidence.training train --out datasets/confidence-mnist
 	$(BIN)/python -m harness.tracks.attribution.training train --out datasets/attribution-mnist
+	$(BIN)/harness data fetch pneumoniamnist
+	$(BIN)/python -m harness.tracks.attribution.training xrays --out datasets/attribution-pneumonia
 	$(BIN)/python -m harness.tracks.attribution_metric.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
 
 board: .venv/.core  ## build the embedded boards from their submissions
@@ -57,6 +59,9 @@ board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build query-mni152@1
 	$(BIN)/harness board build query-realistic-al@2
 	$(BIN)/harness board build meta-mnist@1
+	$(BIN)/harness data fetch pneumoniamnist
+	$(BIN)/harness board build attribution-pneumonia@1
+	$(BIN)/harness board build query-pneumonia@1
 
 query: .venv/.query  ## add nnU-Net (without torchvision) and the template of its embedded benchmark
 
