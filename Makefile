@@ -51,6 +51,8 @@ models: .venv/.dev  ## train the embedded networks, and explain them, anew (for 
 	$(BIN)/harness data fetch pneumoniamnist breastmnist
 	$(BIN)/python -m harness.tracks.confidence.training train confidence-pneumonia --out datasets/confidence-pneumonia
 	$(BIN)/python -m harness.tracks.attribution.training train --out datasets/attribution-mnist
+	$(BIN)/harness data fetch pneumoniamnist
+	$(BIN)/python -m harness.tracks.attribution.training xrays --out datasets/attribution-pneumonia
 	$(BIN)/python -m harness.tracks.attribution_metric.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
 
 board: .venv/.core  ## build the embedded boards from their submissions
@@ -61,6 +63,9 @@ board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build query-mni152@1
 	$(BIN)/harness board build query-realistic-al@2
 	$(BIN)/harness board build meta-mnist@1
+	$(BIN)/harness data fetch pneumoniamnist
+	$(BIN)/harness board build attribution-pneumonia@1
+	$(BIN)/harness board build query-pneumonia@1
 
 query: .venv/.query  ## add nnU-Net (without torchvision) and the template of its embedded benchmark
 

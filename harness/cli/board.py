@@ -206,9 +206,14 @@ def _chosen(benchmark: str | None, every: bool) -> list[LoadedBenchmark]:
 
 
 def _built(protocol: LoadedBenchmark, workers: int | None) -> Board:
+    """Raises UsageError where data are missing that its rows are scored with: the board would lose them."""
     from harness.boards.build import build_board
+    from harness.boards.submissions import submission_folders, submissions_folder
     from harness.cli.progress import run_bar
+    from harness.execution.needs import require_data
 
+    if submission_folders(submissions_folder(protocol.benchmark.name)):
+        require_data(protocol)
     with run_bar(f"scoring {protocol.benchmark.name}") as bar:
         return build_board(protocol, bar.scoring_board, workers)
 

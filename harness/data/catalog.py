@@ -47,19 +47,19 @@ class LoadedBenchmark:
         """A file that the protocol names: beside its own file, else among the bundled data sets, else among the files
         that `harness data prepare` has made, else, as `<data set>/<file>`, among fetched ones; where there is none, where
         the first would be."""
-        from harness.data.store import fetched_path
-
         places = (self.path.parent, bundled_folder("datasets"), prepared_folder())
         found = next((place / relative for place in places if (place / relative).exists()), None)
-        return found or fetched_path(relative) or places[0] / relative
+        return found or _fetched(relative) or places[0] / relative
 
     def verified(self, artefact: Artefact) -> tuple[Path, str]:
         """Path and sha256 of an artefact. Raises UsageError if missing, IntegrityError if changed."""
-        from harness.data.store import require_fetched
-
         path = self.locate(artefact.path)
+        dataset = artefact.path.partition("/")[0]
+        if not path.is_file() and _is_fetched_from_elsewhere(dataset):
+            raise UsageError(
+                f"{self.benchmark.name} needs {artefact.path}, which is not here yet; run: harness data fetch {dataset}"
+            )
         if not path.is_file():
-            require_fetched(artefact.path)
             raise UsageError(
                 f"{self.benchmark.name} needs the file {artefact.path}, which lies neither beside {self.path} nor in "
                 f"{bundled_folder('datasets')}, nor has it been made by `harness data prepare` in {prepared_folder()}."
@@ -90,6 +90,25 @@ def cache_folder() -> Path:
 def prepared_folder() -> Path:
     """Where `harness data prepare` lays the files that protocols name."""
     return cache_folder() / "data" / "prepared"
+
+
+def sets_folder() -> Path:
+    """Where the files of fetched data sets lie: `<id>-<8 digits>/`, and beside it `<id>-<8 digits>.json`."""
+    return cache_folder() / "data" / "sets"
+
+
+def _is_fetched_from_elsewhere(dataset: str) -> bool:
+    return (bundled_folder("datasets") / dataset / "source.toml").is_file()
+
+
+def _fetched(relative: str) -> Path | None:
+    """The file `<data set>/<file>` of a bundled data set in the cache; of the layouts that it has had, as fetched last."""
+    dataset, _, inside = relative.partition("/")
+    if not inside or not _is_fetched_from_elsewhere(dataset):
+        return None
+    indexes = sets_folder().glob(f"{dataset}-{'[0-9a-f]' * 8}.json")
+    found = [path for path in indexes if (path.with_suffix("") / inside).is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime).with_suffix("") / inside if found else None
 
 
 def benchmark_files() -> dict[str, Path]:

@@ -69,7 +69,7 @@ def data_folder() -> Path:
 
 def sets_folder() -> Path:
     """The trees and indexes of data sets."""
-    return data_folder() / "sets"
+    return catalog.sets_folder()
 
 
 def set_folder(manifest: Manifest) -> Path:
@@ -85,28 +85,12 @@ def dataset_folder(manifest: Manifest, pattern: str | None = None) -> Path:
     missing = [file for file in missing_files(manifest) if pattern is None or fnmatchcase(file.path, pattern)]
     if missing:
         names = ", ".join(file.path for file in missing[:3]) + (" …" if len(missing) > 3 else "")
-        only = "" if pattern is None or len(missing) == len(manifest.spec.files) else f" --file {shlex.quote(pattern)}"
+        only = "" if pattern is None else f" --file {shlex.quote(pattern)}"
         raise UsageError(
             f"{manifest.spec.id} is not here yet ({len(missing)} of {len(manifest.spec.files)} files: {names}); "
             f"run: harness data fetch {reference(manifest)}{only}"
         )
     return set_folder(manifest)
-
-
-def fetched_path(path: str) -> Path | None:
-    """Where the file lies that protocols name as `<data set>/<file>`; None where it is not, or no file of a bundled set."""
-    named = named_file(path)
-    if named is None:
-        return None
-    manifest, file = named
-    found = set_folder(manifest) / file.path
-    return found if found.is_file() else None
-
-
-def require_fetched(path: str) -> None:
-    """Raise UsageError that says how to fetch `<data set>/<file>`, if that names a file of a set and is not here."""
-    if named := named_file(path):
-        dataset_folder(named[0], named[1].path)
 
 
 def named_file(path: str) -> tuple[Manifest, SourceFile] | None:

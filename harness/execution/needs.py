@@ -93,6 +93,13 @@ def needs_of(protocol: LoadedBenchmark) -> Needs:
     return Needs(data, tuple(absent), tuple(unexplained))
 
 
+def require_data(protocol: LoadedBenchmark) -> None:
+    """Raise UsageError that says how to get the data of a benchmark, where any of them are not here."""
+    commands = [command for need in needs_of(protocol).data for command in (*need.fetch, *need.prepare)]
+    if commands:
+        raise UsageError(f"the data of {protocol.benchmark.name} are not here yet; run: {' && '.join(commands)}")
+
+
 def _named_files(model: Any) -> Iterator[str]:
     """Paths of the files and folders that a benchmark names, wherever in it."""
     if isinstance(model, Artefact):

@@ -13,7 +13,7 @@ from harness.data.fetch import FetchOptions, fetch
 from harness.data.manifests import load_manifest
 from harness.data.toml import read_toml
 from harness.execution.evaluate import Request, prepare
-from harness.execution.needs import needs_of
+from harness.execution.needs import needs_of, require_data
 from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of
 from harness.tracks.costs import COSTS, text_of
@@ -99,6 +99,34 @@ def test_a_missing_file_leads_to_the_data_set_that_it_is_prepared_from(mine):
     assert need.prepare == ("harness data prepare images",)
 
 
+def test_a_fetched_file_itself_is_asked_of_its_data_set(mine, tmp_path):
+    path = tmp_path / "direct.toml"
+    path.write_text(BENCHMARK.replace("mine/prepared.npz", "images/train.npz").replace("mine/by-hand", "images/no"))
+    direct = load_protocol(path)
+    needs = needs_of(direct)
+    (need,) = needs.data
+    assert (need.dataset, need.files, need.products, need.prepare) == ("images", 1, (), ())
+    assert need.fetch == ("harness data fetch images --file 'train.npz' --from FOLDER",)
+    assert needs.unexplained == ("images/no.npz",)
+    with pytest.raises(UsageError, match="the data of mine@1 are not here yet; run: harness data fetch images --file"):
+        require_data(direct)
+    with pytest.raises(
+        UsageError, match=r"mine@1 needs images/train\.npz, which is not here yet; run: harness data fetch images$"
+    ):
+        direct.verified(direct.benchmark.source.datasets[0].train)
+
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "train.npz").write_bytes(b"x" * 30)
+    folder = fetch(
+        load_manifest(catalog.bundled_folder("datasets") / "images" / "source.toml"),
+        FetchOptions(pattern="train.npz", source=tmp_path / "own"),
+    )
+    assert direct.locate("images/train.npz") == folder / "train.npz"
+    assert direct.verified(direct.benchmark.source.datasets[0].train)[0] == folder / "train.npz"
+    assert needs_of(direct).data[0].fetch == ()
+    require_data(direct)
+
+
 def test_what_was_prepared_needs_nothing_more(mine):
     prepared = catalog.prepared_folder() / "mine" / "prepared.npz"
     prepared.parent.mkdir(parents=True)
@@ -137,9 +165,13 @@ def test_large_benchmarks_are_planned_where_nothing_is(name, tmp_path, monkeypat
 
 def test_every_bundled_benchmark_is_known_to_be_large_or_small():
     small = {"attribution-mnist@1", "confidence-mnist@1", "query-mnist@1", "query-mni152@1"}
-    assert set(benchmark_files()) >= {*LARGE, *small}
+    pneumonia = {"attribution-pneumonia@1", "query-pneumonia@1"}
+    assert set(benchmark_files()) >= {*LARGE, *small, *pneumonia}
     for name in small:
         assert needs_of(find_protocol(name)).data == ()
+    for name in pneumonia:
+        (need,) = needs_of(find_protocol(name)).data
+        assert (need.dataset, need.bytes, need.locked) == ("pneumoniamnist", 4_170_669, True)
 
 
 def test_of_released_weights_only_the_archives_that_are_used_are_fetched():

@@ -1,4 +1,4 @@
-"""The boards of query-mnist 1, query-mni152 1 and query-realistic-al 2 can be trusted."""
+"""The boards of the embedded benchmarks, of query-pneumonia 1 and of query-realistic-al 2 can be trusted."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from harness.spec.query import QueryBenchmark
 from harness.tracks.query.curves import CURVES
 from harness.tracks.query.learners import open_ledger
 from harness.tracks.query.sources import Setting
+from tests.pneumonia import fetch_pneumonia
 
-WITH_ROWS = ("query-mnist@1", "query-mni152@1")
+WITH_ROWS = ("query-mnist@1", "query-mni152@1", "query-pneumonia@1")
+RISE = {"query-pneumonia@1": 0.005}
+"""By how much the last training beats the first, on average over strategies; by 0.02 where nothing is said."""
 WANTED = {
+    "query-pneumonia@1": {"random-sampling", "predictive-entropy", "bald", "power-bald", "core-set", "badge"},
     "query-mnist@1": {"random-sampling", "predictive-entropy", "bald", "power-bald", "core-set", "badge"},
     "query-mni152@1": {
         "random-sampling",
@@ -31,9 +35,17 @@ WANTED = {
 }
 
 
+def opened(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedBenchmark:
+    """With a cache of the test's own, which has the images that the benchmark needs; skips where they are nowhere."""
+    monkeypatch.setenv("HARNESS_CACHE", str(cache))
+    if name == "query-pneumonia@1":
+        fetch_pneumonia(cache, monkeypatch)
+    return find_protocol(name)
+
+
 @pytest.fixture(params=WITH_ROWS)
-def protocol(request: pytest.FixtureRequest) -> LoadedBenchmark:
-    return find_protocol(request.param)
+def protocol(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedBenchmark:
+    return opened(request.param, tmp_path / "cache", monkeypatch)
 
 
 @pytest.fixture
@@ -45,8 +57,7 @@ def board(protocol: LoadedBenchmark) -> Board:
 def test_the_committed_board_is_the_one_its_submissions_give(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    protocol = find_protocol(name)
+    protocol = opened(name, tmp_path, monkeypatch)
     built, folder = build_board(protocol), protocol.path.parent
     assert built == read_board(protocol)
     assert board_csv(built) == (folder / "board.csv").read_text()
@@ -82,7 +93,7 @@ def test_every_strategy_began_alike_and_more_labels_helped(protocol: LoadedBench
         assert len(starts) == 1
         first = sum(starts.pop()) / len(benchmark.seeds)
         last = [seed[-1] for method in curves[study.id] for seed in method]
-        assert sum(last) / len(last) > first + 0.02
+        assert sum(last) / len(last) > first + RISE.get(protocol.benchmark.name, 0.02)
 
 
 def test_pinned_starts_are_valid_and_show_every_class(protocol: LoadedBenchmark) -> None:

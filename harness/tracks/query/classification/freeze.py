@@ -2,6 +2,7 @@
 
     python -m harness.tracks.query.classification.freeze splits datasets/query-mnist
     python -m harness.tracks.query.classification.freeze starts leaderboards/query-mnist/1/benchmark.toml datasets/query-mnist
+    python -m harness.tracks.query.classification.freeze starts leaderboards/query-pneumonia/1/benchmark.toml datasets/query-pneumonia
 
 The first writes splits.json of the digits, the second starts-<study>.json for every study and seed of a benchmark. Both
 print the lines for the TOML file, and give the same bytes each time.

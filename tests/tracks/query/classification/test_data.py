@@ -52,6 +52,47 @@ def test_one_file_in_the_layout_of_medmnist(tmp_path):
     np.testing.assert_array_equal(images.test_inputs[:, 0], arrays["test_images"])
 
 
+def test_validation_images_in_a_file_of_their_own(tmp_path):
+    arrays = {}
+    for part, count in (("train", 21), ("val", 6), ("test", 9)):
+        inputs, labels = easy_images(count, seed=count)
+        arrays |= {f"{part}_images": inputs, f"{part}_labels": labels}
+    for name in ("train", "test", "all"):
+        write_arrays(tmp_path / f"{name}.npz", arrays)
+    dataset = 'inputs = "{part}_images"\nlabels = "{part}_labels"\nval = { path = "all.npz" }'
+    whole = open_images(setting_of(write_benchmark(tmp_path, dataset=dataset, images=False)))
+    few = open_images(setting_of(write_benchmark(tmp_path, dataset=dataset, images=False, study="validation = 2")), 5)
+    np.testing.assert_array_equal(whole.pool_inputs[:, 0], arrays["train_images"])
+    np.testing.assert_array_equal(whole.validation_inputs[:, 0], arrays["val_images"])
+    np.testing.assert_array_equal(whole.validation_targets, arrays["val_labels"])
+    np.testing.assert_array_equal(few.validation_inputs[:, 0], arrays["val_images"][:2])
+    np.testing.assert_array_equal(few.pool_targets, arrays["train_labels"])
+
+
+def test_validation_images_of_another_size(tmp_path):
+    path = write_benchmark(tmp_path, dataset='val = { path = "val.npz" }')
+    write_arrays(tmp_path / "val.npz", {"inputs": np.zeros((3, 5, 5)), "labels": np.zeros(3, np.int64)})
+    with pytest.raises(UsageError, match=r"val.npz has images .* those of train.npz are .*; bring them to one size"):
+        open_images(setting_of(path))
+
+
+@pytest.mark.parametrize("other", ["validation = 3", 'splits = { path = "splits.json" }'])
+def test_validation_images_are_said_once(tmp_path, other):
+    with pytest.raises(UsageError, match="the validation images are those of `val`"):
+        write_benchmark(tmp_path, dataset=f'val = {{ path = "val.npz" }}\n{other}')
+
+
+def test_the_pool_in_an_order_of_its_own(tmp_path):
+    def pool(order: str, seed: int) -> np.ndarray:
+        return open_images(setting_of(write_benchmark(tmp_path, dataset=f"validation = 12\n{order}")), seed).pool_inputs
+
+    for seed in (1, 2):
+        plain, one, other = pool("", seed), pool("pool_seed = 0", seed), pool("pool_seed = 1", seed)
+        np.testing.assert_array_equal(one, plain[np.random.default_rng(0).permutation(len(plain))])
+        assert not np.array_equal(one, other)
+        assert {image.tobytes() for image in one} == {image.tobytes() for image in other}
+
+
 def test_validation_is_drawn_by_the_seed_and_the_rest_is_the_pool(tmp_path):
     setting = setting_of(write_benchmark(tmp_path))
     every = {image.tobytes() for image in easy_images(60, seed=0)[0].astype(np.float32) / np.float32(255)}
