@@ -9,6 +9,7 @@ from harness.boards.entries import leaderboard_of
 from harness.boards.gate.candidate import Candidate
 from harness.boards.members import by_unit, unit_key
 from harness.boards.submissions import ABOUT, OUTPUTS
+from harness.boards.text import hidden_characters, texts_in
 from harness.data.catalog import benchmark_files
 from harness.execution.answers import outputs_id
 from harness.execution.plan import run_spec
@@ -48,6 +49,9 @@ def sealed_run(candidate: Candidate) -> Iterator[str]:
         yield f"{SEALED} is not the run that {ABOUT} names."
     if run.id != content_id(run.spec.canonical()):
         yield f"the id in {SEALED} is not that of its specification."
+    for place, text in texts_in(run.model_dump(mode="json")):
+        if found := ", ".join(hidden_characters(text)):
+            yield f"{place} in {SEALED} holds characters that a reader cannot see ({found}); evaluate again."
     if run.spec.limit is not None:
         yield f"{SEALED} is a rehearsal (made with --limit); evaluate without a limit."
         return
