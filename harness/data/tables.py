@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.columns import Columns, open_columns
+from harness.data.columns import TableFile, open_columns
 from harness.spec.errors import UsageError, unknown
 from harness.spec.grids import Model
 from harness.spec.sources import ResultsSource, TableSet, TableSource
@@ -109,7 +109,7 @@ def rows_of(table: OutputTable, chosen: TableSet, path: Path) -> np.ndarray:
     return table.rows[named]
 
 
-def _floats(file: Columns, path: Path, name: str) -> np.ndarray:
+def _floats(file: TableFile, path: Path, name: str) -> np.ndarray:
     """Never less than what the file holds: float32 would tie rows that it tells apart."""
     import numpy as np
 
@@ -120,7 +120,7 @@ def _floats(file: Columns, path: Path, name: str) -> np.ndarray:
     return values.astype(precision, copy=False)
 
 
-def _samples_second(file: Columns, path: Path, name: str, values: np.ndarray) -> np.ndarray:
+def _samples_second(file: TableFile, path: Path, name: str, values: np.ndarray) -> np.ndarray:
     """(members, n, classes): an array is stored so, a column has (members, classes) in each row."""
     import numpy as np
 
@@ -184,7 +184,7 @@ def _are_probabilities(values: np.ndarray) -> bool:
     return bool(max(sums.max() - 1, 1 - sums.min()) <= _SUM_TOLERANCE)
 
 
-def _class_indices(file: Columns, path: Path, name: str, count: int) -> np.ndarray:
+def _class_indices(file: TableFile, path: Path, name: str, count: int) -> np.ndarray:
     """(n,) int64; samples of unknown classes may have any, so their range is not looked at."""
     import numpy as np
 
@@ -216,7 +216,7 @@ def _check_predictions(predictions: np.ndarray, classes: int | None, path: Path)
 
 
 def _names(
-    file: Columns, path: Path, sets: str, ids: str, count: int
+    file: TableFile, path: Path, sets: str, ids: str, count: int
 ) -> tuple[dict[str, np.ndarray] | None, pa.Array | None]:
     """Rows of each named set, and names of samples, where there are any."""
     found = {name: file.texts(name) for name in (sets, ids) if name in file.names}

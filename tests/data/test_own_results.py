@@ -322,3 +322,10 @@ def test_only_models_with_a_head_need_its_confidence():
 def test_members_are_named_once():
     with pytest.raises(ValueError, match="mc_logits and mc_probabilities could disagree; name one of them"):
         source(mc_probabilities="p")
+
+
+def test_a_table_of_outputs_alone_is_described_as_ever():
+    """The hashes of benchmarks that users have must stay."""
+    alone = TableSource(kind="table", models=MODELS, sets=SETS, holds="logits", values="logits").canonical()
+    assert set(alone) == {"kind", "models", "sets", "holds", "values", "labels", "set_column"}
+    assert {"features", "mc_logits", "head_confidence"} <= set(source().canonical())
