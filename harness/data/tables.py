@@ -58,7 +58,7 @@ def read_table(path: Path, source: TableSource, model: Model) -> OutputTable:
         _check_shape(path, name, column, arrays[name], values.shape)
         _check_finite(arrays[name], path, column, axis=1 if name.startswith("mc_") else 0)
         if name.endswith(("logits", "probabilities")):
-            _check_kind(arrays[name], name.removeprefix("mc_"), path, column)
+            _check_kind(arrays[name], name, path, column)
     labels = _class_indices(file, path, source.labels, len(values))
     return OutputTable(arrays, labels, *_names(file, path, source.set_column, source.id_column, len(values)))
 
@@ -160,19 +160,16 @@ def _check_finite(values: np.ndarray, path: Path, name: str, axis: int = 0) -> N
     raise IntegrityError(f"{path}: {name} holds NaN or infinite values, first in row {int(bad.argmax()) + 1}")
 
 
-def _check_kind(values: np.ndarray, kind: str, path: Path, name: str) -> None:
+def _check_kind(values: np.ndarray, name: str, path: Path, column: str) -> None:
     """Logits and probabilities are told apart by the sums of rows."""
-    probabilities = _are_probabilities(values)
-    if kind == "probabilities" and not probabilities:
-        raise UsageError(
-            f"{path}: rows of {name} are negative or do not sum to 1; if these are logits, say so in the benchmark "
-            'file (holds = "logits", or mc_logits for members).'
-        )
-    if kind == "logits" and probabilities:
-        raise UsageError(
-            f"{path}: rows of {name} sum to 1; these are probabilities, say so in the benchmark file "
-            '(holds = "probabilities", or mc_probabilities for members).'
-        )
+    kind, probabilities = name.removeprefix("mc_"), _are_probabilities(values)
+    if probabilities == (kind == "probabilities"):
+        return
+    other = "probabilities" if probabilities else "logits"
+    advice = f'say holds = "{other}".' if name == kind else f"name them mc_{other}."
+    if probabilities:
+        raise UsageError(f"{path}: rows of {column} sum to 1; these are probabilities, {advice}")
+    raise UsageError(f"{path}: rows of {column} are negative or do not sum to 1; if these are logits, {advice}")
 
 
 def _are_probabilities(values: np.ndarray) -> bool:

@@ -283,7 +283,7 @@ def test_arrays_that_do_not_fit(tmp_path, change, sentence):
 
 def test_members_that_are_probabilities(tmp_path):
     path = npz(tmp_path, made() | {"mc": np.full((MEMBERS, COUNT, CLASSES), 1 / CLASSES)})
-    refused_table(path, "rows of mc sum to 1; these are probabilities", UsageError)
+    refused_table(path, "rows of mc sum to 1; these are probabilities, name them mc_probabilities.", UsageError)
     truth = made()
     refused_table(
         npz(tmp_path, truth), "rows of mc are negative or do not sum", UsageError, mc_logits=None, mc_probabilities="mc"
