@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 36
 
 
-class Columns(Protocol):
+class TableFile(Protocol):
     """A table whose columns are asked for by name. Raises UsageError for a name that it does not have."""
 
     @property
@@ -32,7 +32,7 @@ class Columns(Protocol):
         ...
 
 
-def open_columns(path: Path) -> Columns:
+def open_columns(path: Path) -> TableFile:
     """Raises UsageError for a file that is not there or of another form, IntegrityError for a damaged one."""
     if not path.is_file():
         raise UsageError(f"the file {path} does not exist; paths in a benchmark file are relative to that file.")

@@ -90,7 +90,7 @@ class OpenPack:
         path = output_path(model, name)
         arrays = self._tensors(path)
         count = self.document.samples[model][name]
-        if LABELS not in arrays or not {"logits", "probabilities", "features"} & arrays.keys():
+        if LABELS not in arrays or not {"logits", "probabilities", "features", "predictions"} & arrays.keys():
             raise IntegrityError(f"{self._folder / path} holds {', '.join(sorted(arrays))}: no outputs with labels.")
         for key, array in arrays.items():
             axis = 1 if key.startswith("mc_") else 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.columns import Columns, open_columns
+from harness.data.columns import TableFile, open_columns
 from harness.spec.errors import UsageError, unknown
 from harness.spec.grids import Model
 from harness.spec.sources import ResultsSource, TableSet, TableSource
@@ -58,7 +58,7 @@ def read_table(path: Path, source: TableSource, model: Model) -> OutputTable:
         _check_shape(path, name, column, arrays[name], values.shape)
         _check_finite(arrays[name], path, column, axis=1 if name.startswith("mc_") else 0)
         if name.endswith(("logits", "probabilities")):
-            _check_kind(arrays[name], name.removeprefix("mc_"), path, column)
+            _check_kind(arrays[name], name, path, column)
     labels = _class_indices(file, path, source.labels, len(values))
     return OutputTable(arrays, labels, *_names(file, path, source.set_column, source.id_column, len(values)))
 
@@ -109,7 +109,7 @@ def rows_of(table: OutputTable, chosen: TableSet, path: Path) -> np.ndarray:
     return table.rows[named]
 
 
-def _floats(file: Columns, path: Path, name: str) -> np.ndarray:
+def _floats(file: TableFile, path: Path, name: str) -> np.ndarray:
     """Never less than what the file holds: float32 would tie rows that it tells apart."""
     import numpy as np
 
@@ -120,7 +120,7 @@ def _floats(file: Columns, path: Path, name: str) -> np.ndarray:
     return values.astype(precision, copy=False)
 
 
-def _samples_second(file: Columns, path: Path, name: str, values: np.ndarray) -> np.ndarray:
+def _samples_second(file: TableFile, path: Path, name: str, values: np.ndarray) -> np.ndarray:
     """(members, n, classes): an array is stored so, a column has (members, classes) in each row."""
     import numpy as np
 
@@ -160,19 +160,16 @@ def _check_finite(values: np.ndarray, path: Path, name: str, axis: int = 0) -> N
     raise IntegrityError(f"{path}: {name} holds NaN or infinite values, first in row {int(bad.argmax()) + 1}")
 
 
-def _check_kind(values: np.ndarray, kind: str, path: Path, name: str) -> None:
+def _check_kind(values: np.ndarray, name: str, path: Path, column: str) -> None:
     """Logits and probabilities are told apart by the sums of rows."""
-    probabilities = _are_probabilities(values)
-    if kind == "probabilities" and not probabilities:
-        raise UsageError(
-            f"{path}: rows of {name} are negative or do not sum to 1; if these are logits, say so in the benchmark "
-            'file (holds = "logits", or mc_logits for members).'
-        )
-    if kind == "logits" and probabilities:
-        raise UsageError(
-            f"{path}: rows of {name} sum to 1; these are probabilities, say so in the benchmark file "
-            '(holds = "probabilities", or mc_probabilities for members).'
-        )
+    kind, probabilities = name.removeprefix("mc_"), _are_probabilities(values)
+    if probabilities == (kind == "probabilities"):
+        return
+    other = "probabilities" if probabilities else "logits"
+    advice = f'say holds = "{other}".' if name == kind else f"name them mc_{other}."
+    if probabilities:
+        raise UsageError(f"{path}: rows of {column} sum to 1; these are probabilities, {advice}")
+    raise UsageError(f"{path}: rows of {column} are negative or do not sum to 1; if these are logits, {advice}")
 
 
 def _are_probabilities(values: np.ndarray) -> bool:
@@ -184,7 +181,7 @@ def _are_probabilities(values: np.ndarray) -> bool:
     return bool(max(sums.max() - 1, 1 - sums.min()) <= _SUM_TOLERANCE)
 
 
-def _class_indices(file: Columns, path: Path, name: str, count: int) -> np.ndarray:
+def _class_indices(file: TableFile, path: Path, name: str, count: int) -> np.ndarray:
     """(n,) int64; samples of unknown classes may have any, so their range is not looked at."""
     import numpy as np
 
@@ -216,7 +213,7 @@ def _check_predictions(predictions: np.ndarray, classes: int | None, path: Path)
 
 
 def _names(
-    file: Columns, path: Path, sets: str, ids: str, count: int
+    file: TableFile, path: Path, sets: str, ids: str, count: int
 ) -> tuple[dict[str, np.ndarray] | None, pa.Array | None]:
     """Rows of each named set, and names of samples, where there are any."""
     found = {name: file.texts(name) for name in (sets, ids) if name in file.names}

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Grown, Slug, Spec
@@ -230,10 +230,17 @@ class TableSet(Spec):
     named: str | None = None
     rows: Rows | Literal["all"] | None = None
 
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _range_or_all(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "all":
+            raise ValueError(f'it must be [first, end] or "all", not {value!r}')
+        return value
+
     @model_validator(mode="after")
     def _one_way(self) -> TableSet:
         if (self.named is None) == (self.rows is None):
-            raise ValueError('a set of a table is {named = "..."}, {rows = [first, end]} or {rows = "all"}')
+            raise ValueError('a set of a table is either {named = "..."}, {rows = [first, end]} or {rows = "all"}')
         if isinstance(self.rows, tuple) and self.rows[0] >= self.rows[1]:
             raise ValueError(f"rows = {list(self.rows)} is empty; write [first, end] with first < end")
         return self

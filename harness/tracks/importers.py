@@ -72,7 +72,7 @@ IMPORTERS: Mapping[str, Importer] = MappingProxyType(
             ),
             Importer(
                 "fd-shifts",
-                "an inference folder of FD-Shifts, or its analysis_metrics_*.csv",
+                "an inference folder of FD-Shifts, its analysis_metrics_*.csv, or its tables of 2022, such as svhn.csv",
                 lambda path, options: read_fdshifts_results(path, _measures(), options),
                 ("logits",),
             ),

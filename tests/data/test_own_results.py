@@ -283,7 +283,7 @@ def test_arrays_that_do_not_fit(tmp_path, change, sentence):
 
 def test_members_that_are_probabilities(tmp_path):
     path = npz(tmp_path, made() | {"mc": np.full((MEMBERS, COUNT, CLASSES), 1 / CLASSES)})
-    refused_table(path, "rows of mc sum to 1; these are probabilities", UsageError)
+    refused_table(path, "rows of mc sum to 1; these are probabilities, name them mc_probabilities.", UsageError)
     truth = made()
     refused_table(
         npz(tmp_path, truth), "rows of mc are negative or do not sum", UsageError, mc_logits=None, mc_probabilities="mc"
@@ -322,3 +322,10 @@ def test_only_models_with_a_head_need_its_confidence():
 def test_members_are_named_once():
     with pytest.raises(ValueError, match="mc_logits and mc_probabilities could disagree; name one of them"):
         source(mc_probabilities="p")
+
+
+def test_a_table_of_outputs_alone_is_described_as_ever():
+    """The hashes of benchmarks that users have must stay."""
+    alone = TableSource(kind="table", models=MODELS, sets=SETS, holds="logits", values="logits").canonical()
+    assert set(alone) == {"kind", "models", "sets", "holds", "values", "labels", "set_column"}
+    assert {"features", "mc_logits", "head_confidence"} <= set(source().canonical())

@@ -17,6 +17,8 @@ from harness.data.catalog import load_protocol
 from harness.execution.evaluate import Request, inapplicable, prepare
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.errors import UsageError
+from harness.spec.pack import INDEX
+from harness.tracks.confidence.packing import PackRequest, write_pack
 from harness.tracks.confidence.sources import open_source
 from tests.cli.support import harness
 from tests.tracks.test_user_sources import FORMULAS, SETS, Network, areas, evaluate, found, mean_of_members
@@ -203,8 +205,17 @@ def test_trainings_are_averaged(tmp_path):
     path = benchmark(tmp_path, models=('{ id = "run-1", table = { path = "one.csv" } }', both))
     result = evaluate("head-confidence", path, tmp_path)
     wanted = np.mean([expected(columns)["shift"]["augrc"] for columns in tables.values()])
-    (found_,) = (each for each in result.document.summary if (each.group, each.metric) == ("shift", "augrc"))
-    assert found_.value == pytest.approx(wanted, abs=1e-12)
+    (summary,) = (each for each in result.document.summary if (each.study, each.metric) == ("shift", "augrc"))
+    assert summary.value == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_pack_of_results_gives_the_same_scores(tmp_path):
+    write(tmp_path / "one.csv", made())
+    write_pack(load_protocol(benchmark(tmp_path)), PackRequest(tmp_path / "pack"))
+    values = found(evaluate("head-confidence", tmp_path / "pack" / "benchmark.toml", tmp_path))
+    assert values == found(evaluate("head-confidence", tmp_path / "mine.toml", tmp_path))
+    samples = pq.read_table(tmp_path / "pack" / INDEX).to_pydict()
+    assert set(samples["sample"]) == set(made()["id"]), "samples keep the names that they have in the file"
 
 
 # mistakes -----------------------------------------------------------------------------------------
@@ -273,7 +284,7 @@ def test_one_confidence_for_all_ranks_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('named = "shift"', 'rows = "some"', "rows"),
+        ('named = "shift"', 'rows = "some"', """sets.shift.rows: it must be [first, end] or "all", not 'some'."""),
         ('{ named = "shift" }', '{ named = "shift", rows = "all" }', '{rows = [first, end]} or {rows = "all"}'),
         (
             'kind = "results"',
@@ -431,6 +442,7 @@ PEAK = """
 import sys
 from pathlib import Path
 from harness.data.catalog import load_protocol
+from harness.tracks.confidence.packing import PackRequest, write_pack
 from harness.tracks.confidence.sources import open_source
 
 def peak():

@@ -89,7 +89,9 @@ def predictions(samples: ModelOutputs, classifier: Classifier) -> np.ndarray:
     if classifier == "mc-mean" and "mc_probabilities" in arrays:
         return np.asarray(arrays["mc_probabilities"].mean(axis=0, dtype=np.float64).argmax(axis=1))
     if classifier == "mc-mean" and "mc_logits" in arrays:
-        logits = arrays["mc_logits"].astype(np.float64)
-        exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
-        return np.asarray((exponentials / exponentials.sum(axis=2, keepdims=True)).mean(axis=0).argmax(axis=1))
+        total = np.zeros(arrays["mc_logits"].shape[1:])
+        for member in arrays["mc_logits"]:  # one at a time: all in float64 would be many times what is stored
+            exponentials = np.exp(member.astype(np.float64) - member.max(axis=1, keepdims=True))
+            total += exponentials / exponentials.sum(axis=1, keepdims=True)
+        return np.asarray((total / len(arrays["mc_logits"])).argmax(axis=1))
     return np.asarray(arrays["logits" if "logits" in arrays else "probabilities"].argmax(axis=1))
