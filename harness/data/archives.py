@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, NamedTuple
 
@@ -157,7 +158,12 @@ def _members_of(opened: tarfile.TarFile, shown: str) -> Iterator[tuple[str, int,
 
 def _zip(archive: Path | RemoteFile, shown: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int, IO[bytes]]]:
     with zipfile.ZipFile(archive if isinstance(archive, Path) else buffered(archive)) as opened:
-        for member in filter(lambda each: wanted(each.filename), opened.infolist()):
+        chosen = [member for member in opened.infolist() if wanted(member.filename)]
+        if isinstance(archive, RemoteFile):
+            starts = sorted({member.header_offset for member in opened.infolist()} | {opened.start_dir})
+            after = dict(pairwise(starts))
+            archive.limit_to((each.header_offset, after.get(each.header_offset, archive.size)) for each in chosen)
+        for member in chosen:
             if member.is_dir():
                 _safe(member.filename, shown, folder=True)
                 continue

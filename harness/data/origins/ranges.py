@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _TAIL = 1 << 17  # the end of the archive, asked for first: its directory, and often all members that are wanted
-_AHEAD = 1 << 20  # how much is asked for at once: members beside each other come together
+_GAP = 1 << 17  # bytes between members that are rather fetched than asked around: hosts count requests
+_AHEAD = 1 << 23  # how much is asked for at once: members beside each other come together
 
 
 class RemoteFile(io.RawIOBase):
@@ -32,18 +33,32 @@ class RemoteFile(io.RawIOBase):
         self._client, self._url, self._request = client, url, request
         self._validator: str | None = None
         self.size = 0
-        self._tail = self._ask(f"bytes=-{_TAIL}")
+        self._tail = self._ask(f"bytes=-{_TAIL}", 0)
         self._position = 0
+        self._spans: list[tuple[int, int]] = []
+
+    def limit_to(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Nothing beyond these half-open ranges of bytes, and small gaps between them, is asked for when they are read."""
+        self._spans = []
+        for start, end in sorted(spans):
+            if self._spans and start - self._spans[-1][1] <= _GAP:
+                start = self._spans.pop()[0]
+            self._spans.append((start, end))
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """As io.RawIOBase. Raises OriginError where the server gives no parts, or the file changes meanwhile."""
         view = memoryview(buffer)
         start = self._position
-        end = min(start + len(view), self.size)
+        within = next((stop for first, stop in self._spans if first <= start < stop), self.size)
+        end = min(start + len(view), within, self.size)
         if start >= end:
             return 0
         first = self.size - len(self._tail)
-        data = self._tail[start - first : end - first] if start >= first else self._ask(f"bytes={start}-{end - 1}")
+        data = (
+            self._tail[start - first : end - first]
+            if start >= first
+            else self._ask(f"bytes={start}-{end - 1}", end - start)
+        )
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -61,8 +76,8 @@ class RemoteFile(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def _ask(self, span: str) -> bytes:
-        if self.fetched > self._request.most:
+    def _ask(self, span: str, count: int) -> bytes:
+        if self.fetched + count > self._request.most:
             raise self._request.too_large(f"takes more than {self._request.most} bytes to be read")
         data = http.with_retries(lambda: self._part(span), self._url, self._request)
         self.fetched += len(data)
