@@ -22,3 +22,15 @@ def test_order_changes_no_part():
     drawn, ascending = (class_splits(LABELS, 4, {"a": 5, "b": 5}, ascending=each) for each in (False, True))
     assert {name: set(part) for name, part in drawn.items()} == {name: set(part) for name, part in ascending.items()}
     assert class_splits(LABELS, 4, {"a": 5, "b": 5}, seed=1) != drawn
+
+
+def test_shares_keep_the_classes_of_a_set_in_their_proportion():
+    labels = np.random.default_rng(1).permutation(np.repeat([0, 1], [135, 389]))
+    splits = class_splits(labels, 2, {"validation": 0.5, "iid": 0.5})
+    assert sorted(splits["validation"] + splits["iid"]) == list(range(524))
+    for part in splits.values():
+        share = labels[part].mean()
+        assert len(part) == 262
+        assert abs(share - 389 / 524) < 1 / 262
+        leading = np.cumsum(labels[part]) / np.arange(1, 263)
+        assert np.abs(leading - share)[20:].max() < 1 / 20, "any leading part has the classes in these shares"

@@ -50,9 +50,7 @@ class BenchmarkImages:
     def __init__(self, protocol: LoadedBenchmark, source: ImageSource) -> None:
         self._protocol, self._source = protocol, source
         self.manifest: Callable[[str], Manifest] = cache(self._find_manifest)
-        self._part: Callable[[str, str], LabelledImages] = cache(
-            lambda data, part: part_images(self.manifest(data), part)
-        )
+        self._part: Callable[[str, str], LabelledImages] = cache(self._open_part)
 
     @cached_property
     def identities(self) -> dict[str, str]:

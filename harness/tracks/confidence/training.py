@@ -86,9 +86,9 @@ class Recipe(Spec):
     """How the networks of a benchmark are trained, and how far corruptions go.
 
     epochs: by family; head_epochs: of the ConfidNet head, on the finished plain network. reward: of Deep Gamblers, the
-    pay-off of a right answer against a reservation; one above the number of classes would never be worth it. accuracies: of the plain models
-    on the validation set at the mildest and at the harshest severity, between which it falls in even steps. strongest: limits
-    of the search for strengths, where not those of `_STRONGEST`.
+    pay-off of a right answer against a reservation; above the number of classes, none would ever be worth it.
+    accuracies: of the plain models on the validation set at the mildest and at the harshest severity, between which it
+    falls in even steps. strongest: limits of the search for strengths, where not those of `_STRONGEST`.
     """
 
     splits: Splits
@@ -101,7 +101,7 @@ class Recipe(Spec):
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A benchmark, the recipe in a folder, and its labelled images."""
 
     benchmark: ConfidenceBenchmark
@@ -276,9 +276,9 @@ _AUGMENT = (math.radians(5), 0.05, 0.03, 0.03)
 
 
 class _PlainModels:
-    """The models without a head's influence, of the default family, on the validation set, which `calibrate` corrupts."""
+    """The models of the default family on the validation set, which `calibrate` corrupts."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TrainingJob) -> None:
         self.job, self.validation = job, job.load(job.benchmark.reference.validation)
         chosen = (model for model in job.source.models if job.benchmark.runs_by_default(model))
         paths = [(job.folder / "models" / f"{model.id}.safetensors", model.family) for model in chosen]
@@ -291,7 +291,7 @@ class _PlainModels:
         return float(np.mean([_accuracy(network, inputs, of.labels) for network in self.networks]))
 
 
-def _job(protocol: LoadedBenchmark, out: Path) -> Job:
+def _job(protocol: LoadedBenchmark, out: Path) -> TrainingJob:
     benchmark = protocol.of(ConfidenceBenchmark)
     if not isinstance(benchmark.source, ImageSource):
         raise UsageError(
@@ -300,10 +300,10 @@ def _job(protocol: LoadedBenchmark, out: Path) -> Job:
     recipe = read_recipe(out)
     if recipe.reward > benchmark.source.classes:
         raise UsageError(f"{out / 'training.toml'}: the reward must not exceed the {benchmark.source.classes} classes.")
-    return Job(benchmark, benchmark.source, BenchmarkImages(protocol, benchmark.source), recipe, out)
+    return TrainingJob(benchmark, benchmark.source, BenchmarkImages(protocol, benchmark.source), recipe, out)
 
 
-def _inputs(job: Job, of: SetImages) -> Tensor:
+def _inputs(job: TrainingJob, of: SetImages) -> Tensor:
     return to_inputs(of.images, job.source.mean, job.source.std)
 
 

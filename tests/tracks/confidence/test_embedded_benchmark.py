@@ -87,14 +87,16 @@ def test_accuracy_falls_evenly_over_the_severities(accuracy: dict[tuple[str, str
 
 
 def test_each_corruption_has_its_share_of_other_images(protocol: LoadedBenchmark, source: ImageSource) -> None:
-    from harness.tracks.confidence.computed import load_images
+    from harness.tracks.confidence.images import BenchmarkImages
 
     sets = {each.id: each for each in source.sets}
     splits = protocol.locate(source.splits.path)
-    first, last = (load_images(sets[f"corruption-{severity}"], source, splits) for severity in (1, 5))
+    first, last = (
+        BenchmarkImages(protocol, source).load(sets[f"corruption-{severity}"], splits) for severity in (1, 5)
+    )
     assert len(source.corruptions) == 15
-    assert len(set(first.ids)) == 1500
-    assert (first.ids == last.ids).all(), "the same images at every severity"
+    assert len(set(first.names)) == 1500
+    assert first.names == last.names, "the same images at every severity"
     assert np.bincount(first.labels).min() >= 187, "equal shares of the classes"
     assert (first.images != last.images).any(axis=(1, 2)).mean() > 0.99
 
@@ -177,11 +179,14 @@ def test_training_anew_gives_a_network_as_good(protocol: LoadedBenchmark, source
 
     from harness.data.embedded import mnist_5k
     from harness.tracks.confidence.inference import run_model
-    from harness.tracks.confidence.training import train_network
+    from harness.tracks.confidence.networks import to_inputs
+    from harness.tracks.confidence.training import read_recipe, train_network
 
     images, labels = mnist_5k()
     splits = read_json(protocol.locate(source.splits.path))
+    training, test = (to_inputs(images[splits[name]], source.mean, source.std) for name in ("train", "test"))
     torch.set_num_threads(1)
-    network = train_network("plain", 0, images[splits["train"]], labels[splits["train"]])
-    logits = run_model(network, images[splits["test"]], members=1)["logits"]
+    recipe = read_recipe(bundled_folder("datasets") / "confidence-mnist")
+    network = train_network("plain", 0, training, labels[splits["train"]], recipe)
+    logits = run_model(network, test, members=1)["logits"]
     assert 0.94 < (logits.argmax(axis=1) == labels[splits["test"]]).mean() < 0.975
