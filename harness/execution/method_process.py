@@ -65,7 +65,9 @@ class MethodProcess:
         self._hidden = (*private_folders(), *(runs_around(run_folder, method) if run_folder else ()))
         self._method = method
         self._limits = limits
-        self._fence = choose(limits.fence)
+        self._fence = (
+            choose("auto") if limits.fence == "auto" else limits.fence
+        )  # others were tried when it was asked for
         self._child: ChildProcess | None = None
         self._loaded = False
         self._passes: Passes | None = None
@@ -149,7 +151,8 @@ class MethodProcess:
     def _borders(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the method may read beside what Python needs, and what it may not, wherever that lies."""
         hidden = tuple(os.path.realpath(each) for each in (*self._hidden, str(private_scratch())))
-        own = beside(self._method.path, hidden) if self._method.module is None else []
+        fenced = self._fence == "landlock" and self._method.module is None  # a sandbox shows less
+        own = beside(self._method.path, hidden) if fenced else []
         granted = (path for root in self._limits.readable for path in openings(root, hidden))
         return (str(offers_scratch().resolve()), *own, *granted), hidden
 
