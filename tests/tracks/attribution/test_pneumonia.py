@@ -19,6 +19,7 @@ from harness.spec.artefact import Artefact
 from harness.spec.attribution import ArraySource, AttributionBenchmark
 from harness.spec.errors import UsageError
 from harness.tracks.attribution.sources import built, check_fit, open_source
+from harness.tracks.attribution.training import train_on_xrays
 from tests.pneumonia import FILE, fetch_pneumonia
 
 NAME = "attribution-pneumonia@1"
@@ -86,6 +87,18 @@ def test_networks_know_the_disease_as_well_as_the_card_says(
                 predicted = found.network(inputs).argmax(dim=1).numpy()
             reached = (predicted == official[f"{part}_labels"][:, 0]).mean()
             assert abs(reached - expected) < 0.003, f"{model.id} on {part}: {reached}"
+
+
+def test_training_gives_the_same_weights_again_and_learns_the_rarer_class() -> None:
+    """Synthetic X-rays, one in five with a bright middle."""
+    labels = (torch.arange(100) % 5 != 0).long()
+    images = torch.rand(100, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 0.3
+    images[labels == 0, :, 8:20, 8:20] += 0.6
+    first, again = (train_on_xrays("cnn", images, labels, epochs=20) for _ in range(2))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in first.modules())
+    with torch.inference_mode():
+        assert (first(images).argmax(dim=1) == labels).float().mean() > 0.95
 
 
 def test_the_committed_board_is_the_one_its_submissions_give(protocol: LoadedBenchmark) -> None:

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import harness
+from harness.data.catalog import load_protocol
 from harness.methods.client import MethodError
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, read_arrays
 from harness.tracks.attribution.models import build
+from harness.tracks.attribution.sources import open_source
 from harness.tracks.summary import records
 from tests.tracks.attribution.support import BENCHMARK, CLASSES, GRADIENT, SAMPLES, SIDE, answer, write_benchmark
 
@@ -192,6 +194,16 @@ def test_a_mistake_in_a_users_benchmark_gets_one_sentence(tmp_path, change, word
     with pytest.raises(UsageError) as raised:
         answer(tmp_path, GRADIENT, benchmark)
     assert words in str(raised.value)
+
+
+def test_samples_and_background_are_the_first_of_an_order_that_the_seed_draws(tmp_path):
+    few = 'background = "images"\nbackground_count = 3\ncount = 5\nseed = 4'
+    protocol = load_protocol(write_benchmark(tmp_path, BENCHMARK.replace('background = "background"', few)))
+    samples = open_source(protocol).samples("test")
+    stored, order = read_arrays(tmp_path / "images.npz"), np.random.default_rng(4).permutation(SAMPLES)
+    np.testing.assert_array_equal(samples.targets, stored["labels"][order[:5], 0])
+    np.testing.assert_allclose(samples.inputs[:, 0], stored["images"][order[:5]] / 255, atol=1e-6)
+    np.testing.assert_allclose(samples.background[:, 0], stored["images"][order[:3]] / 255, atol=1e-6)
 
 
 def test_constants_that_do_not_suit_the_samples(tmp_path):
