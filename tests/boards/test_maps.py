@@ -178,7 +178,7 @@ def test_files_of_maps_that_are_not_what_is_said(good: Path) -> None:
         "refused schema: maps.npz is there, but submission.toml says otherwise; make the folder with: harness submit"
     ]
     (good / "maps.npz").write_bytes(b"0" * 1_000_001)
-    assert said(good) == ["refused sizes: maps.npz has 1.0 MB, more than the 1 MB allowed."]
+    assert said(good) == ["refused sizes: maps.npz has 1,000 kB, more than the 1,000 kB allowed."]
 
 
 def bomb() -> bytes:
