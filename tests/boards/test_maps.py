@@ -178,7 +178,7 @@ def test_files_of_maps_that_are_not_what_is_said(good: Path) -> None:
         "refused schema: maps.npz is there, but submission.toml says otherwise; make the folder with: harness submit"
     ]
     (good / "maps.npz").write_bytes(b"0" * 150_001)
-    assert said(good) == ["refused sizes: maps.npz has 0.2 MB, more than the 0.15 MB allowed."]
+    assert said(good) == ["refused sizes: maps.npz has 150 kB, more than the 150 kB allowed."]
 
 
 def bomb() -> bytes:
