@@ -22,9 +22,9 @@ def class_splits(
     So any leading part of a list, and every k-th index of it (k prime to the number of classes), has the classes in
     equal shares; where a class has more labels than another, in the shares that they have in the whole.
 
-    sizes: of each part, of each class: numbers of samples, or shares of the class between 0 and 1; the last part gets what
-    is left. ascending: of each class, the indices of a part are listed in the order of the data set, else as they were
-    drawn.
+    sizes: of each part, of each class: numbers of samples, or shares of the class between 0 and 1; the last part gets
+    what is left. ascending: of each class, the indices of a part are listed in the order of the data set, else as they
+    were drawn.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Labelled grey images of 28x28 pixels by name: those that packages bring along, and parts of data sets of the catalog."""
+"""Labelled grey images of 28x28 pixels by name: what packages bring along, and parts of data sets of the catalog."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _EMBEDDED: Mapping[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
 def part_images(manifest: Manifest, part: str) -> LabelledImages:
     """All images of a part of a fetched data set, in the part's order; read anew at each call.
 
-    Raises UsageError for an unknown part, for files that are not here (it says how to fetch them), and for images that are
-    not grey or not of 28x28 pixels; IntegrityError for damaged files.
+    Raises UsageError for an unknown part, for files that are not here (it says how to fetch them), and for images that
+    are not grey or not of 28x28 pixels; IntegrityError for damaged files.
     """
     import numpy as np
 

@@ -66,8 +66,8 @@ class Manifest:
         return Pin(recorded.sha256, recorded.bytes, recorded.revision or revision)
 
     def identity(self, part: str) -> str:
-        """A content id of a part of the data set, known before anything is fetched: of what its files are pinned to, of how
-        they are read, and of the rules of its parts."""
+        """A content id of a part of the data set, known before anything is fetched: of what its files are pinned to, of
+        how they are read, and of the rules of its parts."""
         return content_id(
             {
                 "files": self.key,

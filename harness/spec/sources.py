@@ -46,10 +46,10 @@ class ImageSet(Grown):
     """Grey images of 28x28 pixels: of a package's data or of a part of a data set, chosen by class and split, and
     corrupted or not.
 
-    images: the name of what packages bring along, or of a data set, with its `part`. split: of these images, those whose
-    positions the source's splits list under this name. With `severity`, the images are dealt in turn to the corruptions of
-    the source, `per_corruption` different images to each, the same images at every severity. unknown: the images are of no
-    class of the networks, whatever class their data set gives them. shuffle: the set is in the
+    images: the name of what packages bring along, or of a data set, with its `part`. split: of these images, those
+    whose positions the source's splits list under this name. With `severity`, the images are dealt in turn to the
+    corruptions of the source, `per_corruption` different images to each, the same images at every severity. unknown:
+    the images are of no class of the networks, whatever class their data set gives them. shuffle: the set is in the
     order that `numpy.random.default_rng(shuffle).permutation` gives, so that rows say nothing of classes or corruptions.
     """
 

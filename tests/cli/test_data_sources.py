@@ -204,6 +204,19 @@ def test_a_set_without_a_card_is_listed_with_that_and_still_fetched(bundled: Pat
     assert run("verify", "--all").exit_code == 0
 
 
+def test_several_sets_are_fetched_at_once_and_none_where_a_name_is_wrong(bundled: Path) -> None:
+    (bundled / "twin").mkdir()
+    for name in ("source.toml", "README.md"):
+        (bundled / "twin" / name).write_text((bundled / "toy" / name).read_text().replace("toy", "twin"))
+    wrong = run("fetch", "toy", "twins")
+    assert "no data set is called 'twins'; did you mean twin" in str(wrong.exception)
+    assert json.loads(run("list", "--json").stdout)[0]["here"] == 0
+    done = run("fetch", "toy", "twin")
+    assert done.exit_code == 0
+    assert [Path(line).name.rpartition("-")[0] for line in done.stdout.splitlines()[-2:]] == ["toy", "twin"]
+    assert [row["here"] for row in json.loads(run("list", "--json").stdout)] == [1, 1]
+
+
 def test_a_benchmark_is_prepared_and_the_unreadable_set_is_told(bundled: Path) -> None:
     (bundled / "bad").mkdir()
     (bundled / "bad" / "source.toml").write_text("id = [")

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetImages:
-    """images (n, 28, 28) uint8; labels (n,) int64, `NO_CLASS` for photos and what is `unknown`; positions (n,) in what they were chosen from.
+    """images (n, 28, 28) uint8; labels (n,) int64, `NO_CLASS` for photos and unknown images; positions (n,) in what they
+    were chosen from.
 
     corruption: (n,) position of each one's corruption in their sorted names; None without. names: (n,) of the images in
     their data set.
@@ -54,8 +55,8 @@ class BenchmarkImages:
 
     @cached_property
     def identities(self) -> dict[str, str]:
-        """A content id of each part that sets are chosen from, whether it is fetched or not. Raises UsageError for a data
-        set or a part that does not exist."""
+        """A content id of each part that sets are chosen from, whether it is fetched or not. Raises UsageError for
+        a data set or a part that does not exist."""
         found = {}
         for each in self._source.sets:
             if each.part is not None:
