@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.boards.gate import validate
 from harness.data import catalog
 from harness.execution import environment
 from harness.metrics import facts
@@ -83,6 +84,10 @@ def verb(
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(catalog, "_PACKAGE", tmp_path / "harness")
+    monkeypatch.setattr(  # a process of its own would look into the checkout that the harness runs from
+        "harness.boards.gate.bounded._in_child",
+        lambda folder, changes, fetch, bounds: validate(folder, changes=changes, fetch=fetch),
+    )
     monkeypatch.setattr(environment, "git_state", lambda: ("0" * 40, False))
     monkeypatch.chdir(tmp_path)
     for name, source in {"spread": SPREAD, "first": FIRST}.items():
