@@ -1,0 +1,29 @@
+"""DeepLIFT SHAP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.methods.baselines.attribution._batches import one_by_one
+from harness.methods.interface import explainer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.methods.context import Context
+
+BACKGROUND = 16  # of LATEC
+
+
+@explainer(version="2.0", citation="Lundberg & Lee, NeurIPS 2017")
+def deep_lift_shap(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
+    """Mean DeepLIFT against each of the first inputs of the background set."""
+    from harness.methods.baselines.attribution._deep_lift import contributions
+
+    baselines = context.background[:BACKGROUND]
+
+    def explain(one: Tensor, target: Tensor) -> Tensor:
+        parts = contributions(model, one.expand_as(baselines), baselines, target.expand(len(baselines)))
+        return parts.mean(dim=0, keepdim=True)
+
+    return one_by_one(explain, inputs, targets)
