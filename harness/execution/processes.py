@@ -58,17 +58,38 @@ def _marked(token: str) -> list[int]:
 
 def _descendants(pid: int) -> list[int]:
     """Living children of a process and theirs, whatever environment they have."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            state, parent = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
-            if state not in "ZX":  # the dead have no children any more
-                children.setdefault(int(parent), []).append(int(entry.name))
+    children = _listed if Path("/proc/thread-self/children").exists() else _searched()
     found, waiting = [], [pid]
     while waiting:
-        waiting += (young := children.get(waiting.pop(), []))
+        waiting += (young := children(waiting.pop()))
         found += young
     return found
+
+
+def _listed(pid: int) -> list[int]:
+    """Children as the kernel lists them; the dead, who have none any more, left out."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return [each for each in found if _parent(each) is not None]
+
+
+def _searched() -> Callable[[int], list[int]]:
+    """As `_listed`, for kernels that keep no lists: from a look at every process."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        if (parent := _parent(int(entry.name))) is not None:
+            children.setdefault(parent, []).append(int(entry.name))
+    return lambda pid: children.get(pid, [])
+
+
+def _parent(pid: int) -> int | None:
+    """Of a living process; None for one that is dead, or gone."""
+    with contextlib.suppress(OSError, ValueError):
+        state, parent = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+        return None if state in "ZX" else int(parent)
+    return None
 
 
 def _threads(pid: int) -> int:
