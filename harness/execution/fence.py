@@ -31,6 +31,7 @@ _GRAPHICS = ("dev/nvidia*", "dev/nvhost*", "dev/nvmap", "dev/dri", "dev/kfd", "d
 _GRAPHICS_LIBRARIES = "opt/rocm*"
 _SHARED_MEMORY = "/dev/shm"  # where semaphores of multiprocessing and the registers of OpenMP libraries lie
 _VERSION_CONTROL = (".git", ".hg", ".jj", ".svn")
+_INSTALLED = ("site-packages", "dist-packages")
 _MODULES = (".py", ".so", ".egg", ".zip", ".dist-info", ".egg-info")
 _EDITABLE = "__editable__"  # setuptools' finders of packages that are installed for editing, each with a MAPPING
 
@@ -156,7 +157,8 @@ def _python() -> list[str]:
 
 def _installed_for_editing() -> Iterator[tuple[str, int]]:
     """Packages and modules that are imported from elsewhere; of the folders in which they lie only the names, which
-    imports look through, and of the harness's own checkout not even these."""
+    imports look through, and of the harness's own checkout not even these. Another environment's packages, to which a
+    `.pth` file or PYTHONPATH leads, are installed ones: all of them."""
     for name, module in list(sys.modules.items()):
         if name.startswith(_EDITABLE):
             yield from ((str(path), landlock.READ) for path in getattr(module, "MAPPING", {}).values())
@@ -165,7 +167,10 @@ def _installed_for_editing() -> Iterator[tuple[str, int]]:
     for folder in {os.path.realpath(each) for each in sys.path} - {checkout}:
         if any(_leads_to(each, (folder,)) for each in standard):
             continue
-        yield folder, landlock.READ if Path(folder).is_file() else landlock.LIST
+        if Path(folder).is_file() or Path(folder).name in _INSTALLED:
+            yield folder, landlock.READ
+            continue
+        yield folder, landlock.LIST
         for entry in _entries(folder):
             if entry.name.endswith(_MODULES) or Path(entry.path, "__init__.py").is_file():
                 yield entry.path, landlock.READ

@@ -40,12 +40,23 @@ def _place() -> str:
 
 
 UNITS = ("iid · one", "shift · one", "iid · two", "shift · two")
-CHANCE = GAP.replace(
-    "return top",
-    "import os, torch\n"
-    "    base = os.urandom(1)[0] + 2 if outputs.logits[0, 0] < 0 else 0\n"
-    "    return base + torch.rand(len(top)) + top",
-)
+DRAWS = {"seeded": "torch.rand(1)", "unseeded": "torch.tensor([int.from_bytes(os.urandom(4), 'big') / 2**32])"}
+CHANCE = """
+import os
+import torch
+from harness import confidence_score
+
+
+@confidence_score(version="1.0", citation="Nobody, of no year")
+class Gap:
+    \"\"\"Draws when it begins with a model, and says the same of a sample however often it is asked.\"\"\"
+
+    def fit(self, reference):
+        self.weight = {draw}
+
+    def score(self, outputs):
+        return outputs.probabilities.amax(dim=1) + self.weight * outputs.logits[:, 0]
+"""
 app = Typer()
 app.command()(verb.reproduce)
 
@@ -128,16 +139,11 @@ def test_answers_of_the_last_digits_are_the_same_within_the_tolerance_only(submi
     assert (found.tolerances["confidence"].allowed, found.tolerances["confidence"].reason) == (1e-4, "single precision")
 
 
-def test_chance_comes_out_the_same_where_it_is_seeded(checkout: Path) -> None:
-    folder = store(checkout, CHANCE)
-    unseeded = []
-    for label in UNITS:
-        study, model = label.split(" · ")
-        with np.load(checkout / "leaderboards/toy/1" / f"{model}.npz", allow_pickle=False) as table:
-            if table["logits"][table["set"] == study][0, 0] < 0:
-                unseeded.append(label)
-    assert 0 < len(unseeded) < len(UNITS), "of both kinds"
-    assert [sentence.split(":")[0] for sentence in reproduce(folder).differences] == unseeded
+@pytest.mark.parametrize("kind", DRAWS)
+def test_chance_comes_out_the_same_where_it_is_seeded(checkout: Path, kind: str) -> None:
+    found = reproduce(store(checkout, CHANCE.format(draw=DRAWS[kind])))
+    differing = [sentence.split(":")[0] for sentence in found.differences]
+    assert differing == ([] if kind == "seeded" else list(UNITS))
 
 
 def test_a_method_that_fails_now_is_different(submission: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_text_in_another_encoding(tmp_path):
         (
             'kind = "table"',
             'kind = "tabel"',
-            "source: its 'kind' must be one of 'images', 'fd-shifts', 'fd-shifts-study', 'table', 'pack', 'released', not 'tabel'",
+            "source: its 'kind' must be one of 'images', 'fd-shifts', 'fd-shifts-study', 'table', 'results', 'pack', 'released', 'predictions', not 'tabel'",
         ),
         (
             'holds = "probabilities"',

@@ -202,6 +202,7 @@ HONEST_WORK = {
     "beside": "assert open({beside!r}, 'rb').read() == b'weights'",
     "granted": "assert np.load({granted!r}).sum() == 3",
     "scratch": "os.makedirs('a/b'); open('a/b/c', 'w').write('x'); os.rename('a/b/c', 'd'); os.symlink('d', 'e')\n"
+    "os.removedirs('a/b'); os.unlink('d'); os.unlink('e')\n"
     "import tempfile; tempfile.TemporaryFile().write(b'x'); open(os.devnull, 'w').write('x')",
     "processes": "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(2) as pool: "
     "assert pool.map(abs, [-1, -2]) == [1, 2]\nassert subprocess.run(['ls', '.'], capture_output=True).returncode == 0",
@@ -233,7 +234,7 @@ def test_honest_methods_do_not_notice_the_fence(tmp_path):
 @needs_landlock
 def test_labels_that_a_benchmark_names_are_closed_beside_the_method_and_where_they_were_granted(tmp_path):
     """The tables of a benchmark of one's own lie beside the method more often than not."""
-    table = str(tmp_path / "benchmark" / "m0.npz")
+    table = str(tmp_path / "benchmark" / "python.npz")
     bodies = {
         "python": f"open({table!r}, 'rb').read(); " + HONEST,
         "native": f"assert ctypes.CDLL(None).open({table!r}.encode(), 0) < 0; " + HONEST,

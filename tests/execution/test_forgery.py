@@ -92,7 +92,8 @@ def fenced(tmp_path_factory):
         (victim / name).write_text("untouched")
     bodies = {name: body.format(run=victim) for name, body in WRITES.items()}
     may = {
-        "its-own-folder": "open('mine.txt', 'w').write('x'); os.mkdir('sub'); os.rename('mine.txt', 'sub/m'); " + HONEST
+        "its-own-folder": "open('mine.txt', 'w').write('x'); os.mkdir('sub'); os.rename('mine.txt', 'sub/m'); "
+        "os.remove('sub/m'); os.rmdir('sub'); " + HONEST
     }
     return ends(run_each(folder, bodies | NETWORK | may)), victim
 
@@ -200,10 +201,10 @@ def test_a_forged_line_in_the_journal_gives_exit_code_3(tmp_path):
 def test_labels_are_nowhere_to_be_found(tmp_path):
     """The search itself is proven by letting it look for what it was given."""
     asked = request(tmp_path, {"labels": SEARCH, "canary": SEARCH})
-    table = read_arrays(tmp_path / "benchmark" / "m0.npz")
+    table = read_arrays(tmp_path / "benchmark" / "labels.npz")
     assert table["labels"].shape == (ROWS,)
     assert set(np.unique(table["labels"])) == set(range(CLASSES))
-    labels, logits = table["labels"][:40].astype(np.int64).tobytes(), table["logits"][:40].tobytes()
+    labels, logits = table["labels"][:40].astype(np.int64).tobytes(), table["logits"][0].tobytes()
     narrow = table["labels"][:40].astype(np.int8).tobytes()
     source = (tmp_path / "zoo.py").read_text()
     needles = "NEEDLES = [bytes(v ^ 255 for v in each) for each in {}]"  # disguised: the source itself is searched
@@ -214,9 +215,8 @@ def test_labels_are_nowhere_to_be_found(tmp_path):
     (tmp_path / "zoo.py").write_text(source + "\n" + disguised(labels, narrow))
     assert set(ends(run(prepare(asked))).values()) == {("ok", "")}
     (tmp_path / "zoo.py").write_text(source + "\n" + disguised(logits))
-    assert {reason.split(" (")[0] for _, reason in ends(run(prepare(asked))).values()} == {
-        "AssertionError: labels were found"
-    }
+    status, reason = ends(run(prepare(asked)))["labels"]
+    assert (status, reason.split(" (")[0]) == ("failed", "AssertionError: labels were found")
 
 
 def test_a_secret_in_the_environment_stays_outside(tmp_path, monkeypatch):

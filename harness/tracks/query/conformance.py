@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data.scratch import offers_scratch
 from harness.methods.answers import checked_picks
 from harness.methods.client import MethodClient
 from harness.methods.conformance import Check, until_failure
@@ -30,7 +31,7 @@ def check_query_strategy(method: MethodClient) -> Iterator[Check]:
     and without overlap; the same seed gives the same query; the files of the pool stay as they are.
     """
     assert isinstance(method.spec, QueryMethod)
-    with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
+    with tempfile.TemporaryDirectory(prefix="check-", dir=offers_scratch()) as folder:
         requirements: dict[str, Callable[[], str]] = {}
         for task in method.spec.tasks:
             requirements |= _SyntheticPool(method, task, Path(folder) / task).requirements()

@@ -195,8 +195,7 @@ def test_pinned_outcomes_go_with_the_pack(made, tmp_path):
 
 def test_the_labels_of_a_pack_are_closed_to_methods(made):
     folder = made["images"][1]
-    (closed,) = benchmark(folder).private_folders()
-    assert os.path.realpath(closed) == os.path.realpath(folder / "outputs")
+    assert os.path.realpath(folder / "outputs") in map(os.path.realpath, benchmark(folder).private_folders())
     holders = [path for path in folder.rglob("*.safetensors") if "labels" in read_tensors(path)]
     assert holders
     assert all(path.is_relative_to(folder / "outputs") for path in holders)
