@@ -96,7 +96,7 @@ def run_job(workflow: str, job: str, checkout: Path, temporary: Path) -> Iterato
     for step in (each for each in steps if "run" in each):
         if failed and step.get("if") != "${{ !cancelled() }}":
             continue
-        if step["name"] == "Install":
+        if step["name"] in ("Install", "Data"):  # the miniature's tables need no data set
             judge = temporary / "judge"
             programs = install(judge if judge.exists() else checkout)
             variables["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
