@@ -86,6 +86,8 @@ class _Host:
                 raise ImportError("the method's file cannot be loaded")
             module = importlib.util.module_from_spec(spec)
             sys.modules["method"] = module
+            # Where the user wrote it, so that weights beside it are found; what runs is the hashed copy.
+            module.__file__ = meta.get("path", str(path))
             spec.loader.exec_module(module)
         self._host = load(meta["host"])(getattr(module, meta["symbol"]), meta["device"])
         self.verbs |= self._host.verbs

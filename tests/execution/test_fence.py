@@ -199,7 +199,8 @@ def test_a_folder_to_read_must_be_there(tmp_path):
 
 
 HONEST_WORK = {
-    "beside": "assert open({beside!r}, 'rb').read() == b'weights'",
+    "beside": "assert open({beside!r}, 'rb').read() == b'weights'\n"
+    "assert open(os.path.join(os.path.dirname(__file__), 'weights.bin'), 'rb').read() == b'weights'",
     "granted": "assert np.load({granted!r}).sum() == 3",
     "scratch": "os.makedirs('a/b'); open('a/b/c', 'w').write('x'); os.rename('a/b/c', 'd'); os.symlink('d', 'e')\n"
     "os.removedirs('a/b'); os.unlink('d'); os.unlink('e')\n"
@@ -229,6 +230,24 @@ def test_honest_methods_do_not_notice_the_fence(tmp_path):
     plain = run_each(tmp_path / "plain", {"one": HONEST}, fence="none")
     assert plain.document.environment.fence == "audit hook"
     assert plain.document.environment.readable == ()
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("msr", "confidence"),
+        ("random-sampling", "query"),
+        ("predictive-entropy", "query"),
+        ("saliency", "attribution"),
+        ("map-norm", "attribution-metric"),
+    ],
+)
+def test_a_method_of_every_kind_passes_its_check_behind_the_fence(name, task):
+    method = find_method(name, task)
+    found = check_method(method, Limits(fence="landlock"))
+    assert found
+    assert [each.problem for each in found if not each.passed] == []
 
 
 @needs_landlock
