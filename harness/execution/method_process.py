@@ -171,7 +171,7 @@ class MethodProcess:
             raise MethodError("failed", reason) from error
         meta = {
             "module": self._method.module,
-            "path": os.path.abspath(self._method.path),
+            "path": str(self._method.path.resolve()),
             "symbol": self.spec.symbol,
             "host": kind_of(self.spec.task).host,
             "device": self._limits.device,
