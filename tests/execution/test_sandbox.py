@@ -74,7 +74,7 @@ def run_inside(asked, inside=True):
 
 def attacks(folder, port):
     """Name -> an attack that gets through the plain worker."""
-    table, home = str(folder / "benchmark" / "m0.npz"), str(folder / "home")
+    table, home = str(folder / "benchmark" / "cat.npz"), str(folder / "home")
     return {
         "cat": CAT.format(path=table),
         "native": NATIVE.format(path=table),
