@@ -120,7 +120,8 @@ def test_maps_that_say_nothing_are_below_the_middle_in_faithfulness(protocol: Lo
         assert rows[name].cells["faithfulness"].value > np.median(pool)
 
 
-def test_the_gate_accepts_every_committed_submission_without_a_word(protocol: LoadedBenchmark) -> None:
-    for folder in submission_folders(submissions_folder(NAME)):
-        report = validate(folder)
-        assert not report.findings, [finding.sentence for finding in report.findings]
+def test_the_gate_accepts_every_committed_submission(protocol: LoadedBenchmark) -> None:
+    """VarGrad stands apart from the others, which a reader is told."""
+    found = {folder.name: validate(folder).findings for folder in submission_folders(submissions_folder(NAME))}
+    said = {name: [(each.rule, each.severity) for each in findings] for name, findings in found.items() if findings}
+    assert said == {"var-grad": [("far-ahead", "flagged")]}
