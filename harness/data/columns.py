@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +72,7 @@ class _Arrays:
         return self._arrays[name]
 
 
-class _Frame:
+class _Frame(ABC):
     """The columns of a file that pyarrow reads."""
 
     def __init__(self, path: Path) -> None:
@@ -82,16 +83,17 @@ class _Frame:
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise IntegrityError(f"{path} has two columns named {twice!r}; leave one.")
 
+    @abstractmethod
     def _opened(self) -> Sequence[str]:
         """The names of the columns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _pieces(self, name: str) -> Iterator[pa.Array]:
         """A column, some rows at a time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _count(self) -> int:
-        raise NotImplementedError
+        """How many rows there are."""
 
     def numbers(self, name: str) -> np.ndarray:
         import numpy as np
