@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.data.catalog import LoadedBenchmark
-from harness.methods.answers import checked_confidence, confidences_as_given, stored_confidence
+from harness.methods.answers import checked_confidence, stored_confidence
 from harness.methods.client import MethodClient, MethodError
-from harness.methods.conformance import WANTED
 from harness.metrics.registry import METRICS
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
@@ -35,8 +33,8 @@ from harness.tracks.confidence.choice import chosen_models, configurations
 from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 from harness.tracks.confidence.outcomes import Outcomes, predictions
 from harness.tracks.confidence.scoring import FAILURE_RATE, JudgedConfidence, confidence_scores
+from harness.tracks.confidence.session import PARTS, ScoreSession, StreamRequest, check_any
 from harness.tracks.confidence.sources import open_source
-from harness.tracks.confidence.stream import ask_as_stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from harness.tracks.leaderboard import Entry
 
 _LEAST_AGREEMENT = 0.99
-_PARTS = frozenset({"train", "validation"})
 
 
 class ConfidenceTrack(Track):
@@ -56,8 +53,6 @@ class ConfidenceTrack(Track):
     method: ConfidenceMethod
     learns_from: frozenset[str] | None = None
     """The parts of a reference that the method asked for when it was rehearsed; None before."""
-    _last: tuple[object, Mapping[str, np.ndarray] | MethodError] | None = None
-    """Whom and what was asked last, and what it said. Studies share their answers: a network has one stream."""
 
     @cached_property
     def source(self) -> OutputSource:
@@ -123,35 +118,19 @@ class ConfidenceTrack(Track):
 
     def _answers(self, unit: Unit, model: Model, method: MethodClient) -> Mapping[str, np.ndarray]:
         """Set -> confidences, of all that the method is asked about a network: asked once, for all studies together."""
-        asked = (method, model.id, unit.seed, unit.limit)
-        if self._last is None or self._last[0] != asked:
-            try:
-                self._last = (asked, self._ask_stream(unit, model, method))
-            except MethodError as error:
-                self._last = (asked, error)
-        said = self._last[1]
-        if isinstance(said, MethodError):
-            raise said
-        return said
 
-    def _ask_stream(self, unit: Unit, model: Model, method: MethodClient) -> Mapping[str, np.ndarray]:
-        calls = itertools.count()
+        def sets() -> dict[str, ModelOutputs]:
+            names = dict.fromkeys(name for study in self.benchmark.studies_of(model) for name in study.sets)
+            return {name: self._samples(model, name, unit.limit) for name in names}
 
-        def ask(samples: dict[str, np.ndarray]) -> np.ndarray:
-            answer, seed = None, seed_of([unit.seed, model.id, next(calls)])
-            while answer is None or self._asks_for_more(answer, method):
-                self._fit(unit, model, method)
-                answer = method.call("score", samples, seed=seed)
-            return confidences_as_given(answer, _count(samples))
-
-        names = dict.fromkeys(name for study in self.benchmark.studies_of(model) for name in study.sets)
-        sets = {name: self._samples(model, name, unit.limit) for name in names}
-        return ask_as_stream(
-            sets,
-            ask,
-            seed_of([self.shuffle, unit.method_hash, model.id, "order"]),
-            self.tolerance("confidence").relative,
+        order = seed_of([self.shuffle, unit.method_hash, model.id, "order"])
+        return self._session.answers(
+            unit, model, method, StreamRequest(sets, order, self.tolerance("confidence").relative)
         )
+
+    @cached_property
+    def _session(self) -> ScoreSession:
+        return ScoreSession(self.source, self.method.needs, self._parts)
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Every confidence is stored, and every score follows from them."""
@@ -202,7 +181,7 @@ class ConfidenceTrack(Track):
         from harness.methods.conformance import rehearse_confidence_score
 
         offers = {name: self._offer(self.model(name)) for name in dict.fromkeys(unit.model for unit in units)}
-        lacking = [each for each in dict.fromkeys(offers.values()) if each != (None, _PARTS)]
+        lacking = [each for each in dict.fromkeys(offers.values()) if each != (None, PARTS)]
         if self.method.oracle or not (lacking or self.source.absent()):
             return {}
         with method() as client:
@@ -296,67 +275,16 @@ class ConfidenceTrack(Track):
     def _by_name(self) -> dict[str, Model]:
         return {model.id: model for model in self.benchmark.source.models}
 
-    def _fit(self, unit: Unit, model: Model, method: MethodClient) -> None:
-        """Let the method learn from reference outputs, once for each model (and again after a restart).
-
-        What has to be computed first is deferred until the method asks for it: most learn nothing, and a training set
-        may cost more than all that they are asked about.
-        """
-        if method.state == model.id:
-            return
-        arrays = {f"shared/{name}": array for name, array in self.source.shared(model).items()}
-        network = self.source.network(model) if "model" in self.method.needs else None
-        if network is not None:
-            arrays |= {f"network/{name}": array for name, array in network[1].items()}
-        meta: dict[str, Any] = {
-            "network": network[0] if network else None,
-            "absent": {name: why for name, why in self.source.absent().items() if name in self.method.needs},
-        }
-        parts, answer = self._parts(model), None
-        while answer is None or self._asks_for_more(answer, method):
-            given = [part for part, name in parts.items() if part in self._wanted or self.source.ready(model, name)]
-            for part in given:
-                arrays |= self._part(model, part, parts[part])
-            meta |= {"reference": given, "deferred": [part for part in parts if part not in given]}
-            answer = method.call("fit", arrays, seed=seed_of([unit.seed, model.id, "fit"]), meta=meta)
-        method.state = model.id
-
-    @cached_property
-    def _wanted(self) -> set[str]:
-        """The parts of a reference that the method has asked for; never more than there are."""
-        return set()
-
-    def _asks_for_more(self, answer: Mapping[str, np.ndarray], method: MethodClient) -> bool:
-        """Whether an answer asks for a part that was deferred; then the method has to begin again."""
-        wanted = {part for part in _PARTS if WANTED + part in answer} - self._wanted
-        if wanted:
-            self._wanted.update(wanted)
-            method.state = None
-        return bool(wanted)
-
-    def _part(self, model: Model, part: str, name: str) -> dict[str, np.ndarray]:
-        """Labelled outputs of a part of the reference."""
-        samples = self.source.samples(model, name)
-        _check_any(samples, f"{model.id}, set {name}")
-        given = {**samples.arrays, **self._inputs(name), "labels": samples.labels}
-        return {f"{part}/{key}": array for key, array in given.items()}
-
     def _samples(self, model: Model, name: str, limit: int | None) -> ModelOutputs:
         """The samples that are asked about."""
         samples = self.source.samples(model, name)
-        _check_any(samples, f"{model.id}, set {name}")
+        check_any(samples, f"{model.id}, set {name}")
         self._agree(model, name, samples)
         studies = self.benchmark.studies_of(model)
         if any(name == study.samples and study.kind != "open-set" for study in studies):
             _check_labels(samples, f"{model.id}, set {name}")
-        given = ModelOutputs({**samples.arrays, **self._inputs(name)}, samples.labels)
+        given = ModelOutputs({**samples.arrays, **self._session.inputs(name)}, samples.labels)
         return given.take(spread(len(samples.labels), limit))
-
-    def _inputs(self, name: str) -> dict[str, np.ndarray]:
-        if "inputs" not in self.method.needs:
-            return {}
-        inputs = self.source.inputs(name)
-        return {} if inputs is None else {"inputs": inputs}
 
     def _agree(self, model: Model, name: str, samples: ModelOutputs) -> None:
         """Pinned predictions must be those of the outputs at hand, up to rounding on other processors."""
@@ -390,11 +318,6 @@ def _check_metric(name: str, protocol: LoadedBenchmark) -> None:
         )
 
 
-def _check_any(samples: ModelOutputs, where: str) -> None:
-    if not len(samples.labels):
-        raise UsageError(f"{where} has no samples; name others in the benchmark, or leave it out.")
-
-
 def _check_labels(samples: ModelOutputs, where: str) -> None:
     """Samples that are scored by their class must be of a class that the model knows."""
     low, high, classes = int(samples.labels.min()), int(samples.labels.max()), samples.classes
@@ -404,7 +327,3 @@ def _check_labels(samples: ModelOutputs, where: str) -> None:
             f"{where}: labels run from {low} to {high}, but the {f'{classes} ' if classes else ''}classes are {known}; "
             "samples of no known class belong into `unknown` of a new-class study."
         )
-
-
-def _count(samples: Mapping[str, np.ndarray]) -> int:
-    return next(len(samples[name]) for name in ("logits", "probabilities", "head_confidence") if name in samples)
