@@ -25,6 +25,12 @@ class Place:
     rank_high: int
     of: int
     tied_with: tuple[str, ...]
+    low: float
+    high: float
+    spread: float | None
+    """How far the metrics behind a mean rank disagree."""
+    scale: float
+    """What numbers are multiplied with where boards show them."""
 
 
 def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> tuple[Place, ...] | str:
@@ -66,9 +72,23 @@ def _places(leaderboard: Leaderboard, others: list[Entry], own: Entry) -> tuple[
         cell = cells.get(name)
         if cell is None or cell.rank is None or cell.rank_low is None or cell.rank_high is None:
             continue
-        of = sum(each.rank is not None for each in cells.values())
-        ranks = (cell.rank, cell.rank_low, cell.rank_high)
-        places.append(Place(shows.metric, shows.title, title, cell.value, *ranks, of, column.tied(name)))
+        places.append(
+            Place(
+                metric=shows.metric,
+                title=shows.title,
+                column=title,
+                value=cell.value,
+                rank=cell.rank,
+                rank_low=cell.rank_low,
+                rank_high=cell.rank_high,
+                of=sum(each.rank is not None for each in cells.values()),
+                tied_with=column.tied(name),
+                low=cell.low,
+                high=cell.high,
+                spread=cell.spread,
+                scale=shows.scale,
+            )
+        )
     if not places or places[-1].column != leaderboard.columns[-1]:
         return "it has no score in the column that orders the board"
     return tuple(places)

@@ -54,6 +54,7 @@ def application() -> typer.Typer:
         listing,
         plan,
         replay,
+        report,
         reproduce,
         show,
         submit,
@@ -71,7 +72,16 @@ def application() -> typer.Typer:
     )
     app.callback()(_callback)
     for verb in (
-        *(evaluate.evaluate, check.check, plan.plan, show.show, replay.replay, submit.submit, validate.validate),
+        *(
+            evaluate.evaluate,
+            check.check,
+            plan.plan,
+            show.show,
+            report.report,
+            replay.replay,
+            submit.submit,
+            validate.validate,
+        ),
         *(reproduce.reproduce, compare.compare, claims.claims, cite.cite),
     ):
         app.command(verb.__name__)(verb)

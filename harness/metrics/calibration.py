@@ -67,6 +67,23 @@ def adaptive_ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> 
     return float(np.abs(np.bincount(part, weights=1.0 - losses - stated)).sum() / len(stated))
 
 
+def reliability(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> tuple[FloatArray, FloatArray, IntArray]:
+    """The bins of `ece` that are not empty, in order: mean confidence, accuracy, and number of samples, each (used,).
+
+    Of confidence (n,), clipped to [0, 1], and binary residual (n,). The mean of |accuracy - mean confidence| weighted by
+    samples is `ece`. ValueError as there. DeGroot & Fienberg 1983, "The Comparison and Evaluation of Forecasters".
+    """
+    scores, losses = scored_pair(confidence, residual)
+    require_binary(losses)
+    stated = np.clip(scores.astype(np.float64), 0.0, 1.0)
+    part = np.searchsorted(_edges(bins), stated, side="right")
+    samples = np.bincount(part)
+    used = samples > 0
+    counts = samples[used]
+    means = np.bincount(part, weights=stated)[used] / counts
+    return means, np.bincount(part, weights=1.0 - losses)[used] / counts, counts
+
+
 def _bin_count(bins: int) -> int:
     try:
         count = operator.index(bins)
@@ -82,12 +99,16 @@ def _equal_width_bins(replicates: Replicates, bins: int) -> tuple[FloatArray, Fl
     require_binary(replicates.sample.residual)
     assert replicates.sample.group_confidence is not None
     stated = np.clip(replicates.sample.group_confidence, 0.0, 1.0)
-    # The last edge lies just above 1, which keeps 1.0 in the last bin, and moves every edge but 0 up; as in FD-Shifts.
-    edges = np.linspace(0.0, 1.0 + 1e-8, _bin_count(bins) + 1)
-    index = np.searchsorted(edges, stated, side="right")
+    index = np.searchsorted(_edges(bins), stated, side="right")
     starts = np.flatnonzero(np.append(True, index[1:] != index[:-1]))  # groups come in order of confidence
     excess = replicates.weight * (1.0 - stated) - replicates.error
     return np.add.reduceat(excess, starts, axis=1), np.add.reduceat(replicates.weight, starts, axis=1)
+
+
+def _edges(bins: int) -> FloatArray:
+    """Of bins of equal width. The last lies just above 1, which keeps 1.0 in the last bin, and moves every edge but 0
+    up; as in FD-Shifts."""
+    return np.linspace(0.0, 1.0 + 1e-8, _bin_count(bins) + 1)
 
 
 def _equal_mass(stated: FloatArray, bins: int) -> IntArray:

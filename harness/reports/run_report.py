@@ -1,53 +1,104 @@
-"""A run as one self-contained HTML page: scores, the place on the board, and the picture behind them."""
+"""A run as one self-contained HTML page: its place on the board, its scores, and the views of its kind behind them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from harness.boards.build import read_standings
-from harness.boards.place import Place
-from harness.data.catalog import LoadedBenchmark, benchmark_files
+from harness.boards.place import Place, overall
+from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
+from harness.reports.page import fill_page
+from harness.reports.rivals import field_of
+from harness.spec.board import Cell
+from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of
-from harness.storage import fill_template, write_text
-from harness.tracks.leaderboard import Entry
+from harness.spec.result import Summary
+from harness.storage import IntegrityError, write_text
+from harness.tracks.views import Evidence, View
 
 REPORT = "report.html"
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
     document, scored = run.document, run.scored(protocol)
-    page = fill_template(
-        TEMPLATES / "run.html",
+    field = field_of(protocol, document.spec.method)
+    places = () if isinstance(place, str) else place
+    cells = _cells(places)
+    evidence = Evidence(
+        run.answers_by_unit(protocol), scored.measured, document.summary, cells, field.rivals, field.entries
+    )
+    views, problem = _views(scored.track.views(evidence))
+    page = fill_page(
+        "run.html",
+        views=views,
+        data={"run": document.id, "summary": [row.model_dump() for row in document.summary]},
         document=document,
+        title=protocol.benchmark.title,
         failed=run.failed,
-        headings={row.metric: metric_facts()[row.metric].heading for row in document.summary},
-        rows=_rows(run),
-        places=() if isinstance(place, str) else place,
+        scores=_scores(document.summary),
+        places=places,
+        overall=overall(places) if places else None,
+        no_place=place if isinstance(place, str) else "",
+        cells=cells,
+        missing=" ".join(each for each in (field.missing, problem) if each),
+        roles=[{"role": each.role, "name": each.name, "cells": each.cells} for each in field.rivals],
         caption=kind_of(document.spec.task).caption,
-        figure=scored.track.figure(run.answers_by_unit(protocol), _rivals(run, protocol)),
+        costs=_costs(run),
     )
     write_text(run.folder / REPORT, page)
     return run.folder / REPORT
 
 
-def _rivals(run: RunResult, protocol: LoadedBenchmark) -> tuple[Entry, ...]:
-    """Methods of the board that the run's benchmark has, without the run's own earlier submission."""
-    spec = run.document.spec
-    if spec.benchmark not in benchmark_files() or spec.benchmark_hash != protocol.hash:
-        return ()
-    return tuple(each for each in read_standings(protocol).entries if each.method.name != spec.method.name)
+def _views(views: Iterable[View]) -> tuple[list[View], str]:
+    """The views, and why those that are missing are: a damaged submission or absent data spoils no report."""
+    found: list[View] = []
+    try:
+        found.extend(views)
+    except (UsageError, IntegrityError, OSError) as error:
+        return found, f"What follows is incomplete: {str(error).rstrip('.')}."
+    return found, ""
 
 
-def _rows(run: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
-    """study -> metric -> (value, interval), scaled for display."""
-    facts, rows = metric_facts(), dict[str, dict[str, tuple[str, str]]]()
-    for row in run.document.summary:
+def _cells(places: tuple[Place, ...]) -> dict[str, Cell]:
+    """The run's own numbers by column, scaled as the board shows its rows."""
+    return {
+        each.column: Cell(
+            value=each.value * each.scale,
+            low=each.low * each.scale,
+            high=each.high * each.scale,
+            rank=each.rank,
+            rank_low=each.rank_low,
+            rank_high=each.rank_high,
+            spread=None if each.spread is None else each.spread * each.scale,
+        )
+        for each in places
+    }
+
+
+def _scores(summary: Iterable[Summary]) -> dict[str, Any]:
+    """Rows of the main table: (study, whether it is part of the group above, cells by metric), scaled for display."""
+    facts, rows, metrics = metric_facts(), dict[str, dict[str, Any]](), dict[str, None]()
+    for row in summary:
         text, span = facts[row.metric].text, ""
         if row.low is not None and row.high is not None:
             span = f"{text(row.low)} to {text(row.high)}"
-        rows.setdefault(row.study, {})[row.metric] = (text(row.value), span)
-    return rows
+        metrics[row.metric] = None
+        entry = rows.setdefault(row.study, {"part": row.part_of is not None, "cells": {}})
+        entry["cells"][row.metric] = (text(row.value), span, row.value)
+    return {"headings": {name: facts[name].heading for name in metrics}, "rows": rows}
+
+
+def _costs(run: RunResult) -> list[tuple[str, str]]:
+    """What the run took, by name."""
+    timing = run.document.timing
+    found = [("time in units", f"{timing.seconds:,.1f} s")]
+    if timing.passes is not None:
+        found += [
+            ("forward passes", f"{timing.passes.forward:,}"),
+            ("backward passes", f"{timing.passes.backward:,}"),
+        ]
+    return [*found, ("taken up again", f"{timing.resumed} times")] if timing.resumed else found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.storage import fill_template, read_json, write_bytes, write_text
+from harness.reports.page import fill_page
+from harness.storage import read_json, write_bytes, write_text
 
 PAGE = "index.html"
-TEMPLATES = Path(__file__).with_name("templates")
 FILES = ("board.md", "board.csv", "board.json")
 
 
@@ -19,7 +19,7 @@ def write_site(leaderboards: Path, site: Path) -> None:
         (site / place).mkdir(parents=True)
         for name in FILES:
             write_bytes(site / place / name, (board / name).read_bytes())
-        page = fill_template(TEMPLATES / "board.html", board=read_json(board / "board.json"), files=FILES)
+        page = fill_page("board.html", board=read_json(board / "board.json"), files=FILES)
         write_text(site / place / PAGE, page)
     site.mkdir(parents=True, exist_ok=True)
-    write_text(site / PAGE, fill_template(TEMPLATES / "index.html", places=places))
+    write_text(site / PAGE, fill_page("index.html", places=places))

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from harness.methods.client import MethodClient
     from harness.spec.result import Passes
     from harness.tracks.costs import Estimate
-    from harness.tracks.figure import Figure
-    from harness.tracks.leaderboard import Entry
+    from harness.tracks.views import Evidence, View
 
 Answers = Mapping[str, "np.ndarray"]
 """What a method answered in one unit, as stored: named arrays."""
@@ -256,9 +255,9 @@ class Track(ABC):
         """Hours of a graphics card; None for benchmarks that are small enough for a laptop."""
         return None
 
-    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
-        """The picture of a run, beside the methods of its board."""
-        return None
+    def views(self, evidence: Evidence) -> Iterator[View]:
+        """What a page shows of a run beside its scores, in this order."""
+        return iter(())
 
     def units(self, spec: RunSpec) -> tuple[Unit, ...]:
         """All units of a run."""

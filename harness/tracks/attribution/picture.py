@@ -1,82 +1,185 @@
-"""Maps of a run beside what they explain."""
+"""What a page shows of a run of an XAI method: maps beside what they explain, and how the metrics judge it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.spec.run import Unit
+from harness.metrics.attribution.registry import METRICS
+from harness.statistics.agreement import metric_tau
+from harness.statistics.criteria import metric_ranks
+from harness.tracks.attribution.sources import built
 from harness.tracks.base import spread
-from harness.tracks.figure import Figure, as_svg, grid
+from harness.tracks.leaderboard import Entry
+from harness.tracks.views import (
+    Card,
+    Chart,
+    Evidence,
+    Gallery,
+    Picture,
+    View,
+    beside_the_board,
+    columns_of,
+    image_uri,
+    levels,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.spec.run import Unit
     from harness.tracks.attribution.track import AttributionTrack
 
 _SAMPLES = 6
-_COLOURS = "RdBu_r"  # diverging, colour-blind safe: red speaks for the class, blue against it
+_AGAINST, _NOTHING, _FOR = (33, 102, 172), (247, 247, 247), (178, 24, 43)  # diverging, colour-blind safe
+_CLOUD = 56  # pixels of a side of a point cloud's picture
 
 
-def map_gallery(track: AttributionTrack, maps: Mapping[Unit, np.ndarray]) -> Figure:
-    """A row per study and network, a column per sample: the input above its map."""
-    rows = []
-    for unit, its_maps in maps.items():
-        samples = track.samples(unit)
-        shown = spread(len(samples.inputs), _SAMPLES)
-        rows.append((unit.label, samples.inputs[shown], its_maps[shown], samples.targets[shown]))
-    return Figure(
-        "Maps",
-        "A few samples of every unit. Red speaks for the class in the title, blue against it; each map is scaled by its "
-        "own largest value. Volumes are seen through the sum along their depth, point clouds from the front.",
-        draw_gallery(rows),
+def attribution_views(track: AttributionTrack, evidence: Evidence) -> Iterator[View]:
+    """Views without anything to show are left out."""
+    yield from _gallery(track, evidence)
+    yield from beside_the_board(
+        "Mean rank per criterion",
+        "Mean rank over the metrics of a criterion, low is good. The bar is how far these ranks disagree (± their standard "
+        "deviation): read a mean rank only where it is short.",
+        evidence,
+        spread=True,
     )
+    yield from _agreement(track, evidence)
 
 
-def draw_gallery(rows: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> str:
-    """SVG of rows of (label, inputs (m, c, *spatial), maps (m, 1 or c, *spatial), targets (m,)); empty without rows."""
-    if not rows:
-        return ""
-    columns = max(len(inputs) for _, inputs, _, _ in rows)
-    with grid(2 * len(rows), columns, 1.1 * columns + 1.2, 2.3 * len(rows)) as (drawing, panels):
-        for panel in panels.ravel():
-            panel.set_xticks([])
-            panel.set_yticks([])
-            for side in panel.spines.values():
-                side.set_visible(False)
-        for number, (label, inputs, maps, targets) in enumerate(rows):
-            panels[2 * number, 0].set_ylabel(label.replace(" · ", "\n"), rotation=0, ha="right", va="center")
-            for column, (one, its_map, target) in enumerate(zip(inputs, maps, targets, strict=True)):
-                panels[2 * number, column].set_title(str(target), fontsize=8)
-                _draw_input(panels[2 * number, column], one)
-                _draw_map(panels[2 * number + 1, column], one, its_map.mean(axis=0))
-        return as_svg(drawing)
+def _gallery(track: AttributionTrack, evidence: Evidence) -> Iterator[Gallery]:
+    from harness.tracks.attribution.track import MAPS
+
+    groups = [
+        (unit.label, tuple(_cards(track, unit, outputs[MAPS])))
+        for unit, outputs in evidence.answers.items()
+        if MAPS in outputs
+    ]
+    if groups:
+        css = ", ".join(f"rgb{each}" for each in (_AGAINST, _NOTHING, _FOR))
+        yield Gallery(
+            "Maps",
+            "A few samples of every unit: the input, the map, and the map over the input. Framed samples are classified "
+            "wrongly. Volumes are seen through the sum along their depth, point clouds from the front.",
+            tuple(groups),
+            (
+                f"linear-gradient(90deg, {css})",
+                "against the class",
+                "Each map is scaled by its own largest value.",
+                "for the class",
+            ),
+        )
 
 
-def _draw_input(panel: Any, one: np.ndarray) -> None:
-    """One input (c, *spatial): image, volume from the front, or points (3, p)."""
+def _cards(track: AttributionTrack, unit: Unit, maps: np.ndarray) -> Iterator[Card]:
+    samples = track.samples(unit)
+    rows = spread(len(samples.inputs), _SAMPLES)
+    probabilities = _probabilities(track, unit, samples.inputs[rows])
+    for row, of in zip(rows.tolist(), probabilities, strict=True):
+        target, predicted = int(samples.targets[row]), int(of.argmax())
+        grey, coloured, both = _pictures(samples.inputs[row], maps[row].mean(axis=0))
+        what = f"sample {row} of class {target}"
+        yield Card(
+            (
+                Picture(image_uri(grey), what, "input"),
+                Picture(image_uri(coloured), f"map of {what}", "map"),
+                Picture(image_uri(both), f"map over {what}", "overlay"),
+            ),
+            f"class {target} (p = {of[target]:.2f}), predicted {predicted} (p = {of[predicted]:.2f})",
+            marked=predicted != target,
+        )
+
+
+def _probabilities(track: AttributionTrack, unit: Unit, inputs: np.ndarray) -> np.ndarray:
+    """What the network says of inputs (m, ...): (m, classes)."""
+    import numpy as np
+    import torch
+
+    network = built(track.source, track.model(unit.model), "cpu").network
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(np.ascontiguousarray(inputs)))
+    return np.asarray(torch.softmax(logits.double(), dim=1).numpy())
+
+
+def _pictures(one: np.ndarray, its_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An input (c, *spatial) and its map (*spatial) as levels: the input, (h, w) or (h, w, 3), the map, and both, (h, w, 3).
+
+    Dark stays dark: an image is shown as its values say, a radiograph like a radiograph.
+    """
     import numpy as np
 
     if one.ndim == 2:
-        panel.scatter(one[0], one[1], s=1.5, c="#1b1b1b", linewidths=0)
-        panel.set_aspect("equal")
-    elif one.ndim == 4:
-        panel.imshow(one.mean(axis=0).sum(axis=0), cmap="gray_r")
-    elif len(one) == 3:
-        span = np.ptp(one) or 1.0
-        panel.imshow(np.moveaxis((one - one.min()) / span, 0, -1))
-    else:
-        panel.imshow(one.mean(axis=0), cmap="gray_r")
+        place, side = _front(one)
+        base, flat = np.zeros(side), np.zeros(side)
+        np.maximum.at(base, place, 1.0)
+        order = np.argsort(np.abs(its_map))  # the strongest point of a pixel is seen
+        flat[tuple(each[order] for each in place)] = its_map[order]
+        shown = (base > 0)[..., None]
+        coloured = np.where(shown, _colours(flat), 0).astype(np.uint8)
+        return (base * 255).astype(np.uint8), coloured, coloured
+    flat = its_map.sum(axis=0) if its_map.ndim == 3 else its_map
+    base = np.moveaxis(one, 0, -1) if one.ndim == 3 and len(one) == 3 else one.mean(axis=0)
+    base = base.sum(axis=0) if one.ndim == 4 else base
+    grey, coloured = levels(base), _colours(flat)
+    strength = (np.abs(flat) / (float(np.abs(flat).max()) or 1.0))[..., None] ** 0.5
+    below = grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=-1)
+    return grey, coloured, (strength * coloured + (1 - strength) * below).astype(np.uint8)
 
 
-def _draw_map(panel: Any, one: np.ndarray, its_map: np.ndarray) -> None:
+def _front(points: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], tuple[int, int]]:
+    """Pixels (rows, columns) of points (3, p) seen from the front, and the size of the picture."""
     import numpy as np
 
-    flat = its_map.sum(axis=0) if its_map.ndim == 3 else its_map
-    largest = float(np.abs(flat).max()) or 1.0
-    scale = {"cmap": _COLOURS, "vmin": -largest, "vmax": largest}
-    if flat.ndim == 1:
-        panel.scatter(one[0], one[1], s=2.5, c=flat, linewidths=0, **scale)
-        panel.set_aspect("equal")
-    else:
-        panel.imshow(flat, **scale)
+    low, span = points[:2].min(), float(np.ptp(points[:2])) or 1.0
+    across, up = ((points[axis] - low) / span * (_CLOUD - 1) for axis in (0, 1))
+    return (np.rint(_CLOUD - 1 - up).astype(int), np.rint(across).astype(int)), (_CLOUD, _CLOUD)
+
+
+def _colours(flat: np.ndarray) -> np.ndarray:
+    """(h, w) -> (h, w, 3) uint8, by the colour bar: white at 0, full colour at the largest magnitude."""
+    import numpy as np
+
+    share = flat / (float(np.abs(flat).max()) or 1.0)
+    end = np.where((share >= 0)[..., None], _FOR, _AGAINST)
+    return np.asarray(_NOTHING + np.abs(share)[..., None] * (end - np.array(_NOTHING))).round().astype(np.uint8)
+
+
+def _agreement(track: AttributionTrack, evidence: Evidence) -> Iterator[Chart]:
+    """Whether metrics order methods alike: Kendall's tau over the rows of the board and the run."""
+    from harness.tracks.attribution.leaderboard import AttributionLeaderboard
+
+    board = AttributionLeaderboard(track.protocol)
+    own = Entry(track.method, board.entry(track, evidence.measured), 0, 0)
+    entries = [each for each in evidence.entries() if not each.method.reference]
+    if not evidence.cells or len(entries) < 2:
+        return
+    pool = [each.method.name for each in entries if each.method.name in track.benchmark.reference]
+    ranks = metric_ranks(board.frame([*entries, own]), cell="cell", reference=pool or None)
+    taus = metric_tau(ranks)
+    names = sorted({*taus["metric_a"], *taus["metric_b"]}, key=lambda name: (METRICS[name].criterion, name))
+    rows: list[dict[str, Any]] = []
+    for a, b, tau in zip(taus["metric_a"], taus["metric_b"], taus["tau"], strict=True):
+        value = round(float(tau), 3) if tau == tau else None
+        rows += [{"metric": one, "with": other, "tau": value} for one, other in ((a, b), (b, a))]
+    yield Chart(
+        "Agreement of the metrics",
+        "Kendall's tau between the orders in which two metrics put the methods of the board and this one: 1 alike, 0 "
+        "unrelated, -1 reversed. Metrics stand by criterion.",
+        columns_of(rows),
+        ({"mark": "cell", "x": "with", "y": "metric", "fill": "tau", "inset": 0.5, "tip": True},),
+        {
+            "x": {"domain": names, "tickRotate": -60, "label": None},
+            "y": {"domain": names, "label": None},
+            "color": {
+                "type": "linear",
+                "domain": [-1, 0, 1],
+                "range": [f"rgb{_AGAINST}", f"rgb{_NOTHING}", f"rgb{_FOR}"],
+                "legend": True,
+            },
+            "marginLeft": 170,
+            "marginBottom": 150,
+            "aspect": 0.95,
+            "grid": False,
+        },
+    )

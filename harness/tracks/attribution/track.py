@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harness.methods.answers import check_spread, checked_maps
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from harness.metrics.attribution.base import MapMetric
     from harness.tracks.costs import Estimate
-    from harness.tracks.figure import Figure
-    from harness.tracks.leaderboard import Entry
+    from harness.tracks.views import Evidence, View
 
 MAPS, SCORES = "maps", "score."
 """Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
@@ -142,10 +141,10 @@ class AttributionTrack(NetworksTrack):
 
         return maps_estimate(self.benchmark, units) if self.benchmark.source.kind == "arrays" else None
 
-    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
-        from harness.tracks.attribution.picture import map_gallery
+    def views(self, evidence: Evidence) -> Iterator[View]:
+        from harness.tracks.attribution.picture import attribution_views
 
-        return map_gallery(self, {unit: outputs[MAPS] for unit, outputs in answers.items() if MAPS in outputs})
+        return attribution_views(self, evidence)
 
     def values(self, unit: Unit, outputs: Answers) -> dict[str, np.ndarray]:
         """Scores (n,) of each metric of the unit's study. Raises IntegrityError if one is missing."""

@@ -1,49 +1,63 @@
-"""How a metric orders XAI methods, beside the consensus of its criterion."""
+"""What a page shows of a run of a metric of XAI methods: its five views, and its order of methods beside the consensus."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.spec.run import Unit
-from harness.tracks.base import Answers
-from harness.tracks.figure import PALETTE, Figure, as_svg, panels
+from harness.tracks.views import Chart, Evidence, View, beside_the_board, colour, columns_of, rounded
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from harness.tracks.attribution_metric.track import AttributionMetricTrack
 
-    Order = tuple[str, float, tuple[str, ...], np.ndarray, np.ndarray]
+
+def metric_views(track: AttributionMetricTrack, evidence: Evidence) -> Iterator[View]:
+    """Views without anything to show are left out."""
+    yield from beside_the_board(
+        "What it is worth as a metric",
+        "Each view with its 95 % interval beside rows of the board; the text of the board says what each is.",
+        evidence,
+    )
+    yield from _order(track, evidence)
 
 
-def rank_agreement(track: AttributionMetricTrack, answers: Mapping[Unit, Answers]) -> Figure:
+def _order(track: AttributionMetricTrack, evidence: Evidence) -> Iterator[Chart]:
     """A panel per network: the metric's rank of each XAI method by the mean rank in the consensus."""
-    criterion, orders = track.method.criterion, []
-    for unit, outputs in answers.items():
+    criterion, rows = track.method.criterion, []
+    for unit, outputs in evidence.answers.items():
         judged = track.judged(unit, outputs)
         if criterion in judged.order:
-            tau = judged.draws[f"tau_{criterion}"][0]
-            orders.append((unit.label, float(tau), judged.methods, *judged.order[criterion]))
-    return Figure(
-        "Order of XAI methods",
-        f"Rank by this metric against the mean rank over the other metrics of {criterion}, one dot an XAI method, 1 is "
-        "best; on the line they agree. Networks without stored scores of other metrics are not shown.",
-        draw_agreement(orders),
-    )
-
-
-def draw_agreement(orders: list[Order]) -> str:
-    """SVG of (label, tau, method names, own ranks, consensus) of each network; empty without any."""
-    if not orders:
-        return ""
-    with panels(len(orders), 2, 5.2, 4.4) as (drawing, axes):
-        for panel, (label, tau, names, own, consensus) in zip(axes, orders, strict=True):
-            most = len(names) + 1
-            panel.plot([0, most], [0, most], color="#bbbbbb", linewidth=0.8)
-            panel.scatter(consensus, own, s=16, color=PALETTE[0], linewidths=0)
-            for name, across, up in zip(names, consensus, own, strict=True):
-                panel.annotate(name, (across, up), xytext=(4, 2), textcoords="offset points", fontsize=6.5)
-            panel.set(title=f"{label}: tau {tau:.2f}", xlabel="consensus: mean rank", ylabel="rank by this metric")
-            panel.set(xlim=(0, most), ylim=(0, most))
-        return as_svg(drawing)
+            (tau,) = rounded(judged.draws[f"tau_{criterion}"][:1], 4)
+            own, consensus = (rounded(each, 3) for each in judged.order[criterion])
+            panel = f"{unit.label}: tau {'undefined' if tau is None else f'{tau:.2f}'}"
+            for name, mine, theirs in zip(judged.methods, own, consensus, strict=True):
+                rows.append({"network": panel, "method": name, "rank": mine, "consensus": theirs, "tau": tau})
+    if rows:
+        most = max(len(judged.methods) for judged in [track.judged(*each) for each in evidence.answers.items()]) + 1
+        yield Chart(
+            "Order of XAI methods",
+            f"Rank by this metric against the mean rank over the other metrics of {criterion}, one dot an XAI method, 1 is "
+            "best; on the line they agree. Networks without stored scores of other metrics are not shown.",
+            columns_of(rows),
+            (
+                {"mark": "line", "values": [[0, 0], [most, most]], "stroke": "var(--muted)", "strokeDasharray": "4 4"},
+                {"mark": "dot", "x": "consensus", "y": "rank", "r": 3.5, "fill": colour("this run")},
+                {
+                    "mark": "text",
+                    "x": "consensus",
+                    "y": "rank",
+                    "text": "method",
+                    "dx": 6,
+                    "textAnchor": "start",
+                    "fontSize": 9,
+                },
+                {"mark": "tip", "pointer": "xy", "x": "consensus", "y": "rank", "title": "method"},
+            ),
+            {
+                "x": {"domain": [0, most], "label": "consensus: mean rank"},
+                "y": {"domain": [0, most], "label": "rank by this metric"},
+                "marginRight": 60,
+                "aspect": 0.95,
+            },
+            panel="network",
+        )

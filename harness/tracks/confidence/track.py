@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.tracks.costs import Estimate
-    from harness.tracks.figure import Figure
-    from harness.tracks.leaderboard import Entry
+    from harness.tracks.views import Evidence, View
 
 _LEAST_AGREEMENT = 0.99
 
@@ -104,7 +103,7 @@ class ConfidenceTrack(Track):
         model, study = self.model(unit.model), self.study(unit.study)
         check_unchanged(unit, self.source.artefacts(model))
         if self.method.oracle:
-            return {"confidence": stored_confidence(-self.outcomes.of(model, study).residual[self._rows(unit)])}
+            return {"confidence": stored_confidence(-self.outcomes.of(model, study).residual[self.rows(unit)])}
         answers = self._answers(unit, model, method)
         confidence = np.concatenate([answers[name] for name in study.sets])
         confidence = checked_confidence({"confidence": confidence}, len(confidence), varied=False)
@@ -211,7 +210,7 @@ class ConfidenceTrack(Track):
 
     def judge(self, unit: Unit, outputs: Answers) -> JudgedConfidence:
         """Stored confidences beside the outcomes. Raises IntegrityError if they do not fit together."""
-        outcomes, rows = self.outcomes.of(self.model(unit.model), self.study(unit.study)), self._rows(unit)
+        outcomes, rows = self.outcomes.of(self.model(unit.model), self.study(unit.study)), self.rows(unit)
         try:
             confidence = checked_confidence(outputs, len(rows), varied=False)
         except MethodError as error:
@@ -253,10 +252,10 @@ class ConfidenceTrack(Track):
         uncomputed = sum(not self.source.ready(model, name) for model in self.models for name in self.sets_of(model))
         return Workload(uncomputed=uncomputed, absent=self.source.missing(self.models))
 
-    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
-        from harness.tracks.confidence.picture import risk_coverage_figure
+    def views(self, evidence: Evidence) -> Iterator[View]:
+        from harness.tracks.confidence.picture import confidence_views
 
-        return risk_coverage_figure(self, answers)
+        return confidence_views(self, evidence)
 
     def estimate(self, units: Sequence[Unit]) -> Estimate | None:
         from harness.tracks.confidence.costs import inference_estimate
@@ -296,7 +295,7 @@ class ConfidenceTrack(Track):
                 f"({100 * agreement:.1f} % agree): this machine's images or networks differ from the benchmark's."
             )
 
-    def _rows(self, unit: Unit) -> np.ndarray:
+    def rows(self, unit: Unit) -> np.ndarray:
         """Positions, among all samples of the unit's study, of those the unit asks about."""
         import numpy as np
 

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from harness.metrics.budget_curve import mean_penalty, pairwise_penalty
 from harness.tracks.leaderboard import Entry
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 CURVES, FOREGROUND, BUDGETS, EFFICIENCY = "_curves.", "_foreground.", "_budgets.", "_efficiency."
 """Arrays of an entry by study, beside its columns: performance (seeds, loops) and annotated share of the foreground
 (seeds, loops) with seeds in ascending order, annotated patches or images (loops,), and efficiency (1,)."""
 PERFORMANCE = {"dice": "mean Dice", "accuracy": "accuracy", "balanced-accuracy": "balanced accuracy"}
+
+IMAGES, PATCHES, SHARE = "annotated images", "annotated patches", "annotated share of the foreground"
+"""What a curve can be drawn over."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One method on one study. budget (loops,), performance and share (seeds, loops); share is None for images."""
+
+    budget: np.ndarray
+    performance: np.ndarray
+    share: np.ndarray | None = None
+
+    def axes(self) -> dict[str, np.ndarray]:
+        """What the curve can be drawn over: (seeds, loops) by name."""
+        import numpy as np
+
+        budget = np.broadcast_to(self.budget, self.performance.shape)
+        return {IMAGES: budget} if self.share is None else {PATCHES: budget, SHARE: self.share}
+
+
+def curves_of(entries: Sequence[Entry]) -> dict[str, dict[str, Curves]]:
+    """method -> study -> curves."""
+    found: dict[str, dict[str, Curves]] = {}
+    for each in entries:
+        for name in (key.removeprefix(CURVES) for key in each.arrays if key.startswith(CURVES)):
+            own = [each.arrays.get(kind + name) for kind in (BUDGETS, CURVES, FOREGROUND)]
+            if own[0] is not None and own[1] is not None:
+                found.setdefault(each.method.name, {})[name] = Curves(own[0], own[1], own[2])
+    return found
 
 
 def penalties(entries: Sequence[Entry], correction: Literal["holm"] | None = None) -> pd.DataFrame:

@@ -51,7 +51,7 @@ class QueryLeaderboard(Leaderboard):
         return inapplicable if len(campaigns) == len(self.benchmark.studies) * len(self.benchmark.seeds) else ()
 
     def picture(self, entries: Sequence[Entry]) -> tuple[str, str] | None:
-        from harness.tracks.query.picture import curves_svg
+        from harness.tracks.query.drawing import curves_svg
 
         svg = curves_svg(entries, [study.id for study in self.benchmark.studies])
         return ("curves.svg", svg) if svg else None

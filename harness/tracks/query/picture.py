@@ -1,150 +1,262 @@
-"""Performance over annotation budgets: of a run beside the board's methods, and of all methods of a board."""
+"""What a page shows of a run of a query strategy: learning curves, efficiency, who beats whom, what was queried."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.metrics.budget_curve import foreground_efficiency_fit
+from harness.spec.query import RawFolder
 from harness.spec.run import Unit
 from harness.tracks.base import Answers
-from harness.tracks.figure import PALETTE, Figure, as_svg, panels
 from harness.tracks.leaderboard import Entry
-from harness.tracks.query.curves import BUDGETS, CURVES, FOREGROUND, PERFORMANCE
-from harness.tracks.query.judging import judge
+from harness.tracks.query.campaign import PICKS
+from harness.tracks.query.curves import PERFORMANCE, SHARE, Curves, curves_of, penalties
+from harness.tracks.query.geometry import within
+from harness.tracks.views import (
+    Card,
+    Chart,
+    Evidence,
+    Gallery,
+    Key,
+    Picture,
+    Role,
+    View,
+    colour,
+    columns_of,
+    image_uri,
+    key,
+    levels,
+    line_style,
+    rounded,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
+    from harness.tracks.query.sources import Setting
     from harness.tracks.query.track import QueryTrack
 
-_GREY, _LIGHT = "#777777", "#cccccc"
-_DASHES = ("-", "--", ":", "-.")
-_LEGEND_LINE = 0.2  # inches
-_IMAGES, _PATCHES, _SHARE = "annotated images", "annotated patches", "annotated share of the foreground"
+_ROLES: tuple[Role, ...] = ("other", "simplest", "median", "best", "this run")  # the last lies on top
+_MOST_IMAGES, _MOST_PATCHES, _MOST_LOOPS = 20, 4, 8
+_FIT_POINTS = 60
 
 
-@dataclass(frozen=True)
-class Curves:
-    """One method on one study. budget (loops,), performance and share (seeds, loops); share is None for images."""
-
-    budget: np.ndarray
-    performance: np.ndarray
-    share: np.ndarray | None = None
-
-    def axes(self) -> dict[str, np.ndarray]:
-        """What the curve can be drawn over: (seeds, loops) by name."""
-        import numpy as np
-
-        budget = np.broadcast_to(self.budget, self.performance.shape)
-        return {_IMAGES: budget} if self.share is None else {_PATCHES: budget, _SHARE: self.share}
+def query_views(track: QueryTrack, evidence: Evidence) -> Iterator[View]:
+    """Views without anything to show are left out."""
+    mine = _of_run(track, evidence)
+    if not mine:
+        return
+    rivals = curves_of(evidence.entries())
+    roles: dict[str, Role] = {each.name: each.role for each in evidence.rivals}
+    for axis in dict.fromkeys(axis for of in mine.values() for axis in of.axes()):
+        yield _learning_curves(track, axis, mine, rivals, roles)
+    yield from _beaten(track, evidence)
+    yield from _queried(track, evidence.answers)
 
 
-def budget_curves(track: QueryTrack, answers: Mapping[Unit, Answers], board: Sequence[Entry]) -> Figure:
-    """A panel per study: the run's seeds, their mean, and behind them the means of the board's methods."""
-    rivals = _of_entries(board)
-    unit = "Patches" if track.benchmark.performance == "dice" else "Images"
-    text = f"{unit} annotated and what the networks trained on them achieve on held-out data. Thin lines are seeds."
-    if rivals:
-        text += " Grey lines are methods of the board, the darker ones draw at random."
-    mine = _of_run(track, answers)
-    return Figure(
-        "Performance by annotation budget",
-        text,
-        _run_svg(mine, rivals, PERFORMANCE[track.benchmark.performance]) if mine else "",
-    )
-
-
-def curves_svg(entries: Sequence[Entry], studies: Sequence[str] = ()) -> str:
-    """Mean curves of all methods of a board as SVG, the same text every time; empty without curves.
-
-    `studies` are drawn in this order; without any, all by name.
-    """
-    curves = _of_entries(entries)
-    return _board_svg(curves, studies) if curves else ""
-
-
-def _of_run(track: QueryTrack, answers: Mapping[Unit, Answers]) -> dict[str, Curves]:
+def _of_run(track: QueryTrack, evidence: Evidence) -> dict[str, Curves]:
     """study -> the run's curves, of seeds that have scores."""
     import numpy as np
 
     curves = {}
     for name, setting in track.settings.items():
-        own = [judge(setting, track.benchmark, outputs) for unit, outputs in answers.items() if unit.study == name]
+        own = [each.arrays for unit, each in evidence.measured.items() if unit.study == name]
         if own:
-            performance = np.stack([each.performance for each in own])
+            performance = np.stack([each["performance"] for each in own])
             budget = setting.study.start + setting.study.query * np.arange(performance.shape[1])
-            shares = [each.foreground for each in own if each.foreground is not None]
+            shares = [each["foreground"] for each in own if "foreground" in each]
             curves[name] = Curves(budget, performance, np.stack(shares) if shares else None)
     return curves
 
 
-def _of_entries(entries: Sequence[Entry]) -> dict[str, dict[str, Curves]]:
-    """method -> study -> curves."""
-    found: dict[str, dict[str, Curves]] = {}
-    for each in entries:
-        for name in (key.removeprefix(CURVES) for key in each.arrays if key.startswith(CURVES)):
-            own = [each.arrays.get(kind + name) for kind in (BUDGETS, CURVES, FOREGROUND)]
-            if own[0] is not None and own[1] is not None:
-                found.setdefault(each.method.name, {})[name] = Curves(own[0], own[1], own[2])
-    return found
+def _learning_curves(
+    track: QueryTrack,
+    axis: str,
+    mine: Mapping[str, Curves],
+    rivals: Mapping[str, Mapping[str, Curves]],
+    roles: Mapping[str, Role],
+) -> Chart:
+    rows: list[dict[str, Any]] = []
+    for study, curves in mine.items():
+        of_study = {name: of[study] for name, of in rivals.items() if study in of}
+        for name, theirs in of_study.items():
+            rows += _mean_rows(study, roles.get(name, "other"), name, theirs, axis)
+        rows += _mean_rows(study, "this run", track.method.name, curves, axis)
+        for seed, (x, y) in enumerate(zip(curves.axes()[axis], curves.performance, strict=True)):
+            rows += _rows(study, "seed", f"seed {seed}", x, y)
+        rows += _fitted(track, study, curves) if axis == SHARE else []
+    line = {"mark": "line", "x": "budget", "y": "performance", "z": "method"}
+    own = colour("this run")
+    seeds = {**line, "stroke": own, "strokeWidth": 0.7, "strokeOpacity": 0.55, "where": {"role": "seed"}}
+    fit = {**line, "stroke": "var(--text)", "strokeDasharray": "1 4", "strokeWidth": 1.5, "where": {"role": "fit"}}
+    dots = {"mark": "dot", "x": "budget", "y": "performance", "fill": own, "r": 3, "where": {"role": "this run"}}
+    marks = [{**line, **line_style(role), "where": {"role": role}} for role in _ROLES]
+    tip = {"mark": "tip", "pointer": "xy", "x": "budget", "y": "performance", "title": "method"}
+    fits = (
+        [Key("fit of the foreground efficiency", "var(--text)", "1 4")]
+        if any(row["role"] == "fit" for row in rows)
+        else []
+    )
+    drawn = {row["role"]: row["method"] for row in rows}
+    keys = [key(role, drawn[role]) for role in _ROLES if role != "other" and role in drawn]
+    others = [Key("other rows of the board", colour("other"))] if "other" in drawn else []
+    return Chart(
+        f"Performance by {axis}",
+        "What networks that were trained on the annotated data achieve on held-out data. Lines are means over seeds, thin "
+        "lines the run's seeds."
+        + (" Efficiency is the rate b of the fit c - a exp(-b (x - x0)), c full data." if fits else ""),
+        columns_of(rows),
+        (*marks[:-1], seeds, *([fit] if fits else []), marks[-1], dots, tip),
+        {"x": {"label": axis}, "y": {"label": PERFORMANCE[track.benchmark.performance]}},
+        panel="study",
+        keys=(*reversed(keys), *others, *fits),
+    )
 
 
-def _run_svg(mine: Mapping[str, Curves], rivals: Mapping[str, Mapping[str, Curves]], ylabel: str) -> str:
-    with _axes(mine) as (drawing, found):
-        for (study, axis), panel in found.items():
-            for name, of in rivals.items():
-                if study in of and axis in of[study].axes():
-                    colour = _GREY if "random" in name else _LIGHT
-                    _draw_mean(panel, of[study], axis, color=colour, linewidth=1.2, zorder=1)
-            for x, y in zip(mine[study].axes()[axis], mine[study].performance, strict=True):
-                panel.plot(x, y, color=PALETTE[0], linewidth=0.7, alpha=0.5)
-            _draw_mean(panel, mine[study], axis, color=PALETTE[0], linewidth=2.0, marker="o", markersize=4)
-            panel.set_ylabel(ylabel)
-        return as_svg(drawing)
+def _mean_rows(study: str, role: str, name: str, curves: Curves, axis: str) -> list[dict[str, Any]]:
+    if axis not in curves.axes():
+        return []
+    return _rows(study, role, name, curves.axes()[axis].mean(axis=0), curves.performance.mean(axis=0))
 
 
-def _board_svg(curves: Mapping[str, Mapping[str, Curves]], studies: Sequence[str]) -> str:
-    every = {study: own for of in curves.values() for study, own in of.items()}
-    drawn = {study: every[study] for study in studies or sorted(every) if study in every}
-    best_first = sorted(curves, key=lambda name: (-_height(curves[name]), name))
-    with _axes(drawn, least_height=_LEGEND_LINE * (len(curves) + 1)) as (drawing, found):
-        for (study, axis), panel in found.items():
-            for number, name in enumerate(best_first):
-                if study in curves[name] and axis in curves[name][study].axes():
-                    colour, dash = PALETTE[number % len(PALETTE)], _DASHES[number // len(PALETTE) % len(_DASHES)]
-                    _draw_mean(
-                        panel, curves[name][study], axis, color=colour, linestyle=dash, linewidth=1.4, label=name
-                    )
-            panel.set_ylabel("performance")
-        handles = {label: h for p in found.values() for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
-        ordered = [name for name in best_first if name in handles]
-        drawing.legend([handles[name] for name in ordered], ordered, loc="outside right upper", frameon=False)
-        return as_svg(drawing)
+def _rows(study: str, role: str, name: str, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
+    where = {"study": study, "role": role, "method": name}
+    return [{**where, "budget": a, "performance": b} for a, b in zip(rounded(x), rounded(y), strict=True)]
 
 
-def _height(of: Mapping[str, Curves]) -> float:
-    """Mean performance over studies, seeds and loops: about the order of the board."""
-    return sum(float(curves.performance.mean()) for curves in of.values()) / len(of)
+def _fitted(track: QueryTrack, study: str, curves: Curves) -> list[dict[str, Any]]:
+    """The curve whose rate is the foreground efficiency; nothing where there is none."""
+    import numpy as np
+
+    full = track.study(study).full_performance
+    if full is None or curves.share is None:
+        return []
+    try:
+        fit = foreground_efficiency_fit({"": (curves.share, curves.performance)}, full)
+    except ValueError:
+        return []
+    x = np.linspace(fit.x0, float(curves.share.max()), _FIT_POINTS)
+    return _rows(study, "fit", "fit", x, fit.c - fit.a * np.exp(-fit.efficiency[""] * (x - fit.x0)))
 
 
-@contextmanager
-def _axes(
-    studies: Mapping[str, Curves], least_height: float = 0.0
-) -> Iterator[tuple[Drawing, dict[tuple[str, str], Axes]]]:
-    """A panel per study and axis, three in a line; for segmentation both axes of a study beside each other."""
-    wanted = [(study, axis) for study, own in studies.items() for axis in own.axes()]
-    most = 2 if any(axis == _SHARE for _, axis in wanted) else 3
-    with panels(len(wanted), most, 3.6, 2.7, least_height) as (drawing, found):
-        for panel, (study, axis) in zip(found, wanted, strict=True):
-            panel.set(title=study, xlabel=axis)
-            if axis != _SHARE:
-                panel.set_xticks(studies[study].budget)
-        yield drawing, dict(zip(wanted, found, strict=True))
+def _beaten(track: QueryTrack, evidence: Evidence) -> Iterator[Chart]:
+    """Who beats whom along the budgets, the run among the rows of the board."""
+    from harness.tracks.query.leaderboard import QueryLeaderboard
+
+    board = QueryLeaderboard(track.protocol)
+    arrays, last = board.entry(track, evidence.measured), board.columns[-1]
+    name = f"{track.method.name} (this run)"
+    method = track.method.model_copy(update={"name": name})
+    own = Entry(method, arrays, len(evidence.measured), len(evidence.measured))
+    entries = [each for each in (*evidence.entries(), own) if last in each.arrays]
+    if last not in arrays or len(entries) < 2 or len(track.benchmark.seeds) < 2:
+        return
+    table = penalties(entries)
+    entries.sort(key=lambda each: -float(each.arrays[last][0]))
+    names = [each.method.name for each in entries if each.method.name in table.index]
+    shares = 100 * table.loc[names, names].to_numpy(dtype=float)
+    rows = [
+        {"method": a, "against": b, "share": round(float(shares[line, column]), 2)}
+        for line, a in enumerate(names)
+        for column, b in enumerate(names)
+        if a != b
+    ]
+    yield Chart(
+        "Who beats whom",
+        "Share in % of the budgets at which the method of the line is significantly better than that of the column "
+        "(t-test paired by seed, level 0.05, mean over studies); best first.",
+        columns_of(rows),
+        (
+            {"mark": "cell", "x": "against", "y": "method", "fill": "share", "tip": True, "inset": 0.5},
+            {
+                "mark": "text",
+                "x": "against",
+                "y": "method",
+                "text": "share",
+                "fill": "currentColor",
+                "fontSize": 8,
+                "where": {"method": name},
+            },
+        ),
+        {
+            "x": {"domain": names, "tickRotate": -60, "label": None},
+            "y": {"domain": names, "label": None},
+            "color": {"type": "linear", "range": ["var(--raised)", "var(--own)"], "domain": [0, 100]},
+            "marginLeft": 150,
+            "marginBottom": 130,
+            "aspect": 0.95,
+            "grid": False,
+        },
+    )
 
 
-def _draw_mean(panel: Axes, curves: Curves, axis: str, **style: Any) -> None:
-    panel.plot(curves.axes()[axis].mean(axis=0), curves.performance.mean(axis=0), **style)
+def _queried(track: QueryTrack, answers: Mapping[Unit, Answers]) -> Iterator[Gallery]:
+    """What the first seed of every study bought, loop by loop."""
+    groups: list[tuple[str, tuple[Card, ...]]] = []
+    segments = False
+    for study, setting in track.settings.items():
+        unit = next((unit for unit in answers if unit.study == study), None)
+        if unit is None or isinstance(setting.dataset, RawFolder):  # to open a folder of volumes may take minutes
+            continue
+        picks = [answers[unit][f"{PICKS}{loop}"] for loop in range(_MOST_LOOPS) if f"{PICKS}{loop}" in answers[unit]]
+        segments = segments or setting.segments
+        show = _patches if setting.segments else _images
+        for loop, cards in enumerate(show(setting, unit.model_seed, picks)):
+            bought = f"{len(picks[loop])} of the start" if loop == 0 else f"{len(picks[loop])} bought in loop {loop}"
+            shown = f", {len(cards)} shown" if len(cards) < len(picks[loop]) else ""
+            groups.append((f"{study} · {unit.model}: {bought}{shown}", tuple(cards)))
+    if groups:
+        what = (
+            "The slice through the middle of each patch, which is framed." if segments else "The number is the class."
+        )
+        yield Gallery("What was queried", f"Of the first seed of every study, loop by loop. {what}", tuple(groups))
+
+
+def _images(setting: Setting, seed: int, picks: list[np.ndarray]) -> Iterator[list[Card]]:
+    import numpy as np
+
+    from harness.tracks.query.classification.data import open_images
+
+    images = open_images(setting, seed)
+    low, high = (each.reshape(-1, 1, 1) for each in (images.black, images.white))
+    for each in picks:
+        cards = []
+        for row in each[:_MOST_IMAGES, 0].tolist():
+            scaled = np.clip((images.pool_inputs[row] - low) / np.maximum(high - low, 1e-12), 0, 1) * 255
+            pixels = np.moveaxis(scaled, 0, -1) if len(scaled) == 3 else scaled.mean(axis=0)
+            label = int(images.pool_targets[row])
+            cards.append(Card((Picture(image_uri(pixels), f"queried image, class {label}", str(label)),)))
+        yield cards
+
+
+def _patches(setting: Setting, seed: int, picks: list[np.ndarray]) -> Iterator[list[Card]]:
+    import numpy as np
+
+    from harness.tracks.query.segmentation.ledger import PatchLedger
+
+    ledger = PatchLedger(setting, seed)
+    for each in picks:
+        cards = []
+        for patch in ledger.patches([each[:_MOST_PATCHES]]):
+            volume = ledger.cases.image(patch.image)[0]
+            corner, size = within(patch.box, volume.shape)
+            place = corner[0] + size[0] // 2
+            flat = volume[place] if volume.ndim == 3 else volume
+            pixels = np.repeat(levels(flat)[..., None], 3, axis=-1)
+            _frame(pixels, corner[-2:], size[-2:])
+            where = f"{patch.image}, slice {place}" if volume.ndim == 3 else patch.image
+            cards.append(Card((Picture(image_uri(pixels), f"{where}, with the patch at {tuple(corner)}"),), where))
+        yield cards
+
+
+def _frame(pixels: np.ndarray, corner: tuple[int, ...], size: tuple[int, ...]) -> None:
+    """Draw the border of a box into (h, w, 3)."""
+    (y, x), (height, width) = corner, size
+    for rows, columns in (
+        (slice(y, y + 1), slice(x, x + width)),
+        (slice(y + height - 1, y + height), slice(x, x + width)),
+        (slice(y, y + height), slice(x, x + 1)),
+        (slice(y, y + height), slice(x + width - 1, x + width)),
+    ):
+        pixels[rows, columns] = (255, 154, 77)

@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.tracks.costs import Estimate
-    from harness.tracks.figure import Figure
-    from harness.tracks.leaderboard import Entry
+    from harness.tracks.views import Evidence, View
 
 
 class QueryTrack(Track):
@@ -130,10 +129,10 @@ class QueryTrack(Track):
 
         return campaign_estimate(self, units)
 
-    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
-        from harness.tracks.query.picture import budget_curves
+    def views(self, evidence: Evidence) -> Iterator[View]:
+        from harness.tracks.query.picture import query_views
 
-        return budget_curves(self, answers, board)
+        return query_views(self, evidence)
 
     @cached_property
     def settings(self) -> dict[str, Setting]:

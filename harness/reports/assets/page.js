@@ -1,0 +1,168 @@
+// Draws the views of harness.tracks.views from the page's data. Charts: Observable Plot. Tables: DataTables.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const number = (value, digits = 4) =>
+    value === null || value === undefined ? "–" : Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)));
+  const element = (name, properties = {}, ...children) => {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  };
+
+  // Columns of equal length -> rows.
+  const rowsOf = (columns) => {
+    const names = Object.keys(columns);
+    return (names.length ? columns[names[0]] : []).map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
+  };
+
+  // A mark as data -> a mark of Plot. `tip: true` shows all channels; `pointer` follows the mouse.
+  const markOf = ({ mark, where, values, pointer, ...options }, rows) => {
+    const kept = values ?? rows.filter((row) => Object.entries(where ?? {}).every(([name, value]) => row[name] === value));
+    const tuned = pointer ? Plot[pointer === "x" ? "pointerX" : "pointer"](options) : options;
+    return Plot[mark](kept, tuned);
+  };
+
+  const plot = (view, rows, width, label) => {
+    const { aspect, ...options } = view.options;
+    const axis = { labelAnchor: "center", labelArrow: "none" };
+    const inset = { marginLeft: 52, marginBottom: 38, marginTop: 12, marginRight: 14 };
+    return Plot.plot({
+      ...inset, grid: true, ...options, width, height: options.height ?? Math.round(width * (aspect ?? 0.66)), ariaLabel: label,
+      style: { fontSize: "11px", background: "transparent" },
+      x: { ...axis, ...options.x }, y: { ...axis, ...options.y },
+      marks: view.marks.map((mark) => markOf(mark, rows)),
+    });
+  };
+
+  // Draws now and whenever the width changes.
+  const drawn = (place, draw) => {
+    let before = 0;
+    const again = () => {
+      const width = Math.round(place.clientWidth);
+      if (width && width !== before) { before = width; draw(); }
+    };
+    new ResizeObserver(again).observe(place);
+    again();
+    return () => { before = 0; again(); };
+  };
+
+  const drawChart = (place) => {
+    const view = data.views[Number(place.dataset.view)];
+    const panels = group(view);
+    if (panels.length === 1) place.classList.add("single");
+    const figures = panels.map(([name]) => element("figure", {}, ...(name ? [element("figcaption", { textContent: name })] : [])));
+    const slots = figures.map((figure) => figure.appendChild(element("div")));
+    place.append(...figures);
+    drawn(place, () => panels.forEach(([name, rows], at) => {
+      const label = `${view.title}${name ? ", " + name : ""}`;
+      slots[at].replaceChildren(plot(view, rows, Math.max(220, slots[at].clientWidth), label));
+    }));
+  };
+
+  const group = (view) => {
+    const found = new Map();
+    for (const row of rowsOf(view.columns)) {
+      const name = view.panel ? String(row[view.panel]) : "";
+      if (!found.has(name)) found.set(name, []);
+      found.get(name).push(row);
+    }
+    return [...found];
+  };
+
+  // A table of columns; cells are set as text.
+  const tableOf = (columns) => {
+    const names = Object.keys(columns), rows = rowsOf(columns);
+    const head = element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col", textContent: name }))));
+    const body = element("tbody", {}, ...rows.map((row) => element("tr", {}, ...names.map((name) =>
+      element("td", { textContent: typeof row[name] === "number" ? number(row[name], 6) : row[name] ?? "–", className: typeof row[name] === "string" ? "words" : "" })))));
+    return element("table", {}, head, body);
+  };
+  const scrolling = (table, label) => {
+    const box = element("div", { className: "scroll", tabIndex: 0 }, table);
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", label);
+    return box;
+  };
+
+  const fillFallback = (details) => {
+    details.addEventListener("toggle", () => {
+      if (!details.open || details.querySelector("table")) return;
+      const view = data.views[Number(details.dataset.table)];
+      const columns = Object.fromEntries(Object.entries(view.columns).filter(([, values]) => new Set(values).size > 1 || values.length === 1));
+      const table = tableOf(columns);
+      details.append(scrolling(table, view.title));
+      new DataTable(table, { order: [], pageLength: 25, autoWidth: false });
+    });
+  };
+
+  const startThresholds = (place) => {
+    const view = data.views[Number(place.dataset.view)];
+    const select = place.querySelector("select"), slider = place.querySelector("input"), plots = place.querySelector(".plots");
+    const figure = (name) => place.querySelector(`[data-figure="${name}"]`);
+    plots.classList.add("single");
+    const state = () => {
+      const unit = view.units[Number(select.value)], at = Number(slider.value);
+      const accepted = unit.accepted[at], undetected = unit.undetected[at];
+      return { unit, at, accepted, undetected, threshold: unit.threshold[at] };
+    };
+    const draw = drawn(plots, () => {
+      const { unit, at } = state();
+      const rows = unit.accepted.map((accepted, i) => ({ coverage: accepted / unit.samples, generalized: unit.undetected[i] / unit.samples, selective: unit.undetected[i] / accepted }));
+      const line = { mark: "line", x: "coverage" }, here = [rows[at]];
+      plots.replaceChildren(plot({ options: { x: { domain: [0, 1], label: "coverage" }, y: { label: "risk", zero: true }, aspect: 0.45 }, marks: [
+        { ...line, y: "generalized", stroke: "var(--own)", strokeWidth: 2 },
+        { ...line, y: "selective", stroke: "var(--best)", strokeWidth: 1.5, strokeDasharray: "7 3" },
+        { mark: "ruleX", values: here, x: "coverage", stroke: "var(--muted)" },
+        { mark: "dot", values: here, x: "coverage", y: "generalized", fill: "var(--own)", r: 5 },
+        { mark: "dot", values: here, x: "coverage", y: "selective", fill: "var(--best)", r: 5 },
+        { mark: "text", values: [rows[0]], x: "coverage", y: "selective", text: () => "generalized and selective risk", textAnchor: "end", dy: -8, dx: -4, fill: "var(--muted)" },
+      ] }, rows, Math.max(220, plots.clientWidth), `Risk by coverage of ${unit.label}`));
+    });
+    const show = () => {
+      const { unit, accepted, undetected, threshold } = state();
+      const values = {
+        threshold: number(threshold, 5), coverage: number(accepted / unit.samples), selective: number(undetected / accepted),
+        generalized: number(undetected / unit.samples), undetected: `${undetected} of ${unit.failures}`, caught: String(unit.failures - undetected),
+        refused: String(unit.samples - accepted - (unit.failures - undetected)),
+      };
+      for (const [name, text] of Object.entries(values)) figure(name).textContent = text;
+      slider.setAttribute("aria-valuetext", `threshold ${values.threshold}, coverage ${values.coverage}, selective risk ${values.selective}`);
+      const listed = rowsOf(unit.listed).filter((row) => row.confidence >= threshold);
+      figure("heading").textContent = undetected === 0 ? "No failure is accepted here"
+        : listed.length < undetected ? `The ${listed.length} most confident of ${undetected} accepted failures` : `Accepted failures: ${undetected}`;
+      const columns = Object.fromEntries(Object.keys(unit.listed).map((name) => [name, listed.map((row) => row[name])]));
+      const box = place.querySelector(".failures");
+      box.replaceChildren(...(listed.length ? [scrolling(tableOf(columns), "Accepted failures")] : []));
+      draw();
+    };
+    const choose = () => {
+      const { unit } = { unit: view.units[Number(select.value)] };
+      slider.max = unit.threshold.length - 1;
+      const wanted = unit.accepted.findIndex((accepted) => accepted <= 0.8 * unit.samples);
+      slider.value = wanted < 0 ? 0 : wanted;
+      show();
+    };
+    select.addEventListener("change", choose);
+    slider.addEventListener("input", show);
+    choose();
+  };
+
+  // Wide tables say that they scroll.
+  const sayScroll = () => {
+    for (const note of document.querySelectorAll(".scrolls")) {
+      const box = note.nextElementSibling;
+      note.hidden = !box || box.scrollWidth <= box.clientWidth + 1;
+    }
+  };
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const rows = table.tBodies[0]?.rows.length ?? 0;
+    new DataTable(table, { order: [], paging: false, info: false, searching: rows > 12, autoWidth: false });
+  }
+  for (const place of document.querySelectorAll(".plots[data-view]")) drawChart(place);
+  for (const place of document.querySelectorAll(".thresholds")) startThresholds(place);
+  for (const details of document.querySelectorAll("details[data-table]")) fillFallback(details);
+  sayScroll();
+  addEventListener("resize", sayScroll);
+})();

@@ -1,0 +1,73 @@
+"""Pages: one template with data, styles and scripts inside, so that a file opens from disk and loads nothing.
+
+A page is made of a template that extends `base.html`, and of views (`harness.tracks.views`), which `views.html` sets as
+markup and `assets/page.js` draws from the page's data. `data.summary`, `data.views`: what else a page knows goes beside.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.storage import fill_template
+from harness.tracks.views import View
+
+_HERE = Path(__file__).parent
+TEMPLATES, ASSETS, VENDOR = _HERE / "templates", _HERE / "assets", _HERE / "vendor"
+TABLES = ("dataTables.min.js",)
+CHARTS = ("d3.min.js", "plot.umd.min.js")
+"""Scripts of `vendor/`, in the order in which they are loaded."""
+_UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def fill_page(
+    template: str, *, views: Sequence[View] = (), data: Mapping[str, Any] | None = None, **values: object
+) -> str:
+    """A self-contained page. It carries the chart library only where a view is drawn."""
+    drawn = any(view.template in ("chart", "thresholds") for view in views)
+    content = {
+        **(data or {}),
+        "views": [{"template": view.template, **asdict(view)} for view in views if _scripted(view)],
+    }
+    numbers = iter(range(len(views)))
+    return fill_template(
+        TEMPLATES / template,
+        style=_text(ASSETS / "page.css"),
+        scripts=[_text(VENDOR / name) for name in (*(CHARTS if drawn else ()), *TABLES)] + [_text(ASSETS / "page.js")],
+        data=script_json(content),
+        # The number of a view among those of the data; None where the markup is all of it.
+        views=[(view, next(numbers) if _scripted(view) else None) for view in views],
+        **values,
+    )
+
+
+def script_json(value: object) -> str:
+    """JSON that may stand in a script element: no tag, no entity, no line separator; NaN and infinities are null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character, escape in _UNSAFE.items():
+        text = text.replace(character, escape)
+    return text
+
+
+def _scripted(view: View) -> bool:
+    return view.template in ("chart", "thresholds")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
