@@ -45,7 +45,7 @@ class Chart:
 
     marks: each has `mark`, the name of Plot's function, and its options, in which a string is a column; `where`
     (column -> value) keeps only some of the rows, and `values` stands instead of rows. options: of the plot. panel: the
-    column whose values have a plot of their own each.
+    column whose values have a plot of their own each. least_width: pixels below which the chart scrolls instead of shrinking.
     """
 
     template: ClassVar[str] = "chart"
@@ -57,6 +57,7 @@ class Chart:
     options: Mapping[str, Any] = field(default_factory=dict)
     panel: str = ""
     keys: tuple[Key, ...] = ()
+    least_width: int = 0
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@
     place.append(...figures);
     drawn(place, () => panels.forEach(([name, rows], at) => {
       const label = `${view.title}${name ? ", " + name : ""}`;
-      slots[at].replaceChildren(plot(view, rows, Math.max(220, slots[at].clientWidth), label));
+      slots[at].replaceChildren(plot(view, rows, Math.max(220, view.least_width, slots[at].clientWidth), label));
     }));
   };
 
@@ -101,23 +101,24 @@
     const select = place.querySelector("select"), slider = place.querySelector("input"), plots = place.querySelector(".plots");
     const figure = (name) => place.querySelector(`[data-figure="${name}"]`);
     plots.classList.add("single");
+    const slot = plots.appendChild(element("div"));
     const state = () => {
       const unit = view.units[Number(select.value)], at = Number(slider.value);
       const accepted = unit.accepted[at], undetected = unit.undetected[at];
       return { unit, at, accepted, undetected, threshold: unit.threshold[at] };
     };
-    const draw = drawn(plots, () => {
+    const draw = drawn(slot, () => {
       const { unit, at } = state();
       const rows = unit.accepted.map((accepted, i) => ({ coverage: accepted / unit.samples, generalized: unit.undetected[i] / unit.samples, selective: unit.undetected[i] / accepted }));
       const line = { mark: "line", x: "coverage" }, here = [rows[at]];
-      plots.replaceChildren(plot({ options: { x: { domain: [0, 1], label: "coverage" }, y: { label: "risk", zero: true }, aspect: 0.45 }, marks: [
+      slot.replaceChildren(plot({ options: { x: { domain: [0, 1], label: "coverage" }, y: { label: "risk", zero: true }, aspect: 0.45 }, marks: [
         { ...line, y: "generalized", stroke: "var(--own)", strokeWidth: 2 },
         { ...line, y: "selective", stroke: "var(--best)", strokeWidth: 1.5, strokeDasharray: "7 3" },
         { mark: "ruleX", values: here, x: "coverage", stroke: "var(--muted)" },
         { mark: "dot", values: here, x: "coverage", y: "generalized", fill: "var(--own)", r: 5 },
         { mark: "dot", values: here, x: "coverage", y: "selective", fill: "var(--best)", r: 5 },
         { mark: "text", values: [rows[0]], x: "coverage", y: "selective", text: () => "generalized and selective risk", textAnchor: "end", dy: -8, dx: -4, fill: "var(--muted)" },
-      ] }, rows, Math.max(220, plots.clientWidth), `Risk by coverage of ${unit.label}`));
+      ] }, rows, Math.max(220, slot.clientWidth), `Risk by coverage of ${unit.label}`));
     });
     const show = () => {
       const { unit, accepted, undetected, threshold } = state();
@@ -165,4 +166,5 @@
   for (const details of document.querySelectorAll("details[data-table]")) fillFallback(details);
   sayScroll();
   addEventListener("resize", sayScroll);
+  addEventListener("beforeprint", () => document.querySelectorAll("details:not(.fallback)").forEach((each) => { each.open = true; }));
 })();

@@ -86,7 +86,8 @@ def _cards(track: AttributionTrack, unit: Unit, maps: np.ndarray) -> Iterator[Ca
                 Picture(image_uri(coloured), f"map of {what}", "map"),
                 Picture(image_uri(both), f"map over {what}", "overlay"),
             ),
-            f"class {target} (p = {of[target]:.2f}), predicted {predicted} (p = {of[predicted]:.2f})",
+            f"class {target}, predicted {predicted}\np({target}) = {of[target]:.2f}"
+            + (f", p({predicted}) = {of[predicted]:.2f}" if predicted != target else ""),
             marked=predicted != target,
         )
 
@@ -182,4 +183,5 @@ def _agreement(track: AttributionTrack, evidence: Evidence) -> Iterator[Chart]:
             "aspect": 0.95,
             "grid": False,
         },
+        least_width=22 * len(names) + 170,
     )

@@ -41,6 +41,7 @@ _MOST_LINES = 60  # of single networks, beyond which only their mean is drawn
 _MOST_POINTS, _MOST_LISTED, _MOST_UNITS = 300, 100, 40
 _LARGEST_TIE = 0.5  # share of samples with one and the same confidence
 _FEW_VALUES, _MANY_SAMPLES = 20, 100
+_SHOWN = ("failure_auroc",)  # over severities, beside the failure rate and the primary metric
 _ROLES: tuple[Role, ...] = ("simplest", "median", "best", "this run")  # the last lies on top
 
 
@@ -269,7 +270,7 @@ def _severities(track: ConfidenceTrack, evidence: Evidence) -> Iterator[Chart]:
     severity = {each.id: getattr(each, "severity", None) for each in getattr(track.benchmark.source, "sets", ())}
     studies = {each.id: int(of) for each in track.benchmark.studies if (of := severity.get(each.samples))}
     facts, rows = metric_facts(), []
-    shown = list(dict.fromkeys((FAILURE_RATE, track.benchmark.primary, *track.benchmark.metrics)))[:4]
+    shown = list(dict.fromkeys((FAILURE_RATE, track.benchmark.primary, *_SHOWN)))
     for row in evidence.summary:
         if row.study in studies and row.metric in shown and row.value is not None:
             of = facts[row.metric]

@@ -168,7 +168,15 @@ def _beaten(track: QueryTrack, evidence: Evidence) -> Iterator[Chart]:
         "(t-test paired by seed, level 0.05, mean over studies); best first.",
         columns_of(rows),
         (
-            {"mark": "cell", "x": "against", "y": "method", "fill": "share", "tip": True, "inset": 0.5},
+            {
+                "mark": "cell",
+                "x": "against",
+                "y": "method",
+                "fill": colour("this run"),
+                "fillOpacity": "share",
+                "tip": True,
+                "inset": 0.5,
+            },
             {
                 "mark": "text",
                 "x": "against",
@@ -182,12 +190,13 @@ def _beaten(track: QueryTrack, evidence: Evidence) -> Iterator[Chart]:
         {
             "x": {"domain": names, "tickRotate": -60, "label": None},
             "y": {"domain": names, "label": None},
-            "color": {"type": "linear", "range": ["var(--raised)", "var(--own)"], "domain": [0, 100]},
+            "opacity": {"domain": [0, 100], "range": [0.06, 1]},
             "marginLeft": 150,
             "marginBottom": 130,
             "aspect": 0.95,
             "grid": False,
         },
+        least_width=34 * len(names) + 150,
     )
 
 
