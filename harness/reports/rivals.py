@@ -23,7 +23,7 @@ from harness.tracks.views import Rival, Role
 
 
 @dataclass(frozen=True)
-class Field:
+class BoardRows:
     """What of a board is at hand. missing: what is not, in a sentence; empty where all is there."""
 
     rivals: tuple[Rival, ...] = ()
@@ -31,24 +31,24 @@ class Field:
     missing: str = ""
 
 
-def field_of(protocol: LoadedBenchmark, method: MethodSpec) -> Field:
+def board_rows(protocol: LoadedBenchmark, method: MethodSpec) -> BoardRows:
     """Of the benchmark's board, without earlier states of the method itself. Reads no answers yet."""
     name = protocol.benchmark.name
     if name not in benchmark_files():
-        return Field(missing="This benchmark has no board, so there is nothing to compare with.")
+        return BoardRows(missing="This benchmark has no board, so there is nothing to compare with.")
     try:
         board = read_board(protocol)
     except (UsageError, IntegrityError) as error:
-        return Field(missing=f"There is nothing to compare with: {str(error).rstrip('.')}.")
+        return BoardRows(missing=f"There is nothing to compare with: {str(error).rstrip('.')}.")
     if board.benchmark_hash != protocol.hash:
-        return Field(
+        return BoardRows(
             missing="The board was built for another state of the benchmark, so there is nothing to compare with."
         )
     chosen = rows_of(board, kind_of(protocol.benchmark.task).simple_method, method.name)
     there = {role: row for role, row in chosen.items() if (submissions_folder(name) / row.method).is_dir()}
     absent = sorted({row.method for role, row in chosen.items() if role not in there})
     missing = f"Their submissions are not at hand, so these rows of the board are not drawn: {', '.join(absent)}."
-    return Field(
+    return BoardRows(
         tuple(_rival(protocol, role, row) for role, row in there.items()),
         cache(lambda: tuple(each for each in read_standings(protocol).entries if each.method.name != method.name)),
         missing if absent else "",

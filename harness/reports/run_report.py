@@ -11,13 +11,13 @@ from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
 from harness.reports.page import fill_page
-from harness.reports.rivals import field_of
+from harness.reports.rivals import board_rows
 from harness.spec.board import Cell
 from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of
 from harness.spec.result import Summary
 from harness.storage import IntegrityError, write_text
-from harness.tracks.views import Evidence, View
+from harness.tracks.views import Shown, View
 
 REPORT = "report.html"
 
@@ -25,13 +25,11 @@ REPORT = "report.html"
 def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Place, ...] | str) -> Path:
     """Write `report.html` into the run's folder and return its path."""
     document, scored = run.document, run.scored(protocol)
-    field = field_of(protocol, document.spec.method)
+    board = board_rows(protocol, document.spec.method)
     places = () if isinstance(place, str) else place
     cells = _cells(places)
-    evidence = Evidence(
-        run.answers_by_unit(protocol), scored.measured, document.summary, cells, field.rivals, field.entries
-    )
-    views, problem = _views(scored.track.views(evidence))
+    shown = Shown(run.answers_by_unit(protocol), scored.measured, document.summary, cells, board.rivals, board.entries)
+    views, problem = _views(scored.track.views(shown))
     page = fill_page(
         "run.html",
         views=views,
@@ -44,8 +42,8 @@ def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Pla
         overall=overall(places) if places else None,
         no_place=place if isinstance(place, str) else "",
         cells=cells,
-        missing=" ".join(each for each in (field.missing, problem) if each),
-        roles=[{"role": each.role, "name": each.name, "cells": each.cells} for each in field.rivals],
+        missing=" ".join(each for each in (board.missing, problem) if each),
+        roles=[{"role": each.role, "name": each.name, "cells": each.cells} for each in board.rivals],
         caption=kind_of(document.spec.task).caption,
         costs=_costs(run),
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.methods.client import MethodClient
     from harness.spec.result import Passes
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Evidence, View
+    from harness.tracks.views import Shown, View
 
 Answers = Mapping[str, "np.ndarray"]
 """What a method answered in one unit, as stored: named arrays."""
@@ -255,7 +255,7 @@ class Track(ABC):
         """Hours of a graphics card; None for benchmarks that are small enough for a laptop."""
         return None
 
-    def views(self, evidence: Evidence) -> Iterator[View]:
+    def views(self, shown: Shown) -> Iterator[View]:
         """What a page shows of a run beside its scores, in this order."""
         return iter(())
 

@@ -98,6 +98,7 @@ class Thresholds:
     title: str
     text: str
     units: tuple[OperatingPoints, ...]
+    keys: tuple[Key, ...] = (Key("generalized risk", "var(--own)"), Key("selective risk", "var(--best)", "7 3"))
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Shown:
     """All that a run's views are made of.
 
     cells: the run's own numbers by column of the board; empty where it has no place. entries: every complete row of the
@@ -179,11 +180,11 @@ def colour(role: Role) -> str:
     return _COLOURS[role]
 
 
-def beside_the_board(title: str, text: str, evidence: Evidence, *, spread: bool = False) -> Iterator[Chart]:
+def beside_the_board(title: str, text: str, shown: Shown, *, spread: bool = False) -> Iterator[Chart]:
     """The run's numbers in every column of the board beside its rivals', with intervals, or with their spread; nothing
     for a run without a place."""
-    of: dict[Role, tuple[str, Mapping[str, Cell]]] = {each.role: (each.name, each.cells) for each in evidence.rivals}
-    of["this run"] = ("", evidence.cells)
+    of: dict[Role, tuple[str, Mapping[str, Cell]]] = {each.role: (each.name, each.cells) for each in shown.rivals}
+    of["this run"] = ("", shown.cells)
     rows = []
     for role, (name, cells) in of.items():
         for column, cell in cells.items():
@@ -192,7 +193,7 @@ def beside_the_board(title: str, text: str, evidence: Evidence, *, spread: bool 
             )
             numbers = dict(zip(("value", "low", "high"), rounded([cell.value, low, high]), strict=True))
             rows.append({"column": column, "role": role, "method": name or role, **numbers})
-    if not evidence.cells:
+    if not shown.cells:
         return
     roles = [role for role in _COLOURS if role in of]
     every = {"x": "value", "y": "role", "fy": "column"}
@@ -215,10 +216,10 @@ def beside_the_board(title: str, text: str, evidence: Evidence, *, spread: bool 
         {
             "x": {"label": None, "nice": True},
             "y": {"domain": roles, "axis": None},
-            "fy": {"domain": list(evidence.cells), "label": None, "axis": "left"},
+            "fy": {"domain": list(shown.cells), "label": None, "axis": "left"},
             "color": {"domain": roles, "range": [_COLOURS[role] for role in roles]},
             "marginLeft": 110,
-            "height": 60 + 16 * len(roles) * len(evidence.cells),
+            "height": 60 + 16 * len(roles) * len(shown.cells),
         },
         keys=tuple(key(role, of[role][0]) for role in roles),
     )

@@ -127,7 +127,7 @@ def test_every_verb_takes_a_kind_that_only_a_package_brings(verb: Verb, tmp_path
         evaluated = json.loads(done(verb("evaluate", f"{name}.py", "--json", "--workers", "1")))
         run = Path(evaluated["folder"])
         rows[name] = {row["study"]: row for row in evaluated["run"]["summary"]}
-        assert "<svg" in (run / "report.html").read_text()
+        assert ">Uncertainties</h2>" in (run / "report.html").read_text()
         assert "error correlation" in done(verb("show", str(run)))
         assert "Every score is the sealed one" in done(verb("replay", str(run)))
         done(verb("submit", str(run), *TOLD))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.metrics import adaptive_ece, ece, mce
+from harness.metrics.calibration import reliability
 
 from . import references
 from .references import samples
@@ -18,6 +19,16 @@ def test_ece_and_mce_equal_their_definition(sample, bins):
     expected_ece, expected_mce = references.ece_and_mce(*sample, bins)
     assert ece(*sample, bins) == pytest.approx(expected_ece, abs=1e-13)
     assert mce(*sample, bins) == pytest.approx(expected_mce, abs=1e-13)
+
+
+@given(samples(), st.integers(1, 25))
+def test_ece_follows_from_the_bins_that_are_drawn(sample, bins):
+    stated, accuracy, counts = reliability(*sample, bins)
+    assert counts.sum() == len(sample[0])
+    assert (counts > 0).all()
+    assert (np.diff(stated) > 0).all()
+    expected, _ = references.ece_and_mce(*sample, bins)
+    assert (counts * np.abs(accuracy - stated)).sum() / counts.sum() == pytest.approx(expected, abs=1e-13)
 
 
 @given(samples())

@@ -117,7 +117,6 @@
         { mark: "ruleX", values: here, x: "coverage", stroke: "var(--muted)" },
         { mark: "dot", values: here, x: "coverage", y: "generalized", fill: "var(--own)", r: 5 },
         { mark: "dot", values: here, x: "coverage", y: "selective", fill: "var(--best)", r: 5 },
-        { mark: "text", values: [rows[0]], x: "coverage", y: "selective", text: () => "generalized and selective risk", textAnchor: "end", dy: -8, dx: -4, fill: "var(--muted)" },
       ] }, rows, Math.max(220, slot.clientWidth), `Risk by coverage of ${unit.label}`));
     });
     const show = () => {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics.attribution.registry import METRICS
@@ -14,9 +14,9 @@ from harness.tracks.leaderboard import Entry
 from harness.tracks.views import (
     Card,
     Chart,
-    Evidence,
     Gallery,
     Picture,
+    Shown,
     View,
     beside_the_board,
     columns_of,
@@ -35,27 +35,21 @@ _AGAINST, _NOTHING, _FOR = (33, 102, 172), (247, 247, 247), (178, 24, 43)  # div
 _CLOUD = 56  # pixels of a side of a point cloud's picture
 
 
-def attribution_views(track: AttributionTrack, evidence: Evidence) -> Iterator[View]:
+def attribution_views(track: AttributionTrack, shown: Shown, maps: Mapping[Unit, np.ndarray]) -> Iterator[View]:
     """Views without anything to show are left out."""
-    yield from _gallery(track, evidence)
+    yield from _gallery(track, maps)
     yield from beside_the_board(
         "Mean rank per criterion",
         "Mean rank over the metrics of a criterion, low is good. The bar is how far these ranks disagree (± their standard "
         "deviation): read a mean rank only where it is short.",
-        evidence,
+        shown,
         spread=True,
     )
-    yield from _agreement(track, evidence)
+    yield from _agreement(track, shown)
 
 
-def _gallery(track: AttributionTrack, evidence: Evidence) -> Iterator[Gallery]:
-    from harness.tracks.attribution.track import MAPS
-
-    groups = [
-        (unit.label, tuple(_cards(track, unit, outputs[MAPS])))
-        for unit, outputs in evidence.answers.items()
-        if MAPS in outputs
-    ]
+def _gallery(track: AttributionTrack, maps: Mapping[Unit, np.ndarray]) -> Iterator[Gallery]:
+    groups = [(unit.label, tuple(_cards(track, unit, its_maps))) for unit, its_maps in maps.items()]
     if groups:
         css = ", ".join(f"rgb{each}" for each in (_AGAINST, _NOTHING, _FOR))
         yield Gallery(
@@ -116,8 +110,8 @@ def _pictures(one: np.ndarray, its_map: np.ndarray) -> tuple[np.ndarray, np.ndar
         np.maximum.at(base, place, 1.0)
         order = np.argsort(np.abs(its_map))  # the strongest point of a pixel is seen
         flat[tuple(each[order] for each in place)] = its_map[order]
-        shown = (base > 0)[..., None]
-        coloured = np.where(shown, _colours(flat), 0).astype(np.uint8)
+        occupied = (base > 0)[..., None]
+        coloured = np.where(occupied, _colours(flat), 0).astype(np.uint8)
         return (base * 255).astype(np.uint8), coloured, coloured
     flat = its_map.sum(axis=0) if its_map.ndim == 3 else its_map
     base = np.moveaxis(one, 0, -1) if one.ndim == 3 and len(one) == 3 else one.mean(axis=0)
@@ -146,14 +140,14 @@ def _colours(flat: np.ndarray) -> np.ndarray:
     return np.asarray(_NOTHING + np.abs(share)[..., None] * (end - np.array(_NOTHING))).round().astype(np.uint8)
 
 
-def _agreement(track: AttributionTrack, evidence: Evidence) -> Iterator[Chart]:
+def _agreement(track: AttributionTrack, shown: Shown) -> Iterator[Chart]:
     """Whether metrics order methods alike: Kendall's tau over the rows of the board and the run."""
     from harness.tracks.attribution.leaderboard import AttributionLeaderboard
 
     board = AttributionLeaderboard(track.protocol)
-    own = Entry(track.method, board.entry(track, evidence.measured), 0, 0)
-    entries = [each for each in evidence.entries() if not each.method.reference]
-    if not evidence.cells or len(entries) < 2:
+    own = Entry(track.method, board.entry(track, shown.measured), 0, 0)
+    entries = [each for each in shown.entries() if not each.method.reference]
+    if not shown.cells or len(entries) < 2:
         return
     pool = [each.method.name for each in entries if each.method.name in track.benchmark.reference]
     ranks = metric_ranks(board.frame([*entries, own]), cell="cell", reference=pool or None)
@@ -177,11 +171,12 @@ def _agreement(track: AttributionTrack, evidence: Evidence) -> Iterator[Chart]:
                 "domain": [-1, 0, 1],
                 "range": [f"rgb{_AGAINST}", f"rgb{_NOTHING}", f"rgb{_FOR}"],
                 "legend": True,
+                "marginLeft": 14,
             },
-            "marginLeft": 170,
-            "marginBottom": 150,
+            "marginLeft": 200,
+            "marginBottom": 170,
             "aspect": 0.95,
             "grid": False,
         },
-        least_width=22 * len(names) + 170,
+        least_width=22 * len(names) + 200,
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from harness.metrics.attribution.base import MapMetric
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Evidence, View
+    from harness.tracks.views import Shown, View
 
 MAPS, SCORES = "maps", "score."
 """Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
@@ -141,10 +141,11 @@ class AttributionTrack(NetworksTrack):
 
         return maps_estimate(self.benchmark, units) if self.benchmark.source.kind == "arrays" else None
 
-    def views(self, evidence: Evidence) -> Iterator[View]:
+    def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.attribution.picture import attribution_views
 
-        return attribution_views(self, evidence)
+        maps = {unit: outputs[MAPS] for unit, outputs in shown.answers.items() if MAPS in outputs}
+        return attribution_views(self, shown, maps)
 
     def values(self, unit: Unit, outputs: Answers) -> dict[str, np.ndarray]:
         """Scores (n,) of each metric of the unit's study. Raises IntegrityError if one is missing."""

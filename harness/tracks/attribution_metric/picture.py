@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.tracks.views import Chart, Evidence, View, beside_the_board, colour, columns_of, rounded
+from harness.tracks.views import Chart, Shown, View, beside_the_board, colour, columns_of, rounded
 
 if TYPE_CHECKING:
     from harness.tracks.attribution_metric.track import AttributionMetricTrack
 
 
-def metric_views(track: AttributionMetricTrack, evidence: Evidence) -> Iterator[View]:
+def metric_views(track: AttributionMetricTrack, shown: Shown) -> Iterator[View]:
     """Views without anything to show are left out."""
     yield from beside_the_board(
         "What it is worth as a metric",
         "Each view with its 95 % interval beside rows of the board; the text of the board says what each is.",
-        evidence,
+        shown,
     )
-    yield from _order(track, evidence)
+    yield from _order(track, shown)
 
 
-def _order(track: AttributionMetricTrack, evidence: Evidence) -> Iterator[Chart]:
+def _order(track: AttributionMetricTrack, shown: Shown) -> Iterator[Chart]:
     """A panel per network: the metric's rank of each XAI method by the mean rank in the consensus."""
     criterion, rows = track.method.criterion, []
-    for unit, outputs in evidence.answers.items():
+    for unit, outputs in shown.answers.items():
         judged = track.judged(unit, outputs)
         if criterion in judged.order:
             (tau,) = rounded(judged.draws[f"tau_{criterion}"][:1], 4)
@@ -33,7 +33,7 @@ def _order(track: AttributionMetricTrack, evidence: Evidence) -> Iterator[Chart]
             for name, mine, theirs in zip(judged.methods, own, consensus, strict=True):
                 rows.append({"network": panel, "method": name, "rank": mine, "consensus": theirs, "tau": tau})
     if rows:
-        most = max(len(judged.methods) for judged in [track.judged(*each) for each in evidence.answers.items()]) + 1
+        most = max(len(judged.methods) for judged in [track.judged(*each) for each in shown.answers.items()]) + 1
         yield Chart(
             "Order of XAI methods",
             f"Rank by this metric against the mean rank over the other metrics of {criterion}, one dot an XAI method, 1 is "

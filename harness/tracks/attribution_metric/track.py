@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.tracks.attribution_metric.scoring import Judgement
-    from harness.tracks.views import Evidence, View
+    from harness.tracks.views import Shown, View
 
 SCORES, RANDOMISED = "scores", "randomised"
 """Answers of a unit: scores (methods, n) float32 of the maps of every XAI method, in the file's order, and of their maps
@@ -136,10 +136,10 @@ class AttributionMetricTrack(NetworksTrack):
     def files(self, model: ExplainedModel, study: Any) -> tuple[str, ...]:
         return (*super().files(model, study), self._stored(model.id, study.samples).file.path)
 
-    def views(self, evidence: Evidence) -> Iterator[View]:
+    def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.attribution_metric.picture import metric_views
 
-        return metric_views(self, evidence)
+        return metric_views(self, shown)
 
     def judged(self, unit: Unit, outputs: Answers) -> Judgement:
         """What the scores of a unit say about the metric. Remembered, because records, summaries and boards ask."""

@@ -17,10 +17,10 @@ from harness.tracks.confidence.scoring import FAILURE_RATE, metric_value
 from harness.tracks.views import (
     Chart,
     Columns,
-    Evidence,
     Key,
     OperatingPoints,
     Role,
+    Shown,
     Thresholds,
     View,
     colour,
@@ -45,16 +45,16 @@ _SHOWN = ("failure_auroc",)  # over severities, beside the failure rate and the 
 _ROLES: tuple[Role, ...] = ("simplest", "median", "best", "this run")  # the last lies on top
 
 
-def confidence_views(track: ConfidenceTrack, evidence: Evidence) -> Iterator[View]:
+def confidence_views(track: ConfidenceTrack, shown: Shown) -> Iterator[View]:
     """Views without anything to show are left out."""
-    judged = {unit: track.judge(unit, outputs) for unit, outputs in evidence.answers.items()}
+    judged = {unit: track.judge(unit, outputs) for unit, outputs in shown.answers.items()}
     judged = {unit: each for unit, each in judged.items() if len(each.residual)}
     if not judged:
         return
-    yield from _risk_coverage(track, judged, evidence)
+    yield from _risk_coverage(track, judged, shown)
     yield _thresholds(track, judged)
     yield from _reliability(judged)
-    yield from _severities(track, evidence)
+    yield from _severities(track, shown)
 
 
 def tied_answers(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Iterator[str]:
@@ -99,13 +99,11 @@ def _row_groups(rows: np.ndarray) -> np.ndarray:
     return groups.reshape(-1)
 
 
-def _risk_coverage(
-    track: ConfidenceTrack, judged: Mapping[Unit, JudgedConfidence], evidence: Evidence
-) -> Iterator[Chart]:
+def _risk_coverage(track: ConfidenceTrack, judged: Mapping[Unit, JudgedConfidence], shown: Shown) -> Iterator[Chart]:
     """Generalized and selective risk: a panel per study, the mean over networks, and each network of the run."""
     networks, keys = len(judged) <= _MOST_LINES, [key("this run", track.method.name)]
     rows = list(_curve_rows("this run", track.method.name, judged, networks=networks))
-    for rival in evidence.rivals:
+    for rival in shown.rivals:
         theirs, answers = rival.open()
         wanted = {unit.study for unit in judged}
         found = ((unit, each) for unit, each in answers.items() if unit.study in wanted)
@@ -180,14 +178,13 @@ def _curve_rows(
 
 
 def _thresholds(track: ConfidenceTrack, judged: Mapping[Unit, JudgedConfidence]) -> Thresholds:
-    shown = dict(list(judged.items())[:_MOST_UNITS])
-    left = len(judged) - len(shown)
-    more = f" The first {len(shown)} of {len(judged)} units are here." if left else ""
+    listed = dict(list(judged.items())[:_MOST_UNITS])
+    more = f" The first {len(listed)} of {len(judged)} units are here." if len(listed) < len(judged) else ""
     return Thresholds(
         "What a threshold does",
         "Samples whose confidence is at least the threshold are accepted. Move it to see the coverage, both risks, and "
         f"the failures that pass undetected, the most confident first.{more}",
-        tuple(_points(track, unit, each) for unit, each in shown.items()),
+        tuple(_points(track, unit, each) for unit, each in listed.items()),
     )
 
 
@@ -261,25 +258,26 @@ def _reliability(judged: Mapping[Unit, JudgedConfidence]) -> Iterator[Chart]:
             ),
             {"x": {"domain": [0, 1]}, "y": {"domain": [0, 1]}, "r": {"range": [1, 7]}, "aspect": 1},
             panel="study",
-            keys=(Key("a bin, by its samples", own),),
+            keys=(Key("bins; larger dots hold more samples", own),),
         )
 
 
-def _severities(track: ConfidenceTrack, evidence: Evidence) -> Iterator[Chart]:
+def _severities(track: ConfidenceTrack, shown: Shown) -> Iterator[Chart]:
     """The metrics that tables begin with over the strength of a shift, with their intervals and beside the board."""
-    severity = {each.id: getattr(each, "severity", None) for each in getattr(track.benchmark.source, "sets", ())}
+    sets = getattr(track.benchmark.source, "sets", ())  # of images; tables have rows of a name, without a severity
+    severity = {each.id: getattr(each, "severity", None) for each in sets if hasattr(each, "id")}
     studies = {each.id: int(of) for each in track.benchmark.studies if (of := severity.get(each.samples))}
     facts, rows = metric_facts(), []
-    shown = list(dict.fromkeys((FAILURE_RATE, track.benchmark.primary, *_SHOWN)))
-    for row in evidence.summary:
-        if row.study in studies and row.metric in shown and row.value is not None:
+    metrics = list(dict.fromkeys((FAILURE_RATE, track.benchmark.primary, *_SHOWN)))
+    for row in shown.summary:
+        if row.study in studies and row.metric in metrics and row.value is not None:
             of = facts[row.metric]
             low, high = ((None if each is None else each * of.scale) for each in (row.low, row.high))
             where = {"metric": of.heading, "group": track.study(row.study).group, "severity": studies[row.study]}
             rows.append({**where, "role": "this run", "value": row.value * of.scale, "low": low, "high": high})
     if len({row["severity"] for row in rows}) < 2:
         return
-    rows += _rival_severities(studies, shown, evidence)
+    rows += _rival_severities(studies, metrics, shown)
     marks: list[Mapping[str, Any]] = [
         {
             "mark": "areaY",
@@ -313,17 +311,15 @@ def _severities(track: ConfidenceTrack, evidence: Evidence) -> Iterator[Chart]:
         tuple(marks),
         {"x": {"ticks": sorted(set(studies.values())), "tickFormat": "d"}, "y": {"label": None}},
         panel="metric",
-        keys=(key("this run", track.method.name), *(key(each.role, each.name) for each in evidence.rivals)),
+        keys=(key("this run", track.method.name), *(key(each.role, each.name) for each in shown.rivals)),
     )
 
 
-def _rival_severities(
-    studies: Mapping[str, int], metrics: Sequence[str], evidence: Evidence
-) -> Iterator[dict[str, Any]]:
+def _rival_severities(studies: Mapping[str, int], metrics: Sequence[str], shown: Shown) -> Iterator[dict[str, Any]]:
     """Values of the board's rows, mean over networks, without intervals."""
     import numpy as np
 
-    for rival in evidence.rivals:
+    for rival in shown.rivals:
         theirs, answers = rival.open()
         track = cast("ConfidenceTrack", theirs)
         for study, severity in studies.items():

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Evidence, View
+    from harness.tracks.views import Shown, View
 
 _LEAST_AGREEMENT = 0.99
 
@@ -252,10 +252,10 @@ class ConfidenceTrack(Track):
         uncomputed = sum(not self.source.ready(model, name) for model in self.models for name in self.sets_of(model))
         return Workload(uncomputed=uncomputed, absent=self.source.missing(self.models))
 
-    def views(self, evidence: Evidence) -> Iterator[View]:
+    def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.confidence.picture import confidence_views
 
-        return confidence_views(self, evidence)
+        return confidence_views(self, shown)
 
     def estimate(self, units: Sequence[Unit]) -> Estimate | None:
         from harness.tracks.confidence.costs import inference_estimate

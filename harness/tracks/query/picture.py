@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics.budget_curve import foreground_efficiency_fit
@@ -16,11 +16,11 @@ from harness.tracks.query.geometry import within
 from harness.tracks.views import (
     Card,
     Chart,
-    Evidence,
     Gallery,
     Key,
     Picture,
     Role,
+    Shown,
     View,
     colour,
     columns_of,
@@ -42,26 +42,26 @@ _MOST_IMAGES, _MOST_PATCHES, _MOST_LOOPS = 20, 4, 8
 _FIT_POINTS = 60
 
 
-def query_views(track: QueryTrack, evidence: Evidence) -> Iterator[View]:
+def query_views(track: QueryTrack, shown: Shown) -> Iterator[View]:
     """Views without anything to show are left out."""
-    mine = _of_run(track, evidence)
+    mine = _of_run(track, shown)
     if not mine:
         return
-    rivals = curves_of(evidence.entries())
-    roles: dict[str, Role] = {each.name: each.role for each in evidence.rivals}
+    rivals = curves_of(shown.entries())
+    roles: dict[str, Role] = {each.name: each.role for each in shown.rivals}
     for axis in dict.fromkeys(axis for of in mine.values() for axis in of.axes()):
         yield _learning_curves(track, axis, mine, rivals, roles)
-    yield from _beaten(track, evidence)
-    yield from _queried(track, evidence.answers)
+    yield from _beaten(track, shown)
+    yield from _queried(track, shown.answers)
 
 
-def _of_run(track: QueryTrack, evidence: Evidence) -> dict[str, Curves]:
+def _of_run(track: QueryTrack, shown: Shown) -> dict[str, Curves]:
     """study -> the run's curves, of seeds that have scores."""
     import numpy as np
 
     curves = {}
     for name, setting in track.settings.items():
-        own = [each.arrays for unit, each in evidence.measured.items() if unit.study == name]
+        own = [each.arrays for unit, each in shown.measured.items() if unit.study == name]
         if own:
             performance = np.stack([each["performance"] for each in own])
             budget = setting.study.start + setting.study.query * np.arange(performance.shape[1])
@@ -140,17 +140,17 @@ def _fitted(track: QueryTrack, study: str, curves: Curves) -> list[dict[str, Any
     return _rows(study, "fit", "fit", x, fit.c - fit.a * np.exp(-fit.efficiency[""] * (x - fit.x0)))
 
 
-def _beaten(track: QueryTrack, evidence: Evidence) -> Iterator[Chart]:
+def _beaten(track: QueryTrack, shown: Shown) -> Iterator[Chart]:
     """Who beats whom along the budgets, the run among the rows of the board."""
     from harness.tracks.query.leaderboard import QueryLeaderboard
 
     board = QueryLeaderboard(track.protocol)
-    arrays, last = board.entry(track, evidence.measured), board.columns[-1]
-    name = f"{track.method.name} (this run)"
+    arrays, last = board.entry(track, shown.measured), board.columns[-1]
+    name = "this run"
     method = track.method.model_copy(update={"name": name})
-    own = Entry(method, arrays, len(evidence.measured), len(evidence.measured))
-    entries = [each for each in (*evidence.entries(), own) if last in each.arrays]
-    if last not in arrays or len(entries) < 2 or len(track.benchmark.seeds) < 2:
+    own = Entry(method, arrays, len(shown.measured), len(shown.measured))
+    entries = [each for each in (*shown.entries(), own) if last in each.arrays]
+    if not shown.cells or last not in arrays or len(entries) < 2 or len(track.benchmark.seeds) < 2:
         return
     table = penalties(entries)
     entries.sort(key=lambda each: -float(each.arrays[last][0]))
@@ -191,7 +191,7 @@ def _beaten(track: QueryTrack, evidence: Evidence) -> Iterator[Chart]:
             "x": {"domain": names, "tickRotate": -60, "label": None},
             "y": {"domain": names, "label": None},
             "opacity": {"domain": [0, 100], "range": [0.06, 1]},
-            "marginLeft": 150,
+            "marginLeft": 20 + 6 * max(map(len, names)),
             "marginBottom": 130,
             "aspect": 0.95,
             "grid": False,
@@ -209,6 +209,8 @@ def _queried(track: QueryTrack, answers: Mapping[Unit, Answers]) -> Iterator[Gal
         if unit is None or isinstance(setting.dataset, RawFolder):  # to open a folder of volumes may take minutes
             continue
         picks = [answers[unit][f"{PICKS}{loop}"] for loop in range(_MOST_LOOPS) if f"{PICKS}{loop}" in answers[unit]]
+        if not picks:
+            continue
         segments = segments or setting.segments
         show = _patches if setting.segments else _images
         for loop, cards in enumerate(show(setting, unit.model_seed, picks)):
@@ -217,7 +219,9 @@ def _queried(track: QueryTrack, answers: Mapping[Unit, Answers]) -> Iterator[Gal
             groups.append((f"{study} · {unit.model}: {bought}{shown}", tuple(cards)))
     if groups:
         what = (
-            "The slice through the middle of each patch, which is framed." if segments else "The number is the class."
+            "A slice through the middle of each patch, which is framed, across the shortest axis."
+            if segments
+            else "The number is the class."
         )
         yield Gallery("What was queried", f"Of the first seed of every study, loop by loop. {what}", tuple(groups))
 
@@ -250,16 +254,18 @@ def _patches(setting: Setting, seed: int, picks: list[np.ndarray]) -> Iterator[l
         for patch in ledger.patches([each[:_MOST_PATCHES]]):
             volume = ledger.cases.image(patch.image)[0]
             corner, size = within(patch.box, volume.shape)
-            place = corner[0] + size[0] // 2
-            flat = volume[place] if volume.ndim == 3 else volume
+            axis = int(np.argmin(volume.shape)) if volume.ndim == 3 else None
+            place = 0 if axis is None else corner[axis] + size[axis] // 2
+            flat = volume if axis is None else volume.take(place, axis=axis)
+            kept = [each for each in range(volume.ndim) if each != axis]
             pixels = np.repeat(levels(flat)[..., None], 3, axis=-1)
-            _frame(pixels, corner[-2:], size[-2:])
-            where = f"{patch.image}, slice {place}" if volume.ndim == 3 else patch.image
+            _frame(pixels, [corner[each] for each in kept], [size[each] for each in kept])
+            where = patch.image if axis is None else f"{patch.image}, slice {place}"
             cards.append(Card((Picture(image_uri(pixels), f"{where}, with the patch at {tuple(corner)}"),), where))
         yield cards
 
 
-def _frame(pixels: np.ndarray, corner: tuple[int, ...], size: tuple[int, ...]) -> None:
+def _frame(pixels: np.ndarray, corner: Sequence[int], size: Sequence[int]) -> None:
     """Draw the border of a box into (h, w, 3)."""
     (y, x), (height, width) = corner, size
     for rows, columns in (

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Evidence, View
+    from harness.tracks.views import Shown, View
 
 
 class QueryTrack(Track):
@@ -129,10 +129,10 @@ class QueryTrack(Track):
 
         return campaign_estimate(self, units)
 
-    def views(self, evidence: Evidence) -> Iterator[View]:
+    def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.query.picture import query_views
 
-        return query_views(self, evidence)
+        return query_views(self, shown)
 
     @cached_property
     def settings(self) -> dict[str, Setting]:

@@ -1,12 +1,14 @@
-"""Pictures of budget curves hold the numbers that were scored."""
+"""Learning curves of pages and boards hold the numbers that were scored."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from harness.tracks.query import picture as page
-from harness.tracks.query.picture import budget_curves, curves_svg
+from harness.spec.board import Cell
+from harness.tracks.query.drawing import curves_svg
+from harness.tracks.query.picture import _frame, query_views
+from harness.tracks.views import Rival, Shown
 from tests.tracks.query.outcomes import (
     LOOPS,
     QUERY,
@@ -43,55 +45,89 @@ def answers(outputs):
     return {unit(*where): each for where, each in outputs.items()}
 
 
-def drawn(monkeypatch):
-    """The drawings that are made into pages."""
-    kept = []
-    monkeypatch.setattr(page, "as_svg", lambda drawing: kept.append(drawing) or "<svg>")
-    return kept
+def shown(track, outputs, board=(), **given):
+    found = answers(outputs)
+    return Shown(
+        answers={unit: {} for unit in found},
+        measured={unit: track.measure(unit, each) for unit, each in found.items()},
+        summary=(),
+        entries=lambda: board,
+        **given,
+    )
 
 
-def test_a_run_of_images_has_a_panel_a_study_and_a_line_a_seed(monkeypatch):
+def points(chart, **wanted):
+    """(x, y) of the rows with these values."""
+    columns = chart.columns
+    rows = [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
+    return [(row["budget"], row["performance"]) for row in rows if all(row[name] == of for name, of in wanted.items())]
+
+
+def test_a_run_of_images_has_a_line_a_seed_and_their_mean():
     spec = benchmark([study("low", volumes=False), study("high", volumes=False)], performance="accuracy")
     rng = np.random.default_rng(0)
     outputs = {
         (s.id, seed): images(rng.integers(3, size=(LOOPS, len(TARGETS)))) for s in spec.studies for seed in spec.seeds
     }
-    kept = drawn(monkeypatch)
-    figure = budget_curves(track_of(spec, TARGETS), answers(outputs), [])
-    assert figure.svg == "<svg>"
-    assert "Images annotated" in figure.text
-    assert "Grey" not in figure.text
-    panels = kept[0].axes
-    assert [panel.get_title() for panel in panels if panel.lines] == ["low", "high"]
-    for panel, name in zip(panels, ("low", "high"), strict=False):
-        assert panel.get_xlabel() == "annotated images"
+    track = track_of(spec, TARGETS)
+    (chart,) = (each for each in query_views(track, shown(track, outputs)) if each.template == "chart")
+    assert chart.options["x"]["label"] == "annotated images"
+    assert "other rows of the board" not in [each.label for each in chart.keys]
+    for name in ("low", "high"):
         expected = [
             (outputs[name, seed]["evaluation.predictions"] == TARGETS).mean(axis=1).tolist() for seed in spec.seeds
         ]
-        lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in panel.lines]
-        assert lines[:3] == [(BUDGETS, each) for each in expected]
-        assert lines[3][1] == pytest.approx(np.mean(expected, axis=0))
+        for number, curve in enumerate(expected):
+            assert points(chart, study=name, method=f"seed {number}") == list(zip(BUDGETS, curve, strict=True))
+        mean = points(chart, study=name, role="this run")
+        assert [y for _, y in mean] == pytest.approx(np.mean(expected, axis=0), abs=1e-6)
 
 
-def test_a_run_of_volumes_is_drawn_over_foreground_too_and_before_its_rivals(monkeypatch):
+def test_a_run_of_volumes_is_drawn_over_foreground_too_and_beside_its_rivals():
     spec, outputs = segmentation()
-    _, rivals = entries(spec, {name: outputs[name] for name in ("random-sampling", "other")})
-    kept = drawn(monkeypatch)
-    figure = budget_curves(track_of(spec), answers(outputs["mine"]), rivals)
-    assert "Grey lines are methods of the board" in figure.text
-    assert [panel.get_xlabel() for panel in kept[0].axes] == [
-        "annotated patches",
-        "annotated share of the foreground",
-    ] * 2
-    over_share = kept[0].axes[1].lines
-    assert len(over_share) == 2 + 3 + 1
-    assert {line.get_color() for line in over_share[:2]} == {page._GREY, page._LIGHT}
-    assert over_share[-1].get_xdata() == pytest.approx(np.linspace(0.01, 0.2, LOOPS), abs=1e-5)
+    _, board = entries(spec, {name: outputs[name] for name in ("random-sampling", "other")})
+    rival = Rival("simplest", "random-sampling", {}, lambda: (None, {}))
+    track = track_of(spec)
+    over_patches, over_share = query_views(track, shown(track, outputs["mine"], board, rivals=(rival,)))
+    assert [each.label for each in over_patches.keys] == [
+        "this run: mine",
+        "simplest: random-sampling",
+        "other rows of the board",
+    ]
+    assert len(points(over_patches, study="low", role="other", method="other")) == LOOPS
+    x = [x for x, _ in points(over_share, study="low", role="this run")]
+    assert x == pytest.approx(np.linspace(0.01, 0.2, LOOPS), abs=1e-5)
+    theirs = [y for _, y in points(over_share, study="low", role="simplest")]
+    assert theirs == pytest.approx(
+        next(e for e in board if e.method.name == "random-sampling").arrays["_curves.low"].mean(axis=0), abs=1e-6
+    )
 
 
-def test_a_run_without_scores_has_no_picture():
+def test_who_beats_whom_has_the_run_among_the_board():
+    spec, outputs = segmentation()
+    _, board = entries(spec, {name: outputs[name] for name in ("random-sampling", "other")})
+    track, placed = track_of(spec), {"mean": Cell(value=1.0, low=1.0, high=1.0)}
+    *_, matrix = query_views(track, shown(track, outputs["mine"], board, cells=placed))
+    assert matrix.title == "Who beats whom"
+    assert set(matrix.columns["method"]) == {"this run", "random-sampling", "other"}
+    assert len(matrix.columns["share"]) == 6
+    assert all(0 <= share <= 100 for share in matrix.columns["share"])
+
+
+def test_a_run_without_scores_has_no_views():
     spec, _ = segmentation()
-    assert budget_curves(track_of(spec), {}, []).svg == ""
+    track = track_of(spec)
+    assert list(query_views(track, shown(track, {}))) == []
+
+
+def test_the_frame_of_a_patch_is_its_border():
+    pixels = np.zeros((6, 8, 3), dtype=np.uint8)
+    _frame(pixels, (1, 2), (4, 5))
+    framed = pixels.any(axis=-1)
+    assert framed.sum() == 2 * 4 + 2 * 5 - 4
+    assert framed[1, 2:7].all()
+    assert framed[1:5, 6].all()
+    assert not framed[2:4, 3:6].any()
 
 
 def test_a_board_is_the_same_picture_whatever_the_order():

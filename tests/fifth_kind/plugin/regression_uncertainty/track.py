@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ from harness.tracks.base import (
     check_unchanged,
     spread,
 )
-from harness.tracks.figure import Figure
-from harness.tracks.leaderboard import BoardMetric, Entry, Leaderboard
+from harness.tracks.leaderboard import BoardMetric, Leaderboard
+from harness.tracks.views import Numbers, Shown, View
 
 METRIC = "error_correlation"
 
@@ -92,8 +92,9 @@ class RegressionTrack(Track):
         draws = np.array([_correlation(uncertainty[row], error[row]) for row in rows])
         return Measurement({METRIC: Score(draws, len(error))})
 
-    def figure(self, answers: Mapping[Unit, Answers], board: Sequence[Entry] = ()) -> Figure | None:
-        return Figure("Uncertainties", f"of {len(answers)} units", "<svg></svg>")
+    def views(self, shown: Shown) -> Iterator[View]:
+        rows = tuple((unit.label, float(outputs["uncertainty"].mean())) for unit, outputs in shown.answers.items())
+        yield Numbers("Uncertainties", f"of {len(rows)} units", ("unit", "mean"), rows)
 
     def _table(self, unit: Unit) -> Any:
         return next(model.table for model in self.benchmark.source.models if model.id == unit.model)
