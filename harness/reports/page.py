@@ -30,10 +30,7 @@ def fill_page(
 ) -> str:
     """A self-contained page. It carries the chart library only where a view is drawn."""
     drawn = any(view.template in ("chart", "thresholds") for view in views)
-    content = {
-        **(data or {}),
-        "views": [{"template": view.template, **asdict(view)} for view in views if _scripted(view)],
-    }
+    content = {**(data or {}), "views": [_content(view) for view in views if _scripted(view)]}
     numbers = iter(range(len(views)))
     return fill_template(
         TEMPLATES / template,
@@ -52,6 +49,24 @@ def script_json(value: object) -> str:
     for character, escape in _UNSAFE.items():
         text = text.replace(character, escape)
     return text
+
+
+def _content(view: View) -> dict[str, Any]:
+    """A view as the script reads it."""
+    content = {"template": view.template, **asdict(view)}
+    for holder, name in [(content, "columns"), *((unit, "listed") for unit in content.get("units", ()))]:
+        if name in holder:
+            holder[name] = {column: _packed(values) for column, values in holder[name].items()}
+    return content
+
+
+def _packed(values: Sequence[Any]) -> Any:
+    """A column of few different words as these words and which of them each is; any other as it is."""
+    words = dict.fromkeys(value for value in values if isinstance(value, str))
+    if len(values) < 4 * max(1, len(words)) or any(not isinstance(value, str) for value in values):
+        return values
+    number = {word: place for place, word in enumerate(words)}
+    return {"of": list(words), "at": [number[value] for value in values]}
 
 
 def _scripted(view: View) -> bool:

@@ -78,16 +78,24 @@ def _cells(places: tuple[Place, ...]) -> dict[str, Cell]:
 
 
 def _scores(summary: Iterable[Summary]) -> dict[str, Any]:
-    """Rows of the main table: (study, whether it is part of the group above, cells by metric), scaled for display."""
-    facts, rows, metrics = metric_facts(), dict[str, dict[str, Any]](), dict[str, None]()
+    """The main table, scaled for display: studies by metrics, or the other way round where that is narrower.
+
+    corner: heading of the first column; columns, rows: headings; cells: (row, column) -> (text, interval, value).
+    """
+    facts = metric_facts()
+    table, studies, metrics = dict[tuple[str, str], Any](), dict[str, None](), dict[str, None]()
     for row in summary:
         text, span = facts[row.metric].text, ""
         if row.low is not None and row.high is not None:
             span = f"{text(row.low)} to {text(row.high)}"
-        metrics[row.metric] = None
-        entry = rows.setdefault(row.study, {"part": row.part_of is not None, "cells": {}})
-        entry["cells"][row.metric] = (text(row.value), span, row.value)
-    return {"headings": {name: facts[name].heading for name in metrics}, "rows": rows}
+        studies[row.study] = metrics[row.metric] = None
+        table[row.study, row.metric] = (text(row.value), span, row.value)
+    headings = [(name, facts[name].heading) for name in metrics]
+    names = [(name, name) for name in studies]
+    if len(headings) <= len(names):
+        return {"corner": "study", "columns": headings, "rows": names, "cells": table}
+    turned = {(metric, study): cell for (study, metric), cell in table.items()}
+    return {"corner": "metric", "columns": names, "rows": headings, "cells": turned}
 
 
 def _costs(run: RunResult) -> list[tuple[str, str]]:

@@ -34,7 +34,13 @@ def run(made_once, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(run):
-    return json.loads(Tags((run / "report.html").read_text("utf-8")).data)
+    found = json.loads(Tags((run / "report.html").read_text("utf-8")).data)
+    for view in found["views"]:
+        for holder in [view.get("columns"), *(unit["listed"] for unit in view.get("units", ()))]:
+            for name, values in (holder or {}).items():
+                if isinstance(values, dict):  # words and which of them
+                    holder[name] = [values["of"][at] for at in values["at"]]
+    return found
 
 
 @pytest.fixture(scope="module")

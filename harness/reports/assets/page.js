@@ -10,6 +10,15 @@
     return made;
   };
 
+  // Columns of repeated words come as `of`, the words, and `at`, which of them.
+  for (const view of data.views) {
+    for (const columns of [view.columns, ...(view.units ?? []).map((unit) => unit.listed)].filter(Boolean)) {
+      for (const [name, values] of Object.entries(columns)) {
+        if (!Array.isArray(values)) columns[name] = values.at.map((at) => values.of[at]);
+      }
+    }
+  }
+
   // Columns of equal length -> rows.
   const rowsOf = (columns) => {
     const names = Object.keys(columns);
@@ -27,12 +36,20 @@
     const { aspect, ...options } = view.options;
     const axis = { labelAnchor: "center", labelArrow: "none" };
     const inset = { marginLeft: 52, marginBottom: 38, marginTop: 12, marginRight: 14 };
-    return Plot.plot({
+    const made = Plot.plot({
       ...inset, grid: true, ...options, width, height: options.height ?? Math.round(width * (aspect ?? 0.66)), ariaLabel: label,
       style: { fontSize: "11px", background: "transparent" },
       x: { ...axis, ...options.x }, y: { ...axis, ...options.y },
       marks: view.marks.map((mark) => markOf(mark, rows)),
     });
+    // One image with a name; the table below it holds what it shows.
+    const svg = made.matches("svg") ? made : made.querySelector("svg:last-of-type");
+    svg.setAttribute("role", "img");
+    for (const part of made.querySelectorAll("g[aria-label], g[aria-description]")) {
+      part.removeAttribute("aria-label");
+      part.removeAttribute("aria-description");
+    }
+    return made;
   };
 
   // Draws now and whenever the width changes.
