@@ -45,6 +45,8 @@ def board_rows(protocol: LoadedBenchmark, method: MethodSpec) -> BoardRows:
             missing="The board was built for another state of the benchmark, so there is nothing to compare with."
         )
     chosen = rows_of(board, kind_of(protocol.benchmark.task).simple_method, method.name)
+    if not chosen:
+        return BoardRows(missing="The board has no row to compare with.")
     there = {role: row for role, row in chosen.items() if (submissions_folder(name) / row.method).is_dir()}
     absent = sorted({row.method for role, row in chosen.items() if role not in there})
     missing = f"Their submissions are not at hand, so these rows of the board are not drawn: {', '.join(absent)}."
@@ -78,6 +80,9 @@ def _rival(protocol: LoadedBenchmark, role: Role, row: Row) -> Rival:
         submission = read_submission(submissions_folder(protocol.benchmark.name) / row.method)
         method = submission.about.method
         track = open_track(protocol, method, "cpu")
-        return track, submission.answers(plan_units(protocol, track, method, PlanRequest(Path())))
+        try:
+            return track, submission.answers(plan_units(protocol, track, method, PlanRequest(Path())))
+        except IntegrityError:  # the board says what is wrong with it
+            return track, {}
 
-    return Rival(role, row.method, row.cells, opened)
+    return Rival(role, row.method, row.cells, row.cost, opened)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of
 from harness.spec.result import Summary
 from harness.storage import IntegrityError, write_text
-from harness.tracks.views import Shown, View
+from harness.tracks.views import Numbers, Rival, Shown, View
 
 REPORT = "report.html"
 
@@ -29,7 +29,7 @@ def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Pla
     places = () if isinstance(place, str) else place
     cells = _cells(places)
     shown = Shown(run.answers_by_unit(protocol), scored.measured, document.summary, cells, board.rivals, board.entries)
-    views, problem = _views(scored.track.views(shown))
+    views, problem = _views(scored.track.views(shown), _costs_beside(run, board.rivals))
     page = fill_page(
         "run.html",
         views=views,
@@ -51,14 +51,14 @@ def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Pla
     return run.folder / REPORT
 
 
-def _views(views: Iterable[View]) -> tuple[list[View], str]:
-    """The views, and why those that are missing are: a damaged submission or absent data spoils no report."""
+def _views(views: Iterable[View], last: Iterable[View]) -> tuple[list[View], str]:
+    """All views, and why those that are missing are: a damaged submission or absent data spoils no report."""
     found: list[View] = []
     try:
         found.extend(views)
     except (UsageError, IntegrityError, OSError) as error:
-        return found, f"What follows is incomplete: {str(error).rstrip('.')}."
-    return found, ""
+        return [*found, *last], f"What follows is incomplete: {str(error).rstrip('.')}."
+    return [*found, *last], ""
 
 
 def _cells(places: tuple[Place, ...]) -> dict[str, Cell]:
@@ -108,3 +108,22 @@ def _costs(run: RunResult) -> list[tuple[str, str]]:
             ("backward passes", f"{timing.passes.backward:,}"),
         ]
     return [*found, ("taken up again", f"{timing.resumed} times")] if timing.resumed else found
+
+
+def _costs_beside(run: RunResult, rivals: Iterable[Rival]) -> Iterator[Numbers]:
+    """What the run took beside the rows of the board; nothing where none says so."""
+    timing, passes = run.document.timing, run.document.timing.passes
+    own = (round(timing.seconds, 1), *((None, None) if passes is None else (passes.forward, passes.backward)))
+    rows = [
+        (f"{each.role}: {each.name}", each.cost.seconds, each.cost.forwards, each.cost.backwards)
+        for each in rivals
+        if each.cost is not None
+    ]
+    if rows:
+        yield Numbers(
+            "Cost",
+            "Seconds are as each maker's machine measured them; passes through networks are the same on every machine, "
+            "a sample that goes through twice counted twice.",
+            ("row", "seconds", "forward passes", "backward passes"),
+            (("this run", *own), *rows),
+        )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.spec.board import Cell
     from harness.spec.result import Summary
     from harness.spec.run import Unit
+    from harness.spec.submission import Cost
     from harness.tracks.base import Answers, Measurement, Track
     from harness.tracks.leaderboard import Entry
 
@@ -139,12 +140,14 @@ View = Chart | Numbers | Thresholds | Gallery
 class Rival:
     """A row of the board that a run is shown beside.
 
-    cells: its numbers by column, as the board shows them. track, answers: what it answered, read when it is asked for.
+    cells: its numbers by column, as the board shows them. open: its track and what it answered, read when it is asked
+    for; no answers where its submission is damaged.
     """
 
     role: Role
     name: str
     cells: Mapping[str, Cell]
+    cost: Cost | None
     open: Callable[[], tuple[Track, Mapping[Unit, Answers]]]
 
 

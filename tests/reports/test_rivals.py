@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.reports.rivals import rows_of
+from harness.data.catalog import find_protocol
+from harness.reports import rivals
+from harness.reports.rivals import board_rows, rows_of
 from harness.spec.board import Board, Cell, Row
+from harness.spec.method import ConfidenceMethod
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -62,3 +65,32 @@ def test_a_row_has_one_role():
 
 def test_an_empty_board_has_no_rivals():
     assert rows_of(board(), "msr", "mine") == {}
+
+
+def mine():
+    about = {"origin": "file", "target": "mine", "symbol": "mine", "source_sha256": "0" * 64}
+    return ConfidenceMethod(task="confidence", name="mine", version="1", **about)
+
+
+def test_rivals_of_a_bundled_board_answer_in_its_units():
+    protocol = find_protocol("confidence-mnist@1")
+    found = board_rows(protocol, mine())
+    assert found.missing == ""
+    assert [each.role for each in found.rivals] == ["best", "median", "simplest"]
+    track, answers = found.rivals[-1].open()
+    assert found.rivals[-1].name == track.method.name == "msr"
+    assert {unit.study for unit in answers} == {study.id for study in protocol.benchmark.studies}
+
+
+def test_submissions_that_are_not_at_hand_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(rivals, "submissions_folder", lambda name: tmp_path / name)
+    found = board_rows(find_protocol("confidence-mnist@1"), mine())
+    assert found.rivals == ()
+    assert "not at hand" in found.missing
+    assert "msr" in found.missing
+
+
+def test_a_board_without_rows_says_so():
+    found = board_rows(find_protocol("confidence-fdshifts@3"), mine())
+    assert found.rivals == ()
+    assert "no row to compare with" in found.missing

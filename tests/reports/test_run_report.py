@@ -45,6 +45,10 @@ def data(run):
 
 @pytest.fixture(scope="module")
 def answers(run):
+    return answers_of(run)
+
+
+def answers_of(run):
     """Confidence (n,) and failure (n,) of the one unit, from the files alone."""
     (unit,) = RunResult.open(run).outputs().values()
     table = read_arrays(run.parent.parent / "table.npz")
@@ -125,6 +129,32 @@ def test_views_that_cannot_be_made_spoil_no_page(run, monkeypatch):
 
 def test_the_page_is_small(run):
     assert (run / "report.html").stat().st_size < 1_000_000
+
+
+NOISE = np.random.default_rng(1).normal(size=(400, 200))
+UNLUCKY = {
+    "no failure": (NOISE[:, :4], NOISE[:, :4].argmax(axis=1)),
+    "failures only": (NOISE[:, :4], (NOISE[:, :4].argmax(axis=1) + 1) % 4),
+    "two hundred classes": (NOISE, np.arange(400) % 200),
+}
+
+
+@needs_browser
+@pytest.mark.parametrize("case", UNLUCKY)
+def test_unlucky_runs_have_a_page_too(case, tmp_path):
+    write_toy(tmp_path)
+    logits, labels = UNLUCKY[case]
+    np.savez(tmp_path / "table.npz", logits=logits, labels=labels)
+    (tmp_path / "toy.toml").write_text((tmp_path / "toy.toml").read_text().replace(', "failure_auroc"', ""))
+    done = harness("evaluate", "margin.py", "--benchmark", "toy.toml", "--workers", "1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (page,) = tmp_path.glob("runs/*/report.html")
+    answer = ask(page, "return document.querySelector('[data-figure=undetected]').textContent;", tmp_path)
+    assert answer["problems"] == []
+    _, failure = answers_of(page.parent)
+    points = json.loads(Tags(page.read_text("utf-8")).data)["views"]
+    assert view({"views": points}, "thresholds")["units"][0]["failures"] == failure.sum()
+    assert answer["found"].endswith(f" of {failure.sum()}")
 
 
 @needs_browser

@@ -108,8 +108,9 @@ def _risk_coverage(track: ConfidenceTrack, judged: Mapping[Unit, JudgedConfidenc
         wanted = {unit.study for unit in judged}
         found = ((unit, each) for unit, each in answers.items() if unit.study in wanted)
         own = {unit: cast("ConfidenceTrack", theirs).judge(unit, each) for unit, each in found}
-        rows += _curve_rows(rival.role, rival.name, own)
-        keys.append(key(rival.role, rival.name))
+        if own:
+            rows += _curve_rows(rival.role, rival.name, own)
+            keys.append(key(rival.role, rival.name))
     columns = columns_of(rows)
     for name, title, text in (
         (

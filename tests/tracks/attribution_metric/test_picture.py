@@ -62,7 +62,7 @@ def test_without_networks_there_is_nothing():
 
 def test_a_place_is_shown_beside_rivals():
     mine, theirs = (Cell(value=value, low=value - 1, high=value + 2) for value in (40.0, 50.0))
-    rival = Rival("best", "deletion", {"power": theirs}, lambda: (None, {}))
+    rival = Rival("best", "deletion", {"power": theirs}, None, lambda: (None, {}))
     (chart,) = metric_views(track({}), shown(cells={"power": mine}, rivals=(rival,)))
     rows = list(zip(*(chart.columns[name] for name in ("role", "value", "low", "high")), strict=True))
     assert sorted(rows) == [("best", 50.0, 49.0, 52.0), ("this run", 40.0, 39.0, 42.0)]

@@ -86,7 +86,7 @@ def test_a_run_of_images_has_a_line_a_seed_and_their_mean():
 def test_a_run_of_volumes_is_drawn_over_foreground_too_and_beside_its_rivals():
     spec, outputs = segmentation()
     _, board = entries(spec, {name: outputs[name] for name in ("random-sampling", "other")})
-    rival = Rival("simplest", "random-sampling", {}, lambda: (None, {}))
+    rival = Rival("simplest", "random-sampling", {}, None, lambda: (None, {}))
     track = track_of(spec)
     over_patches, over_share = query_views(track, shown(track, outputs["mine"], board, rivals=(rival,)))
     assert [each.label for each in over_patches.keys] == [
