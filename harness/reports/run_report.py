@@ -113,17 +113,21 @@ def _costs(run: RunResult) -> list[tuple[str, str]]:
 def _costs_beside(run: RunResult, rivals: Iterable[Rival]) -> Iterator[Numbers]:
     """What the run took beside the rows of the board; nothing where none says so."""
     timing, passes = run.document.timing, run.document.timing.passes
-    own = (round(timing.seconds, 1), *((None, None) if passes is None else (passes.forward, passes.backward)))
-    rows = [
+    rows: list[tuple[str, float, int | None, int | None]] = [
         (f"{each.role}: {each.name}", each.cost.seconds, each.cost.forwards, each.cost.backwards)
         for each in rivals
         if each.cost is not None
     ]
-    if rows:
-        yield Numbers(
-            "Cost",
-            "Seconds are as each maker's machine measured them; passes through networks are the same on every machine, "
-            "a sample that goes through twice counted twice.",
-            ("row", "seconds", "forward passes", "backward passes"),
-            (("this run", *own), *rows),
-        )
+    if not rows:
+        return
+    counted = (None, None) if passes is None else (passes.forward, passes.backward)
+    rows.insert(0, ("this run", round(timing.seconds, 1), *counted))
+    names = ("row", "seconds", "forward passes", "backward passes")
+    kept = [at for at in range(len(names)) if any(row[at] is not None for row in rows)]
+    yield Numbers(
+        "Cost",
+        "Seconds are as each maker's machine measured them; passes through networks, where methods are given networks, "
+        "are the same on every machine: a sample that goes through twice is counted twice.",
+        tuple(names[at] for at in kept),
+        tuple(tuple(row[at] for at in kept) for row in rows),
+    )

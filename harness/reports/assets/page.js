@@ -175,7 +175,7 @@
 
   for (const table of document.querySelectorAll("table.sortable")) {
     const rows = table.tBodies[0]?.rows.length ?? 0;
-    new DataTable(table, { order: [], paging: false, info: false, searching: rows > 12, autoWidth: false });
+    new DataTable(table, { order: [], paging: false, info: false, searching: rows > 30, autoWidth: false });
   }
   for (const place of document.querySelectorAll(".plots[data-view]")) drawChart(place);
   for (const place of document.querySelectorAll(".thresholds")) startThresholds(place);
