@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from harness.boards.submissions import read_about, write_about
+from harness.boards.tiers import maps_id
 from harness.data.catalog import LoadedBenchmark, load_protocol
+from harness.execution.environment import describe_environment
 from harness.spec.method import ConfidenceMethod
-from harness.spec.submission import Reproduction, Submission
+from harness.spec.submission import Cost, Reproduction, Submission
 from harness.storage import file_id, read_arrays, write_arrays
 
 STUDIES, MODELS = ("iid", "shift"), ("one", "two")
@@ -133,8 +135,10 @@ def reproduced(folder: Path) -> Reproduction:
         outputs=about.outputs,
         same=True,
         tolerance=0.0,
+        maps=maps_id(about),
+        cost=Cost(seconds=7.0),
+        shuffle=3,
         sandbox="worker",
-        harness="0.1.0",
-        source_sha256="0" * 64,
+        environment=describe_environment("cpu", 1, {"run": 0}),
         on=date(2026, 1, 1),
     )

@@ -11,9 +11,10 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from harness.boards import reproduce as boards
-from harness.boards.reproduce import Conditions, find_submission, record_path, tier_of
+from harness.boards.reproduce import Conditions, find_submission
 from harness.boards.sources import share_source, shared_source
 from harness.boards.submissions import read_about
+from harness.boards.tiers import record_path, tier_of
 from harness.cli import reproduce as verb
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.evaluate import Listener
