@@ -42,7 +42,11 @@ def cell(value: float, **ranks: int | None) -> dict[str, Any]:
 def write_board(folder: Path, **changes: Any) -> None:
     folder.mkdir(parents=True)
     about = {"version": "1", "units": "1/1"}
-    row = about | {"method": "gap", "reference": False, "cells": {"iid": cell(3.72601, rank=2, rank_low=1, rank_high=3)}}
+    row = about | {
+        "method": "gap",
+        "reference": False,
+        "cells": {"iid": cell(3.72601, rank=2, rank_low=1, rank_high=3)},
+    }
     bound = about | {"method": "oracle", "reference": True, "cells": {"iid": cell(1.0), "mean": cell(118.065)}}
     board = {"benchmark": "toy@1", "title": "AUGRC", "explanation": "Why.", "scale": 1000.0, "lower_is_better": True}
     board |= {"benchmark_hash": "0" * 64, "metric": "augrc", "groups": {}, "unranked": []}
