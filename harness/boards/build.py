@@ -14,8 +14,8 @@ from harness.boards.diff import append_changes
 from harness.boards.entries import Progress, Scored, leaderboard_of, score_submissions
 from harness.boards.published import FILE, read_published
 from harness.boards.render import board_csv, board_json, board_markdown
-from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions, submission_folders, submissions_folder
+from harness.boards.tiers import current_record
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board, Cell, Published, Row, Table, TableRow, Unranked
@@ -50,10 +50,28 @@ class Standings:
     def entries(self) -> tuple[Entry, ...]:
         return tuple(each.scored.entry for each in self.complete)
 
+    @property
+    def of_all_tiers(self) -> Standings:
+        """The same, with nobody waiting."""
+        found = [(each, replace(each.scored.entry, waits=False)) for each in self.complete]
+        complete = (replace(each, scored=replace(each.scored, entry=entry)) for each, entry in found)
+        return replace(self, complete=tuple(complete))
 
-def build_board(protocol: LoadedBenchmark, progress: Progress = _no_progress, workers: int | None = None) -> Board:
-    """Score and rank all submissions to a benchmark; `workers` processes score those that are not in the cache."""
+
+def build_board(
+    protocol: LoadedBenchmark,
+    progress: Progress = _no_progress,
+    workers: int | None = None,
+    *,
+    all_tiers: bool = False,
+) -> Board:
+    """Score and rank all submissions to a benchmark; `workers` processes score those that are not in the cache.
+
+    all_tiers: rank also what is not reproduced, where ranks have to be earned: for the curious, never written down.
+    """
     standings = read_standings(protocol, progress, workers)
+    standings = standings.of_all_tiers if all_tiers else standings
+    ranked = [each for each in standings.entries if not each.waits]
     leaderboard = leaderboard_of(protocol)
     shows, columns = leaderboard.shows, leaderboard.columns
     cells = {name: column.cells() for name, column in leaderboard.compared(standings.entries).items()}
@@ -67,11 +85,12 @@ def build_board(protocol: LoadedBenchmark, progress: Progress = _no_progress, wo
         explanation=shows.explanation,
         lower_is_better=shows.lower_is_better,
         scale=shows.scale,
+        ranks_from="recomputed" if all_tiers else protocol.benchmark.ranked_tier,
         columns=columns,
         groups={column: max((cell.group or 0 for cell in cells[column].values()), default=0) for column in cells},
         rows=tuple(rows),
         unranked=standings.unranked,
-        tables=tuple(_rounded_table(table) for table in leaderboard.tables(standings.entries)),
+        tables=tuple(_rounded_table(table) for table in leaderboard.tables(ranked)),
         published=tuple(_scaled_published(each, shows.scale) for each in read_published(protocol, columns)),
     )
 
@@ -182,7 +201,8 @@ def _incomplete(leaderboard: Leaderboard, entry: Entry) -> Unranked:
 def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
     about, entry = standing.submission.about, standing.scored.entry
     own = {column: table[about.name] for column, table in cells.items() if about.name in table}
-    tier = tier_of(about)
+    record = current_record(about)
+    again = record if record is not None and record.same else None
     return Row(
         method=about.name,
         version=about.method.version,
@@ -190,10 +210,11 @@ def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], sc
         oracle=about.method.oracle,
         units=f"{entry.scored}/{entry.planned}",
         exempt=entry.exempt,
-        tier=tier,
-        as_reported=() if tier == "reproduced" else standing.scored.as_reported,
-        remark="" if tier == "reproduced" else standing.submission.remark(),
-        cost=about.cost,
+        tier="reproduced" if again else "recomputed",
+        waits=entry.waits and not about.method.reference,
+        as_reported=() if again else standing.scored.as_reported,
+        remark="; ".join(again.counted) if again else standing.submission.remark(),
+        cost=again.cost if again else about.cost,
         submitted=about.submitted,
         folder=f"submissions/{about.benchmark}/{about.name}",
         maps="" if about.maps is None else about.maps.address,
@@ -224,12 +245,17 @@ def _rounded_table(table: Table) -> Table:
     return table.model_copy(update={"rows": tuple(rows)})
 
 
-def _order(row: Row, columns: tuple[str, ...]) -> tuple[bool, float, date, str]:
-    """By rank in the last column; then methods that have none there, by value. Of equals, who was there first."""
+def _order(row: Row, columns: tuple[str, ...]) -> tuple[int, float, date, str]:
+    """By rank in the last column; then who waits, longest first; then others without a rank there, by value.
+
+    Of equals, who was there first.
+    """
     last, since = row.cells.get(columns[-1]), row.submitted or date.max
+    if row.waits:
+        return (1, 0.0, since, row.method)
     if last is None:
-        return (True, math.inf, since, row.method)
-    return (last.rank is None, last.value if last.rank is None else last.rank, since, row.method)
+        return (2, math.inf, since, row.method)
+    return (2, last.value, since, row.method) if last.rank is None else (0, last.rank, since, row.method)
 
 
 def _rounded(value: float) -> float:

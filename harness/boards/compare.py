@@ -119,7 +119,7 @@ def _joined(standings: Sequence[Entry], a: Entry, b: Entry) -> tuple[list[str], 
         if not any(_same(entry, each) for each in standings):
             name = f"{name} ({letter})"
             method = entry.method.model_copy(update={"name": name, "reference": False})
-            everyone.append(replace(entry, method=method))
+            everyone.append(replace(entry, method=method, waits=True))
         names.append(name)
     return names, everyone
 

@@ -129,9 +129,13 @@ def _moved(old: Board, new: Board, before: Row, after: Row) -> list[RowChange]:
     }
     resubmitted = bool(before.state and after.state) and before.state != after.state
     promoted = f"is now {after.tier}, was {before.tier}" if after.tier != before.tier else ""
+    if after.waits and not before.waits:
+        promoted = "it waits to be reproduced"
     if was == now and not rescored and not resubmitted:
         return [RowChange(after.method, "changed", promoted)] if promoted else []
-    causes = [_cause(old, new, before, after)] if rescored or resubmitted else _rivals(old, new, after.method)
+    causes = [_cause(old, new, before, after)] if rescored or resubmitted else []
+    if not causes and was is not None and now is not None:
+        causes = _rivals(old, new, after.method)
     if promoted:
         causes.append(promoted)
     why = "; ".join(filter(None, causes))
@@ -168,6 +172,8 @@ def _rank(board: Board, row: Row) -> int | None:
 
 def _place(board: Board, row: Row) -> str:
     rank = _rank(board, row)
+    if row.waits:
+        return " without a rank: it waits to be reproduced"
     return " as a reference row" if row.reference else f": rank {rank}" if rank is not None else " without a rank"
 
 

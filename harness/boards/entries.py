@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.boards.maps import FILE as MAPS
 from harness.boards.submissions import OUTPUTS, StoredSubmission
+from harness.boards.tiers import waits
 from harness.data.array_cache import read_cached, write_cached
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.environment import code_hash
@@ -49,7 +50,8 @@ def leaderboard_of(protocol: LoadedBenchmark) -> Leaderboard:
 
 def submission_entry(protocol: LoadedBenchmark, submission: StoredSubmission) -> Entry:
     """A stored submission. Raises IntegrityError or UsageError for one that cannot be scored."""
-    return (_cached(protocol, submission) or _scored(protocol, submission)).entry
+    found = _cached(protocol, submission) or _scored(protocol, submission)
+    return replace(found.entry, waits=waits(protocol, submission.about))
 
 
 def score_submissions(
@@ -74,7 +76,12 @@ def score_submissions(
             for done, future in enumerate(as_completed(places), start=1):
                 found[places[future]] = future.result()
                 progress(len(found) - len(missing) + done, len(found))
-    return [each for each in found if each is not None]
+    return [
+        replace(each, entry=replace(each.entry, waits=waits(protocol, submission.about)))
+        if isinstance(each, Scored)
+        else str(each)
+        for submission, each in zip(submissions, found, strict=True)
+    ]
 
 
 def method_entry(

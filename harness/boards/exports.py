@@ -57,6 +57,7 @@ def board_latex(board: Board, protocol: LoadedBenchmark) -> str:
         + (", after ± how far the metrics behind a mean rank disagree" if spread else "")
         + ". Bold: in the best group of its column, whose members cannot be told apart from its best. "
         "Italics: reference rows, not ranked."
+        + (" Without a rank: rows that are not reproduced yet." if any(row.waits for row in board.rows) else "")
     )
     rows = competitors_first(board)
     table = pd.DataFrame(

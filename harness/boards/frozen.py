@@ -3,7 +3,8 @@
 A version may end. Then its file gains `status = "deprecated"` and `successor = "id@version"`, two lines before the
 first table, and nothing else; neither is part of the benchmark's hash, so that its board still builds. One that does not
 say what it claims is withdrawn: `status = "withdrawn"`, `successor` and one line `reason = "..."`, a clause that completes
-"it is withdrawn, because". Nothing is evaluated by it any more; CHANGES.md tells the whole story.
+"it is withdrawn, because". Nothing is evaluated by it any more; CHANGES.md tells the whole story. Nor is a line
+`ranks_from` part of the hash: from which tier on rows have ranks is no matter of their numbers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.storage import IntegrityError, bytes_id, file_id, read_json, write_
 
 LOCK = "versions.lock"
 _ENDED = (b"status", b"successor", b"reason")
+_RANKS = (b"ranks_from",)
 
 
 class Locked(Spec):
@@ -95,8 +97,9 @@ def _problems(name: str, path: Path | None, locked: Locked | None) -> Iterator[s
 
 
 def _changed(protocol: LoadedBenchmark, locked: Locked) -> str | None:
-    same = locked.file in (file_id(protocol.path), _id_before_its_end(protocol)) and locked.hash == protocol.hash
-    if same:
+    ended = _ENDED if protocol.benchmark.status != "open" else ()
+    files = (_id_without(protocol.path, names) for names in ((), ended, _RANKS, ended + _RANKS))
+    if locked.hash == protocol.hash and locked.file in files:
         return None
     return (
         f"{protocol.path} differs from what was released as {protocol.benchmark.name}; restore it, and make the change "
@@ -123,11 +126,9 @@ def _ending(protocol: LoadedBenchmark) -> Iterator[str]:
         yield f"{protocol.path} is {benchmark.status} and must name a bundled benchmark as its successor; it {named}."
 
 
-def _id_before_its_end(protocol: LoadedBenchmark) -> str | None:
-    """sha256 of an ended version's file without the lines that say so; None for an open one."""
-    if protocol.benchmark.status == "open":
-        return None
-    lines = protocol.path.read_bytes().splitlines(keepends=True)
+def _id_without(path: Path, names: tuple[bytes, ...]) -> str:
+    """sha256 of a benchmark's file without those lines before its first table that give these fields."""
+    lines = path.read_bytes().splitlines(keepends=True)
     first = next((number for number, line in enumerate(lines) if line.startswith(b"[")), len(lines))
-    head = [line for line in lines[:first] if line.partition(b"=")[0].strip() not in _ENDED]
+    head = [line for line in lines[:first] if line.partition(b"=")[0].strip() not in names]
     return bytes_id(b"".join(head + lines[first:]))

@@ -54,6 +54,8 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
     others = [each for each in read_standings(protocol, progress).entries if not _same(each.method, spec.method)]
     if not others:
         return "the board is empty"
+    if all(each.waits or each.method.reference for each in others) and any(each.waits for each in others):
+        return f"no row of the board is reproduced yet; harness board show {spec.benchmark} --all-tiers ranks all"
     return _places(leaderboard, others, own)
 
 

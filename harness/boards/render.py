@@ -16,7 +16,7 @@ _UP = "../../.."  # from a board's folder to the checkout
 COLUMNS = (
     *("benchmark", "method", "version", "reference", "column", "metric", "scale"),
     *("value", "low", "high", "spread", "rank", "rank_low", "rank_high", "group"),
-    *("units", "tier", "seconds", "trainings", "forwards", "backwards", "submitted", "folder"),
+    *("units", "tier", "waits_since", "seconds", "trainings", "forwards", "backwards", "submitted", "folder"),
 )
 INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "forwards", "backwards")
 
@@ -49,7 +49,8 @@ def long_table(board: Board) -> list[dict[str, object]]:
             ranks = (cell.rank, cell.rank_low, cell.rank_high, cell.group)
             spent = (None,) * 4 if cost is None else (cost.seconds, cost.trainings, cost.forwards, cost.backwards)
             date = None if row.submitted is None else row.submitted.isoformat()
-            fields = (*about, *numbers, *ranks, row.units, row.tier, *spent, date, row.folder or None)
+            since = (date or "unknown") if row.waits else None
+            fields = (*about, *numbers, *ranks, row.units, row.tier, since, *spent, date, row.folder or None)
             records.append(dict(zip(COLUMNS, fields, strict=True)))
     return records
 
@@ -69,6 +70,8 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         score=lambda cell: _score_text(cell, board.metric),
         number=lambda cell: board_text(board.metric, cell.value),
         cost=cost_text,
+        tier=tier_text,
+        unearned=unearned_ranks(board),
         source_page=source_page,
         plain=markdown_text,
     )
@@ -96,6 +99,24 @@ def rank_text(cell: Cell) -> str:
     return f"{cell.rank} [{cell.rank_low}–{cell.rank_high}] {group_letter(cell.group)}"
 
 
+def tier_text(row: Row) -> str:
+    """`reproduced`, or `recomputed, waits since 2026-11-02` where a row has no rank before it is reproduced."""
+    since = row.submitted or "a day that is not known"
+    return f"{row.tier}, waits since {since}" if row.waits else row.tier
+
+
+def unearned_ranks(board: Board) -> str:
+    """Why rows stand without a rank, in one sentence; empty where none waits to be reproduced."""
+    waiting, rows = (sum(row.waits for row in board.rows), sum(not row.reference for row in board.rows))
+    how = f"`harness board show {board.benchmark} --all-tiers`"
+    if not waiting:
+        return ""
+    if waiting == rows:
+        return f"No row is reproduced yet, so none has a rank; {how} ranks all."
+    what = "1 row waits" if waiting == 1 else f"{waiting} rows wait"
+    return f"Only reproduced rows have ranks: {what} below them, longest first; {how} ranks all."
+
+
 def spread_text(cell: Cell) -> str:
     """` ±3.1`: how far the metrics behind a mean rank disagree; nothing where that is not measured."""
     return "" if cell.spread is None else f" ±{cell.spread:.1f}"
@@ -111,7 +132,7 @@ def group_letter(group: int) -> str:
 
 
 def cost_text(row: Row) -> str:
-    """`48 s, 6 trainings` or `9 s, 1,500 forwards`: what the run took, as its maker measured it."""
+    """`48 s, 6 trainings` or `9 s, 1,500 forwards`: what the run took, or its reproduction."""
     if row.cost is None:
         return "–"
     parts = [f"{row.cost.seconds:,.0f} s"]

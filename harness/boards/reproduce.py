@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-import harness
 from harness.boards.sources import find_source
-from harness.boards.submissions import StoredSubmission, read_submission, submissions_folder
-from harness.data.catalog import bundled_folder, find_protocol
-from harness.execution.environment import harness_source_hash
+from harness.boards.submissions import (
+    StoredSubmission,
+    cost_of,
+    read_about,
+    read_submission,
+    submission_folders,
+    submissions_folder,
+)
+from harness.boards.tiers import current_record, maps_id, record_path
+from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
 from harness.execution.fence import choose
 from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
-from harness.spec.errors import UsageError, first_problem
+from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
-from harness.spec.submission import Allowance, Place, Reproduction, Submission, Tier
-from harness.storage import IntegrityError, make_folder, read_json, write_json
+from harness.spec.run import Unit
+from harness.spec.submission import Allowance, Cost, Place, Reproduction
+from harness.storage import IntegrityError, RunLockedError, make_folder, write_json
 from harness.tracks.base import Answers, Tolerance, Track
 
 if TYPE_CHECKING:
     import numpy as np
 
-RECORDS = "reproductions"
-"""The folder beside a board that holds what `reproduce` wrote of its rows, `<method>.json`; maintainers commit it."""
 _RUNS = "reproductions"
-_LARGEST = 1_000_000  # bytes of its file
+_MOST_SENTENCES = 20  # of a record
 _PLACES: dict[str, Place] = {"bubblewrap": "bubblewrap", "landlock": "landlock", "none": "worker"}
 _INEXACT = "fc"  # kinds of dtypes
 
@@ -46,7 +49,7 @@ class Conditions:
 
     tolerance: largest difference of floating-point outputs, relative to the largest magnitude of an array; None for
     what the track allows each output (`Track.tolerance`). Answers of other types (queried samples, predicted classes)
-    must be equal.
+    must be equal. Raises UsageError for a tolerance that is none.
     """
 
     tolerance: float | None = None
@@ -55,6 +58,38 @@ class Conditions:
     workers: int | None = None
     timeout: float = 300.0
     memory: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and not 0 <= self.tolerance < 1:
+            raise UsageError(f"--tolerance must be at least 0 and below 1, it is {self.tolerance:g}.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one submission: its record, which `stands` from before, or the problem why there is none."""
+
+    name: str
+    record: Reproduction | None = None
+    stands: bool = False
+    problem: str = ""
+
+    @property
+    def same(self) -> bool:
+        return self.record is not None and self.record.same
+
+
+def find_submissions(names: Sequence[str]) -> list[Path]:
+    """The folders that a user means, each once: see `find_submission`; all of a benchmark for `benchmark@version`.
+
+    Raises UsageError.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        rows = submission_folders(submissions_folder(name)) if name in benchmark_files() else [find_submission(name)]
+        if not rows:
+            raise UsageError(f"{name} has no submission yet: none lies in {submissions_folder(name)}.")
+        found |= dict.fromkeys(rows)
+    return list(found)
 
 
 def find_submission(name: str) -> Path:
@@ -65,72 +100,79 @@ def find_submission(name: str) -> Path:
     raise UsageError(f"no submission lies in {name}; name its folder, e.g. submissions/<benchmark>@<version>/<method>.")
 
 
+def reproduce_all(
+    folders: Sequence[Path], conditions: Conditions, listener: Listener, today: date, *, again: bool = False
+) -> Iterator[Outcome]:
+    """Reproduce submissions one after the other, so that none of them slows down another.
+
+    One whose record is of its present state is left alone, whatever the record says, unless `again`. What cannot be run
+    stops none of the others. What a kill cuts off begins anew next time, for half of its run would be of another day.
+    """
+    for folder in folders:
+        try:
+            standing = None if again else current_record(read_about(folder))
+            record = standing or reproduce(folder, conditions, listener, today)
+        except (UsageError, IntegrityError, RunLockedError) as error:
+            yield Outcome(folder.name, problem=str(error))
+        else:
+            yield Outcome(folder.name, record, stands=standing is not None)
+
+
 def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: date) -> Reproduction:
     """Run the method of a submission again, in a sandbox where there is one; write and return the record of it.
 
     Nothing of an earlier run is used. Raises UsageError for a submission that this harness cannot run, IntegrityError
     for one whose files are not those that it names.
     """
-    if conditions.tolerance is not None and not 0 <= conditions.tolerance < 1:
-        raise UsageError(f"--tolerance must be at least 0 and below 1, it is {conditions.tolerance:g}.")
     submission = read_submission(folder)
     prepared = _prepare(submission, conditions)
-    units = prepared.plan.units
-    stored = submission.answers(units)
+    stored = submission.answers(prepared.plan.units)
     discard(prepared.plan.folder)
     again = run(prepared, listener.observer)
-    answers = {
-        units[key]: _compared(prepared.track, outputs, stored.get(units[key], {}))
-        for key, outputs in again.outputs().items()
-    }
-    ended = {units[each.unit]: each for each in again.document.units}
     comparison = _Comparison(prepared.track, conditions.tolerance)
-    differences = [
-        f"{unit.label}: {sentence}"
-        for unit in units.values()
-        for sentence in comparison.differences(stored.get(unit), answers.get(unit), ended[unit])
-    ]
+    differences = tuple(_differences(comparison, prepared, stored, again))
+    about, cost = submission.about, cost_of(again, prepared.track, prepared.plan.units)
     found = Reproduction(
-        run=submission.about.run,
-        outputs=submission.about.outputs,
+        run=about.run,
+        outputs=about.outputs,
+        maps=maps_id(about),
         same=not differences,
-        differences=tuple(differences),
+        differing=len(differences),
+        differences=differences[:_MOST_SENTENCES],
         tolerance=conditions.tolerance,
         tolerances=comparison.allowances,
+        cost=cost,
+        counted=tuple(_counted(about.cost, cost)),
+        shuffle=prepared.shuffle,
         sandbox=_PLACES[choose(prepared.limits.fence)],
-        harness=harness.__version__,
-        source_sha256=harness_source_hash(),
+        environment=again.document.environment,
         on=today,
     )
-    path = record_path(submission.about)
+    path = record_path(about)
     write_json(make_folder(path.parent) / path.name, found.canonical())
     return found
 
 
-def record_path(about: Submission) -> Path:
-    """Where the record of a submission lies: `leaderboards/<benchmark>/<version>/reproductions/<method>.json`.
-
-    Beside the board and not beside the submission, so that who submits writes nothing there.
-    """
-    identifier, _, version = about.benchmark.partition("@")
-    return bundled_folder("leaderboards") / identifier / version / RECORDS / f"{about.name}.json"
-
-
-def tier_of(about: Submission) -> Tier:
-    """reproduced: a record says that these outputs of this run came out again; else recomputed."""
-    try:
-        found = read_reproduction(record_path(about))
-    except (OSError, IntegrityError):
-        return "recomputed"
-    return "reproduced" if found.same and (found.run, found.outputs) == (about.run, about.outputs) else "recomputed"
+def _differences(
+    comparison: _Comparison, prepared: Prepared, stored: Mapping[Unit, Answers], again: RunResult
+) -> Iterator[str]:
+    """A sentence for everything in which the run is not what is stored."""
+    units, track = prepared.plan.units, prepared.track
+    answers = {
+        units[key]: _compared(track, outputs, stored.get(units[key], {})) for key, outputs in again.outputs().items()
+    }
+    ended = {units[each.unit]: each for each in again.document.units}
+    for unit in units.values():
+        for sentence in comparison.differences(stored.get(unit), answers.get(unit), ended[unit]):
+            yield f"{unit.label}: {sentence}"
 
 
-def read_reproduction(path: Path) -> Reproduction:
-    """A record. Raises OSError where there is nothing, IntegrityError where it cannot be read."""
-    try:
-        return Reproduction.model_validate(read_json(path, max_bytes=_LARGEST))
-    except ValidationError as error:
-        raise IntegrityError(f"{path}: {first_problem(error)}") from error
+def _counted(said: Cost | None, found: Cost) -> Iterator[str]:
+    """A clause for each count that a submission and its reproduction have, and not alike."""
+    for name in ("trainings", "forwards", "backwards"):
+        old, new = getattr(said, name, None), getattr(found, name)
+        if None not in (old, new) and old != new:
+            yield f"with {new:,} {name} where its submission says {old:,}"
 
 
 def _prepare(submission: StoredSubmission, conditions: Conditions) -> Prepared:

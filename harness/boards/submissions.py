@@ -165,14 +165,15 @@ def write_submission(
         citation=disclosure.citation,
         training_data=disclosure.training_data,
         hardware=disclosure.hardware,
-        cost=_cost(run, track, units),
+        cost=cost_of(run, track, units),
         submitted=submitted,
     )
     write_about(folder, about)
     return about
 
 
-def _cost(run: RunResult, track: Track, units: Mapping[str, Unit]) -> Cost:
+def cost_of(run: RunResult, track: Track, units: Mapping[str, Unit]) -> Cost:
+    """What a sealed run took: seconds of its units, trainings, and the passes that were counted."""
     scored = [units[each.unit] for each in run.document.units if each.status == "ok"]
     timing = run.document.timing
     return Cost(

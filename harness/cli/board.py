@@ -28,7 +28,7 @@ All = Annotated[
 
 @app.command()
 def build(benchmark: NameOrNone = None, all: All = False, workers: options.Workers = None) -> None:
-    """Score and rank all submissions; write board.json, .csv and .md, and what changed into CHANGES.md.
+    """Score all submissions and rank those that have earned it; write board.json, .csv and .md, and what changed into CHANGES.md.
 
     Boards of query benchmarks get the picture curves.svg as well.
 
@@ -130,10 +130,18 @@ def export(
 
 
 @app.command()
-def show(benchmark: Name, json: options.AsJson = False) -> None:
+def show(
+    benchmark: Name,
+    json: options.AsJson = False,
+    all_tiers: Annotated[
+        bool, typer.Option("--all-tiers", help="rank also what is not reproduced: scored now, for the curious")
+    ] = False,
+) -> None:
     """Show the board as it was last built.
 
     Example: harness board show confidence-mnist@1
+
+    Example: harness board show confidence-mnist@1 --all-tiers
     """
     from harness.boards.build import read_board
     from harness.boards.render import board_json
@@ -141,7 +149,7 @@ def show(benchmark: Name, json: options.AsJson = False) -> None:
     from harness.data.catalog import find_protocol
 
     protocol = find_protocol(benchmark)
-    board = read_board(protocol)
+    board = _built(protocol, None, all_tiers=True) if all_tiers else read_board(protocol)
     if json:
         typer.echo(board_json(board), nl=False)
     else:
@@ -205,7 +213,7 @@ def _chosen(benchmark: str | None, every: bool) -> list[LoadedBenchmark]:
     return list(boards_to_keep()) if benchmark is None else [find_protocol(benchmark)]
 
 
-def _built(protocol: LoadedBenchmark, workers: int | None) -> Board:
+def _built(protocol: LoadedBenchmark, workers: int | None, *, all_tiers: bool = False) -> Board:
     """Raises UsageError where data are missing that its rows are scored with: the board would lose them."""
     from harness.boards.build import build_board
     from harness.boards.submissions import submission_folders, submissions_folder
@@ -215,7 +223,7 @@ def _built(protocol: LoadedBenchmark, workers: int | None) -> Board:
     if submission_folders(submissions_folder(protocol.benchmark.name)):
         require_data(protocol)
     with run_bar(f"scoring {protocol.benchmark.name}") as bar:
-        return build_board(protocol, bar.scoring_board, workers)
+        return build_board(protocol, bar.scoring_board, workers, all_tiers=all_tiers)
 
 
 def _write_picture(protocol: LoadedBenchmark) -> list[str]:

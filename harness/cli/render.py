@@ -19,6 +19,8 @@ from harness.boards.render import (
     rank_text,
     scaled_title,
     spread_text,
+    tier_text,
+    unearned_ranks,
 )
 from harness.cli.output import FAILED, LEFT, RIGHT, SKIPPED, print_table, say, say_json, table
 from harness.execution.method_process import PRINTED
@@ -96,6 +98,8 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     say(f"\n{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", "bold")
     if benchmark.ended:
         say(f"{benchmark.ended}.")
+    if board.rows and (board.ranks_from, benchmark.ranked_tier) == ("recomputed", "reproduced"):
+        say("Rows of all tiers are ranked here, for the curious; on the board, reproduced rows alone have ranks.")
     _print_ranking(board)
     for each in board.tables:
         say(f"\n{each.title}", "bold")
@@ -125,12 +129,14 @@ def _print_ranking(board: Board) -> None:
     for column in board.columns:
         text = rank_text if column == board.columns[-1] else _short_rank
         columns[column] = [_board_cell(row.cells.get(column), text, board.metric) for row in rows]
-    facts = {"units": [row.units for row in rows], "tier": [str(row.tier) for row in rows]}
+    facts = {"units": [row.units for row in rows], "tier": [tier_text(row) for row in rows]}
     shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
     columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
     names = [row.method + (" †" if row.as_reported else "") + (" ‡" if row.remark else "") for row in rows]
     _print_columns(("method", names), columns, ["italic" if row.reference else "" for row in rows])
     say("behind each score: rank and group; in brackets the 95 % interval of the rank", "dim")
+    if unearned := unearned_ranks(board):
+        say(unearned.replace("`", ""))
     if shared:
         say(f"all rows: {', '.join(shared)}", "dim")
     if any(row.as_reported for row in rows):

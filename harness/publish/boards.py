@@ -9,8 +9,8 @@ from typing import Any
 from harness.boards.build import read_board
 from harness.boards.exports import arrow_schema
 from harness.boards.render import COLUMNS, direction, long_table, scaled_title
-from harness.boards.reproduce import tier_of
 from harness.boards.submissions import StoredSubmission, read_submissions
+from harness.boards.tiers import tier_of
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import SEALED, RunResult
 from harness.publish.card import CARD, hub_card

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.boards.render import tier_text, unearned_ranks
 from harness.reports.page import fill_page
+from harness.spec.board import Board
 from harness.storage import read_json, write_bytes, write_text
 
 PAGE = "index.html"
@@ -19,7 +21,8 @@ def write_site(leaderboards: Path, site: Path) -> None:
         (site / place).mkdir(parents=True)
         for name in FILES:
             write_bytes(site / place / name, (board / name).read_bytes())
-        page = fill_page("board.html", board=read_json(board / "board.json"), files=FILES)
+        built = Board.model_validate(read_json(board / "board.json"))
+        page = fill_page("board.html", board=built, tier=tier_text, note=unearned_ranks(built), files=FILES)
         write_text(site / place / PAGE, page)
     site.mkdir(parents=True, exist_ok=True)
     write_text(site / PAGE, fill_page("index.html", places=places))

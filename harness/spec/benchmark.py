@@ -10,6 +10,7 @@ from harness.spec.artefact import Artefact
 from harness.spec.base import Document, Slug, Spec
 from harness.spec.grids import NO_CHOICE, OWN_CHOICE, GridSource, Model, ReferenceSets, experiment_of
 from harness.spec.sources import Source
+from harness.spec.submission import Tier
 
 StudyKind = Literal["iid", "covariate-shift", "domain-shift", "new-class", "open-set", "selection"]
 
@@ -67,6 +68,12 @@ class Benchmark(Document):
     status: Literal["open", "deprecated", "withdrawn"] = "open"
     successor: str | None = None
     reason: str = Field(default="", exclude=True, description="why it is withdrawn; no part of the benchmark's hash")
+    ranks_from: Tier | None = Field(
+        default=None,
+        exclude=True,
+        description="the tier from which on rows have ranks, where it is not the one that follows from its files "
+        "(`ranked_tier`): recomputed, where a CI machine cannot run its methods again; no part of the benchmark's hash",
+    )
     source: Any
     studies: Annotated[tuple[Any, ...], Field(min_length=1)]
     bootstrap: Bootstrap = Bootstrap()
@@ -93,6 +100,12 @@ class Benchmark(Document):
     def locked(self) -> bool:
         """Whether every file that scores rest on is pinned by its sha256."""
         return bool(self.source.locked)
+
+    @property
+    def ranked_tier(self) -> Tier:
+        """The tier from which on rows have ranks: reproduced where every file is pinned, so that anybody can run a method
+        again, unless `ranks_from` says otherwise."""
+        return self.ranks_from or ("reproduced" if self.locked else "recomputed")
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ class Cell(Spec):
     value: float = Field(allow_inf_nan=False)
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
-    rank: int | None = Field(default=None, description="none for reference rows")
+    rank: int | None = Field(default=None, description="none for reference rows, and for rows that wait")
     rank_low: int | None = None
     rank_high: int | None = None
     group: int | None = None
@@ -27,7 +27,7 @@ class Cell(Spec):
 
 
 class Row(Grown):
-    later: ClassVar[frozenset[str]] = frozenset({"remark"})
+    later: ClassVar[frozenset[str]] = frozenset({"remark", "waits"})
     method: Slug
     version: str
     reference: bool = Field(description="a bound or sanity row: shown, never ranked")
@@ -35,6 +35,7 @@ class Row(Grown):
     units: str = Field(description="scored / planned, e.g. 27/27")
     exempt: int = Field(default=0, description="units that do not apply to the method")
     tier: Tier = "recomputed"
+    waits: bool = Field(default=False, description="it has no rank before it is reproduced; since it was submitted")
     as_reported: tuple[str, ...] = Field(
         default=(), description="metrics that only another run of the method can check"
     )
@@ -99,6 +100,7 @@ class Board(Document):
     explanation: str
     lower_is_better: bool
     scale: float = Field(description="what values were multiplied with for display")
+    ranks_from: Tier = Field(default="recomputed", description="the tier from which on rows have ranks")
     columns: tuple[str, ...]
     groups: dict[str, int] = Field(
         description="column -> number of groups, each told apart from the best of the one above"
@@ -110,4 +112,5 @@ class Board(Document):
 
     def canonical(self) -> dict[str, Any]:
         empty = {name for name in ("tables", "published") if not getattr(self, name)}
+        empty |= {"ranks_from"} if self.ranks_from == "recomputed" else set()
         return self.model_dump(mode="json", exclude=empty)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from harness.spec.base import Document, Sha256, Slug, Spec
 from harness.spec.method import MethodSpec
+from harness.spec.result import Environment
 
 Place = Literal["bubblewrap", "landlock", "worker"]
 """What stood around a method that was run again (SECURITY.md). worker: an audit hook alone."""
@@ -23,7 +24,7 @@ _PATH = r"^([A-Za-z0-9_][A-Za-z0-9_.@-]*/)*[A-Za-z0-9_][A-Za-z0-9_.@-]*\.npz$"
 
 
 class Cost(Spec):
-    """What a run took, as its maker measured it."""
+    """What a run took: in a submission as its maker measured it, in a record of a reproduction as that did."""
 
     seconds: float = Field(ge=0, allow_inf_nan=False)
     trainings: int | None = Field(default=None, ge=0, description="networks trained for it, where any were")
@@ -110,13 +111,21 @@ class Reproduction(Document):
 
     run: Sha256 = Field(description="id of the run that was reproduced")
     outputs: dict[str, Sha256] = Field(description="the files that were compared, as in the submission")
+    maps: Sha256 | None = Field(default=None, description="content hash of `maps.arrays` of the submission")
     same: bool
-    differences: tuple[str, ...] = Field(default=(), description="a sentence for each unit that came out differently")
+    differing: int = Field(default=0, ge=0, description="places that came out differently")
+    differences: tuple[str, ...] = Field(default=(), description="a sentence for each of them, as far as they are few")
     tolerance: float | None = Field(
         default=None, ge=0, description="largest difference allowed for every output, where one was asked for"
     )
     tolerances: dict[str, Allowance] = Field(default_factory=dict, description="by output; integers must be equal")
+    cost: Cost = Field(description="what this run took: the board shows it instead of what the submission says")
+    counted: tuple[str, ...] = Field(
+        default=(), description="a clause for each count of the submission's cost that came out differently"
+    )
+    shuffle: int = Field(
+        ge=0, description="from which the order followed in which things were asked, drawn for this run"
+    )
     sandbox: Place
-    harness: str
-    source_sha256: Sha256 = Field(description="of the harness that ran it")
+    environment: Environment = Field(description="of the harness that ran it")
     on: date

@@ -30,6 +30,8 @@ class Entry:
     """Units that apply to the method."""
     exempt: int = 0
     """Units that do not."""
+    waits: bool = False
+    """Whether it is shown without a rank, and counts for nobody's, before it is reproduced."""
 
     @property
     def complete(self) -> bool:
@@ -161,7 +163,7 @@ class Leaderboard:
     def column(self, name: str, entries: Sequence[Entry]) -> Column:
         """One column over all methods; a method without scores there is not in it."""
         draws = {each.method.name: each.arrays[name] for each in entries if name in each.arrays}
-        return Column(draws, self.shows.lower_is_better, references(entries))
+        return Column(draws, self.shows.lower_is_better, unranked(entries))
 
     def compared(self, entries: Sequence[Entry]) -> dict[str, Column]:
         """All columns by name."""
@@ -176,6 +178,12 @@ class Leaderboard:
         return ()
 
 
-def references(entries: Sequence[Entry]) -> frozenset[str]:
-    """Methods that are shown and never ranked."""
-    return frozenset(each.method.name for each in entries if each.method.reference)
+def unranked(entries: Sequence[Entry]) -> frozenset[str]:
+    """Methods that are shown and not ranked: reference rows, and those that wait."""
+    return frozenset(each.method.name for each in entries if each.method.reference or each.waits)
+
+
+def settled(entries: Sequence[Entry]) -> list[Entry]:
+    """Those that may set a scale for others: all that do not wait; everybody where no method has a rank."""
+    nobody = all(each.waits or each.method.reference for each in entries)
+    return [each for each in entries if nobody or not each.waits]

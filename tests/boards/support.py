@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from harness.boards.submissions import read_about, write_about
+from harness.boards.tiers import maps_id, record_path
 from harness.data.catalog import LoadedBenchmark, load_protocol
+from harness.execution.environment import describe_environment
 from harness.spec.method import ConfidenceMethod
-from harness.spec.submission import Reproduction, Submission
-from harness.storage import file_id, read_arrays, write_arrays
+from harness.spec.submission import Cost, Reproduction, Submission
+from harness.storage import file_id, read_arrays, write_arrays, write_json
 
 STUDIES, MODELS = ("iid", "shift"), ("one", "two")
 SAMPLES = 300
@@ -125,6 +127,14 @@ def change_outputs(folder: Path, change: Callable[[dict[str, np.ndarray]], objec
     told(folder, outputs={"outputs.npz": file_id(folder / "outputs.npz")})
 
 
+def record(folder: Path, **changes: object) -> Path:
+    """As a maintainer who has run the method again and commits what came of it; returns the file."""
+    path = record_path(read_about(folder))
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, reproduced(folder).model_copy(update=changes).canonical())
+    return path
+
+
 def reproduced(folder: Path) -> Reproduction:
     """What says that a submission came out again."""
     about = read_about(folder)
@@ -133,8 +143,10 @@ def reproduced(folder: Path) -> Reproduction:
         outputs=about.outputs,
         same=True,
         tolerance=0.0,
+        maps=maps_id(about),
+        cost=Cost(seconds=7.0),
+        shuffle=3,
         sandbox="worker",
-        harness="0.1.0",
-        source_sha256="0" * 64,
+        environment=describe_environment("cpu", 1, {"run": 0}),
         on=date(2026, 1, 1),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
+import harness
 from harness.boards import reproduce as boards
-from harness.boards.reproduce import Conditions, find_submission, record_path, tier_of
+from harness.boards.reproduce import Conditions, find_submission
 from harness.boards.sources import share_source, shared_source
 from harness.boards.submissions import read_about
+from harness.boards.tiers import record_path, tier_of
 from harness.cli import reproduce as verb
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.evaluate import Listener
@@ -24,7 +27,7 @@ from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
-from harness.spec.submission import Reproduction
+from harness.spec.submission import Cost, Reproduction
 from harness.storage import IntegrityError, bytes_id, file_id, read_json
 from harness.tracks.base import Track
 from tests.boards.support import change_outputs, reproduced, told, write_submission
@@ -310,3 +313,117 @@ def test_a_method_that_speaks_where_it_did_not_apply_is_different() -> None:
     outputs = {"confidence": np.zeros(3)}
     other = {"else": np.zeros(3)}
     assert list(comparison.differences(outputs, other, UNIT)) == ["its outputs are now else, and were confidence."]
+
+
+def test_a_record_says_how_it_was_made_and_is_small(submission: Path) -> None:
+    told(submission, cost=Cost(seconds=1.0, forwards=5))
+    orders = set()
+    for _ in range(2):
+        found = reproduce(submission)
+        orders.add(found.shuffle)
+        assert found.environment.harness == harness.__version__
+        assert found.environment.fence
+        assert found.cost.seconds > 0
+        assert found.tolerances["confidence"].found == 0.0
+        assert found.counted == (), "the method gets no network, so nothing is counted that could differ"
+    assert len(orders) == 2, "each has an order of its own"
+    assert record_path(read_about(submission)).stat().st_size < 4000
+
+
+def test_counts_that_differ_are_said() -> None:
+    said, found = Cost(seconds=1.0, trainings=2, forwards=10), Cost(seconds=3.0, trainings=2, forwards=1500)
+    assert list(boards._counted(said, found)) == ["with 1,500 forwards where its submission says 10"]
+    assert list(boards._counted(None, found)) == []
+    assert list(boards._counted(said, Cost(seconds=3.0))) == []
+
+
+def test_a_record_names_few_of_many_differences(submission: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "_MOST_SENTENCES", 1)
+
+    def spoil(arrays: dict[str, np.ndarray]) -> None:
+        for array in arrays.values():
+            array += 1
+
+    change_outputs(submission, spoil)
+    found = reproduce(submission)
+    assert (found.same, found.differing, len(found.differences)) == (False, len(UNITS), 1)
+
+
+@pytest.fixture
+def three(checkout: Path) -> dict[str, Path]:
+    """Rows of a board: the second is forged, and the third cannot be run any more."""
+    folders = {"gap": checkout / "submissions" / "toy@1" / "gap"}
+    for name in ("gap-forged", "gap-lost"):
+        folders[name] = Path(shutil.copytree(folders["gap"], folders["gap"].with_name(name)))
+        told(folders[name], method=read_about(folders["gap"]).method.model_copy(update={"name": name}))
+    change_outputs(folders["gap-forged"], lambda arrays: arrays["one--iid--confidence"].__iadd__(1))
+    (folders["gap-lost"] / "method.py").unlink()
+    return folders
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [*arguments, "--device", "cpu", "--workers", "1"], env={"COLUMNS": "120"})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def test_all_rows_of_a_board_one_after_the_other(three: dict[str, Path]) -> None:
+    code, output = invoke("toy@1")
+    assert code == 1
+    lines = output.splitlines()
+    assert any(line.startswith("gap came out the same (confidence by at most 0, where") for line in lines)
+    assert any(line.startswith("gap-forged differs in 1 places (") for line in lines)
+    assert any(line.startswith("gap-lost cannot be run again: ") for line in lines), "the others are run all the same"
+    table = [" ".join(line.split()) for line in lines[-6:]]
+    assert any(line.startswith("gap the same confidence 0 (0.0001) ") for line in table), table
+    assert any(line.startswith("gap-forged differs in 1 places confidence ") for line in table), table
+    assert "gap-lost cannot be run – –" in table
+    tiers = {name: tier_of(read_about(folder)) for name, folder in three.items()}
+    assert tiers == {"gap": "reproduced", "gap-forged": "recomputed", "gap-lost": "recomputed"}
+
+
+def test_what_has_a_current_record_is_left_alone(three: dict[str, Path]) -> None:
+    del three["gap-lost"]
+    names = [f"toy@1/{name}" for name in three]
+    assert invoke(*names)[0] == 1
+    paths = [record_path(read_about(folder)) for folder in three.values()]
+    before = [path.read_bytes() for path in paths]
+    code, output = invoke(*names, names[0])
+    assert code == 1, "what differed then differs still"
+    assert output.count("and --again runs it again).") == 2, "each is named once"
+    assert "gap-forged differs in 1 places (" in output
+    assert [path.read_bytes() for path in paths] == before
+    invoke(names[0], "--again")
+    assert paths[0].read_bytes() != before[0], "of another order"
+    # A submission that changed since has no current record.
+    change_outputs(three["gap"], lambda arrays: arrays["one--iid--confidence"].__iadd__(1))
+    assert "so says its record" not in invoke(names[0])[1]
+
+
+def test_a_kill_loses_the_row_that_was_under_way_alone(three: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = boards.run
+    del three["gap-lost"]
+    folders = list(three.values())
+
+    def killed(prepared: Any, observer: Any) -> RunResult:
+        result = made(prepared, observer)
+        if started.append(prepared) or len(started) == 2:
+            raise KeyboardInterrupt
+        return result
+
+    started: list[Any] = []
+    monkeypatch.setattr(boards, "run", killed)
+    conditions = Conditions(device="cpu", workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        list(boards.reproduce_all(folders, conditions, Listener(), TODAY))
+    monkeypatch.setattr(boards, "run", made)
+    again = list(boards.reproduce_all(folders, conditions, Listener(), TODAY))
+    assert [(each.name, each.stands) for each in again] == [("gap", True), ("gap-forged", False)]
+
+
+def test_which_submissions_are_meant(three: dict[str, Path], checkout: Path) -> None:
+    assert boards.find_submissions(["toy@1"]) == list(three.values())
+    assert boards.find_submissions(["toy@1/gap-lost", "toy@1"])[0] == three["gap-lost"]
+    shutil.rmtree(checkout / "submissions" / "toy@1")
+    with pytest.raises(UsageError, match="toy@1 has no submission yet"):
+        boards.find_submissions(["toy@1"])

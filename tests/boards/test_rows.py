@@ -11,9 +11,9 @@ import pytest
 
 from harness.boards.build import board_drift, build_board, write_board
 from harness.boards.render import board_markdown
-from harness.boards.reproduce import record_path
 from harness.boards.sources import share_source
 from harness.boards.submissions import read_about, read_submission
+from harness.boards.tiers import record_path
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.spec.board import Board, Row
 from harness.spec.method import AttributionMethod

@@ -38,14 +38,20 @@ class Cells(HTMLParser):
 
 
 def cell(value: float, **ranks: int | None) -> dict[str, Any]:
-    return {"value": value, "rank": None, "rank_low": None, "rank_high": None} | ranks
+    return {"value": value, "low": value, "high": value} | ranks
 
 
 def write_board(folder: Path, **changes: Any) -> None:
     folder.mkdir(parents=True)
-    row = {"method": "gap", "reference": False, "cells": {"iid": cell(3.72601, rank=2, rank_low=1, rank_high=3)}}
-    bound = {"method": "oracle", "reference": True, "cells": {"iid": cell(1.0), "mean": cell(118.065)}}
+    about = {"version": "1", "units": "1/1"}
+    row = about | {
+        "method": "gap",
+        "reference": False,
+        "cells": {"iid": cell(3.72601, rank=2, rank_low=1, rank_high=3)},
+    }
+    bound = about | {"method": "oracle", "reference": True, "cells": {"iid": cell(1.0), "mean": cell(118.065)}}
     board = {"benchmark": "toy@1", "title": "AUGRC", "explanation": "Why.", "scale": 1000.0, "lower_is_better": True}
+    board |= {"benchmark_hash": "0" * 64, "metric": "augrc", "groups": {}, "unranked": []}
     board |= {"columns": ["iid", "mean"], "rows": [row, bound]} | changes
     (folder / "board.json").write_text(json.dumps(board))
     (folder / "board.csv").write_text("csv")
@@ -58,8 +64,8 @@ def test_a_page_shows_the_board(tmp_path: Path) -> None:
     write_site(tmp_path / "leaderboards", tmp_path / "site")
     page = (tmp_path / "site" / "toy" / "1" / "index.html").read_text()
     rows = Cells(page).rows
-    assert rows[0] == ["method", "iid", "mean"]
-    assert rows[1] == ["gap", "3.726 [1–3]", "-"]
+    assert rows[0] == ["method", "iid", "mean", "tier"]
+    assert rows[1] == ["gap", "3.726 [1–3]", "-", "recomputed"]
     assert rows[2][:2] == ["oracle", "1"]
     assert "AUGRC × 1000, lower is better." in page
     assert (tmp_path / "site" / "toy" / "1" / "board.csv").read_text() == "csv"
@@ -67,9 +73,25 @@ def test_a_page_shows_the_board(tmp_path: Path) -> None:
     assert not (tmp_path / "site" / "unbuilt").exists()
 
 
+def test_a_row_that_waits_says_since_when(tmp_path: Path) -> None:
+    about = {"version": "1", "units": "1/1", "reference": False, "waits": True}
+    rows = [
+        about | {"method": "gap", "submitted": "2026-11-02", "cells": {"iid": cell(3.7)}},
+        about | {"method": "old", "cells": {"iid": cell(3.8)}},
+    ]
+    write_board(tmp_path / "boards" / "toy" / "1", ranks_from="reproduced", rows=rows)
+    write_site(tmp_path / "boards", tmp_path / "site")
+    page = (tmp_path / "site" / "toy" / "1" / "index.html").read_text()
+    assert Cells(page).rows[1] == ["gap", "3.7", "-", "recomputed, waits since 2026-11-02"]
+    assert Cells(page).rows[2][-1].startswith("recomputed, waits since a day that is not known")
+    sentence = "No row is reproduced yet, so none has a rank; harness board show toy@1 --all-tiers ranks all."
+    assert f"<p>{sentence}</p>" in page
+
+
 def test_markup_in_a_board_stays_text(tmp_path: Path) -> None:
+    """Names of methods are none that could hold any."""
     hostile = "<script>alert(1)</script>\"'&"
-    row = {"method": hostile, "reference": False, "cells": {hostile: cell(1.0)}}
+    row = {"method": "gap", "version": "1", "units": "1/1", "reference": False, "cells": {hostile: cell(1.0)}}
     write_board(
         tmp_path / "boards" / "toy" / "1",
         **dict.fromkeys(("benchmark", "title", "explanation"), hostile),
@@ -79,7 +101,7 @@ def test_markup_in_a_board_stays_text(tmp_path: Path) -> None:
     write_site(tmp_path / "boards", tmp_path / "site")
     page = Cells((tmp_path / "site" / "toy" / "1" / "index.html").read_text())
     assert page.scripts == 3  # of the page itself: its data, the table's library, and what starts it
-    assert page.rows[1][0] == hostile
+    assert page.rows[0][1] == hostile
 
 
 def test_the_boards_of_the_repository(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def board_evidence(protocol: LoadedBenchmark) -> Evidence:
     numbers = [
         Number(board.metric, column, row.method, cell.value, (cell.high - cell.low) / _WIDTH)
         for row in board.rows
-        if not row.reference
+        if not (row.reference or row.waits)
         for column, cell in row.cells.items()
         if column in _single(board.columns)
     ]
@@ -111,7 +111,7 @@ def _by_metric(protocol: LoadedBenchmark) -> bool:
 
 def _ranked(protocol: LoadedBenchmark, origin: Origin, entries: Sequence[Entry]) -> Evidence:
     """XAI methods: ranks of each in every metric of the criteria that make the overall rank."""
-    competitors = [entry for entry in entries if not entry.method.reference]
+    competitors = [entry for entry in entries if not (entry.method.reference or entry.waits)]
     if not competitors:
         return _evidence(origin, protocol, [])
     leaderboard: Any = leaderboard_of(protocol)

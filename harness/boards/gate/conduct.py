@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.boards.entries import leaderboard_of, method_entry, submission_entry
@@ -13,7 +14,7 @@ from harness.boards.members import unit_key
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
 from harness.tracks.base import Answers
-from harness.tracks.leaderboard import Entry
+from harness.tracks.leaderboard import Entry, settled
 from harness.tracks.summary import records
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def far_ahead(candidate: Candidate) -> Iterator[str]:
     if _reference(candidate):
         return
     leaderboard, own = leaderboard_of(candidate.protocol), _own_entry(candidate)
-    others = _entries(candidate)
+    others = _with_ranks(_entries(candidate))
     name, sign = own.method.name, 1.0 if leaderboard.shows.lower_is_better else -1.0
     bounds = {each.method.name for each in others if each.method.oracle and leaderboard.shows.oracles_bound}
     for title, column in leaderboard.compared((own, *others)).items():
@@ -137,6 +138,12 @@ def _entries(candidate: Candidate, oracles_only: bool = False) -> list[Entry]:
         with suppress(IntegrityError, UsageError):  # the gate says so where it is asked about that submission
             found.append(submission_entry(candidate.protocol, other))
     return [entry for entry in found if entry.complete]
+
+
+def _with_ranks(entries: list[Entry]) -> list[Entry]:
+    """Those that have ranks, everybody where nobody has one, and what reads labels."""
+    names = {entry.method.name for entry in settled(entries)}
+    return [replace(each, waits=False) for each in entries if each.method.oracle or each.method.name in names]
 
 
 def _order(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from harness.spec.run import Unit
 from harness.statistics.criteria import MeanRanks, comparable, mean_ranks
 from harness.tracks.attribution.studies import exempt_kinds
 from harness.tracks.base import Measurement, Track
-from harness.tracks.leaderboard import BoardMetric, Column, Entry, Leaderboard, references
+from harness.tracks.leaderboard import BoardMetric, Column, Entry, Leaderboard, settled, unranked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ class AttributionLeaderboard(Leaderboard):
             columns[ranks.criterion] = Column(
                 {str(name): draws[name].to_numpy() for name in draws},
                 lower_is_better=True,
-                unranked=references(entries),
+                unranked=unranked(entries),
                 pool=ranks.pool,
                 shown={str(name): float(ranks.means[name].iloc[0] - draws[name].iloc[0]) for name in draws},
                 spread={} if ranks.criterion == OVERALL else {str(k): float(v) for k, v in ranks.spread.items()},
@@ -84,13 +84,14 @@ class AttributionLeaderboard(Leaderboard):
         import numpy as np
         import pandas as pd
 
+        members = self._pool(entries)
         parts: list[tuple[dict[str, str], dict[str, np.ndarray]]] = []
         for study in self.benchmark.studies:
             for model in study.models:
                 for metric in study.metrics:
                     key = _SEPARATOR.join((study.id, model, metric))
                     scored = {entry.method.name: entry.arrays[key] for entry in entries if key in entry.arrays}
-                    pool = [values for name, values in scored.items() if name in self.benchmark.reference]
+                    pool = [values for name, values in scored.items() if name in members]
                     defined = np.asarray(np.isfinite(pool or list(scored.values())).any(axis=0))
                     where = {"cell": f"{study.id}/{model}", "metric": metric, "criterion": METRICS[metric].criterion}
                     where["direction"] = METRICS[metric].direction
@@ -112,13 +113,16 @@ class AttributionLeaderboard(Leaderboard):
         there = {METRICS[use.id].criterion for use in self.benchmark.metrics}
         return [criterion for criterion in self.benchmark.overall if criterion in there]
 
+    def _pool(self, entries: Sequence[Entry]) -> list[str]:
+        """The methods of the reference pool that set the scale; without any of them, everybody who may."""
+        names = [entry.method.name for entry in settled(entries)]
+        return [name for name in self.benchmark.reference if name in names] or names
+
     def _with_overall(self, entries: Sequence[Entry]) -> list[MeanRanks]:
         """Mean ranks of every criterion, and their mean over the criteria that order the board."""
         import pandas as pd
 
-        names = {entry.method.name for entry in entries}
-        pool = [name for name in self.benchmark.reference if name in names] or None
-        settings = self.benchmark.bootstrap
+        settings, pool = self.benchmark.bootstrap, self._pool(entries)
         every = mean_ranks(
             self.frame(entries), cell="cell", reference=pool, replicates=settings.replicates, seed=settings.seed
         )

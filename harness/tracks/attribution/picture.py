@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics.attribution.registry import METRICS
@@ -146,7 +147,8 @@ def _agreement(track: AttributionTrack, shown: Shown) -> Iterator[Chart]:
 
     board = AttributionLeaderboard(track.protocol)
     own = Entry(track.method, board.entry(track, shown.measured), 0, 0)
-    entries = [each for each in shown.entries() if not each.method.reference]
+    # Whether a row waits for its rank says nothing of the metrics.
+    entries = [replace(each, waits=False) for each in shown.entries() if not each.method.reference]
     if not shown.cells or len(entries) < 2:
         return
     pool = [each.method.name for each in entries if each.method.name in track.benchmark.reference]

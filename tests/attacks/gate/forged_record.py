@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.boards.reproduce import record_path
 from harness.boards.submissions import read_about
+from harness.boards.tiers import record_path
 from harness.storage import write_json
 from tests.boards.support import reproduced
 
