@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from harness.execution.channel import Channel, ChannelClosedError, Message
 from harness.execution.guard import adopt_orphans, hide_memory
 from harness.execution.method_process import Limits, MethodProcess
 from harness.execution.plan import open_track, unit_result
+from harness.execution.processes import processor_seconds
 from harness.methods.client import MethodError
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
@@ -56,6 +58,11 @@ class _UnitServer:
         self._benchmark = Path(description.meta["benchmark"])
         self._device = description.meta["limits"]["device"]
         self._shuffle = description.meta["shuffle"]
+
+    def clock(self) -> float:
+        """Seconds: of processors, where they do the work, so that costs do not depend on what else a machine does."""
+        on_linux = sys.platform.startswith("linux")
+        return processor_seconds() if on_linux and self._device == "cpu" else time.monotonic()
 
     @cached_property
     def track(self) -> Track:
@@ -106,7 +113,7 @@ def _method(description: Message) -> FoundMethod:
 
 def _reply(server: _UnitServer, unit: Unit, report: Callable[[str, float], None]) -> Message:
     """Run and score one unit. What the run cannot go on with is sent as a verb of its own."""
-    started = time.monotonic()
+    started = server.clock()
     server.method.take_passes()
     try:
         server.check(unit)
@@ -127,7 +134,7 @@ def _reply(server: _UnitServer, unit: Unit, report: Callable[[str, float], None]
         "done",
         {
             "result": result.canonical(),
-            "seconds": time.monotonic() - started,
+            "seconds": server.clock() - started,
             "passes": None if passes is None else passes.canonical(),
         },
     )

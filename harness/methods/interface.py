@@ -221,11 +221,13 @@ def explainer(
     `explain` with the arguments of the function.
 
     The model is in evaluation mode, and a copy for each call: leave its weights and mode alone, remove your hooks.
+    Unless `stochastic`, each sample is explained by itself: all come shuffled, and some again in other company; a map that
+    is another then is *invalid*.
 
     version: of the method; a change that may change a map needs a new one.
     name: on boards; by default the function's name with `-` for `_`.
     modalities, architectures: what the method is made for. Elsewhere it is *not applicable*, which is no failure.
-    stochastic: whether maps of the same input differ from seed to seed.
+    stochastic: whether maps of the same input differ from seed to seed. Its batches are those of any run, in one order.
     citation: where the method comes from.
     reference: reserved for the harness's own sanity rows.
     """

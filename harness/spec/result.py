@@ -92,7 +92,9 @@ class Timing(Spec):
     """The only part of a sealed run that differs between two runs of the same specification."""
 
     started: str
-    seconds: float
+    seconds: float = Field(
+        description="of processors on a CPU under Linux, of the clock elsewhere; of all units, one after the other"
+    )
     resumed: int = Field(default=0, description="how often the run was taken up again")
     unit_seconds: dict[str, float] = Field(default_factory=dict)
     passes: Passes | None = Field(

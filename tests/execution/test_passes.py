@@ -24,7 +24,7 @@ MODELS = ("small", "second")
 SPARSE = BENCHMARK.replace('overall = ["faithfulness", "complexity"]', 'overall = ["complexity"]').replace(
     'metrics = ["faithfulness_estimate", "sparseness", "relevance_mass", "local_lipschitz"]', 'metrics = ["sparseness"]'
 )
-AGAIN = 4  # `explained_at_once`: so many are asked for a second time, to see whether the maps are the same
+AGAIN = 8  # so many are asked for a second time, to see whether the maps are the same
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,17 @@ def test_descendants_are_found_and_killed(listed, monkeypatch):
         processes.kill_below(root.pid)
         assert processes._descendants(root.pid) == []
         root.kill()
+
+
+def test_processor_seconds_count_what_is_used_by_the_living_and_the_ended_and_not_what_is_slept(tmp_path):
+    busy = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+    before = processes.processor_seconds()
+    time.sleep(0.3)
+    assert processes.processor_seconds() - before < 0.2, "sleep costs nothing"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    ended = processes.processor_seconds() - before
+    assert ended >= 0.3
+    with subprocess.Popen([sys.executable, "-c", busy + "print(flush=True)\ninput()"], stdin=-1, stdout=-1) as child:
+        assert child.stdout.readline()  # it lives on, and has done its work
+        assert processes.processor_seconds() - before >= ended + 0.25
+        child.stdin.close()

@@ -58,8 +58,12 @@ class NetworksTrack(Track):
 
     def samples(self, unit: Unit) -> SampleSet:
         """What the unit asks about."""
-        samples = self.source.samples(self.study(unit.study).samples)
-        return samples.take(spread(len(samples.inputs), unit.limit))
+        return self.limited(self.study(unit.study).samples, unit.limit)
+
+    def limited(self, name: str, limit: int | None) -> SampleSet:
+        """A set, or so many of its samples, spread over it."""
+        samples = self.source.samples(name)
+        return samples.take(spread(len(samples.inputs), limit))
 
     def model(self, name: str) -> ExplainedModel:
         models: Sequence[ExplainedModel] = self.benchmark.source.models

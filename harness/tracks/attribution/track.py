@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from harness.data.catalog import LoadedBenchmark
 from harness.methods.answers import check_spread, checked_maps
 from harness.methods.client import MethodClient, MethodError
 from harness.metrics.attribution.registry import make_metric
 from harness.spec.attribution import AttributionBenchmark, AttributionStudy
 from harness.spec.errors import UsageError
-from harness.spec.method import AttributionMethod
+from harness.spec.method import AttributionMethod, DeclaredMethod
 from harness.spec.run import Unit
-from harness.storage import IntegrityError, array_id, content_id, seed_of
-from harness.tracks.attribution.models import BuiltNetwork, weights_of
+from harness.storage import IntegrityError, content_id
+from harness.tracks.attribution.conversation import ROUNDING, ExplainSession
 from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
 from harness.tracks.base import Answers, Measurement, PlannedUnit, Tolerance, Workspace, check_applies, check_unchanged
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
 
     from harness.metrics.attribution.base import MapMetric
     from harness.tracks.costs import Estimate
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 MAPS, SCORES = "maps", "score."
 """Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
 
-_ROUNDING = 1e-4  # of the largest value of the maps: what another order of sums may change
 _SCORES_ROUNDING = 1e-3  # of the largest score, see `AttributionTrack.tolerance`
 
 
@@ -38,6 +37,13 @@ class AttributionTrack(NetworksTrack):
 
     benchmark: AttributionBenchmark
     method: AttributionMethod
+
+    def __init__(
+        self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu", shuffle: int = 0
+    ) -> None:
+        super().__init__(protocol, method, device, shuffle)
+        # Whom and about what was asked last, and its maps: studies share those of a network.
+        self._last: tuple[object, Mapping[str, np.ndarray]] | None = None
 
     def metric_versions(self) -> dict[str, str]:
         criteria = {metric.criterion for study in self.benchmark.studies for metric in self.metrics(study)}
@@ -61,21 +67,44 @@ class AttributionTrack(NetworksTrack):
         model, study = self.model(unit.model), self.study(unit.study)
         check_applies(self.inapplicable(unit))
         check_unchanged(unit, self.source.artefacts(model, study.samples))
-        samples = self.samples(unit)
         # Built here first: a mistake in the benchmark's own files is not the method's.
         network = built(self.source, model, self.device)
-        check_fit(network, samples, f"{model.id} on {study.samples}")
+        sets = self._explained_together(unit)
+        for name, each in sets.items():
+            check_fit(network, each, f"{model.id} on {name}")
+        samples = sets[study.samples]
         if samples.masks is None and (needy := [each.id for each in self.metrics(study) if "masks" in each.needs]):
             raise UsageError(f"study {study.id}: {needy[0]} needs masks, which the set {study.samples} does not have.")
-        conversation = _ExplainSession(self, unit, method, samples, network)
-        conversation.begin()
-        maps = conversation.explain(samples.inputs, samples.targets)
+        session = ExplainSession(unit, method, self.benchmark.explained_at_once, self.shuffle)
+        # The weights at hand, also where there is no file of them: both processes must hold the same network.
+        session.begin(self.source.describe(model)[0], network.network, samples.background)
+        asked = (method, unit.model, unit.seed, unit.limit)
+        if self._last is None or self._last[0] != asked or study.samples not in self._last[1]:
+            self._last = (asked, session.explain_sets(sets))
+        maps = self._last[1][study.samples]
         if not self.method.reference:
             check_spread(maps)
-        conversation.check_repeatable(maps)
-        explained = Explained(samples, maps, network, conversation.as_tensors, self._identity(unit))
+        explained = Explained(samples, maps, network, session.as_tensors, self._identity(unit))
         scores = score_maps(self.benchmark, self.metrics(study), explained)
         return {MAPS: maps, **{SCORES + name: values for name, values in scores.items()}}
+
+    def _explained_together(self, unit: Unit) -> dict[str, SampleSet]:
+        """The unit's set, and those of the same network's other studies that can share a stream with it."""
+        import numpy as np
+
+        own = self.study(unit.study).samples
+        studies = () if self.method.stochastic else self.benchmark.studies
+        names = dict.fromkeys([own, *(study.samples for study in studies if unit.model in study.models)])
+        sets = {name: self.limited(name, unit.limit) for name in names}
+
+        def alike(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+            return one is other is None or (one is not None and other is not None and np.array_equal(one, other))
+
+        return {
+            name: each
+            for name, each in sets.items()
+            if each.inputs.shape[1:] == sets[own].inputs.shape[1:] and alike(each.background, sets[own].background)
+        }
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Medians of the stored scores of single samples, which are kept beside them."""
@@ -133,7 +162,7 @@ class AttributionTrack(NetworksTrack):
         """
         relative, reason = _SCORES_ROUNDING, "single precision, nearly equal pixels"
         if name == MAPS:
-            relative, reason = _ROUNDING, "single precision"
+            relative, reason = ROUNDING, "single precision"
         return Tolerance(10 * relative, f"{reason}, draws") if self.method.stochastic else Tolerance(relative, reason)
 
     def estimate(self, units: Sequence[Unit]) -> Estimate | None:
@@ -211,7 +240,7 @@ def _within(scores: np.ndarray, bounds: tuple[float, float]) -> bool:
     import numpy as np
 
     defined = scores[~np.isnan(scores)]
-    possible = (defined >= bounds[0] - _ROUNDING) & (defined <= bounds[1] + _ROUNDING)
+    possible = (defined >= bounds[0] - ROUNDING) & (defined <= bounds[1] + ROUNDING)
     return bool((np.isfinite(defined) & possible).all())
 
 
@@ -220,69 +249,3 @@ def _agree(stored: np.ndarray, again: np.ndarray) -> bool:
 
     largest = float(np.nanmax(np.abs(again), initial=0.0))
     return bool(np.allclose(stored, again, rtol=0.0, atol=_SCORES_ROUNDING * largest, equal_nan=True))
-
-
-class _ExplainSession:
-    """All that is asked of a method in one unit."""
-
-    def __init__(
-        self, track: AttributionTrack, unit: Unit, method: MethodClient, samples: SampleSet, network: BuiltNetwork
-    ) -> None:
-        self._track = track
-        self._network = network
-        self._unit = unit
-        self._method = method
-        self._samples = samples
-
-    def begin(self) -> None:
-        """Give the method's process the network, unless it has it already (and again after a restart)."""
-        state = f"{self._unit.model}/{self._track.study(self._unit.study).samples}"
-        if self._method.state == state:
-            return
-        description, _ = self._track.source.describe(self._track.model(self._unit.model))
-        # The weights at hand, also where there is no file of them: both processes must hold the same network.
-        arrays = {f"network/{name}": array for name, array in weights_of(self._network.network).items()}
-        if self._samples.background is not None:
-            arrays["background"] = self._samples.background
-        self._method.call("fit", arrays, seed=self._seed("fit"), meta={"network": description.as_meta()})
-        self._method.state = state
-
-    def explain(
-        self, inputs: np.ndarray, targets: np.ndarray, network: nn.Module | None = None, again: bool = False
-    ) -> np.ndarray:
-        """Maps (n, 1 or c, *spatial) float32. Seeds come from what is asked, so that order and restarts change nothing."""
-        import numpy as np
-
-        weights = {} if network is None else {f"network/{name}": array for name, array in weights_of(network).items()}
-        at_once, parts = self._track.benchmark.explained_at_once, []
-        for start in range(0, len(inputs), at_once):
-            given = {"inputs": inputs[start : start + at_once], "targets": targets[start : start + at_once]}
-            seed = self._seed("again" if again else "explain", *map(array_id, given.values()))
-            answer = self._method.call("explain", {**given, **weights}, seed=seed)
-            parts.append(checked_maps(answer, given["inputs"].shape))
-        if len({part.shape[1] for part in parts}) > 1:
-            raise MethodError("invalid", "some of its maps have one channel and others several")
-        return np.concatenate(parts)
-
-    def as_tensors(self, inputs: Tensor, targets: Tensor, *, model: nn.Module | None = None) -> Tensor:
-        """`explain` as metrics call it."""
-        import torch
-
-        return torch.from_numpy(self.explain(inputs.cpu().numpy(), targets.cpu().numpy(), model))
-
-    def check_repeatable(self, maps: np.ndarray) -> None:
-        """Unless the method says that it is stochastic, another seed must not change its maps."""
-        import numpy as np
-
-        if self._track.method.stochastic:
-            return
-        some = slice(0, self._track.benchmark.explained_at_once)
-        again = self.explain(self._samples.inputs[some], self._samples.targets[some], again=True)
-        if not np.allclose(again, maps[some], rtol=0.0, atol=_ROUNDING * float(np.abs(maps[some]).max())):
-            raise MethodError(
-                "invalid",
-                "it gave different maps for the same inputs under another seed; declare stochastic=True if that is meant",
-            )
-
-    def _seed(self, *what: str) -> int:
-        return seed_of([self._unit.seed, self._unit.model, *what])

@@ -13,6 +13,7 @@ from harness.storage import seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
 from harness.tracks.attribution_metric.maps import MapFile
+from harness.tracks.repetition import what_it_rests_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,15 +33,20 @@ def check_maps(maps: MapFile, samples: SampleSet, where: str) -> None:
 
 
 class ScoringSession:
-    """All that is asked of a metric in one unit. Every call has the same seed: a map's score is that of any batch."""
+    """All that is asked of a metric in one unit. Every call has the same seed: a map's score is that of any batch.
 
-    def __init__(self, unit: Unit, method: MethodClient, samples: SampleSet, at_once: int) -> None:
+    at_once: maps in one call. shuffle: see `harness.tracks.base.Track`; a metric that declares itself stochastic draws for
+    whole batches, which therefore stay the same.
+    """
+
+    def __init__(self, unit: Unit, method: MethodClient, samples: SampleSet, at_once: int, shuffle: int) -> None:
         assert isinstance(method.spec, AttributionMetricMethod)
         self._stochastic = method.spec.stochastic
         self._method = method
         self._samples = samples
         self._at_once = at_once
         self._seed = seed_of([unit.seed, unit.model, unit.study])
+        self._order = [self._seed] if self._stochastic else [self._seed, shuffle]
 
     def begin(self, state: str, description: Description, network: nn.Module) -> None:
         """Give the metric's process the network, unless it has it already (and again after a restart)."""
@@ -62,7 +68,7 @@ class ScoringSession:
 
         every = np.stack([*maps.maps.values(), *maps.randomised.values()])
         rows, n = every.shape[:2]
-        flat, order = every.reshape(-1, *every.shape[2:]), np.random.default_rng(self._seed).permutation(rows * n)
+        flat, order = every.reshape(-1, *every.shape[2:]), np.random.default_rng(self._order).permutation(rows * n)
         scores = np.empty(rows * n, dtype=np.float32)
         scores[order] = self._asked(flat, order)
         if not self._stochastic:
@@ -84,15 +90,25 @@ class ScoringSession:
         return np.concatenate(parts)
 
     def _check_repeatable(self, maps: np.ndarray, order: np.ndarray, scores: np.ndarray) -> None:
-        """Ask about some maps again, in other company: every seventh, last first."""
+        """Ask about some maps again: the last alone, and then every seventh, last first."""
         import numpy as np
 
-        some = order[::-7][: self._at_once]
-        again, defined = self._asked(maps, some), scores[np.isfinite(scores)]
-        spread = float(np.ptp(defined)) if defined.size else 0.0
-        if not np.allclose(again, scores[some], rtol=0.0, atol=_ROUNDING * spread, equal_nan=True):
-            raise MethodError(
-                "invalid",
-                "it gave other scores to the same maps in another batch; score each map by itself, or declare "
-                "stochastic=True if it draws numbers for whole batches",
-            )
+        defined = scores[np.isfinite(scores)]
+        allowed = _ROUNDING * (float(np.ptp(defined)) if defined.size else 0.0)
+
+        def same(one: np.ndarray, other: np.ndarray) -> bool:
+            return bool(np.isclose(one, other, rtol=0.0, atol=allowed, equal_nan=True))
+
+        def ask(numbers: np.ndarray) -> np.ndarray:
+            return self._asked(maps, numbers)
+
+        for company in filter(len, (order[-1:], order[-8::-7][: self._at_once])):
+            for place, score in zip(company, ask(company), strict=True):
+                if not same(score, scores[place]):
+                    at = int(np.flatnonzero(order == place)[0]) // self._at_once * self._at_once
+                    batch = order[at : at + self._at_once]
+                    raise MethodError(
+                        "invalid",
+                        f"its score of one and the same map rests {what_it_rests_on(place, batch, scores[batch], ask, same)}; "
+                        "score each map by itself, or declare stochastic=True if it draws numbers for whole batches",
+                    )

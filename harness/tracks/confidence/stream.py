@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from harness.methods.client import MethodError
 from harness.tracks.confidence.model_outputs import ModelOutputs
+from harness.tracks.repetition import what_it_rests_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,20 +92,12 @@ class _Stream:
         self, sample: int, batches: Sequence[np.ndarray], answered: Sequence[np.ndarray], every: np.ndarray
     ) -> NoReturn:
         """Find out, by asking once more, on what else the answer for a sample rests."""
-        import numpy as np
+        batch, said = next((each, said) for each, said in zip(batches, answered, strict=True) if sample in each)
 
-        batch, answer = next((each, said) for each, said in zip(batches, answered, strict=True) if sample in each)
-        at = int(np.flatnonzero(batch == sample)[0])
+        def same(one: np.ndarray, other: np.ndarray) -> bool:
+            return bool(self._agree(one, other, every))
 
-        def same(other: np.ndarray) -> bool:
-            return bool(self._agree(other, answer[at], every))
-
-        if not same(self._asked(batch)[at]):
-            cause = "on what it was asked before, or on numbers that it draws"
-        elif len(batch) > 1 and not same(self._asked(batch[::-1])[len(batch) - 1 - at]):
-            cause = "on the order of the samples"
-        else:
-            cause = "on the other samples of its batch, or on how many they are"
+        cause = what_it_rests_on(sample, batch, said, self._asked, same)
         raise MethodError(
             "invalid", f"its confidence for one and the same sample rests {cause}; each sample must be scored by itself"
         )

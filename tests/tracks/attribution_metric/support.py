@@ -104,12 +104,12 @@ def write_meta_benchmark(folder: Path, text: str = BENCHMARK) -> Path:
     return path
 
 
-def opened(folder: Path, source: str = INSIDE, text: str = BENCHMARK, limit: int | None = None):
+def opened(folder: Path, source: str = INSIDE, text: str = BENCHMARK, limit: int | None = None, shuffle: int = 0):
     """Track, units and client of a metric on the miniature."""
     target = source if "\n" not in source else str(write(folder, source))
     protocol = load_protocol(write_meta_benchmark(folder, text))
     client = InProcess(target, folder)
-    track = open_track(protocol, find_method(target).spec, "cpu")
+    track = open_track(protocol, find_method(target).spec, "cpu", shuffle)
     units = list(plan_units(protocol, track, client.spec, PlanRequest(folder, limit=limit)).values())
     return track, units, client
 

@@ -135,7 +135,34 @@ def test_who_made_a_map_cannot_be_told_from_the_order(tmp_path):
     source = metric("CALLS.append(len(maps))\nreturn maps.flatten(1).sum(1) + 100.0 * len(CALLS)")
     problem = refused(tmp_path, source)
     assert problem.status == "invalid"
-    assert "the same maps in another batch" in problem.reason
+    assert "rests on what it was asked before" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("return maps.flatten(1).sum(1) * torch.arange(1, len(maps) + 1)", "on the order of the samples"),
+        ("return maps.flatten(1).sum(1) * len(maps)", "on the other samples of its batch, or on how many they are"),
+    ],
+)  # fmt: skip
+def test_a_score_that_rests_on_more_than_its_map_is_refused(tmp_path, body, cause):
+    problem = refused(tmp_path, metric(body))
+    assert problem.status == "invalid"
+    assert cause in problem.reason
+
+
+@pytest.mark.parametrize("declared", ["", ", stochastic=True"])
+def test_a_reproduction_asks_in_an_order_of_its_own_unless_draws_are_of_whole_batches(tmp_path, declared):
+    def asked(shuffle):
+        track, units, client = opened(tmp_path, metric("return maps.flatten(1).amax(1)", declared), shuffle=shuffle)
+        seen, call = [], client.call
+        client.call = lambda verb, arrays, **rest: (seen.append(arrays.get("maps")), call(verb, arrays, **rest))[1]
+        scores = track.ask(units[0], client)["scores"]
+        return np.concatenate([maps for maps in seen if maps is not None][:1]), scores
+
+    (first, scores), (other, again) = asked(0), asked(3)
+    np.testing.assert_array_equal(scores, again)
+    assert np.array_equal(first, other) is bool(declared)
 
 
 def test_scores_relative_to_the_batch_are_refused_unless_declared(tmp_path):
