@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from harness.data.folders import HeldFolder, abandoned
+
 _PRIVATE, _OFFERS = "harness-private-", "harness-offers-"
 
 
@@ -17,6 +19,23 @@ def private_scratch() -> Path:
 def offers_scratch() -> Path:
     """Where a process puts what a method may read while it answers; shown to it in a sandbox."""
     return _made(_OFFERS)
+
+
+def private_folder() -> HeldFolder:
+    """A new folder of its own in there."""
+    return HeldFolder(private_scratch())
+
+
+def offered_folder() -> HeldFolder:
+    """A new folder of its own among what methods may read."""
+    return HeldFolder(offers_scratch())
+
+
+def remove_abandoned() -> None:
+    """Remove what killed processes left in both."""
+    for folder in (private_scratch(), offers_scratch()):
+        for _ in abandoned(folder):
+            pass
 
 
 def is_private(path: str) -> bool:
