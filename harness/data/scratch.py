@@ -33,8 +33,8 @@ def offered_folder() -> HeldFolder:
 
 def remove_abandoned() -> None:
     """Remove what killed processes left in both."""
-    for folder in (private_scratch(), offers_scratch()):
-        for _ in abandoned(folder):
+    for prefix in (_PRIVATE, _OFFERS):
+        for _ in abandoned(_place(prefix)):
             pass
 
 
@@ -45,6 +45,10 @@ def is_private(path: str) -> bool:
 
 def _made(prefix: str) -> Path:
     """One folder for each temporary folder and user, because the former may be shared."""
-    folder = Path(tempfile.gettempdir()) / f"{prefix}{os.getuid() if hasattr(os, 'getuid') else 0}"
+    folder = _place(prefix)
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+def _place(prefix: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"{prefix}{os.getuid() if hasattr(os, 'getuid') else 0}"

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from harness.methods.client import MethodError
+from harness.methods.conformance import LARGEST_BATCH
 from harness.tracks.confidence.model_outputs import ModelOutputs
 
 if TYPE_CHECKING:
     import numpy as np
 
-LARGEST_BATCH = 4096
 _TWICE, _LEAST_TWICE = 0.02, 32  # share and number of samples that come twice
 _MAGNITUDE = 0.99  # quantile: a single huge confidence shall not hide what the others do
 

@@ -13,6 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from harness.execution.evaluate import Request, prepare, run
+from harness.methods.conformance import check_confidence_score
 from harness.storage import write_arrays
 from tests.methods.support import InProcess
 from tests.tracks.attribution.support import write_benchmark
@@ -93,6 +94,14 @@ def test_what_comes_of_asking_in_an_order_and_company_that_say_nothing(benchmark
         found = [row.value for row in document.summary if row.metric == "failure_auroc"]
         assert len(found) == 2
         assert all(attack.FINDS[0] < value < attack.FINDS[1] for value in found), found
+
+
+@pytest.mark.parametrize("name", [name for name in ON_CONFIDENCE if KIND[name] == "by"])
+def test_the_check_finds_it_before_anything_is_run(tmp_path, name):
+    """Also where it misbehaves only in a large company, because the check asks about as many as a run."""
+    *passed, failed = check_confidence_score(InProcess(FOLDER / f"{name}.py", tmp_path))
+    assert all(each.passed for each in passed)
+    assert failed.status == "invalid", failed
 
 
 @pytest.mark.parametrize("name", ON_CONFIDENCE)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from harness.methods.client import MethodError
+from harness.methods.conformance import LARGEST_BATCH
 from harness.tracks.confidence.model_outputs import ModelOutputs
-from harness.tracks.confidence.stream import LARGEST_BATCH, ask_as_stream, shuffled_batches
+from harness.tracks.confidence.stream import ask_as_stream, shuffled_batches
 
 TOLERANCE = 1e-4
 
