@@ -24,7 +24,15 @@ def place(folder: Path) -> Iterator[dict]:
     with contextlib.ExitStack() as stack:
         files = _files(folder)
         held = stack.enter_context(Path(files["labels"]).open("rb"))
-        yield {"descriptor": held.fileno(), **files, **_sockets(folder, stack), **_processes(stack), **_memory(stack)}
+        marker = f"marker-{os.getpid()}-{folder.name}"
+        yield {
+            "descriptor": held.fileno(),
+            "marker": marker,
+            **files,
+            **_sockets(folder, stack),
+            **_processes(stack),
+            **_memory(stack),
+        }
 
 
 def _files(folder):

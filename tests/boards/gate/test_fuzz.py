@@ -31,6 +31,7 @@ from harness.data.catalog import bundled_folder, find_protocol, load_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.metrics import augrc
 from harness.spec.method import read_method
+from harness.spec.result import RunDocument
 from harness.storage import array_id
 from harness.tracks.summary import records, summarize
 from tests.boards.support import wrong
@@ -68,7 +69,9 @@ def _standing(task: str, root: Path) -> Subject:
     for name in ("leaderboards", "datasets"):
         (root / name).symlink_to(bundled_folder(name))
     for folder in sorted(bundled_folder("submissions").glob("*/*"), key=_size):
-        if folder.name == "sources" or find_protocol(folder.parent.name).benchmark.task != task:
+        if folder.name == "sources" or parsed(folder)["method"]["reference"]:
+            continue
+        if find_protocol(folder.parent.name).benchmark.task != task:
             continue
         rows = [
             each for each in sorted(folder.parent.iterdir(), key=_size) if each.name not in ("sources", folder.name)
@@ -130,7 +133,7 @@ def judge(subject: Subject, seed: int, count: int) -> None:
 
 def assert_claims_follow(folder: Path, honest: Path) -> None:
     """What an accepted submission claims is what its files give, and what the honest one claims where these are the same."""
-    about, document = parsed(folder), json.loads((folder / "run.json").read_text())
+    about, document = parsed(folder), _document(folder)
     source = (folder / "method.py").read_bytes()
     assert hashlib.sha256(source).hexdigest() == about["method"]["source_sha256"]
     assert f'version="{about["method"]["version"]}"'.encode() in source
@@ -139,7 +142,7 @@ def assert_claims_follow(folder: Path, honest: Path) -> None:
     assert about["benchmark"] == folder.parent.name == document["spec"]["benchmark"]
     assert hashlib.sha256((folder / "outputs.npz").read_bytes()).hexdigest() == about["outputs"]["outputs.npz"]
     arrays, honest_arrays = _arrays(folder), _arrays(honest)
-    known = {unit["unit"]: unit for unit in json.loads((honest / "run.json").read_text())["units"]}
+    known = {unit["unit"]: unit for unit in _document(honest)["units"]}
     assert sorted(unit["unit"] for unit in document["units"]) == sorted(known)
     for unit in document["units"]:
         prefix = f"{unit['model']}--{unit['study']}--"
@@ -153,6 +156,11 @@ def assert_claims_follow(folder: Path, honest: Path) -> None:
         _assert_computed_otherwise(folder, document, arrays)
     else:
         _assert_computed_anew(document, arrays)
+
+
+def _document(folder: Path) -> dict:
+    """`run.json` with every field: what has a default may be left out."""
+    return RunDocument.model_validate_json((folder / "run.json").read_bytes()).model_dump(mode="json")
 
 
 def _arrays(folder: Path) -> dict[str, np.ndarray]:
