@@ -56,6 +56,7 @@ PLAIN = {
     "system_v_memory": GOT,
     "shared_memory": GOT,
     "message_queue": GOT,
+    "message_queue_by_number": GOT,
     "key_ring": None,
     "preload": GOT,
     "outlive_worker": "",  # what watches over the worker ends it, with a fence or without
@@ -79,6 +80,7 @@ PLAIN = {
     "pair_readdressed": GOT,
     "namespaces": None,
     "limits": None,
+    "limits_of_others": None,
     "list_folder": GOT,
     "secrets": None,
     "facts_of_files": GOT,
