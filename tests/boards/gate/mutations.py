@@ -75,11 +75,11 @@ def mutate_about(folder: Path, rng: random.Random) -> None:
 
 
 def mutate_run(folder: Path, rng: random.Random) -> None:
-    """Sometimes sealed anew, as a forger would."""
-    with suppress(ValueError, OSError):
+    """Anything or a claimed number; mostly sealed anew, as a forger would."""
+    with suppress(ValueError, OSError, LookupError, TypeError):  # where a mutation before has spoilt it
         document = json.loads((folder / "run.json").read_text())
-        put(document, rng)
-        if rng.random() < 0.7:
+        put(document if rng.random() < 0.5 else _numbers(document, rng), rng)
+        if rng.random() < 0.8:
             with suppress(Exception):
                 document["id"] = content_id(document["spec"]) if rng.random() < 0.3 else document["id"]
                 document["seal"] = content_id(RunDocument.model_validate(document).sealed_content)
@@ -179,6 +179,13 @@ def put(data: Any, rng: random.Random) -> None:
         data[last] = old * rng.choice([0.999, 1 + 1e-6, 1 + 1e-12, -1, 2])
     else:
         data[last] = rng.choice(NASTY)
+
+
+def _numbers(document: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """A row of the summary, or a record of a unit: what is claimed of a metric."""
+    rows = document["summary"] if rng.random() < 0.5 else rng.choice(document["units"])["records"]
+    row: dict[str, Any] = rng.choice(rows)
+    return row
 
 
 def _members(folder: Path) -> dict[str, bytes]:
