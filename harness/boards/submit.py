@@ -17,7 +17,7 @@ from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
 from harness.boards.submissions import SOURCES, SUBMISSIONS, read_about, require_ranked, write_about, write_submission
 from harness.data.catalog import LoadedBenchmark, bundled_folder, load_protocol
-from harness.execution.folders import HeldFolder
+from harness.data.folders import HeldFolder
 from harness.execution.run_result import RunResult
 from harness.methods.discovery import baseline_names
 from harness.spec.errors import UsageError, first_problem

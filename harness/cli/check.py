@@ -39,7 +39,10 @@ def check(
         if not each.passed:
             say(f"    {each.problem}")
             passed = False
-    say(f"  {kind_of(found.spec.task).withheld} are never given to a method", "dim")
+    kind = kind_of(found.spec.task)
+    say(f"  {kind.withheld} are never given to a method", "dim")
+    if kind.unchecked:
+        say(f"  {kind.unchecked}", "dim")
     if passed:
         say(f"Next: harness evaluate {quote(method)}")
     raise typer.Exit(0 if passed else 1)

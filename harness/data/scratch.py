@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from harness.data.folders import HeldFolder, abandoned
+
 _PRIVATE, _OFFERS = "harness-private-", "harness-offers-"
 
 
@@ -19,6 +21,23 @@ def offers_scratch() -> Path:
     return _made(_OFFERS)
 
 
+def private_folder() -> HeldFolder:
+    """A new folder of its own in there."""
+    return HeldFolder(private_scratch())
+
+
+def offered_folder() -> HeldFolder:
+    """A new folder of its own among what methods may read."""
+    return HeldFolder(offers_scratch())
+
+
+def remove_abandoned() -> None:
+    """Remove what killed processes left in both."""
+    for prefix in (_PRIVATE, _OFFERS):
+        for _ in abandoned(_place(prefix)):
+            pass
+
+
 def is_private(path: str) -> bool:
     """Whether a path leads into the private folder of any process."""
     return any(part.startswith(_PRIVATE) for part in Path(path).parts)
@@ -26,6 +45,10 @@ def is_private(path: str) -> bool:
 
 def _made(prefix: str) -> Path:
     """One folder for each temporary folder and user, because the former may be shared."""
-    folder = Path(tempfile.gettempdir()) / f"{prefix}{os.getuid() if hasattr(os, 'getuid') else 0}"
+    folder = _place(prefix)
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+def _place(prefix: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"{prefix}{os.getuid() if hasattr(os, 'getuid') else 0}"

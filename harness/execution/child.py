@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from harness.data.folders import HeldFolder, abandoned
+from harness.data.scratch import remove_abandoned
 from harness.execution.channel import Channel
-from harness.execution.folders import HeldFolder, abandoned
 from harness.execution.processes import count_below, kill_below, kill_group, kill_marked
 from harness.execution.sandbox import Sandbox
 from harness.storage import StorageError
@@ -165,6 +166,7 @@ def end_abandoned() -> None:
     """End what killed runs have left behind, and remove their folders."""
     for token in abandoned():
         kill_marked(token)
+    remove_abandoned()
 
 
 def one_line(text: str, longest: int = 500) -> str:

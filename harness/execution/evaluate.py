@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from harness.data.catalog import LoadedBenchmark, find_protocol
@@ -88,6 +90,7 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
     A method that fails the check is not run: all its units end with the check's status and reason. Raises UsageError
     for one that passes and cannot be applied in any unit.
     """
+    _refuse_ways_out(prepared.plan.folder)
     if fresh:
         discard(prepared.plan.folder)
     for check in check_method(prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method)):
@@ -139,6 +142,7 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
     plan = prepared.plan
     job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits, prepared.shuffle)
     _make(plan.folder)
+    _refuse_ways_out(plan.folder)
     end_abandoned()
     executor = executor or LocalExecutor(job, prepared.workers)
     return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits)
@@ -207,6 +211,19 @@ def _positive(name: str, value: int | None) -> None:
 def _finite(name: str, value: float) -> None:
     if not 0 < value < math.inf:
         raise UsageError(f"--{name} must be a positive number, it is {value:g}.")
+
+
+def _refuse_ways_out(folder: Path) -> None:
+    """Raises UsageError for a run's folder that is a link, or holds one, a pipe or a device: what a run writes would go
+    elsewhere. The folder of all runs may be a link: that is what its user wants."""
+    inside = (Path(parent, name) for parent, *names in os.walk(folder) for name in chain(*names))
+    for path in (folder, *inside):
+        mode = path.lstat().st_mode if os.path.lexists(path) else stat.S_IFDIR
+        if not stat.S_ISDIR(mode) and not (stat.S_ISREG(mode) and path != folder):
+            raise UsageError(
+                f"{path} is a link, or something else that leads out of the run's own folder; remove it, or choose "
+                "another folder with --out."
+            )
 
 
 def _make(folder: Path) -> None:

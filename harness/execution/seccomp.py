@@ -1,8 +1,9 @@
 """A filter of system calls (seccomp, Linux): what reaches out of a process and is no file, so that Landlock keeps it not.
 
 Sockets of every kind (TCP, UDP, raw, Unix), io_uring (which makes sockets without the calls that are filtered here),
-System V and POSIX shared memory and queues by number or name, the kernel's key rings, and files opened by handle. A pair
-of connected stream sockets remains allowed: processes of one method speak over it. A refused call fails with EACCES.
+System V and POSIX shared memory and queues by number or name, the kernel's key rings, files opened by handle, and limits
+of other processes, which end them as signals do. A pair of connected stream sockets remains allowed: processes of one
+method speak over it. A refused call fails with EACCES.
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ _SET_SECCOMP, _MODE_FILTER = 22, 2  # of prctl(2)
 _ACTION_AVAILABLE, _CALL_SECCOMP = 2, {"x86_64": 317, "aarch64": 277, "riscv64": 277}
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EACCES
 _LOAD, _AND, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # instructions of classic BPF
-_NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT = 0, 4, 24  # offsets in struct seccomp_data, little-endian
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = (
+    0,
+    4,
+    16,
+    24,
+)  # offsets in struct seccomp_data, little-endian
 _TYPE_OF_SOCKET, _STREAM = 0xF, 1
+_OWN = 0  # process number by which a call means the caller
 _FIRST_OF_X32 = 0x40000000  # x86-64's second table of calls
 
 
@@ -27,16 +34,41 @@ class _Table(NamedTuple):
 
     architecture: int
     socketpair: int
+    prlimit: int
     refused: tuple[int, ...]
 
 
 _IO_URING = (425, 426, 427)
-# socket, connect, bind; shmget, shmat, semget, msgget, mq_open; add_key, request_key, keyctl; open_by_handle_at
-_GENERIC = (198, 203, 200, 194, 196, 190, 186, 180, 217, 218, 219, 265, *_IO_URING)
+# socket, connect, bind; shmget, shmat, shmctl, semget, semop, semtimedop, semctl, msgget, msgsnd, msgrcv, msgctl; mq_open,
+# mq_unlink; add_key, request_key, keyctl; open_by_handle_at
+_X86 = (41, 42, 49, 29, 30, 31, 64, 65, 220, 66, 68, 69, 70, 71, 240, 241, 248, 249, 250, 304, *_IO_URING)
+_GENERIC = (
+    198,
+    203,
+    200,
+    194,
+    196,
+    195,
+    190,
+    193,
+    192,
+    191,
+    186,
+    189,
+    188,
+    187,
+    180,
+    181,
+    217,
+    218,
+    219,
+    265,
+    *_IO_URING,
+)
 _TABLES = {
-    "x86_64": _Table(0xC000003E, 53, (41, 42, 49, 29, 30, 64, 68, 240, 248, 249, 250, 304, *_IO_URING)),
-    "aarch64": _Table(0xC00000B7, 199, _GENERIC),
-    "riscv64": _Table(0xC00000F3, 199, _GENERIC),
+    "x86_64": _Table(0xC000003E, 53, 302, _X86),
+    "aarch64": _Table(0xC00000B7, 199, 261, _GENERIC),
+    "riscv64": _Table(0xC00000F3, 199, 261, _GENERIC),
 }
 
 
@@ -70,8 +102,11 @@ def _program(table: _Table) -> bytes:
         (_IF_EQUAL, 1, 0, table.architecture),
         (_RETURN, 0, 0, _REFUSE),  # calls of another architecture, such as 32-bit ones
         (_LOAD, 0, 0, _NUMBER),
-        (_IF_AT_LEAST, last + 4, 0, _FIRST_OF_X32),
-        *((_IF_EQUAL, last - place + 3, 0, number) for place, number in enumerate(table.refused)),
+        (_IF_AT_LEAST, last + 7, 0, _FIRST_OF_X32),
+        *((_IF_EQUAL, last - place + 6, 0, number) for place, number in enumerate(table.refused)),
+        (_IF_EQUAL, 0, 2, table.prlimit),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_IF_EQUAL, 5, 4, _OWN),
         (_IF_EQUAL, 0, 4, table.socketpair),
         (_LOAD, 0, 0, _SECOND_ARGUMENT),
         (_AND, 0, 0, _TYPE_OF_SOCKET),

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, np.ndarray]
 
 SAMPLES, CLASSES, FEATURES, MEMBERS = 16, 4, 12, 5
+LARGEST_BATCH = 4096
+"""Samples that a score is asked about at once, at most, in a run as in its check."""
 _REFERENCE_SAMPLES = {"train": 200, "validation": 100}
 _IMAGE = (1, 28, 28)
 _TOLERANCE = 1e-5
+_CROWDED = 1e-4  # sums of many rows go through other kernels than those of a few
 WANTED = "wanted/"
 """Begins the name of an empty array by which a worker says that its method asks for a deferred part of the reference."""
 
@@ -41,7 +44,8 @@ def check_confidence_score(method: MethodClient) -> Iterator[Check]:
     """Yield the checks in order; the first failed one is the last.
 
     fit and score run; the answer is a finite, non-constant floating vector (n,); the same seed gives
-    the same answer; neither batch size nor order of the samples changes a sample's confidence, also where it is alone.
+    the same answer; neither batch size nor order of the samples changes a sample's confidence, also where it is alone, and
+    where it is one of as many as a run ever asks about at once.
     """
     task = _SyntheticTask(method)
     return until_failure(
@@ -51,6 +55,7 @@ def check_confidence_score(method: MethodClient) -> Iterator[Check]:
             "gives the same answer for two batch sizes": task.ignores_batches,
             "gives the same answer in any order of samples": task.ignores_order,
             "gives the same answer for a sample alone": task.ignores_company,
+            f"gives the same answer for a sample among {LARGEST_BATCH:,}": task.ignores_crowds,
         }
     )
 
@@ -129,6 +134,19 @@ class _SyntheticTask:
         alone = self._answer.copy()
         alone[:1] = self._score(_rows(self._samples, np.arange(1)), varied=False)
         return self._compare(alone, _TOLERANCE, "the answer for a sample alone")
+
+    def ignores_crowds(self) -> str:
+        import numpy as np
+
+        rng = np.random.default_rng(2)
+        others, _ = self._outputs(LARGEST_BATCH - SAMPLES, rng)
+        joined = {
+            name: np.concatenate([array, others[name]], axis=1 if name.startswith("mc_") else 0)
+            for name, array in self._samples.items()
+        }
+        order = rng.permutation(LARGEST_BATCH)
+        answer = self._score(_rows(joined, order))[np.argsort(order)]
+        return self._compare(answer[:SAMPLES], _CROWDED, f"the answer for a sample among {LARGEST_BATCH:,}")
 
     def _score(self, samples: Arrays, *, varied: bool = True) -> np.ndarray:
         """Fit and score as a real unit would, with the same seeds each time."""

@@ -31,7 +31,7 @@ class Kind:
     check: the conformance suite, `(MethodClient) -> Iterator[Check]`. metrics: facts of metrics that no other kind has,
     a sequence of `harness.metrics.facts.MetricFacts`. default_benchmark: where none is named. simple_method: a baseline
     that stands for any method where none is named. caption: what the numbers of a run's table are. withheld: what a
-    method is never given.
+    method is never given. unchecked: where an evaluation asks more than the check, and why; empty where it does not.
     """
 
     task: str
@@ -48,6 +48,7 @@ class Kind:
     caption: str
     withheld: str
     metrics: str = ""
+    unchecked: str = ""
     unit_seconds: float = 1.0
     """Rough time of one unit of the default benchmark on a laptop-class core, without the method's own."""
 

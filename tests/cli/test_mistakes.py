@@ -83,7 +83,7 @@ def test_a_method_that_fails_the_check_ends_with_exit_code_one(folder: Path) -> 
 def test_failed_units_end_with_exit_code_one(folder: Path) -> None:
     (folder / "late.py").write_text(
         HEADER + "@confidence_score(version='1')\ndef late(outputs):\n"
-        "    assert len(outputs) < 100, 'too <b>many'\n    return outputs.logits[:, 0]\n"
+        "    assert len(outputs) in (1, 8, 16, 4096), 'too <b>many'\n    return outputs.logits[:, 0]\n"
     )
     done = harness("evaluate", "late.py", "--benchmark", "toy.toml", folder=folder)
     assert done.returncode == 1

@@ -31,18 +31,22 @@ X86 = {"socket": 41, "connect": 42, "bind": 49, "shmget": 29, "shmat": 30, "semg
 X86 |= {"add_key": 248, "request_key": 249, "keyctl": 250, "open_by_handle_at": 304}
 GENERIC = {"socket": 198, "connect": 203, "bind": 200, "shmget": 194, "shmat": 196, "semget": 190, "msgget": 186}
 GENERIC |= {"mq_open": 180, "add_key": 217, "request_key": 218, "keyctl": 219, "open_by_handle_at": 265}
+X86 |= {"shmctl": 31, "semop": 65, "semctl": 66, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "semtimedop": 220}
+GENERIC |= {"shmctl": 195, "semop": 193, "semctl": 191, "msgsnd": 189, "msgrcv": 188, "msgctl": 187, "semtimedop": 192}
+X86 |= {"mq_unlink": 241}
+GENERIC |= {"mq_unlink": 181}
 RINGS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
-NUMBERS = {  # machine -> its number as the kernel audits it, socketpair, what is refused
-    "x86_64": (0xC000003E, 53, X86 | RINGS),
-    "aarch64": (0xC00000B7, 199, GENERIC | RINGS),
-    "riscv64": (0xC00000F3, 199, GENERIC | RINGS),
+NUMBERS = {  # machine -> its number as the kernel audits it, socketpair, prlimit64, what is refused
+    "x86_64": (0xC000003E, 53, 302, X86 | RINGS),
+    "aarch64": (0xC00000B7, 199, 261, GENERIC | RINGS),
+    "riscv64": (0xC00000F3, 199, 261, GENERIC | RINGS),
 }
 STREAM, DATAGRAM, NONBLOCKING = 1, 2, 0o4000
 
 
-def verdict(code, architecture, number, second=0):
+def verdict(code, architecture, number, second=0, first=0):
     """What a filter says of a call: the few instructions of BPF that it has, one by one."""
-    data = struct.pack("<iIQQQ", number, architecture, 0, 0, second)
+    data = struct.pack("<iIQQQ", number, architecture, 0, first, second)
     steps = list(struct.iter_unpack("<HBBI", code))
     at = accumulator = 0
     while True:
@@ -62,7 +66,7 @@ def verdict(code, architecture, number, second=0):
 
 @pytest.mark.parametrize("machine", NUMBERS)
 def test_the_filter_refuses_what_it_names_and_nothing_else(machine):
-    architecture, pair, refused = NUMBERS[machine]
+    architecture, pair, limits, refused = NUMBERS[machine]
     code = seccomp._program(seccomp._TABLES[machine])
     allow, refuse = 0x7FFF0000, 0x00050000 | errno.EACCES
     said = {number: verdict(code, architecture, number) for number in range(600) if number != pair}
@@ -70,6 +74,8 @@ def test_the_filter_refuses_what_it_names_and_nothing_else(machine):
     assert set(said.values()) == {allow, refuse}
     assert verdict(code, architecture, pair, STREAM | NONBLOCKING) == allow
     assert verdict(code, architecture, pair, DATAGRAM | NONBLOCKING) == refuse
+    assert verdict(code, architecture, limits, first=0) == allow, "its own"
+    assert verdict(code, architecture, limits, first=os.getpid()) == refuse
     assert verdict(code, architecture, 0x40000000 + 1) == refuse, "calls of x32"
     assert verdict(code, 0x40000003, 1) == refuse, "calls of 32-bit x86"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.scratch import offered_folder, private_folder
 from harness.execution.child import ChildProcess, end_abandoned
 from harness.execution.evaluate import prepare, run
 from harness.execution.executor import Job, LocalExecutor
@@ -102,6 +103,24 @@ def test_clearing_leaves_living_runs_alone(temporary):
     finally:
         child.kill()
     assert list(temporary.iterdir()) == [stranger]
+
+
+@pytest.mark.parametrize("made", [offered_folder, private_folder])
+def test_folders_that_a_killed_process_offered_or_hid_are_cleared(temporary, made):
+    """Pools that a check offers, and copies of volumes with their labels, lie beside the folders of child processes."""
+    left = f"from harness.data.scratch import {made.__name__}; folder = {made.__name__}(); (folder.path / 'labels').touch(); "
+    left += "print(folder.path, flush=True); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    killed = subprocess.run(
+        [sys.executable, "-c", left], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(temporary)}
+    )
+    path = Path(killed.stdout.strip())
+    assert (path / "labels").exists()
+    assert path.parent.parent == temporary
+    with made() as held:
+        end_abandoned()
+        assert not path.exists()
+        assert held.is_dir()
+    assert not list(held.parent.iterdir())
 
 
 def test_a_child_has_no_descriptor_but_its_own(tmp_path):

@@ -16,7 +16,7 @@ from harness.storage import write_arrays
 from tests.execution.support import CLASSES, HONEST, ROWS, request, request_one
 
 PRINTING = {
-    "first": "print('first study', len(outputs)); " + HONEST,
+    "first": "print('first study', len(outputs), 'samples'); " + HONEST,
     "second": "sys.stderr.write('to the error stream\\n'); " + HONEST,
     "third": "print('last words', flush=True); os._exit(3)",
 }
@@ -27,8 +27,8 @@ def test_what_is_printed_lies_in_the_run_also_of_a_worker_that_died(
 ) -> None:
     result = run(prepare(request(tmp_path, PRINTING, workers=1)))
     kept = "".join(path.read_text() for path in sorted((result.folder / PRINTED).iterdir()))
-    for words in ("first study 91", "to the error stream", "last words"):
-        assert words in kept
+    for words in (r"first study \d+ samples", "to the error stream", "last words"):
+        assert re.search(words, kept)
     print_result(result, "it has failed units")
     shown = capsys.readouterr().out
     assert re.search(r"^Output: \S+/printed   \(what the method printed\)$", shown, re.MULTILINE)
@@ -39,12 +39,14 @@ def test_a_few_words_are_not_lost_in_a_buffer(tmp_path: Path) -> None:
     result = run(prepare(request_one(tmp_path, "print('quietly'); " + HONEST, workers=1)))
     assert result.complete
     (path,) = (result.folder / PRINTED).iterdir()
-    assert path.read_text() == "quietly\n" * 2  # a batch of nearly all samples, and a single one
+    calls = len(path.read_text().splitlines())
+    assert calls >= 3  # two batches at least, and a single sample
+    assert path.read_text() == "quietly\n" * calls
 
 
 def test_streams_that_a_method_closed_or_replaced_are_its_own_matter(tmp_path: Path) -> None:
     closed = "print('before'); sys.stdout.close(); sys.stderr = None; " + HONEST
-    result = run(prepare(request_one(tmp_path, f"if len(outputs) > 1: {closed}\n{HONEST}", workers=1)))
+    result = run(prepare(request_one(tmp_path, f"if sys.stderr: {closed}\n{HONEST}", workers=1)))
     assert result.complete, result.failed
 
 

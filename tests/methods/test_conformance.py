@@ -37,7 +37,7 @@ def problem(tmp_path, body, arguments=""):
 @pytest.mark.parametrize("name", [name for name in baseline_names("confidence") if name != "oracle"])
 def test_every_baseline_conforms(tmp_path, name):
     found = list(check_confidence_score(InProcess(name, tmp_path)))
-    assert [check.problem for check in found] == [""] * 5
+    assert [check.problem for check in found] == [""] * 6
 
 
 def test_the_oracle_is_never_run():
@@ -60,7 +60,7 @@ def test_the_oracle_is_never_run():
 )
 def test_good_answers_pass(tmp_path, body, arguments):
     found = checks(tmp_path, f"def f(outputs):\n    {body}\n", arguments)
-    assert [check.problem for check in found] == [""] * 5
+    assert [check.problem for check in found] == [""] * 6
 
 
 def test_a_seeded_draw_while_fitting_passes(tmp_path):
@@ -114,6 +114,10 @@ def test_answers_that_cannot_be_ranked(tmp_path, body, sentence):
         (
             "c = outputs.logits.amax(dim=1); return c if len(c) > 1 else c + 1",
             "the answer for a sample alone",
+        ),
+        (
+            "c = outputs.logits.amax(dim=1); return c if len(c) < 50 else c - c.mean()",
+            "the answer for a sample among 4,096",
         ),
     ],
 )

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from harness.methods.client import MethodError
+from harness.methods.conformance import LARGEST_BATCH
 from harness.tracks.confidence.model_outputs import ModelOutputs
 from harness.tracks.repetition import what_it_rests_on
 
 if TYPE_CHECKING:
     import numpy as np
 
-LARGEST_BATCH = 4096
 _TWICE, _LEAST_TWICE = 0.02, 32  # share and number of samples that come twice
 _MAGNITUDE = 0.99  # quantile: a single huge confidence shall not hide what the others do
 
@@ -106,15 +106,16 @@ class _Stream:
 def shuffled_batches(count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Positions of all samples, and of some a second time, in random order, in batches of at most `LARGEST_BATCH`.
 
-    The last batch is a single sample.
+    No batch has more than half of them, or none of those that come twice would come in other company. The last batch is
+    a single sample.
     """
     import numpy as np
 
     twice = rng.choice(count, min(count, max(_LEAST_TWICE, round(_TWICE * count))), replace=False)
     order = rng.permutation(np.concatenate([np.arange(count), twice]))
-    start = 0
+    start, most = 0, max(1, min(LARGEST_BATCH, len(order) // 2))
     while start < len(order) - 1:
-        end = min(start + int(rng.integers(LARGEST_BATCH // 4, LARGEST_BATCH, endpoint=True)), len(order) - 1)
+        end = min(start + int(rng.integers(max(1, most // 4), most, endpoint=True)), len(order) - 1)
         yield order[start:end]
         start = end
     yield order[-1:]

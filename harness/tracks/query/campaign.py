@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data.catalog import cache_folder
-from harness.data.scratch import offers_scratch
+from harness.data.scratch import offered_folder
 from harness.storage import IntegrityError, array_id, content_id, read_arrays, read_json, write_arrays, write_json
 from harness.tracks.base import Answers
 
@@ -158,14 +158,12 @@ class _Stage:
         return picks
 
     def _asked(self, before: Sequence[np.ndarray], ask: Ask) -> np.ndarray:
-        import tempfile
-
         from harness.methods.client import MethodError
 
         weights = self._networks(self._loop - 1, before)
         self._report("asking the strategy", self._loop)
-        with tempfile.TemporaryDirectory(prefix="pool-", dir=offers_scratch()) as folder:
-            offer = self._learner.offer(self._loop - 1, weights, before, Path(folder), oracle=self._campaign.oracle)
+        with offered_folder() as folder:
+            offer = self._learner.offer(self._loop - 1, weights, before, folder, oracle=self._campaign.oracle)
             which = f"query {self._loop} of {self._campaign.loops - 1}"
             try:
                 answer = ask(self._loop - 1, offer)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.scratch import offers_scratch
+from harness.data.scratch import offered_folder
 from harness.methods.answers import checked_picks
 from harness.methods.client import MethodClient
 from harness.methods.conformance import Check, until_failure
@@ -31,10 +30,10 @@ def check_query_strategy(method: MethodClient) -> Iterator[Check]:
     and without overlap; the same seed gives the same query; the files of the pool stay as they are.
     """
     assert isinstance(method.spec, QueryMethod)
-    with tempfile.TemporaryDirectory(prefix="check-", dir=offers_scratch()) as folder:
+    with offered_folder() as folder:
         requirements: dict[str, Callable[[], str]] = {}
         for task in method.spec.tasks:
-            requirements |= _SyntheticPool(method, task, Path(folder) / task).requirements()
+            requirements |= _SyntheticPool(method, task, folder / task).requirements()
         yield from until_failure(requirements)
 
 

@@ -20,5 +20,6 @@ KIND = Kind(
     simple_method="random-sampling",
     caption="mean over seeds; 95 % interval over held-out data and seeds\nin %; aubc: mean height of the budget curve",
     withheld="labels of data that are not annotated",
+    unchecked="asked about pools of few volumes or images, to be quick; those of evaluate are larger",
     unit_seconds=8.0,
 )

@@ -24,7 +24,15 @@ def place(folder: Path) -> Iterator[dict]:
     with contextlib.ExitStack() as stack:
         files = _files(folder)
         held = stack.enter_context(Path(files["labels"]).open("rb"))
-        yield {"descriptor": held.fileno(), **files, **_sockets(folder, stack), **_processes(stack), **_memory(stack)}
+        marker = f"marker-{os.getpid()}-{folder.name}"
+        yield {
+            "descriptor": held.fileno(),
+            "marker": marker,
+            **files,
+            **_sockets(folder, stack),
+            **_processes(stack),
+            **_memory(stack),
+        }
 
 
 def _files(folder):
@@ -132,7 +140,12 @@ def _memory(stack):
     stack.callback(lambda: library.shmdt(ctypes.c_void_p(at)))
     key = 0x6A000000 + os.getpid()
     stack.callback(lambda: library.msgctl(library.msgget(key, 0), _REMOVE, None))
+    queue = library.msgget(key + 1, _CREATE)
+    stack.callback(lambda: library.msgctl(queue, _REMOVE, None))
+    for _ in range(4):
+        library.msgsnd(queue, (1).to_bytes(8, "little") + SECRET, len(SECRET), 0)
     return {
+        "queue_key": key + 1,
         "address": ctypes.addressof(secret),
         "shared": str(shared),
         "segment": segment,

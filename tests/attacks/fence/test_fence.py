@@ -11,6 +11,7 @@ from harness.execution.fence import landlock_problem
 from harness.execution.method_process import Limits, MethodProcess
 from harness.methods.client import MethodError
 from harness.methods.discovery import find_method
+from tests.execution.support import processes_with
 
 from .place import place
 
@@ -55,8 +56,10 @@ PLAIN = {
     "system_v_memory": GOT,
     "shared_memory": GOT,
     "message_queue": GOT,
+    "message_queue_by_number": GOT,
     "key_ring": None,
     "preload": GOT,
+    "outlive_worker": "",  # what watches over the worker ends it, with a fence or without
     "path_files": "",
     "own_file": GOT,
     "link_in_run": GOT,
@@ -77,6 +80,7 @@ PLAIN = {
     "pair_readdressed": GOT,
     "namespaces": None,
     "limits": None,
+    "limits_of_others": None,
     "list_folder": GOT,
     "secrets": None,
     "facts_of_files": GOT,
@@ -92,13 +96,14 @@ ADMITTED = ("shared_memory", "facts_of_files", "permissions")
 )
 def attempted(request, tmp_path_factory):
     """A function from the name of an attack to what came of it, in one worker for all; empty for an honest answer."""
-    folder = tmp_path_factory.mktemp(request.param)
+    folder, tried = tmp_path_factory.mktemp(request.param), []
     with place(folder) as found:
         method = _all_in_one(folder / "method" / "attacks.py", found)
         limits = Limits(60.0, 4.0, fence=request.param)
         with MethodProcess(find_method(str(method)), limits) as worker:
 
             def attempt(name):
+                tried.append(name)
                 logits = np.zeros((1 + sorted(PLAIN).index(name), 3), dtype=np.float32)
                 try:
                     worker.call("fit", {}, seed=0, meta={"reference": [], "network": None})
@@ -108,6 +113,9 @@ def attempted(request, tmp_path_factory):
                 return ""
 
             yield request.param, attempt
+            outliving = processes_with(found["marker"])
+        assert "outlive_worker" not in tried or outliving, "it must have been there, or nothing is shown"
+        assert not processes_with(found["marker"])
         spoilt = sorted(Path(found["run"]).rglob("*"))
         if request.param == "landlock":
             assert [path.name for path in spoilt] == ["journal.log", "outputs", "removable", "scrap.log"]

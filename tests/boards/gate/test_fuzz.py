@@ -1,4 +1,8 @@
-"""Mutated submissions: the gate ends, without a traceback, and accepts nothing whose claims are not what its files give."""
+"""Mutated submissions: the gate ends, without a traceback, and accepts nothing whose claims are not what its files give.
+
+Of each kind the smallest standing submission that can be judged here is mutated, as a stranger would send it in, and one
+made for the purpose, whose numbers are computed here from their definitions.
+"""
 
 from __future__ import annotations
 
@@ -8,167 +12,93 @@ import json
 import random
 import shutil
 import signal
-import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import pytest
-import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.boards.gate import validate
+from harness.boards.members import unit_key
 from harness.data import catalog
-from harness.data.catalog import load_protocol
+from harness.data.catalog import bundled_folder, find_protocol, load_protocol
+from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.metrics import augrc
+from harness.spec.method import read_method
 from harness.spec.result import RunDocument
-from harness.storage import content_id
-from tests.boards.gate.support import claim_what_outputs_give
+from harness.storage import array_id
+from harness.tracks.summary import records, summarize
 from tests.boards.support import wrong
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .mutations import MUTATIONS, parsed
 
 MOST_SECONDS = 20
 """Of processor time for one case: what takes longer hangs."""
-FILES = ("submission.toml", "run.json", "outputs.npz", "method.py")
-NASTY: tuple[Any, ...] = (
-    *("", "=1+1", "<script>", "\u202e", "\x00", "../../x", "a" * 5_000, "msr", "toy@2", "\ud7ff", "NaN", "1e999"),
-    *(0, -1, 2**63, 10**400, 0.5, -0.0, 1e308, True, None, [], {}, [[]], {"a": {"b": 1}}),
-)
+TOY = Path("toy@1", "margin")
+TASKS = ("confidence", "query", "attribution", "attribution-metric")
 
 
-def margin(checkout: Path) -> Path:
-    return checkout / "submissions" / "toy@1" / "margin"
+@dataclass(frozen=True)
+class Subject:
+    """A checkout in miniature, and the submission in it that is mutated."""
+
+    checkout: Path
+    name: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.checkout / "submissions" / self.name
 
 
-def parsed(folder: Path) -> dict[str, Any]:
-    """`submission.toml`, or nothing where a mutation before has spoilt it."""
-    try:
-        return tomllib.loads((folder / "submission.toml").read_text())
-    except (ValueError, OSError):
-        return {}
+@pytest.fixture(scope="session")
+def subjects(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subject]:
+    found = {"toy": Subject(template, TOY)}
+    for task in TASKS:
+        found[task] = _standing(task, tmp_path_factory.mktemp(task))
+    return found
 
 
-def leaves(data: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield place
-    if isinstance(data, dict | list):
-        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
-            yield from leaves(value, (*place, key))
-
-
-def put(data: Any, rng: random.Random) -> None:
-    """Another value somewhere, or one less."""
-    places = [place for place in leaves(data) if place]
-    if not places:
-        return
-    *way, last = rng.choice(places)
-    for key in way:
-        data = data[key]
-    old = data[last]
-    if rng.random() < 0.15:
-        del data[last]
-    elif isinstance(old, float) and rng.random() < 0.6:
-        data[last] = old * rng.choice([0.999, 1 + 1e-6, 1 + 1e-12, -1, 2])
-    else:
-        data[last] = rng.choice(NASTY)
-
-
-def mutate_bytes(folder: Path, rng: random.Random) -> None:
-    path = folder / rng.choice(FILES)
-    content = bytearray(path.read_bytes()) if path.is_file() else bytearray()
-    start = rng.randrange(len(content) + 1)
-    stop = min(len(content), start + rng.choice([1, 1, 8, 200]))
-    content[start:stop] = rng.choice([b"", b"\x00", b'"', b"a.a.a=1\n", content[start:stop] * 2, rng.randbytes(9)])
-    path.write_bytes(content)
-
-
-def mutate_about(folder: Path, rng: random.Random) -> None:
-    fields = parsed(folder)
-    put(fields, rng)
-    with suppress(TypeError, ValueError):  # what TOML cannot hold
-        (folder / "submission.toml").write_text(tomli_w.dumps(fields))
-
-
-def mutate_run(folder: Path, rng: random.Random) -> None:
-    """Sometimes sealed anew, as a forger would."""
-    with suppress(ValueError, OSError):
-        document = json.loads((folder / "run.json").read_text())
-        put(document, rng)
-        if rng.random() < 0.7:
-            with suppress(Exception):
-                document["id"] = content_id(document["spec"]) if rng.random() < 0.3 else document["id"]
-                document["seal"] = content_id(RunDocument.model_validate(document).sealed_content)
-        (folder / "run.json").write_text(json.dumps(document))
-
-
-def mutate_arrays(folder: Path, rng: random.Random) -> None:
-    """Other outputs, mostly with the hash that fits, and sometimes with claims that fit too."""
-    path = folder / "outputs.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError):
-        return
-    if not arrays:
-        return
-    name = rng.choice(sorted(arrays))
-    change: Callable[[np.ndarray], np.ndarray] = rng.choice(
-        [
-            lambda array: -array,
-            lambda array: array * np.float32(1.5),
-            lambda array: array[::-1].copy(),
-            lambda array: array[:-1],
-            lambda array: array.astype(rng.choice(["f8", "f2", "i8", "U8", ">f4", "c8"])),
-            lambda array: np.full_like(array, rng.choice([np.nan, np.inf, 0])),
-            lambda array: array.reshape(1, -1),
-            lambda array: np.roll(array, 1),
+def _standing(task: str, root: Path) -> Subject:
+    """The smallest accepted submission of a task, with a source of its own and two rows beside it."""
+    for name in ("leaderboards", "datasets"):
+        (root / name).symlink_to(bundled_folder(name))
+    for folder in sorted(bundled_folder("submissions").glob("*/*"), key=_size):
+        if folder.name == "sources" or parsed(folder)["method"]["reference"]:
+            continue
+        if find_protocol(folder.parent.name).benchmark.task != task:
+            continue
+        rows = [
+            each for each in sorted(folder.parent.iterdir(), key=_size) if each.name not in ("sources", folder.name)
         ]
-    )
-    with suppress(ValueError, TypeError, IndexError):
-        arrays[name] = change(arrays[name])
-    if rng.random() < 0.2:
-        arrays[rng.choice(["x", "one--iid--other", "one--iid", "--", "two--iid--confidence"])] = arrays.pop(name)
-    np.savez(path, **arrays)
-    if rng.random() < 0.8:
-        fields = parsed(folder)
-        fields["outputs"] = {"outputs.npz": hashlib.sha256(path.read_bytes()).hexdigest()}
-        with suppress(TypeError, ValueError):
-            (folder / "submission.toml").write_text(tomli_w.dumps(fields))
-    if rng.random() < 0.4:
-        with suppress(Exception):
-            claim_what_outputs_give(folder)
+        place = root / "submissions" / folder.parent.name
+        for each in (folder, *rows[:2], folder.parent / "sources"):
+            shutil.copytree(each, place / each.name)
+        subject = Subject(root, Path(*folder.parts[-2:]))
+        shared = place / "sources" / f"{parsed(folder)['method']['source_sha256']}.py"
+        shared.rename(subject.folder / "method.py")
+        with _in_checkout(root, root / "cache"):
+            if validate(subject.folder).accepted:
+                return subject
+        shutil.rmtree(root / "submissions")
+    pytest.skip(f"no submission of the task {task} can be judged here")
 
 
-def mutate_files(folder: Path, rng: random.Random) -> None:
-    """Removed, added, renamed, emptied, or swapped with another row's."""
-    path, other = folder / rng.choice(FILES), folder.parent / rng.choice(["msr", "oracle"])
-    kind = rng.randrange(6)
-    if kind == 0:
-        path.unlink(missing_ok=True)
-    elif kind == 1:
-        (folder / rng.choice(["README.md", "maps.npz", "protocol.json", "reproduction.json", "x.py"])).write_text("x")
-    elif kind == 2 and path.exists():
-        path.rename(folder / rng.choice([*FILES, "other"]))
-    elif kind == 3:
-        path.write_bytes(b"")
-    elif kind == 4 and (other / path.name).exists():
-        shutil.copyfile(other / path.name, path)
-    elif path.exists() and (other / path.name).exists():
-        mine, theirs = path.read_bytes(), (other / path.name).read_bytes()
-        path.write_bytes(theirs)
-        (other / path.name).write_bytes(mine)
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-MUTATIONS = (mutate_bytes, mutate_about, mutate_run, mutate_arrays, mutate_files)
+@contextmanager
+def _in_checkout(checkout: Path, cache: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "_PACKAGE", checkout / "harness")
+        patch.setenv("HARNESS_CACHE", str(cache))
+        yield
 
 
 @contextmanager
@@ -185,24 +115,110 @@ def no_longer_than(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def pairs_in_order(confidence: np.ndarray, residual: np.ndarray) -> float:
-    """Failure AUROC from its definition: right before wrong, ties count half."""
-    exact = confidence.astype(np.float64)
-    right, wrongly = exact[residual == 0], exact[residual == 1]
-    return float(np.mean(np.sign(right[:, None] - wrongly[None]) / 2 + 0.5))
+def judge(subject: Subject, seed: int, count: int) -> None:
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        mutated = Subject(Path(folder), subject.name)
+        for name in ("leaderboards", "datasets"):
+            (mutated.checkout / name).symlink_to(subject.checkout / name)
+        shutil.copytree(subject.folder.parent, mutated.folder.parent)
+        with _in_checkout(mutated.checkout, subject.checkout.with_name(f"{subject.checkout.name}-cache")):
+            for _ in range(count):
+                rng.choice(MUTATIONS)(mutated.folder, rng)
+            with no_longer_than(MOST_SECONDS):
+                report = validate(mutated.folder)
+            if report.accepted:
+                assert_claims_follow(mutated.folder, subject.folder)
 
 
-def assert_claims_follow(folder: Path) -> None:
-    """All that an accepted submission claims, computed from its files by other means."""
-    about, document = parsed(folder), json.loads((folder / "run.json").read_text())
+def assert_claims_follow(folder: Path, honest: Path) -> None:
+    """What an accepted submission claims is what its files give, and what the honest one claims where these are the same."""
+    about, document = parsed(folder), _document(folder)
     source = (folder / "method.py").read_bytes()
     assert hashlib.sha256(source).hexdigest() == about["method"]["source_sha256"]
     assert f'version="{about["method"]["version"]}"'.encode() in source
     assert f"def {about['method']['symbol']}(".encode() in source
     assert about["method"]["name"] == folder.name == document["spec"]["method"]["name"]
+    assert about["benchmark"] == folder.parent.name == document["spec"]["benchmark"]
     assert hashlib.sha256((folder / "outputs.npz").read_bytes()).hexdigest() == about["outputs"]["outputs.npz"]
+    arrays, honest_arrays = _arrays(folder), _arrays(honest)
+    known = {unit["unit"]: unit for unit in _document(honest)["units"]}
+    assert sorted(unit["unit"] for unit in document["units"]) == sorted(known)
+    for unit in document["units"]:
+        prefix = f"{unit['model']}--{unit['study']}--"
+        own, theirs = (
+            {name: array_id(array) for name, array in each.items() if name.startswith(prefix)}
+            for each in (arrays, honest_arrays)
+        )
+        if own == theirs:
+            _assert_same(unit["records"], known[unit["unit"]]["records"])
+    if folder.parent.name == "toy@1":
+        _assert_computed_otherwise(folder, document, arrays)
+    else:
+        _assert_computed_anew(document, arrays)
+
+
+def _document(folder: Path) -> dict:
+    """`run.json` with every field: what has a default may be left out."""
+    return RunDocument.model_validate_json((folder / "run.json").read_bytes()).model_dump(mode="json")
+
+
+def _arrays(folder: Path) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO((folder / "outputs.npz").read_bytes()), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+        return {name: file[name] for name in file.files}
+
+
+def _assert_same(claimed: list[dict[str, object]], found: list[dict[str, object]]) -> None:
+    """Numbers but for rounding, all else as it is."""
+
+    def sure(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+        return sorted(
+            (
+                {
+                    name: pytest.approx(each, rel=1e-8, abs=1e-11) if isinstance(each, float) else each
+                    for name, each in row.items()
+                }
+                for row in rows
+            ),
+            key=lambda row: str(row["metric"]),
+        )
+
+    assert sorted(claimed, key=lambda row: str(row["metric"])) == sure(found)
+
+
+def _assert_computed_anew(document: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Records of units and the summary, by the engine from the arrays as numpy reads them."""
+    spec = document["spec"]
+    protocol, method = find_protocol(spec["benchmark"]), read_method(spec["method"])
+    track = open_track(protocol, method, "cpu")
+    units = plan_units(protocol, track, method, PlanRequest(Path(), spec["seed"], spec["device"]))
+    measured, inapplicable = {}, []
+    for unit in document["units"]:
+        planned = units[unit["unit"]]
+        own = {
+            name.rpartition("--")[2]: array
+            for name, array in arrays.items()
+            if name.startswith(f"{unit_key(planned)}--")
+        }
+        if unit["status"] == "not-applicable":
+            inapplicable.append(planned)
+            assert not own
+        else:
+            measured[planned] = track.measure(planned, own)
+            reported = track.as_reported(planned, own)
+            claimed = [record for record in unit["records"] if record["metric"] not in reported]
+            found = [
+                record.model_dump(mode="json") for record in records(measured[planned]) if record.metric not in reported
+            ]
+            _assert_same(claimed, found)
+    rows = [row.model_dump(mode="json") for row in summarize(track, measured, tuple(inapplicable))]
+    assert len(rows) == len(document["summary"])
+    for study in {row["study"] for row in rows}:
+        _assert_same(*([row for row in each if row["study"] == study] for each in (document["summary"], rows)))
+
+
+def _assert_computed_otherwise(folder: Path, document: dict, arrays: dict[str, np.ndarray]) -> None:
+    """All that the toy's submission claims, from the definitions of its metrics."""
     assert len(arrays) == len(document["units"]) == 4
     protocol = load_protocol(folder.parents[2] / "leaderboards" / "toy" / "1" / "benchmark.toml")
     values: dict[tuple[str, str], list[float]] = {}
@@ -218,18 +234,11 @@ def assert_claims_follow(folder: Path) -> None:
         assert row["value"] == pytest.approx(np.mean(values[row["study"], row["metric"]]), rel=1e-9)
 
 
-def judge(template: Path, seed: int, count: int) -> None:
-    rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        checkout = Path(shutil.copytree(template, Path(folder) / "checkout", ignore=shutil.ignore_patterns("runs")))
-        patch.setattr(catalog, "_PACKAGE", checkout / "harness")
-        patch.setenv("HARNESS_CACHE", str(template.with_name("fuzz-cache")))
-        for _ in range(count):
-            rng.choice(MUTATIONS)(margin(checkout), rng)
-        with no_longer_than(MOST_SECONDS):
-            report = validate(margin(checkout))
-        if report.accepted:
-            assert_claims_follow(margin(checkout))
+def pairs_in_order(confidence: np.ndarray, residual: np.ndarray) -> float:
+    """Failure AUROC from its definition: right before wrong, ties count half."""
+    exact = confidence.astype(np.float64)
+    right, wrongly = exact[residual == 0], exact[residual == 1]
+    return float(np.mean(np.sign(right[:, None] - wrongly[None]) / 2 + 0.5))
 
 
 CASES = given(seed=st.integers(0, 2**32), count=st.integers(1, 3))
@@ -239,23 +248,48 @@ HEALTH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
 @CASES
 def test_mutated_submissions(template: Path, seed: int, count: int) -> None:
-    judge(template, seed, count)
+    judge(Subject(template, TOY), seed, count)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@settings(max_examples=6, deadline=None, suppress_health_check=HEALTH)
+@CASES
+def test_mutated_standing_submissions(subjects: dict[str, Subject], task: str, seed: int, count: int) -> None:
+    judge(subjects[task], seed, count)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
-@settings(max_examples=2000, deadline=None, suppress_health_check=HEALTH)
+@pytest.mark.parametrize("task", ["toy", *TASKS])
+@settings(max_examples=500, deadline=None, suppress_health_check=HEALTH)
 @CASES
-def test_many_mutated_submissions(template: Path, seed: int, count: int) -> None:
-    judge(template, seed, count)
+def test_many_mutated_submissions(subjects: dict[str, Subject], task: str, seed: int, count: int) -> None:
+    judge(subjects[task], seed, count)
 
 
 def test_the_check_of_the_accepted_finds_forged_claims(template: Path, tmp_path: Path) -> None:
-    checkout = Path(shutil.copytree(template, tmp_path / "checkout"))
-    assert_claims_follow(margin(checkout))
-    document = json.loads((margin(checkout) / "run.json").read_text())
+    subject = Subject(template, TOY)
+    assert_claims_follow(subject.folder, subject.folder)
+    folder = Subject(Path(shutil.copytree(template, tmp_path / "checkout")), TOY).folder
+    document = json.loads((folder / "run.json").read_text())
     record = next(each for each in document["units"][2]["records"] if each["metric"] == "augrc")
     record["value"] *= 1 + 1e-6
-    (margin(checkout) / "run.json").write_text(json.dumps(document))
+    (folder / "run.json").write_text(json.dumps(document))
     with pytest.raises(AssertionError):
-        assert_claims_follow(margin(checkout))
+        assert_claims_follow(folder, folder)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_check_of_the_accepted_finds_forged_claims_of_standing_ones(
+    subjects: dict[str, Subject], tmp_path: Path, task: str
+) -> None:
+    subject = subjects[task]
+    with _in_checkout(subject.checkout, tmp_path / "cache"):
+        assert_claims_follow(subject.folder, subject.folder)
+        folder = Path(shutil.copytree(subject.folder.parent, tmp_path / subject.name.parts[0])) / subject.name.name
+        document = json.loads((folder / "run.json").read_text())
+        row = next(each for each in document["summary"] if each["value"])
+        row["value"] *= 1 + 1e-6
+        (folder / "run.json").write_text(json.dumps(document))
+        with pytest.raises(AssertionError):
+            assert_claims_follow(folder, subject.folder)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.scratch import private_scratch
+from harness.data.scratch import private_folder
 from harness.spec.errors import UsageError
 from harness.spec.query import RawFolder, TemplateVolumes
 from harness.storage import read_json, write_json
@@ -30,8 +29,8 @@ class PatchLedger:
         if setting.study.patches is None:
             raise TypeError(f"study {setting.study.id} is not one of segmentation")
         self.setting, self.rule, self._seed = setting, setting.study.patches, seed
-        self._scratch = tempfile.TemporaryDirectory(prefix="volumes-", dir=private_scratch())
-        self.folder = Path(self._scratch.name)
+        self._scratch = private_folder()
+        self.folder = self._scratch.path
         self.cases = open_cases(setting, self.folder)
         self._check_room()
 
