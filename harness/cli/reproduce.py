@@ -33,7 +33,7 @@ def reproduce(
     Writes a record beside the board, leaderboards/<benchmark>/<version>/reproductions/<method>.json, which maintainers
     commit. Exit code 0 if everything came out the same, 1 if not.
 
-    Example: harness reproduce submissions/confidence-mnist@1/msr
+    Example: harness reproduce submissions/confidence-mnist@2/msr
     """
     from datetime import date
 
