@@ -429,7 +429,7 @@ def test_a_run_of_the_embedded_benchmark_is_repeated_on_its_pack(tmp_path, monke
     from tests.cli.support import harness as command
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    run = harness.evaluate(method, benchmark="confidence-mnist@1", out=tmp_path / "runs", workers=1)
+    run = harness.evaluate(method, benchmark="confidence-mnist@2", out=tmp_path / "runs", workers=1)
     made = command("data", "pack", run.folder, "--out", "pack", folder=tmp_path)
     assert made.returncode == 0, made.stderr
     assert {model.id for model in open_pack(tmp_path / "pack").document.models} == {"plain-0", "plain-1", "plain-2"}
