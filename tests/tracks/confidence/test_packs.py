@@ -415,6 +415,14 @@ def test_benchmarks_of_other_tracks_have_no_packs(tmp_path):
         write_pack(find_protocol("query-mnist@1"), PackRequest(tmp_path / "pack"))
 
 
+def test_withdrawn_benchmarks_have_no_packs(tmp_path):
+    from harness.data.catalog import find_protocol
+
+    with pytest.raises(UsageError, match=r"^confidence-mnist@1 is withdrawn, .*; use confidence-mnist@2 instead\.$"):
+        write_pack(find_protocol("confidence-mnist@1"), PackRequest(tmp_path / "pack"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_inputs_that_nobody_has(made, tmp_path):
     with pytest.raises(UsageError, match="has no inputs to pack; leave --inputs out"):
         write_pack(made["table"][0], PackRequest(tmp_path / "pack", inputs=True))
