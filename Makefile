@@ -56,7 +56,7 @@ models: .venv/.dev  ## train the embedded networks, and explain them, anew (for 
 	$(BIN)/python -m harness.tracks.attribution_metric.making make --out datasets/meta-mnist --scores submissions/attribution-mnist@1
 
 board: .venv/.core  ## build the embedded boards from their submissions
-	$(BIN)/harness board build confidence-mnist@1
+	$(BIN)/harness board build confidence-mnist@2
 	$(BIN)/harness board build confidence-pneumonia@1
 	$(BIN)/harness board build attribution-mnist@1
 	$(BIN)/harness board build query-mnist@1

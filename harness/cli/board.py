@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.spec.board import Board
 
 app = typer.Typer(
-    help="Build, check, compare and export leaderboards.\n\nExample: harness board show confidence-mnist@1",
+    help="Build, check, compare and export leaderboards.\n\nExample: harness board show confidence-mnist@2",
     no_args_is_help=True,
 )
 
@@ -32,7 +32,7 @@ def build(benchmark: NameOrNone = None, all: All = False, workers: options.Worke
 
     Boards of query benchmarks get the picture curves.svg as well.
 
-    Example: harness board build confidence-mnist@1
+    Example: harness board build confidence-mnist@2
     """
     from harness.boards.build import write_board
     from harness.cli.render import print_board
@@ -92,7 +92,7 @@ def diff(revision: Annotated[str, typer.Argument(help="commit, branch or tag")],
 def lock(benchmark: Name) -> None:
     """Freeze a released version: its file may never change again. For maintainers of a benchmark.
 
-    Example: harness board lock confidence-mnist@1
+    Example: harness board lock confidence-mnist@2
     """
     from harness.boards.frozen import lock_path, lock_version
 
@@ -108,7 +108,7 @@ def export(
 ) -> None:
     """Give the board as it was last built to a paper or another program.
 
-    Example: harness board export confidence-mnist@1 --format latex --out table.tex
+    Example: harness board export confidence-mnist@2 --format latex --out table.tex
     """
     from harness.boards.build import read_board
     from harness.boards.exports import export_board
@@ -139,9 +139,9 @@ def show(
 ) -> None:
     """Show the board as it was last built.
 
-    Example: harness board show confidence-mnist@1
+    Example: harness board show confidence-mnist@2
 
-    Example: harness board show confidence-mnist@1 --all-tiers
+    Example: harness board show confidence-mnist@2 --all-tiers
     """
     from harness.boards.build import read_board
     from harness.boards.render import board_json

@@ -14,7 +14,7 @@ def cite(
 ) -> None:
     """Print BibTeX for the benchmark, its data sets and metrics, and the method.
 
-    Example: harness cite confidence-mnist@1 > references.bib
+    Example: harness cite confidence-mnist@2 > references.bib
     """
     from harness.boards.cite import cite as collected
 

@@ -23,7 +23,7 @@ def compare(
 
     Differences are paired: both methods meet the same resamples of samples and seeds.
 
-    Example: harness compare runs/<run> confidence-mnist@1/msr
+    Example: harness compare runs/<run> confidence-mnist@2/msr
     """
     from dataclasses import asdict
 

@@ -29,7 +29,7 @@ def pack(
     Of a run, the models that it was run on. The folder holds a benchmark file that names the pack as its source; scores
     on it are those of the original to the last bit. Interrupted, the same command begins anew.
 
-    Example: harness data pack confidence-mnist@1 --out packs/confidence-mnist
+    Example: harness data pack confidence-mnist@2 --out packs/confidence-mnist
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -41,9 +41,9 @@ def reproduce(
     maintainers commit: it is how a row earns its rank. Rows run one after the other; what is cut off goes on with the
     first row that has no record. Exit code 0 if everything came out the same, 1 if not.
 
-    Example: harness reproduce submissions/confidence-mnist@1/msr
+    Example: harness reproduce submissions/confidence-mnist@2/msr
 
-    Example: harness reproduce confidence-mnist@1
+    Example: harness reproduce confidence-mnist@2
     """
     from datetime import date
 

@@ -16,7 +16,7 @@ def show(
 ) -> None:
     """Show a run's scores, also those of every single unit, and its place on the board.
 
-    Example: harness show runs/confidence-mnist-1-msr-0123456789ab
+    Example: harness show runs/confidence-mnist-2-msr-0123456789ab
     """
     from harness.boards.place import place_of
     from harness.boards.submissions import ABOUT

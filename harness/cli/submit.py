@@ -32,7 +32,7 @@ def submit(
     them, its scores stay as reported until somebody reproduces them. Exit code 1 if the gate refuses it; nothing is
     stored or uploaded then.
 
-    Example: harness submit runs/confidence-mnist-1-gap-0123456789ab --open-pr
+    Example: harness submit runs/confidence-mnist-2-gap-0123456789ab --open-pr
     """
     from datetime import date
     from functools import partial

@@ -36,7 +36,7 @@ def validate(
 
     Exit code 0 where all are accepted (findings that are flagged are for a human to judge), 1 where one is refused.
 
-    Example: harness validate submissions/confidence-mnist@1/my-score
+    Example: harness validate submissions/confidence-mnist@2/my-score
     """
     from harness.spec.errors import UsageError
 

@@ -38,6 +38,12 @@ class LoadedBenchmark:
             raise TypeError(f"{self.benchmark.name} is a benchmark for {self.benchmark.task}")
         return self.benchmark
 
+    def refuse_withdrawn(self) -> None:
+        """What a withdrawn version says is not so: nothing is to be scored by it, or passed on. One that is only
+        deprecated may be."""
+        if self.benchmark.status == "withdrawn":
+            raise UsageError(f"{self.benchmark.ended}.")
+
     def private_folders(self) -> tuple[str, ...]:
         """Files and folders of the user's own data that the protocol names and that may hold labels: closed to methods."""
         named = {*getattr(self.benchmark.source, "folders", ()), *_named(self.benchmark.model_dump(mode="json"))}

@@ -108,7 +108,7 @@ def prepare(request: Request) -> Prepared:
     named = find_protocol(request.benchmark) if request.benchmark else None
     method = find_method(request.method, named.benchmark.task if named else None)
     protocol = named or find_protocol(kind_of(method.spec.task).default_benchmark)
-    _refuse_withdrawn(protocol)
+    protocol.refuse_withdrawn()
     device = resolve_device(request.device)
     _positive("limit", request.limit)
     _positive("workers", request.workers)
@@ -172,12 +172,6 @@ def _refuse_inside_worker() -> None:
             "the method's own file starts an evaluation while it is being imported; "
             'put that call under `if __name__ == "__main__":`.'
         )
-
-
-def _refuse_withdrawn(protocol: LoadedBenchmark) -> None:
-    """What a withdrawn version says is not so: nothing is to be scored by it. One that is only deprecated may be."""
-    if protocol.benchmark.status == "withdrawn":
-        raise UsageError(f"{protocol.benchmark.ended}.")
 
 
 def resolve_device(device: str) -> str:

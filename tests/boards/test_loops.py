@@ -117,7 +117,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 def test_only_query_strategies_have_loops(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="only query strategies have loops"):
-        write_loops(submissions_folder("confidence-mnist@1") / "msr", tmp_path / "loops")
+        write_loops(submissions_folder("confidence-mnist@2") / "msr", tmp_path / "loops")
     with pytest.raises(UsageError, match="holds no sealed run"):
         write_loops(tmp_path, tmp_path / "loops")
 

@@ -32,7 +32,7 @@ def closed_early(*arguments: str, folder: Path) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("verb", [("list",), ("board", "show", "confidence-mnist@1"), ("--help",)])
+@pytest.mark.parametrize("verb", [("list",), ("board", "show", "confidence-mnist@2"), ("--help",)])
 def test_what_only_prints(verb: tuple[str, ...], tmp_path: Path) -> None:
     assert closed_early(*verb, folder=tmp_path) == (0, "")
 

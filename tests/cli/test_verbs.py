@@ -93,7 +93,7 @@ def test_doctor_reports_versions(tmp_path: Path) -> None:
 def test_lists(kind: str, tmp_path: Path) -> None:
     rows = json.loads(harness("list", kind, "--json", folder=tmp_path).stdout)
     assert rows
-    expected = {"benchmarks": "confidence-mnist@1", "methods": "mahalanobis", "metrics": "augrc"}[kind]
+    expected = {"benchmarks": "confidence-mnist@2", "methods": "mahalanobis", "metrics": "augrc"}[kind]
     assert expected in {next(iter(row.values())) for row in rows}
 
 

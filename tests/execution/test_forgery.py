@@ -118,8 +118,8 @@ def test_the_network_is_refused(fenced, study):
 
 def test_what_the_harness_knows_of_the_outcomes_is_closed(tmp_path):
     secrets = {
-        "outcomes": bundled_folder("datasets") / "confidence-mnist" / "outcomes.npz",
-        "board": bundled_folder("submissions") / "confidence-mnist@1" / "oracle" / "outputs.npz",
+        "outcomes": bundled_folder("datasets") / "confidence-mnist" / "outcomes-2.npz",
+        "board": bundled_folder("submissions") / "confidence-mnist@2" / "oracle" / "outputs.npz",
     }
     bodies = {name: f"np.load({str(path)!r}); " + HONEST for name, path in secrets.items()}
     assert all(path.is_file() for path in secrets.values())

@@ -332,7 +332,7 @@ def test_a_pack_is_published_as_it_is(hub: HubServer, tmp_path: Path, environmen
 
 
 def test_boards_are_published_as_tables(hub: HubServer, tmp_path: Path, environment: dict[str, str]) -> None:
-    arguments = ("board", "publish", "confidence-mnist@1", "--repo", "lab/boards")
+    arguments = ("board", "publish", "confidence-mnist@2", "--repo", "lab/boards")
     said(run_harness(*arguments, environment=environment, folder=tmp_path))
     assert "nothing has changed" in said(run_harness(*arguments, environment=environment, folder=tmp_path))
     code = (
@@ -341,7 +341,7 @@ def test_boards_are_published_as_tables(hub: HubServer, tmp_path: Path, environm
         "print(json.dumps(sets))"
     )
     loaded = json.loads(run_code(code, environment, tmp_path))
-    board = json.loads((Path(__file__).parents[2] / "leaderboards/confidence-mnist/1/board.json").read_text())
+    board = json.loads((Path(__file__).parents[2] / "leaderboards/confidence-mnist/2/board.json").read_text())
     expected = {
         (row["method"], column): cell["value"] for row in board["rows"] for column, cell in row["cells"].items()
     }

@@ -1,6 +1,6 @@
 """Pin the outcomes of a benchmark: labels and predictions of every model on every studied set.
 
-    python -m harness.tracks.confidence.freeze leaderboards/confidence-mnist/1/benchmark.toml outcomes.npz
+    python -m harness.tracks.confidence.freeze leaderboards/confidence-mnist/2/benchmark.toml outcomes-2.npz
 
 For whoever makes a new benchmark version; not needed to use one. Prints the line for the TOML file.
 """

@@ -73,11 +73,12 @@ def write_pack(
     One model's outputs on one set are in memory at a time. The folder gets a benchmark file of its own, with the pack
     for its source, and a card. The same outputs give the same bytes.
 
-    Raises UsageError for a benchmark of another track, unknown models, and a folder that holds something else;
-    StorageError where the disk is full, after which the same call takes the folder up again.
+    Raises UsageError for a benchmark of another track or a withdrawn one, unknown models, and a folder that holds
+    something else; StorageError where the disk is full, after which the same call takes the folder up again.
     """
     if not isinstance(protocol.benchmark, ConfidenceBenchmark):
         raise UsageError(f"{protocol.benchmark.name} is no benchmark of confidence scores; only these have packs.")
+    protocol.refuse_withdrawn()
     if isinstance(protocol.benchmark.source, GridSource):
         raise UsageError(
             f"{protocol.benchmark.name} asks each study of the networks of one training set, and chooses between them; "

@@ -11,7 +11,7 @@ from harness.boards.gate import validate, validate_all
 from harness.boards.submissions import submissions_folder
 from tests.boards.gate.support import arrays_of, change_outputs, said
 
-CONFIDENCE, ATTRIBUTION, META = "confidence-mnist@1", "attribution-mnist@1", "meta-mnist@1"
+CONFIDENCE, ATTRIBUTION, META = "confidence-mnist@2", "attribution-mnist@1", "meta-mnist@1"
 
 
 @pytest.fixture(autouse=True)

@@ -89,4 +89,4 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
 
 
 def test_help_has_an_example() -> None:
-    assert "harness validate submissions/confidence-mnist@1/my-score" in run("--help").output
+    assert "harness validate submissions/confidence-mnist@2/my-score" in run("--help").output

@@ -415,6 +415,14 @@ def test_benchmarks_of_other_tracks_have_no_packs(tmp_path):
         write_pack(find_protocol("query-mnist@1"), PackRequest(tmp_path / "pack"))
 
 
+def test_withdrawn_benchmarks_have_no_packs(tmp_path):
+    from harness.data.catalog import find_protocol
+
+    with pytest.raises(UsageError, match=r"^confidence-mnist@1 is withdrawn, .*; use confidence-mnist@2 instead\.$"):
+        write_pack(find_protocol("confidence-mnist@1"), PackRequest(tmp_path / "pack"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_inputs_that_nobody_has(made, tmp_path):
     with pytest.raises(UsageError, match="has no inputs to pack; leave --inputs out"):
         write_pack(made["table"][0], PackRequest(tmp_path / "pack", inputs=True))
@@ -429,7 +437,7 @@ def test_a_run_of_the_embedded_benchmark_is_repeated_on_its_pack(tmp_path, monke
     from tests.cli.support import harness as command
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    run = harness.evaluate(method, benchmark="confidence-mnist@1", out=tmp_path / "runs", workers=1)
+    run = harness.evaluate(method, benchmark="confidence-mnist@2", out=tmp_path / "runs", workers=1)
     made = command("data", "pack", run.folder, "--out", "pack", folder=tmp_path)
     assert made.returncode == 0, made.stderr
     assert {model.id for model in open_pack(tmp_path / "pack").document.models} == {"plain-0", "plain-1", "plain-2"}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency
 
 import harness
 from harness.boards.build import build_board, read_board
@@ -29,6 +28,7 @@ from harness.tracks.confidence.model_outputs import NO_CLASS
 from harness.tracks.confidence.outcomes import LABELS, PINNED, predictions
 from harness.tracks.confidence.sources import open_source
 from harness.tracks.confidence.training import make_splits, read_recipe
+from tests.tracks.confidence.orders import SURPRISING, surprise
 
 DATA = ("pneumoniamnist", "breastmnist")
 SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).resolve().parents[4] / "shared")) / "data" / "medmnist"
@@ -120,15 +120,6 @@ def test_accuracy_falls_with_each_severity(outcomes: dict[str, np.ndarray]) -> N
     assert 0.65 < levels[4] < levels[0] < 0.95
 
 
-def test_the_order_of_rows_says_nothing_of_classes(outcomes: dict[str, np.ndarray]) -> None:
-    for name in set(SIZES) - {"breast"}:
-        labels = outcomes[LABELS.format(set=name)]
-        for period in (2, 3, 5, 8, 15):
-            table = [np.bincount(np.arange(len(labels))[labels == each] % period, minlength=period) for each in (0, 1)]
-            assert chi2_contingency(table).pvalue > 1e-4, (name, period)
-        assert abs(np.corrcoef(np.arange(len(labels)), labels)[0, 1]) < 4 / np.sqrt(len(labels)), name
-
-
 def test_without_the_images_a_plan_says_what_to_fetch(nothing: Path, protocol: LoadedBenchmark) -> None:
     needs = needs_of(protocol)
     assert {need.dataset: need.fetch for need in needs.data} == {name: (f"harness data fetch {name}",) for name in DATA}
@@ -184,16 +175,15 @@ def test_halves_have_the_same_shares_of_classes(images: dict[str, SetImages]) ->
     assert np.abs(counts[0] - counts[1]).max() <= 1
 
 
-def test_the_order_of_rows_says_nothing_of_corruptions(images: dict[str, SetImages]) -> None:
-    for severity in range(1, 6):
-        found = images[f"corruption-{severity}"]
-        assert found.corruption is not None
-        assert np.bincount(found.corruption).tolist() == [15] * 15
-        place, dealt = np.arange(225), found.corruption
-        for period in (3, 5, 15):
-            table = np.zeros((period, 15), dtype=int)
-            np.add.at(table, (place % period, dealt), 1)
-            assert chi2_contingency(table).pvalue > 1e-4, (severity, period)
+def test_the_order_of_rows_says_nothing_of_classes_and_corruptions(images: dict[str, SetImages]) -> None:
+    """Of classes and failures in studied sets also without the images: see test_orders.py."""
+    for name, found in images.items():
+        facts = {"label": found.labels}
+        if name.startswith("corruption"):
+            assert found.corruption is not None
+            assert np.bincount(found.corruption).tolist() == [15] * 15
+            facts["corruption"] = found.corruption
+        assert surprise(facts) < SURPRISING, name
 
 
 def test_splits_are_those_of_the_recipe(fetched: Path, protocol: LoadedBenchmark, source: ImageSource) -> None:
