@@ -186,3 +186,27 @@ def test_released_versions_of_this_checkout_are_as_they_were() -> None:
     assert released <= set(json.loads(lock_path().read_text()))
     problems = [sentence for name in benchmark_files() if name in released for sentence in frozen_problems(name)]
     assert problems == []
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("released_with", [False, True])
+def test_from_which_tier_on_rows_have_ranks_may_be_said_later(
+    protocol: LoadedBenchmark, ended: bool, released_with: bool
+) -> None:
+    def say() -> None:
+        text = protocol.path.read_text()
+        protocol.path.write_text(text.replace("version = 1\n", 'version = 1\nranks_from = "recomputed"\n', 1))
+
+    if released_with:
+        say()
+    lock_version("toy@1")
+    if not released_with:
+        say()
+    if ended:
+        write_successor(protocol)
+        deprecate(protocol)
+    found = load_protocol(protocol.path)
+    assert (found.hash, found.benchmark.ranks_from) == (protocol.hash, "recomputed")
+    assert frozen_problems("toy@1") == ()
+    protocol.path.write_text(protocol.path.read_text() + "# a comment\n")
+    assert "differs from what was released" in frozen_problems("toy@1")[0]

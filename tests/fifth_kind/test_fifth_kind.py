@@ -132,6 +132,7 @@ def test_every_verb_takes_a_kind_that_only_a_package_brings(verb: Verb, tmp_path
         assert "Every score is the sealed one" in done(verb("replay", str(run)))
         done(verb("submit", str(run), *TOLD))
         assert "accepted" in done(verb("validate", f"submissions/regression-toy@1/{name}"))
+    assert "spread came out the same" in done(verb("reproduce", "regression-toy@1", "--workers", "1"))
     done(verb("board", "build", "regression-toy@1"))
     board = json.loads((tmp_path / "leaderboards/regression-toy/1/board.json").read_text())
     assert [row["method"] for row in board["rows"]] == ["spread", "first"]

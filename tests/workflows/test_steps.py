@@ -91,7 +91,9 @@ def test_a_good_pull_request(world: Path, tmp_path: Path) -> None:
     assert ended == [("Main branch", 0), ("Validate", 0), ("Build", 0), ("Preview", 0)], steps
     preview = tmp_path / "temp" / "preview"
     assert (preview / "findings.txt").read_text() == f"{OWN}: accepted\n"
-    assert "toy@1:\n  - collision came: rank 2\n" in (preview / "moved.txt").read_text()
+    assert (
+        "toy@1:\n  - collision came without a rank: it waits to be reproduced\n" in (preview / "moved.txt").read_text()
+    )
     assert f"[collision](../../../{OWN})" in (preview / "board.md").read_text()
     assert git(tmp_path / "checkout", "status", "--porcelain") == ""
 
@@ -207,9 +209,11 @@ def test_reproducing(world: Path, tmp_path: Path) -> None:
         pytest.skip(reason)
     checkout = request(world, tmp_path, lambda clone: None)
     steps = list(run_job("reproduce", "reproduce", checkout, temporary(tmp_path)))
-    names = ["Main branch", "No run without the sandbox", "Validate", "Reproduce", "Record"]
+    names = ["Main branch", "No run without the sandbox", "Validate", "Reproduce", "Preview", "Record"]
     assert [(step.name, step.code) for step in steps] == [(name, 0) for name in names], steps
-    assert "collision came out the same" in (tmp_path / "temp" / "preview" / "reproduction.txt").read_text()
+    preview = tmp_path / "temp" / "preview"
+    assert "collision came out the same" in (preview / "reproduction.txt").read_text()
+    assert "toy@1:\n  - collision came: rank 1\n" in (preview / "moved.txt").read_text(), "with its record"
     record = json.loads(
         (tmp_path / "temp" / "record" / "leaderboards" / "toy" / "1" / "reproductions" / "collision.json").read_text()
     )
