@@ -99,7 +99,7 @@ def query_strategy(
     version: str,
     name: str | None = None,
     tasks: tuple[Literal["segmentation", "classification"], ...] = ("segmentation", "classification"),
-    needs: tuple[Literal["members", "features", "inputs"], ...] = (),
+    needs: tuple[Literal["members", "features", "inputs", "names"], ...] = (),
     citation: str = "",
     reference: bool = False,
     oracle: bool = False,
@@ -116,7 +116,8 @@ def query_strategy(
     name: on boards; by default the function's name with `-` for `_`.
     tasks: what the strategy is made for. Elsewhere it is *not applicable*, which is no failure.
     needs: `"members"` for a committee where one costs more than the trained network, `"features"` of the encoder,
-        `"inputs"` for the images.
+        `"inputs"` for the images; `"names"`, for queries that were made elsewhere, to be told which image of the data set
+        is which, what order and names of a pool else do not say: a reviewer is told of it.
     citation: where the strategy comes from.
     reference, oracle: reserved for the harness's own rows; an oracle reads the labels of unlabelled data.
     """

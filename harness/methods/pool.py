@@ -8,7 +8,10 @@ written once for voxels of images and for images of a pool:
             noisy = lambda scores: np.log(scores) + rng.gumbel(size=scores.shape)
             return pool.best(mutual_information, budget, rng, adjust=noisy)
 
-Images come in the order of their names, so that what a strategy draws does not depend on how files are listed.
+Order says nothing: images of a pool come in a random order, another one in each loop, labelled ones too; volumes have
+neutral names, `image-0007`, that are the same through a campaign, and come in the order of these. The order is a function
+of the images, the campaign's seed and the loop (`harness.tracks.query.order`), so that a strategy that draws by position
+asks for the same when it is asked again.
 """
 
 from __future__ import annotations
@@ -125,14 +128,30 @@ class ClassificationPool(Pool, Protocol):
     labelled_targets: np.ndarray
     """(labelled,) int64."""
 
+    @property
+    def rows(self) -> np.ndarray:
+        """(n,) int64: the rows of the images in the data set's pool, as loop files number them. Needs `"names"`."""
+        ...
+
+    @property
+    def labelled_rows(self) -> np.ndarray:
+        """(labelled,) int64. Needs `"names"`."""
+        ...
+
 
 class PoolImage(Protocol):
     """One image of a segmentation pool. Arrays are read when they are asked for, from memory-mapped files."""
 
     name: str
+    """A neutral one, by which queries ask for it."""
     shape: tuple[int, ...]
     annotated: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
     """Boxes whose labels are known: (corner, size)."""
+
+    @property
+    def source(self) -> str:
+        """Its name in the data set. Needs `"names"`."""
+        ...
 
     @property
     def probabilities(self) -> Tensor:

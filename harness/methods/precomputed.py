@@ -3,14 +3,14 @@
     from harness import query_strategy
     from harness.methods.precomputed import PrecomputedQueries
 
-    @query_strategy(version="1.0")
+    @query_strategy(version="1.0", needs=("names",))
     class FromMyTool(PrecomputedQueries):
         folder = "/data/my-tool/queries"
 
 The folder holds `seed-<seed>/loop_<loop>.json` for every seed of the benchmark: `loop_000.json` is the start, which is
 the benchmark's, `loop_001.json` the first query. Of patches only the new ones are listed, in nnActive's format,
 `{"patches": [{"file": "case.nii.gz", "coords": [z, y, x], "size": [dz, dy, dx]}]}`; of images, in files that look like
-`{"images": [17, 4, 1205]}`, their numbers in the data set. The folder of a campaign has its own queries in this form.
+`{"images": [17, 4, 1205]}`, their rows in the data set's pool. The folder of a campaign has its own queries in this form.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 class PrecomputedQueries:
     """Base class of a strategy that reads its queries. In the rehearsal before a run, it asks at random.
 
+    Files name images as the data set does: declare `needs=("names",)`.
     Raises UnusableAnswerError for a file that is not there, cannot be used, or belongs to another start.
     """
 
@@ -58,14 +59,15 @@ def _read(campaign: Path, loop: int) -> Any:
 
 def _patches(start: Any, query: Any, pool: Any) -> list[tuple[str, list[int], Any]]:
     """The patches of a query, with the pool's names of images."""
-    names = sorted((image.name for image in pool.images), key=len, reverse=True)
-    known = {(name, tuple(corner)) for name, boxes in pool.annotated.items() for corner, _ in boxes}
-    for name, corner, _ in _rows(start, names):
-        if (name, tuple(corner)) not in known:
+    shown = {image.source: image.name for image in pool.images}
+    sources = sorted(shown, key=len, reverse=True)
+    known = {(image.source, tuple(corner)) for image in pool.images for corner, _ in image.annotated}
+    for source, corner, _ in _rows(start, sources):
+        if (source, tuple(corner)) not in known:
             raise UnusableAnswerError(
-                f"its loop_000.json has a patch of {name!r} at {corner}, which is not in the start of this campaign"
+                f"its loop_000.json has a patch of {source!r} at {corner}, which is not in the start of this campaign"
             )
-    return list(_rows(query, names))
+    return [(shown.get(source, source), corner, size) for source, corner, size in _rows(query, sources)]
 
 
 def _rows(content: Any, names: list[str]) -> list[tuple[str, list[int], Any]]:
@@ -83,20 +85,19 @@ def _name(file: str, names: list[str]) -> str:
 
 
 def _images(loops: list[Any], pool: Any) -> np.ndarray:
-    """Numbers in the data set as numbers in the pool, where the images of earlier loops are gone."""
+    """Rows in the data set as numbers in the pool, where the images of earlier loops are gone."""
     import numpy as np
 
     asked = [content.get("images") for content in loops]
     if not all(isinstance(each, list) and all(type(index) is int for index in each) for each in asked):
         raise UnusableAnswerError('its loop file is not {"images": [...]} with whole numbers')
-    gone = np.array(sorted(index for each in asked[:-1] for index in each), dtype=np.int64)
-    total = pool.size + len(pool.labelled_targets)
-    if len(np.unique(gone)) != len(pool.labelled_targets) or (len(gone) and not 0 <= gone[0] <= gone[-1] < total):
+    gone = sorted(index for each in asked[:-1] for index in each)
+    if gone != sorted(pool.labelled_rows.tolist()):
         raise UnusableAnswerError(
-            f"its earlier loops list {len(gone)} images, this campaign has {len(pool.labelled_targets)} labelled; "
-            "they belong to another campaign"
+            f"its earlier loops list {len(gone)} images, which are not the {len(pool.labelled_targets)} that this campaign "
+            "has labelled; they belong to another campaign"
         )
-    query = np.array(asked[-1], dtype=np.int64)
-    if np.isin(query, gone).any() or ((query < 0) | (query >= total)).any():
+    number = {row: place for place, row in enumerate(pool.rows.tolist())}
+    if not number.keys() >= set(asked[-1]):
         raise UnusableAnswerError("its loop file asks for images that are labelled already or not in the data set")
-    return query - np.searchsorted(gone, query)
+    return np.array([number[row] for row in asked[-1]], dtype=np.int64)

@@ -17,7 +17,7 @@ Modality = Literal["image", "volume", "point-cloud"]
 Architecture = Literal["cnn", "transformer"]
 Criterion = Literal["faithfulness", "robustness", "complexity", "localisation", "randomisation"]
 QueryTask = Literal["segmentation", "classification"]
-PoolPart = Literal["members", "features", "inputs"]
+PoolPart = Literal["members", "features", "inputs", "names"]
 
 
 class DeclaredMethod(Spec):
@@ -81,7 +81,8 @@ class QueryMethod(DeclaredMethod):
     """A query strategy. On other tasks than it is made for it is not applicable.
 
     `needs` names what it wants of a pool beyond the probabilities of the trained network: several `members`, the
-    encoder's `features`, the `inputs` themselves. An `oracle` reads the labels it is to buy: it is marked on boards.
+    encoder's `features`, the `inputs` themselves, and `names`: which image of the data set is which, for queries that were
+    made elsewhere. An `oracle` reads the labels it is to buy: it is marked on boards.
     """
 
     task: Literal["query"]

@@ -117,6 +117,12 @@ def far_ahead(candidate: Candidate) -> Iterator[str]:
             yield f"it is nearer to a row that reads labels than to {second}, the next, in {title}; see how it does that."
 
 
+def told_names(candidate: Candidate) -> Iterator[str]:
+    """A strategy that is told which image is which may carry queries, or use the order of the data set."""
+    if "names" in getattr(candidate.about.method, "needs", ()):
+        yield 'it declares needs=("names",), so it is told which image of the data set is which; see where its queries come from.'
+
+
 def _reference(candidate: Candidate) -> bool:
     """The harness's own bounds and sanity rows; that it is a baseline was checked against the harness."""
     method = candidate.about.method

@@ -47,6 +47,7 @@ RULES = (
     Rule("duplicate", conduct.duplicate, ("samples",)),
     Rule("near-copy", conduct.near_copy, ("duplicate",), severity="flagged"),
     Rule("label-like", conduct.label_like, ("samples", "method"), severity="flagged"),
+    Rule("told-names", conduct.told_names, ("method",), severity="flagged"),
     Rule("far-ahead", conduct.far_ahead, ("samples", "method"), severity="flagged", entry_only=True),
 )
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data.catalog import cache_folder
-from harness.data.scratch import offered_folder
+from harness.data.scratch import offered_folder, private_folder
 from harness.storage import IntegrityError, array_id, content_id, read_arrays, read_json, write_arrays, write_json
 from harness.tracks.base import Answers
+from harness.tracks.query.order import with_own_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,17 +35,21 @@ PICKS, EVALUATION, EFFORT = "picks.", "evaluation.", "effort."
 class PoolOffer:
     """A pool as the method's process opens it: a description, and a folder of `.npy` files that it maps into memory.
 
-    segmentation: `meta` has `images` (a list of name, shape, annotated boxes [corner, size]), `patch_size`, `stride`,
-    `max_per_image`; files are `<i>.probabilities.npy` (members, classes, *shape) float32, `<i>.labels.npy` (*shape)
+    All of it is in the order of `harness.tracks.query.order`, and so are the times at which files are written.
+    segmentation: `meta` has `images` (a list of name, shape, annotated boxes [corner, size], where it was needed the
+    `source`), `patch_size`, `stride`, `max_per_image`; files are `<i>.probabilities.npy` (members, classes, *shape) float32, `<i>.labels.npy` (*shape)
     int16 with -1 for unknown, of images with `partly_labelled` also `<i>.annotatable.npy` (*shape) bool, which is False
     where no label can be bought, and where they were needed `<i>.image.npy` (channels, *shape) float32 and
     `<i>.features.npy` (d, *coarse) float32, which covers the image evenly.
     classification: files are `probabilities.npy` (members, classes, n) float32, `labelled_targets.npy` (labelled,)
     int64, and where they were needed `features.npy` (n, d), `labelled_features.npy` (labelled, d), `inputs.npy`
-    (n, c, h, w), `labelled_inputs.npy`, all float32. Both have `task`, `classes` and `folder` in `meta`.
+    (n, c, h, w), `labelled_inputs.npy`, all float32, and `rows.npy` (n,), `labelled_rows.npy` int64. Both have `task`,
+    `classes` and `folder` in `meta`.
     """
 
     meta: Mapping[str, Any]
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Neutral names of volumes -> the data set's: for sentences to the user; the method's process is not told."""
 
 
 class Ledger(Protocol):
@@ -60,8 +65,9 @@ class Ledger(Protocol):
         ...
 
     def parse(self, answer: np.ndarray, picks: Sequence[np.ndarray], budget: int) -> np.ndarray:
-        """A strategy's answer as picks: (budget, 1) numbers of the offered pool, or (budget, 1 + axes) number of the
-        offered image and low corner. Raises ValueError with a sentence for one that is no valid query."""
+        """A strategy's answer as picks: (budget, 1) numbers of the pool as it was offered after these picks, or
+        (budget, 1 + axes) number of the offered image and low corner. Raises ValueError with a sentence, by the names
+        that were offered, for one that is no valid query."""
         ...
 
     def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
@@ -162,16 +168,17 @@ class _Stage:
 
         weights = self._networks(self._loop - 1, before)
         self._report("asking the strategy", self._loop)
-        with offered_folder() as folder:
+        # What an oracle reads tells all labels; it is asked in this process.
+        with private_folder() if self._campaign.oracle else offered_folder() as folder:
             offer = self._learner.offer(self._loop - 1, weights, before, folder, oracle=self._campaign.oracle)
             which = f"query {self._loop} of {self._campaign.loops - 1}"
             try:
                 answer = ask(self._loop - 1, offer)
                 return self._learner.parse(answer, before, self._campaign.query)
             except MethodError as error:
-                raise MethodError(error.status, f"{which}: {error.reason}") from error
+                raise MethodError(error.status, f"{which}: {with_own_names(error.reason, offer.names)}") from error
             except ValueError as error:
-                raise MethodError("invalid", f"{which}: {error}") from error
+                raise MethodError("invalid", f"{which}: {with_own_names(str(error), offer.names)}") from error
 
     def evaluation(self, picks: Sequence[np.ndarray]) -> Answers:
         """How good the networks of this loop are on held-out data."""

@@ -12,6 +12,7 @@ from harness.methods.client import MethodClient
 from harness.methods.conformance import Check, until_failure
 from harness.spec.method import QueryMethod, QueryTask
 from harness.storage import file_id
+from harness.tracks.query.order import neutral_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +107,7 @@ def _write_volumes(folder: Path, method: QueryMethod, rng: np.random.Generator) 
     import numpy as np
 
     images = []
-    for number in range(_VOLUMES):
+    for number, name in enumerate(neutral_names(_VOLUMES)):
         np.save(folder / f"{number}.probabilities.npy", _probabilities(_SHAPE, rng))
         labels = rng.integers(CLASSES, size=_SHAPE).astype(np.int16)
         annotated = [[[0, 2, 1], list(_PATCH)]] if number else []
@@ -119,7 +120,8 @@ def _write_volumes(folder: Path, method: QueryMethod, rng: np.random.Generator) 
             np.save(folder / f"{number}.image.npy", rng.normal(size=(1, *_SHAPE)).astype(np.float32))
         if "features" in method.needs:
             np.save(folder / f"{number}.features.npy", rng.normal(size=(FEATURES, 2, 3, 3)).astype(np.float32))
-        images.append({"name": f"volume-{number}", "shape": list(_SHAPE), "annotated": annotated})
+        source = {"source": f"volume-{number}"} if "names" in method.needs else {}
+        images.append({"name": name, "shape": list(_SHAPE), "annotated": annotated, **source})
     rule = {"patch_size": list(_PATCH), "stride": list(_STRIDE), "max_per_image": _MOST_PER_VOLUME}
     return {"images": images, "budget": _PATCHES, **rule}
 
@@ -129,7 +131,10 @@ def _write_images(folder: Path, method: QueryMethod, rng: np.random.Generator) -
 
     np.save(folder / "probabilities.npy", _probabilities((_IMAGES,), rng))
     np.save(folder / "labelled_targets.npy", np.arange(_LABELLED) % CLASSES)
-    for prefix, count in (("", _IMAGES), ("labelled_", _LABELLED)):
+    rows = rng.permutation(_IMAGES + _LABELLED)
+    for prefix, count, numbers in (("", _IMAGES, rows[:_IMAGES]), ("labelled_", _LABELLED, rows[_IMAGES:])):
+        if "names" in method.needs:
+            np.save(folder / f"{prefix}rows.npy", numbers)
         if "features" in method.needs:
             np.save(folder / f"{prefix}features.npy", rng.normal(size=(count, FEATURES)).astype(np.float32))
         if "inputs" in method.needs:

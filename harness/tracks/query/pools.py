@@ -48,12 +48,15 @@ class _PoolFiles:
     def read(self, name: str, need: str = "") -> np.ndarray:
         """The array of a file. Raises NotOfferedError for one that the strategy did not declare that it `need`s."""
         path = self._folder / f"{name}.npy"
-        if need and need not in self._needs:
-            raise NotOfferedError(f'{need} of the pool are given to who asks for them: declare needs=("{need}",)')
+        self.require(need)
         if need and not path.is_file():
             raise NotOfferedError(f"this benchmark does not offer {need}")
         array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
         return array
+
+    def require(self, need: str) -> None:
+        if need and need not in self._needs:
+            raise NotOfferedError(f'{need} of the pool are given to who asks for them: declare needs=("{need}",)')
 
     def tensor(self, name: str, need: str = "", device: str = "cpu") -> Tensor:
         import torch
@@ -103,6 +106,14 @@ class OfferedImages(_Offered):
     @property
     def labelled_targets(self) -> np.ndarray:
         return self._files.read("labelled_targets")
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self._files.read("rows", "names")
+
+    @property
+    def labelled_rows(self) -> np.ndarray:
+        return self._files.read("labelled_rows", "names")
 
     def candidates(
         self, score: Score, rng: np.random.Generator, *, adjust: Adjust | None = None, factor: int = 1
@@ -204,11 +215,17 @@ class OfferedVolume:
             (tuple(corner), self.shape if size == "whole" else tuple(size)) for corner, size in described["annotated"]
         ]
         self.partly_labelled = bool(described.get("partly_labelled", False))
+        self._source = described.get("source", "")
 
     @property
     def patch_size(self) -> Size:
         """Of its patches: the protocol's, clipped to the image."""
         return clipped(self._grid.patch_size, self.shape)
+
+    @property
+    def source(self) -> str:
+        self._files.require("names")
+        return str(self._source)
 
     @property
     def probabilities(self) -> Tensor:

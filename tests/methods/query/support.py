@@ -21,7 +21,8 @@ def committee(positions, members=3, classes=3, seed=0, sharpness=1.5):
     return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def image_pool(folder, probabilities, *, features=None, labelled_features=None, targets=(0,), **meta):
+def image_pool(folder, probabilities, *, features=None, labelled_features=None, targets=(0,), rows=None, **meta):
+    """`rows` of the data set, of unlabelled and of labelled images."""
     np.save(folder / "probabilities.npy", np.asarray(probabilities, dtype=np.float32))
     np.save(folder / "labelled_targets.npy", np.asarray(targets, dtype=np.int64))
     needs = ["members"]
@@ -31,13 +32,19 @@ def image_pool(folder, probabilities, *, features=None, labelled_features=None, 
         none = np.zeros((0, np.shape(features)[1]))
         labelled = none if labelled_features is None else labelled_features
         np.save(folder / "labelled_features.npy", np.asarray(labelled, dtype=np.float32))
+    if rows is not None:
+        needs.append("names")
+        for name, numbers in zip(("rows", "labelled_rows"), rows, strict=True):
+            np.save(folder / f"{name}.npy", np.asarray(numbers, dtype=np.int64))
     classes = np.shape(probabilities)[1]
     described = {"task": "classification", "folder": str(folder), "classes": classes, "needs": needs, "budget": 3}
     return CAMPAIGN | described | meta
 
 
-def volume_pool(folder, probabilities, *, annotated=None, features=None, labels=None, patch=(2, 3, 3), **meta):
-    """`probabilities`, `features` and `labels` by name; `annotated` boxes by name."""
+def volume_pool(
+    folder, probabilities, *, annotated=None, features=None, labels=None, patch=(2, 3, 3), sources=None, **meta
+):
+    """`probabilities`, `features` and `labels` by name; `annotated` boxes by name; names in the data set by name."""
     images = []
     for number, (name, array) in enumerate(probabilities.items()):
         np.save(folder / f"{number}.probabilities.npy", np.asarray(array, dtype=np.float32))
@@ -46,9 +53,10 @@ def volume_pool(folder, probabilities, *, annotated=None, features=None, labels=
         if features is not None:
             np.save(folder / f"{number}.features.npy", np.asarray(features[name], dtype=np.float32))
         boxes = (annotated or {}).get(name, [])
-        images.append({"name": name, "shape": list(array.shape[2:]), "annotated": boxes})
+        source = {"source": sources[name]} if sources else {}
+        images.append({"name": name, "shape": list(array.shape[2:]), "annotated": boxes, **source})
     classes = next(iter(probabilities.values())).shape[1]
-    needs = ["members"] + (["features"] if features is not None else [])
+    needs = ["members"] + (["features"] if features is not None else []) + (["names"] if sources else [])
     rule = {"patch_size": list(patch), "stride": [1] * len(patch), "max_per_image": 3, "budget": 4}
     described = {"task": "segmentation", "folder": str(folder), "classes": classes, "needs": needs, "images": images}
     return CAMPAIGN | rule | described | meta

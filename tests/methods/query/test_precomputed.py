@@ -7,6 +7,7 @@ import json
 import pytest
 
 from harness.methods.answers import UnusableAnswerError
+from harness.methods.outputs import NotOfferedError
 from harness.methods.precomputed import PrecomputedQueries
 from harness.tracks.query.conformance import check_query_strategy
 from harness.tracks.query.host import QueryHost
@@ -35,26 +36,38 @@ def loops(tmp_path, *contents, seed=1):
 
 @pytest.fixture
 def volumes(tmp_path):
-    pool = {name: committee((4, 6, 6)) for name in ("case", "case.a")}
-    return volume_pool(tmp_path, pool, annotated={"case.a": [((0, 0, 0), (2, 3, 3))]}, budget=1)
+    """The pool shows `case.a` as `image-0000`, and `case` as `image-0001`."""
+    pool = {name: committee((4, 6, 6)) for name in ("image-0000", "image-0001")}
+    known = {"image-0000": [((0, 0, 0), (2, 3, 3))]}
+    sources = {"image-0000": "case.a", "image-0001": "case"}
+    return volume_pool(tmp_path, pool, annotated=known, sources=sources, budget=1)
 
 
 @pytest.fixture
 def images(tmp_path):
     """Of a data set of ten images, 3 and 5 are labelled at the start, and 0 and 9 since."""
-    return image_pool(tmp_path, committee((6,)), targets=[0, 1, 0, 1], budget=2, loop=1)
+    rows = [4, 8, 1, 7, 2, 6], [9, 5, 0, 3]
+    return image_pool(tmp_path, committee((6,)), targets=[0, 1, 0, 1], rows=rows, budget=2, loop=1)
 
 
 def test_patches(tmp_path, volumes):
     """Image names may hold points, and one may begin as another."""
     folder = loops(tmp_path, {"patches": [START]}, {"patches": [QUERY]})
-    assert played(folder, volumes) == [[0, 1, 2, 3]]
+    assert played(folder, volumes) == [[1, 1, 2, 3]]
 
 
 def test_images_are_numbered_in_the_data_set(tmp_path, images):
     folder = loops(tmp_path, {"images": [5, 3]}, {"images": [9, 0]}, {"images": [8, 1]})
-    # Unlabelled are 1, 2, 4, 6, 7, 8: image 8 is number 5 of the pool, image 1 number 0.
-    assert played(folder, images) == [[5], [0]]
+    assert played(folder, images) == [[1], [2]]
+
+
+def test_names_have_to_be_asked_for(tmp_path, volumes, images):
+    folder = loops(tmp_path, {"patches": [START]}, {"patches": [QUERY]})
+    with pytest.raises(NotOfferedError, match=r'declare needs=\("names",\)'):
+        played(folder, volumes | {"needs": ["members"]})
+    folder = loops(tmp_path, {"images": [5, 3]}, {"images": [9, 0]}, {"images": [8, 1]}, seed=2)
+    with pytest.raises(NotOfferedError, match=r'declare needs=\("names",\)'):
+        played(folder, images | {"needs": [], "entropy": [0, 2, 1]})
 
 
 @pytest.mark.parametrize(
@@ -112,7 +125,7 @@ def test_the_folder_is_a_whole_path(folder, volumes):
 def test_the_check_before_a_run_needs_no_files(tmp_path):
     source = (
         "from harness import query_strategy\nfrom harness.methods.precomputed import PrecomputedQueries\n"
-        '@query_strategy(version="1.0")\nclass Mine(PrecomputedQueries):\n    folder = "/nowhere"\n'
+        '@query_strategy(version="1.0", needs=("names",))\nclass Mine(PrecomputedQueries):\n    folder = "/nowhere"\n'
     )
     found = list(check_query_strategy(InProcess(write(tmp_path, source), tmp_path)))
     assert [check.problem for check in found] == [""] * 6

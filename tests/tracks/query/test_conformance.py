@@ -92,4 +92,4 @@ def test_a_pool_that_was_changed(tmp_path):
 def test_a_score_that_is_not_finite(tmp_path):
     found = checks(tmp_path, "def f(probabilities):\n    return probabilities[0, 0] / 0\n")
     assert found[-1].status == "invalid"
-    assert "720 of 720 scores of image 'volume-0' are NaN or infinite" in found[-1].problem
+    assert "720 of 720 scores of image 'image-0000' are NaN or infinite" in found[-1].problem

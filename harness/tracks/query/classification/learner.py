@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.data.catalog import cache_folder
 from harness.spec.errors import UsageError
 from harness.spec.query import ClassifierTraining, QueryBenchmark
-from harness.storage import content_id, write_json
+from harness.storage import array_id, content_id, write_json
 from harness.tracks.base import Answers
 from harness.tracks.cache import cached_arrays
 from harness.tracks.query.campaign import PoolOffer
@@ -18,6 +18,7 @@ from harness.tracks.query.classification.data import open_images
 from harness.tracks.query.classification.performance import accuracy, balanced_accuracy
 from harness.tracks.query.classification.starts import first_images
 from harness.tracks.query.loop_files import write_images
+from harness.tracks.query.order import shown_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _MOST_BYTES = 1 << 36  # of an encoder
+_ENOUGH = 1000  # images that stand for a pool where its contents are hashed
 TRAINING_VERSION = 2
 """Raised with every change after which a training, of networks or encoders, gives other weights."""
 
@@ -104,18 +106,24 @@ class ClassificationLearner:
     def offer(
         self, loop: int, weights: Sequence[Weights], picks: Sequence[np.ndarray], folder: Path, *, oracle: bool
     ) -> PoolOffer:
-        """Unlabelled images in ascending order of their rows, labelled ones in the order in which they were picked.
+        """Unlabelled images, and labelled ones, each in an order of this loop's own.
 
         No strategy for images reads labels of the pool, so an oracle finds what the others find.
         """
         import numpy as np
 
-        labelled, unlabelled = _rows(picks), self._unlabelled(picks)
-        files = {"labelled_targets": self._images.pool_targets[labelled]}
-        files |= self._seen_by_network(loop, weights[0], labelled, unlabelled)
-        if "inputs" in self._needs:
-            inputs = self._images.pool_inputs
-            files |= {"inputs": inputs[unlabelled], "labelled_inputs": inputs[labelled]}
+        known, open_ = _rows(picks), self._unlabelled(picks)
+        places = {"": self._order(picks, "", len(open_)), "labelled_": self._order(picks, "labelled_", len(known))}
+        files = {"labelled_targets": self._images.pool_targets[known[places["labelled_"]]]}
+        # In the data's own order, because what is computed of an image may depend on its place in a batch.
+        for name, array in self._seen_by_network(loop, weights[0], known, open_).items():
+            shown = places["labelled_" if name.startswith("labelled_") else ""]
+            files[name] = array.take(shown, axis=-1 if name == "probabilities" else 0)
+        for part, rows in (("", open_), ("labelled_", known)):
+            if "inputs" in self._needs:
+                files[f"{part}inputs"] = self._images.pool_inputs[rows[places[part]]]
+            if "names" in self._needs:
+                files[f"{part}rows"] = rows[places[part]]
         for name, array in files.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
         return PoolOffer({"task": "classification", "classes": self._images.classes, "folder": str(folder)})
@@ -124,25 +132,29 @@ class ClassificationLearner:
         import numpy as np
 
         unlabelled = self._unlabelled(picks)
+        rows = unlabelled[self._order(picks, "", len(unlabelled))]
         if answer.shape != (budget, 1):
             raise ValueError(f"it asks for {len(answer)} images in the shape {answer.shape}, not for {budget}")
         places = answer[:, 0]
-        outside = places[(places < 0) | (places >= len(unlabelled))]
+        outside = places[(places < 0) | (places >= len(rows))]
         if len(outside):
-            raise ValueError(f"it asks for image {outside[0]}; the pool has images 0 to {len(unlabelled) - 1}")
+            raise ValueError(f"it asks for image {outside[0]}; the pool has images 0 to {len(rows) - 1}")
         values, counts = np.unique(places, return_counts=True)
         if len(values) < budget:
-            raise ValueError(f"it asks for image {values[counts > 1][0]} more than once")
-        chosen: np.ndarray = unlabelled[places]
+            twice = values[counts > 1][0]
+            raise ValueError(f"it asks for image {twice} more than once (row {rows[twice]} of the data set's pool)")
+        chosen: np.ndarray = rows[places]
         return chosen[:, None]
 
     def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
         import numpy as np
 
-        unlabelled = self._unlabelled(before)
-        if picks.ndim != 2 or not np.isin(picks, unlabelled).all():
+        if picks.shape != (budget, 1):
+            raise ValueError(f"it holds {len(picks)} images in the shape {picks.shape}, not {budget}")
+        if not np.isin(picks, self._unlabelled(before)).all():
             raise ValueError("it holds images that are not in the pool or were labelled before")
-        self.parse(np.searchsorted(unlabelled, picks), before, budget)
+        if len(np.unique(picks)) < budget:
+            raise ValueError("it holds an image more than once")
 
     def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         """`loop_000.json` with the rows of the pool that the loop added, `loop_000/summary.json` with accuracies."""
@@ -178,6 +190,15 @@ class ClassificationLearner:
         import numpy as np
 
         return np.setdiff1d(np.arange(len(self._images.pool_targets)), _rows(picks))
+
+    def _order(self, picks: Sequence[np.ndarray], part: str, count: int) -> np.ndarray:
+        """Places (count,) of the unlabelled images in ascending order of their rows, or of the labelled ones in the
+        order in which they were picked: in the order in which a strategy sees them after these picks."""
+        return shown_order(count, self._contents, self._seed, len(picks), part)
+
+    @cached_property
+    def _contents(self) -> str:
+        return array_id(self._images.pool_inputs[:_ENOUGH])
 
     @cached_property
     def _trainer(self) -> Trainer:

@@ -117,7 +117,7 @@ class SegmentationLearner:
         images = []
         with deterministic(0, self._device):
             window = Window(plan, self._device, self._training.window_step)
-            for number, name in enumerate(self._cases.pool):
+            for number, (shown, name) in enumerate(self.ledger.shown.items()):
                 case = plan.network_input(self._cases.image(name))
                 write_offer(folder / str(number), window, plan, case, weights, self._needs)
                 truth = self._cases.labels(name)
@@ -127,7 +127,8 @@ class SegmentationLearner:
                     np.save(folder / f"{number}.annotatable.npy", truth != UNLABELLED, allow_pickle=False)
                 annotated = [[list(corner), list(size)] for corner, size in boxes.get(name, [])]
                 described = {"shape": list(self._cases.shapes[name]), "partly_labelled": partly}
-                images.append({"name": name, "annotated": annotated, **described})
+                source = {"source": name} if "names" in self._needs else {}
+                images.append({"name": shown, "annotated": annotated, **described, **source})
         meta = {
             "task": "segmentation",
             "classes": len(self._cases.classes),
@@ -137,7 +138,7 @@ class SegmentationLearner:
             "stride": list(self._rule.stride),
             "max_per_image": self._rule.max_per_image,
         }
-        return PoolOffer(meta)
+        return PoolOffer(meta, self.ledger.shown)
 
     def write_summary(self, folder: Path, picks: np.ndarray, loop: int, evaluation: Answers) -> None:
         self.ledger.write_summary(folder, picks, loop, evaluation)

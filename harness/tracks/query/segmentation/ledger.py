@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.scratch import private_folder
 from harness.spec.errors import UsageError
 from harness.spec.query import RawFolder, TemplateVolumes
-from harness.storage import read_json, write_json
+from harness.storage import array_id, read_json, write_json
 from harness.tracks.base import Answers
 from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, described, within
+from harness.tracks.query.order import neutral_names, shown_order
 from harness.tracks.query.segmentation.cases import UNLABELLED, Cases, LabelMaps, count_labels, summary_keys
 from harness.tracks.query.segmentation.raw_folder import RawFolderCases
 from harness.tracks.query.segmentation.template_cases import TemplateCases
@@ -60,22 +62,30 @@ class PatchLedger:
                 f"patches are rows of {1 + axes} integers, the image's number and the low corner, not an array of "
                 f"shape {rows.shape} and {rows.dtype}."
             )
-        pool, shapes = self.cases.pool, self.cases.shapes
-        patches = []
-        for number, *corner in rows.tolist():
-            if not 0 <= number < len(pool):
-                raise ValueError(f"image {number} is not in the pool, which has images 0 to {len(pool) - 1}.")
-            patches.append(Patch(pool[number], tuple(corner), clipped(self.rule.size, shapes[pool[number]])))
-        check_patches(patches, shapes, self.boxes(picks), budget)
-        self._check_labelled(patches)
+        offered = list(self.shown.values())
+        patches = [self._patch(number, corner, offered) for number, *corner in rows.tolist()]
+        self._check_query(patches, picks, budget, {name: shown for shown, name in self.shown.items()})
         return self._picks(patches)
 
     def check(self, picks: np.ndarray, before: Sequence[np.ndarray], budget: int) -> None:
+        import numpy as np
+
         axes = len(self.rule.size)
         if picks.ndim != 2 or picks.shape[1] != 1 + 2 * axes:
             raise ValueError(f"patches are rows of {1 + 2 * axes} integers, not an array of shape {picks.shape}.")
-        if not (self.parse(picks[:, : 1 + axes], before, budget) == picks).all():
+        pool = self.cases.pool
+        patches = [self._patch(number, box[:axes], pool) for number, *box in picks.tolist()]
+        self._check_query(patches, before, budget, {name: name for name in pool})
+        if not np.array_equal(self._picks(patches), picks):
             raise ValueError(f"it holds patches of another size than {self.rule.size}.")
+
+    @cached_property
+    def shown(self) -> dict[str, str]:
+        """Names under which strategies see the pool -> those of the data set, in the order in which they see it."""
+        cases = self.cases
+        contents = [[name, list(cases.shapes[name])] for name in cases.pool], array_id(cases.image(cases.pool[0]))
+        order = shown_order(len(cases.pool), *contents, self._seed)
+        return dict(zip(neutral_names(len(order)), [cases.pool[place] for place in order.tolist()], strict=True))
 
     def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np
@@ -134,7 +144,7 @@ class PatchLedger:
                 for row in rows
             ]
             check_patches(patches, {name: self.cases.shapes[name] for name in self.cases.pool}, None, study.start)
-            self._check_labelled(patches)
+            self._check_labelled(patches, {name: name for name in self.cases.pool})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{path}: the start of seed {self._seed} is no valid one: {error}") from error
         return patches
@@ -159,13 +169,31 @@ class PatchLedger:
         """Whether the data set has no label in a part of a case, which cannot be bought then."""
         return int(self.cases.counts[name].sum()) < math.prod(self.cases.shapes[name])
 
-    def _check_labelled(self, patches: Sequence[Patch]) -> None:
+    def _patch(self, number: int, corner: Sequence[int], images: Sequence[str]) -> Patch:
+        """Raises ValueError for one in none of the images."""
+        if not 0 <= number < len(images):
+            raise ValueError(f"image {number} is not in the pool, which has images 0 to {len(images) - 1}.")
+        return Patch(images[number], tuple(corner), clipped(self.rule.size, self.cases.shapes[images[number]]))
+
+    def _check_query(
+        self, patches: Sequence[Patch], before: Sequence[np.ndarray], budget: int, called: Mapping[str, str]
+    ) -> None:
+        """Raise ValueError with a sentence, which names images as they are `called`, for what is no valid query."""
+        check_patches(
+            [patch._replace(image=called[patch.image]) for patch in patches],
+            {called[name]: self.cases.shapes[name] for name in self.cases.pool},
+            {called[name]: boxes for name, boxes in self.boxes(before).items()},
+            budget,
+        )
+        self._check_labelled(patches, called)
+
+    def _check_labelled(self, patches: Sequence[Patch], called: Mapping[str, str]) -> None:
         """Raise ValueError for a patch without any label to buy."""
         for patch in patches:
             box = within(patch.box, self.cases.shapes[patch.image])
             if self.partly_labelled(patch.image) and (self.cases.labels(patch.image)[slices(box)] == UNLABELLED).all():
                 raise ValueError(
-                    f"{described(box)} of image {patch.image!r} holds only voxels that the data set marks to be ignored; "
+                    f"{described(box)} of image {called[patch.image]!r} holds only voxels that the data set marks to be ignored; "
                     "ask for patches with a voxel that is `annotatable`."
                 )
 

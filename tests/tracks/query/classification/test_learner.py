@@ -16,7 +16,7 @@ from harness.tracks.query.campaign import Campaign, run_campaign
 from tests.tracks.query.classification.support import learner_of, unheard, write_benchmark
 from tests.tracks.query.classification.test_training import PRETRAINING, same
 
-ALL = ("members", "features", "inputs")
+ALL = ("members", "features", "inputs", "names")
 PINNED = 'splits = { path = "parts.json" }'
 
 
@@ -92,18 +92,20 @@ def test_what_is_offered(tmp_path):
     learner = learner_of(write_benchmark(tmp_path), needs=ALL)
     offer, arrays, picks = offered(learner, tmp_path / "pool")
     assert offer.meta == {"task": "classification", "classes": 3, "folder": str(tmp_path / "pool")}
-    labelled = picks[0][:, 0]
-    unlabelled = np.setdiff1d(np.arange(48), labelled)
+    labelled, unlabelled = arrays["labelled_rows"], arrays["rows"]
+    assert sorted(labelled) == sorted(picks[0][:, 0])
+    assert sorted(unlabelled) == np.setdiff1d(np.arange(48), labelled).tolist()
     images = learner._images
     np.testing.assert_array_equal(arrays["inputs"], images.pool_inputs[unlabelled])
     np.testing.assert_array_equal(arrays["labelled_inputs"], images.pool_inputs[labelled])
     np.testing.assert_array_equal(arrays["labelled_targets"], images.pool_targets[labelled])
-    assert arrays["labelled_targets"].dtype == np.int64
+    assert arrays["labelled_targets"].dtype == arrays["rows"].dtype == arrays["labelled_rows"].dtype == np.int64
     assert arrays["probabilities"].shape == (4, 3, 42)
     np.testing.assert_allclose(arrays["probabilities"].sum(axis=1), 1, atol=1e-5)
     assert arrays["features"].shape == (42, 64)
     assert arrays["labelled_features"].shape == (6, 64)
-    assert {array.dtype for name, array in arrays.items() if name != "labelled_targets"} == {np.dtype("float32")}
+    whole = {"labelled_targets", "rows", "labelled_rows"}
+    assert {array.dtype for name, array in arrays.items() if name not in whole} == {np.dtype("float32")}
 
 
 def test_only_what_is_needed_is_offered(tmp_path):
@@ -208,12 +210,75 @@ def test_answers_that_are_no_query(tmp_path, answer, message):
         learner.parse(answer, [learner.start()], 6)
 
 
-def test_an_answer_names_places_among_the_unlabelled(tmp_path):
-    learner = learner_of(write_benchmark(tmp_path))
+def test_an_answer_names_images_by_the_order_in_which_they_were_shown(tmp_path):
+    """Whatever the order: what is bought is what was seen there."""
+    learner = learner_of(write_benchmark(tmp_path), needs=("inputs",))
     labelled = np.array([[0], [2], [47], [46], [10], [11]])
-    picks = learner.parse(np.array([[41], [0], [1], [8], [7], [20]]), [labelled], 6)
-    assert picks.dtype == np.int64
-    assert picks[:, 0].tolist() == [45, 1, 3, 12, 9, 24]
+    weights, _ = trained(learner)
+    for loop, picks in enumerate(([labelled], [labelled, np.array([[5], [7]])])):
+        _, arrays, _ = offered(learner, tmp_path / f"pool-{loop}", loop, picks, weights)
+        count = len(arrays["inputs"])
+        bought = learner.parse(np.arange(count)[:, None], picks, count)
+        assert bought.dtype == np.int64
+        assert np.intersect1d(bought, np.concatenate(picks)).size == 0
+        np.testing.assert_array_equal(learner._images.pool_inputs[bought[:, 0]], arrays["inputs"])
+
+
+def shown_rows(learner, loop, start=6):
+    """Rows of the pool in the order in which a strategy sees those that are not labelled."""
+    picks = [np.arange(start)[:, None], *(np.array([[start + each]]) for each in range(loop))]
+    count = 48 - start - loop
+    return learner.parse(np.arange(count)[:, None], picks, count)[:, 0].tolist()
+
+
+def test_every_loop_and_seed_shows_another_order_and_the_same_again(tmp_path):
+    protocol = write_benchmark(tmp_path, dataset=PINNED)
+    parts = {"pool": list(range(48)), "validation": list(range(48, 60))}
+    (tmp_path / "parts.json").write_text(json.dumps(parts))
+    orders = [shown_rows(learner_of(protocol, seed), loop) for seed in (1, 2) for loop in range(3)]
+    # The images that all of them show, in the order of each: no two alike, and none like the data set's.
+    common = [[row for row in order if row >= 8] for order in [*orders, list(range(48))]]
+    assert len({tuple(order) for order in common}) == 7
+    assert all(sorted(order) == list(range(8, 48)) for order in common)
+    assert orders == [shown_rows(learner_of(protocol, seed), loop) for seed in (1, 2) for loop in range(3)]
+    fewer = learner_of(protocol, 1, needs=())
+    assert shown_rows(fewer, 0) == orders[0], "the order depends on nothing that a strategy declares"
+
+
+def test_other_images_come_in_another_order(tmp_path):
+    """Who does not have the data cannot compute the order."""
+    parts = {"pool": list(range(48)), "validation": list(range(48, 60))}
+    (tmp_path / "parts.json").write_text(json.dumps(parts))
+    one = shown_rows(learner_of(write_benchmark(tmp_path, dataset=PINNED)), 0)
+    arrays = read_arrays(tmp_path / "train.npz")
+    arrays["inputs"][0, 0, 0] += 1
+    write_arrays(tmp_path / "train.npz", arrays)
+    assert shown_rows(learner_of(load_protocol(tmp_path / "benchmark.toml")), 0) != one
+
+
+def test_labelled_images_do_not_come_as_they_were_picked(tmp_path):
+    learner = learner_of(write_benchmark(tmp_path), needs=("names",))
+    weights, _ = trained(learner)
+    picks = [np.arange(24)[:, None]]
+    _, arrays, _ = offered(learner, tmp_path / "pool", 0, picks, weights)
+    assert arrays["labelled_rows"].tolist() != list(range(24))
+    np.testing.assert_array_equal(arrays["labelled_targets"], learner._images.pool_targets[arrays["labelled_rows"]])
+
+
+def test_the_order_changes_no_number(tmp_path):
+    """To the last bit: what is said of an image is what the network says of all of them in the data set's order."""
+    from harness.tracks.query.classification.networks import dropout_masks
+    from harness.tracks.query.classification.training import encoded
+
+    learner = learner_of(write_benchmark(tmp_path), needs=ALL)
+    _, arrays, picks = offered(learner, tmp_path / "pool")
+    network = learner._trainer.rebuild(trained(learner)[0])
+    left = np.setdiff1d(np.arange(48), picks[0])
+    features = encoded(network, learner._images.pool_inputs[left], "cpu")
+    said = network.committee(features, dropout_masks(4, network.width, 0.4, [1, 0])).numpy()
+    places = np.searchsorted(left, arrays["rows"])
+    assert np.array_equal(arrays["probabilities"], said[..., places])
+    assert np.array_equal(arrays["features"], features.numpy()[places])
 
 
 def test_more_labels_than_images(tmp_path):

@@ -160,6 +160,11 @@ def random_strategy(loop, offer):
     return np.array([[names.index(name), *corner] for name, corner in patches])
 
 
+def place(learner, name):
+    """The number under which strategies ask for a volume of the data set."""
+    return list(learner.ledger.shown.values()).index(name)
+
+
 def boxed(row):
     """The slices of a pick: the image's number, the corner, the size."""
     axes = len(row) // 2

@@ -18,6 +18,7 @@ from tests.tracks.query.segmentation.support import (
     changed,
     needs,
     opened,
+    place,
     quiet,
     random_strategy,
     raw_folder,
@@ -124,8 +125,9 @@ def test_every_patch_of_a_start_shows_labels(learner, volumes):
 
 
 def test_a_patch_of_ignored_voxels_alone_cannot_be_bought(learner):
-    assert learner.parse(np.array([[0, LABELLED - 1, 0, 0]]), [], 1).tolist() == [[0, LABELLED - 1, 0, 0, 6, 6, 6]]
-    for row in ([0, LABELLED, 0, 0], [5, 0, 0, 0]):  # above the labels, and case_7
+    first = place(learner, "case_0")
+    assert learner.parse(np.array([[first, LABELLED - 1, 0, 0]]), [], 1).tolist() == [[0, LABELLED - 1, 0, 0, 6, 6, 6]]
+    for row in ([first, LABELLED, 0, 0], [place(learner, "case_7"), 0, 0, 0]):  # above the labels, and no labels
         with pytest.raises(ValueError, match="holds only voxels that the data set marks to be ignored"):
             learner.parse(np.array([row]), [], 1)
 
@@ -187,10 +189,11 @@ def test_dice_leaves_ignored_voxels_out(learner, trained):
 def test_the_offer_says_where_labels_can_be_bought(pool, trained, learner):
     boxes = learner.ledger.boxes(trained[0])
     for image in pool.images:
-        known = truth(int(image.name[-1])) if image.name != "case_7" else np.full(SHAPE, -1)
+        name = learner.ledger.shown[image.name]
+        known = truth(int(name[-1])) if name != "case_7" else np.full(SHAPE, -1)
         assert np.array_equal(image.annotatable, known >= 0)
         seen = np.full(SHAPE, -1)
-        for corner, size in boxes.get(image.name, []):
+        for corner, size in boxes.get(name, []):
             box = tuple(slice(low, low + extent) for low, extent in zip(corner, size, strict=True))
             seen[box] = known[box]
         assert np.array_equal(image.labels, seen)
@@ -204,25 +207,26 @@ def test_images_that_are_labelled_in_full_are_annotatable_everywhere(tmp_path):
     assert all(image.annotatable.all() and image.annotatable.shape == SHAPE for image in opened(offer).images)
 
 
-def bought(pool, patches):
+def bought(learner, pool, patches):
     """Whether each patch has a labelled voxel."""
     size = pool.patch_size
-    for name, corner in patches:
+    for shown, corner in patches:
+        name = learner.ledger.shown[shown]
         box = tuple(slice(low, low + extent) for low, extent in zip(corner, size, strict=True))
         yield name != "case_7" and bool((truth(int(name[-1]))[box] >= 0).any())
 
 
-def test_random_patches_always_show_labels(pool):
+def test_random_patches_always_show_labels(learner, pool):
     for seed in range(30):
         patches = pool.random(12, np.random.default_rng(seed))
-        assert all(bought(pool, patches))
+        assert all(bought(learner, pool, patches))
 
 
 def test_the_harness_own_oracles_draw_patches_that_show_labels(learner, trained, tmp_path):
     offer = learner.offer(0, trained[1], trained[0], tmp_path, oracle=True)
     for seed in range(10):
         pool = opened(offer, oracle=True)
-        assert all(bought(pool, pool.random(12, np.random.default_rng(seed), foreground=1 / 3)))
+        assert all(bought(learner, pool, pool.random(12, np.random.default_rng(seed), foreground=1 / 3)))
 
 
 def test_every_place_that_shows_labels_is_equally_likely():
@@ -239,11 +243,11 @@ def test_every_place_that_shows_labels_is_equally_likely():
     assert np.all(np.abs(counts[allowed] - 750) < 5 * np.sqrt(750))
 
 
-def test_the_best_patches_are_the_best_of_those_that_show_labels(pool):
+def test_the_best_patches_are_the_best_of_those_that_show_labels(learner, pool):
     """A score that is highest where nothing is labelled; patches of a stride of two."""
     height = np.arange(SHAPE[0], dtype=float)[:, None, None] * np.ones(SHAPE)
     patches = pool.best(lambda probabilities: height, 5, np.random.default_rng(0))
-    assert all(bought(pool, patches))
+    assert all(bought(learner, pool, patches))
     # The highest corner that is a multiple of the stride and still reaches below LABELLED.
     assert {corner[0] for _, corner in patches} == {8}
 
@@ -251,10 +255,13 @@ def test_the_best_patches_are_the_best_of_those_that_show_labels(pool):
 def test_an_answer_of_a_strategy_that_does_not_look(learner, trained, tmp_path):
     from harness.methods.client import MethodError
 
-    def ask(loop, offer):
-        return np.array([[5, 0, 0, 0], [5, 6, 0, 0], [5, 0, 6, 0]])  # of case_7, where nothing is labelled
+    number = place(learner, "case_7")  # where nothing is labelled
 
-    with pytest.raises(MethodError, match=r"query 1 of 1: the patch at .* marks to be ignored; ask for patches"):
+    def ask(loop, offer):
+        return np.array([[number, 0, 0, 0], [number, 6, 0, 0], [number, 0, 6, 0]])
+
+    said = rf"of image 'image-000{number}' \(case_7\) holds only voxels .* marks to be ignored; ask for patches"
+    with pytest.raises(MethodError, match=rf"query 1 of 1: the patch at .* {said}"):
         run_campaign(Campaign(2, 3), learner, ask, tmp_path, quiet)
 
 

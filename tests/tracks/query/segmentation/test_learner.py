@@ -12,7 +12,7 @@ from harness.spec.errors import UsageError
 from harness.tracks.query.campaign import Campaign, run_campaign
 from harness.tracks.query.loop_files import read_loops
 from harness.tracks.query.sampling import random_patches
-from tests.tracks.query.segmentation.support import benchmark, changed, needs, raw_folder, setting
+from tests.tracks.query.segmentation.support import benchmark, changed, needs, place, raw_folder, setting
 
 needs("nnunetv2", "SimpleITK")
 
@@ -110,15 +110,16 @@ def test_training_tells_how_far_it_is(learner, trained):
 
 def test_the_offer_is_what_the_contract_says(volumes, trained, tmp_path):
     picks, networks = trained
-    learner = SegmentationLearner(volumes, 1, ("features", "inputs"), "cpu")
+    learner = SegmentationLearner(volumes, 1, ("features", "inputs", "names"), "cpu")
     offer = learner.offer(0, networks, picks, tmp_path, oracle=False)
     assert offer.meta["task"] == "segmentation"
     assert offer.meta["classes"] == 3
     assert Path(offer.meta["folder"]) == tmp_path
     boxes = learner.ledger.boxes(picks)
     for number, image in enumerate(offer.meta["images"]):
-        name, shape = learner._cases.pool[number], tuple(image["shape"])
-        assert (image["name"], shape) == (name, (16, 18, 20))
+        name, shape = image["source"], tuple(image["shape"])
+        assert (image["name"], shape) == (f"image-000{number}", (16, 18, 20))
+        assert offer.names[image["name"]] == name
         assert [(tuple(c), tuple(s)) for c, s in image["annotated"]] == boxes.get(name, [])
         probabilities = np.load(tmp_path / f"{number}.probabilities.npy")
         assert probabilities.shape == (2, 3, *shape)
@@ -131,7 +132,35 @@ def test_the_offer_is_what_the_contract_says(volumes, trained, tmp_path):
         features = np.load(tmp_path / f"{number}.features.npy")
         assert features.shape == (2 * 4, 8, 9, 10)  # two networks, the stage of stride 2
         assert np.isfinite(features).all()
+    assert sorted(offer.names.values()) == list(learner._cases.pool)
     assert json.dumps(offer.meta)
+
+
+def test_neither_names_nor_files_tell_which_volume_is_which(volumes, learner, trained, tmp_path):
+    """Times at which files were written, and their places on the disk, follow the order in which volumes are shown."""
+    picks, networks = trained
+    offer = learner.offer(0, networks, picks, tmp_path, oracle=False)
+    assert not any(name in json.dumps(offer.meta) for name in learner._cases.pool)
+    for part in ("probabilities", "labels"):
+        written = [(tmp_path / f"{number}.{part}.npy").stat() for number in range(len(offer.names))]
+        assert [each.st_mtime_ns for each in written] == sorted(each.st_mtime_ns for each in written)
+        assert len({each.st_size for each in written}) == 1
+    assert list(offer.names.values()) != list(learner._cases.pool)
+
+
+def test_volumes_keep_their_names_through_a_campaign_and_have_others_in_the_next(volumes, learner):
+    first = dict(learner.ledger.shown)
+    again = SegmentationLearner(volumes, 1, ("inputs",), "cpu").ledger
+    assert list(again.shown.items()) == list(first.items()), "they depend on nothing but the data and the seed"
+    orders = {tuple(SegmentationLearner(volumes, seed, (), "cpu").ledger.shown.values()) for seed in range(1, 6)}
+    assert len(orders) == 5
+
+
+def test_an_answer_names_volumes_by_the_order_in_which_they_were_shown(learner):
+    count = len(learner._cases.pool)
+    picks = learner.parse(np.array([[number, 0, 0, 0] for number in range(count)]), [], count)
+    assert [learner._cases.pool[row[0]] for row in picks] == list(learner.ledger.shown.values())
+    learner.check(picks, [], count)
 
 
 def test_nothing_in_the_offer_tells_unknown_labels(learner, trained, tmp_path):
@@ -140,7 +169,7 @@ def test_nothing_in_the_offer_tells_unknown_labels(learner, trained, tmp_path):
     boxes = learner.ledger.boxes(picks)
     expected = {f"{n}.{part}.npy" for n in range(len(learner._cases.pool)) for part in ("probabilities", "labels")}
     assert {path.name for path in tmp_path.iterdir()} == expected
-    for number, name in enumerate(learner._cases.pool):
+    for number, name in enumerate(learner.ledger.shown.values()):
         labels, truth = np.load(tmp_path / f"{number}.labels.npy"), learner._cases.labels(name)
         known = np.zeros(truth.shape, dtype=bool)
         for corner, size in boxes.get(name, []):
@@ -156,7 +185,7 @@ def test_nothing_in_the_offer_tells_unknown_labels(learner, trained, tmp_path):
 def test_an_oracle_sees_all_labels(learner, trained, tmp_path):
     picks, networks = trained
     learner.offer(0, networks, picks, tmp_path, oracle=True)
-    for number, name in enumerate(learner._cases.pool):
+    for number, name in enumerate(learner.ledger.shown.values()):
         assert np.array_equal(np.load(tmp_path / f"{number}.labels.npy"), learner._cases.labels(name))
 
 
@@ -233,7 +262,8 @@ def test_an_answer_that_is_no_query(learner, answer, words):
 
 def test_what_is_known_already_cannot_be_asked_for(learner):
     start = learner.start()
-    again = start[:1, :4]
+    again = start[:1, :4].copy()
+    again[0, 0] = place(learner, learner._cases.pool[start[0, 0]])
     with pytest.raises(ValueError, match="is annotated"):
         learner.parse(again, [start], 1)
 
@@ -241,7 +271,7 @@ def test_what_is_known_already_cannot_be_asked_for(learner):
 def test_a_patch_is_clipped_to_a_thin_image(volumes):
     rule = volumes.study.patches.model_copy(update={"size": (40, 6, 6), "stride": (1, 1, 1)})
     learner = SegmentationLearner(changed(volumes, study={"patches": rule}), 1, (), "cpu")
-    picks = learner.parse(np.array([[2, 0, 3, 3]]), [], 1)
+    picks = learner.parse(np.array([[place(learner, learner._cases.pool[2]), 0, 3, 3]]), [], 1)
     assert picks.tolist() == [[2, 0, 3, 3, 16, 6, 6]]
 
 

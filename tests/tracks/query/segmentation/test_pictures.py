@@ -259,11 +259,12 @@ def test_what_a_strategy_sees_has_two_axes(learner, tmp_path):
         assert image.shape == SHAPE
         assert tuple(image.probabilities.shape) == (2, 3, *SHAPE)
         assert np.allclose(image.probabilities.sum(1), 1, atol=1e-5)
-        raw = np.moveaxis(discs(int(image.name[-1]))[0], -1, 0).astype(float)
+        name = learner.ledger.shown[image.name]
+        raw = np.moveaxis(discs(int(name[-1]))[0], -1, 0).astype(float)
         normal = (raw - raw.mean(axis=(1, 2), keepdims=True)) / raw.std(axis=(1, 2), keepdims=True)
         assert np.allclose(image.image, normal, atol=1e-3)
         assert image.features.shape == (8, 16, 20)
-        assert np.array_equal(image.annotatable, truth(image.name) >= 0)
+        assert np.array_equal(image.annotatable, truth(name) >= 0)
     found = pool.best(lambda probabilities: probabilities.mean(0)[1], 3, np.random.default_rng(0))
     assert all(len(corner) == 2 for _, corner in found)
 
