@@ -73,7 +73,7 @@ def mine():
 
 
 def test_rivals_of_a_bundled_board_answer_in_its_units():
-    protocol = find_protocol("confidence-mnist@1")
+    protocol = find_protocol("confidence-mnist@2")
     found = board_rows(protocol, mine())
     assert found.missing == ""
     assert [each.role for each in found.rivals] == ["best", "median", "simplest"]
@@ -84,7 +84,7 @@ def test_rivals_of_a_bundled_board_answer_in_its_units():
 
 def test_submissions_that_are_not_at_hand_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(rivals, "submissions_folder", lambda name: tmp_path / name)
-    found = board_rows(find_protocol("confidence-mnist@1"), mine())
+    found = board_rows(find_protocol("confidence-mnist@2"), mine())
     assert found.rivals == ()
     assert "not at hand" in found.missing
     assert "msr" in found.missing
