@@ -59,8 +59,8 @@ board: .venv/.core  ## build the embedded boards from their submissions
 	$(BIN)/harness board build confidence-mnist@1
 	$(BIN)/harness board build confidence-pneumonia@1
 	$(BIN)/harness board build attribution-mnist@1
-	$(BIN)/harness board build query-mnist@1
-	$(BIN)/harness board build query-mni152@1
+	$(BIN)/harness board build query-mnist@2
+	$(BIN)/harness board build query-mni152@2
 	$(BIN)/harness board build query-realistic-al@2
 	$(BIN)/harness board build meta-mnist@1
 	$(BIN)/harness data fetch pneumoniamnist

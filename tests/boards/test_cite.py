@@ -74,7 +74,7 @@ def test_no_two_entries_claim_the_same_words_and_all_of_them_are_in_use() -> Non
     assert set(claimed) <= named(), "words that nobody uses"
 
 
-@pytest.mark.parametrize("name", [*benchmark_files(), "query-mnist@1/bald", "attribution-mnist@1/lrp"])
+@pytest.mark.parametrize("name", [*benchmark_files(), "query-mnist@2/bald", "attribution-mnist@1/lrp"])
 def test_whatever_is_printed_is_bibtex(name: str) -> None:
     entries = parsed(cite(name))
     assert all(REQUIRED[kind] <= set(fields) for kind, fields in entries.values())

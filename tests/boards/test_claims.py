@@ -204,7 +204,7 @@ def test_on_runs(runs: list[Path]) -> None:
     with pytest.raises(UsageError, match="two of these runs are of gap; name one run of each method"):
         claims([str(runs[0]), str(runs[0])])
     with pytest.raises(UsageError, match="name one benchmark, or folders of runs; "):
-        claims(["confidence-mnist@1", "query-mnist@1"])
+        claims(["confidence-mnist@1", "query-mnist@2"])
 
 
 @pytest.mark.parametrize(

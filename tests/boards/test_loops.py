@@ -31,7 +31,7 @@ from harness.tracks.query.segmentation.ledger import PatchLedger
 from harness.tracks.query.track import QueryTrack
 from tests.boards.support import change_outputs
 
-IMAGES, VOLUMES = submissions_folder("query-mnist@1") / "bald", submissions_folder("query-mni152@1") / "bald"
+IMAGES, VOLUMES = submissions_folder("query-mnist@2") / "bald", submissions_folder("query-mni152@2") / "bald"
 app = Typer()
 app.command()(verb.replay)
 

@@ -42,7 +42,7 @@ def scored(benchmark: str, method: str) -> Scored:
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "method"), [("confidence-mnist@1", "msr"), ("query-mnist@1", "bald"), ("query-mni152@1", "bald")]
+    ("benchmark", "method"), [("confidence-mnist@1", "msr"), ("query-mnist@2", "bald"), ("query-mni152@2", "bald")]
 )
 def test_a_column_of_the_board_is_a_row_of_the_table(benchmark: str, method: str) -> None:
     found = scored(benchmark, method)
@@ -78,7 +78,7 @@ def test_medians_of_the_table_and_ranks_of_the_board_share_their_resamples() -> 
 
 
 def test_the_long_table_has_a_row_for_every_draw() -> None:
-    found = scored("query-mnist@1", "bald")
+    found = scored("query-mnist@2", "bald")
     table = long_table(found.measured)
     draws = {(u.study, u.model_seed, m): s.draws for u, each in found.measured.items() for m, s in each.scores.items()}
     assert len(table) == sum(map(len, draws.values()))

@@ -164,7 +164,7 @@ def test_large_benchmarks_are_planned_where_nothing_is(name, tmp_path, monkeypat
 
 
 def test_every_bundled_benchmark_is_known_to_be_large_or_small():
-    small = {"attribution-mnist@1", "confidence-mnist@1", "query-mnist@1", "query-mni152@1"}
+    small = {"attribution-mnist@1", "confidence-mnist@1", "query-mnist@2", "query-mni152@2"}
     pneumonia = {"attribution-pneumonia@1", "query-pneumonia@1"}
     assert set(benchmark_files()) >= {*LARGE, *small, *pneumonia}
     for name in small:

@@ -353,7 +353,7 @@ def test_boards_are_published_as_tables(hub: HubServer, tmp_path: Path, environm
 def test_boards_go_into_a_pull_request(hub: HubServer, tmp_path: Path) -> None:
     hub.create("lab/boards")
     guest = hub.environment(tmp_path / "home", "hf_reader")
-    arguments = ("board", "publish", "query-mnist@1", "--repo", "lab/boards", "--create-pr")
+    arguments = ("board", "publish", "query-mnist@2", "--repo", "lab/boards", "--create-pr")
     assert "/discussions/1" in said(run_harness(*arguments, environment=guest, folder=tmp_path))
     assert "data/boards/00000.parquet" in hub.repository("lab/boards").commit("refs/pr/1").files
     assert "data/boards/00000.parquet" not in hub.repository("lab/boards").commit("main").files

@@ -110,7 +110,7 @@ def test_a_method_of_another_kind_is_answered_with_names_of_the_kind_that_is_wan
     for method, words in (
         (
             "random",
-            "is a method for confidence benchmarks, but query-mnist@1 is one for query; did you mean random-samp",
+            "is a method for confidence benchmarks, but query-mnist@2 is one for query; did you mean random-samp",
         ),
         ("randm", "no method is called 'randm'; did you mean random-sampling"),
         ("entrpy", "no method is called 'entrpy'; did you mean expected-entropy or predictive-entropy"),

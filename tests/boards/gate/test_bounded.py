@@ -14,7 +14,7 @@ from harness.boards.gate.bounded import Bounds, validate_bounded
 from harness.boards.submissions import submissions_folder
 from harness.execution.child import ChildProcess
 
-BENCHMARK = "query-mnist@1"
+BENCHMARK = "query-mnist@2"
 
 
 @pytest.fixture(autouse=True)

@@ -412,7 +412,7 @@ def test_benchmarks_of_other_tracks_have_no_packs(tmp_path):
     from harness.data.catalog import find_protocol
 
     with pytest.raises(UsageError, match="is no benchmark of confidence scores"):
-        write_pack(find_protocol("query-mnist@1"), PackRequest(tmp_path / "pack"))
+        write_pack(find_protocol("query-mnist@2"), PackRequest(tmp_path / "pack"))
 
 
 def test_inputs_that_nobody_has(made, tmp_path):

@@ -14,14 +14,14 @@ from tests.tracks.support import audited
 
 @pytest.fixture(scope="module")
 def track():
-    return QueryTrack(find_protocol("query-mnist@1"), find_method("random-sampling").spec)
+    return QueryTrack(find_protocol("query-mnist@2"), find_method("random-sampling").spec)
 
 
 @pytest.fixture(scope="module")
 def unit(track):
     spec = RunSpec(
         task="query",
-        benchmark="query-mnist@1",
+        benchmark="query-mnist@2",
         benchmark_hash=track.protocol.hash,
         method=track.method,
         metric_versions=track.metric_versions(),

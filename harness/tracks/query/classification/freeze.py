@@ -1,7 +1,7 @@
 """Pin the parts and the starts of a benchmark on images; not needed to run it.
 
     python -m harness.tracks.query.classification.freeze splits datasets/query-mnist
-    python -m harness.tracks.query.classification.freeze starts leaderboards/query-mnist/1/benchmark.toml datasets/query-mnist
+    python -m harness.tracks.query.classification.freeze starts leaderboards/query-mnist/2/benchmark.toml datasets/query-mnist
     python -m harness.tracks.query.classification.freeze starts leaderboards/query-pneumonia/1/benchmark.toml datasets/query-pneumonia
 
 The first writes splits.json of the digits, the second starts-<study>.json for every study and seed of a benchmark. Both

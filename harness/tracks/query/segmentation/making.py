@@ -1,8 +1,8 @@
 """Make the pinned files of the embedded benchmark `query-mni152`, and measure full annotation; not needed to run it.
 
 python -m harness.tracks.query.segmentation.making cases --out datasets/query-mni152
-python -m harness.tracks.query.segmentation.making starts leaderboards/query-mni152/1/benchmark.toml --out starts.json
-python -m harness.tracks.query.segmentation.making full leaderboards/query-mni152/1/benchmark.toml
+python -m harness.tracks.query.segmentation.making starts leaderboards/query-mni152/2/benchmark.toml --out starts.json
+python -m harness.tracks.query.segmentation.making full leaderboards/query-mni152/2/benchmark.toml
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from tests.tracks.query.classification.support import unheard
 
 @pytest.fixture(scope="module")
 def protocol():
-    return find_protocol("query-mnist@1")
+    return find_protocol("query-mnist@2")
 
 
 def test_every_file_is_pinned(protocol):
