@@ -36,7 +36,7 @@ def replay(
     With --loops: one folder a campaign with loop_000.json (patches in nnActive's format, or {"images": [rows of the
     pool]}) and loop_000/summary.json for every loop.
 
-    Example: harness replay runs/query-mnist-1-bald-0123456789ab
+    Example: harness replay runs/query-mnist-2-bald-0123456789ab
     """
     from harness.boards.submissions import ABOUT
     from harness.execution.run_result import SEALED

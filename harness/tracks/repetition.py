@@ -26,6 +26,6 @@ def what_it_rests_on(
     at = int(np.flatnonzero(batch == sample)[0])
     if not same(ask(batch)[at], said[at]):
         return "on what it was asked before, or on numbers that it draws"
-    if len(batch) > 1 and not same(ask(batch[::-1])[len(batch) - 1 - at], said[at]):
+    if not all(map(same, ask(batch[::-1])[::-1], said)):
         return "on the order of the samples"
     return "on the other samples of its batch, or on how many they are"

@@ -4,7 +4,7 @@ import torch
 
 import harness
 
-STATUS, SAYS = "invalid", "its confidence for one and the same sample rests on"
+STATUS, SAYS = "invalid", "its confidence for one and the same sample rests on the order of the samples"
 
 
 @harness.confidence_score(version="1")

@@ -48,6 +48,8 @@ class Cases(Protocol):
     file_ending: str
     identity: str
     """Hash of everything that the arrays depend on."""
+    contents: str
+    """Hash of the files that the pool's images come from, without labels: no rounding on another machine changes it."""
 
     def image(self, name: str) -> np.ndarray:
         """(channels, *shape) float32, finite."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data.scratch import private_folder
 from harness.spec.errors import UsageError
 from harness.spec.query import RawFolder, TemplateVolumes
-from harness.storage import array_id, read_json, write_json
+from harness.storage import read_json, write_json
 from harness.tracks.base import Answers
 from harness.tracks.query.geometry import Corner, Patch, Size, by_image, check_patches, clipped, described, within
 from harness.tracks.query.order import neutral_names, shown_order
@@ -82,10 +82,9 @@ class PatchLedger:
     @cached_property
     def shown(self) -> dict[str, str]:
         """Names under which strategies see the pool -> those of the data set, in the order in which they see it."""
-        cases = self.cases
-        contents = [[name, list(cases.shapes[name])] for name in cases.pool], array_id(cases.image(cases.pool[0]))
-        order = shown_order(len(cases.pool), *contents, self._seed)
-        return dict(zip(neutral_names(len(order)), [cases.pool[place] for place in order.tolist()], strict=True))
+        pool = self.cases.pool
+        order = shown_order(len(pool), self.cases.contents, self._seed)
+        return {name: pool[place] for name, place in zip(neutral_names(len(pool)), order.tolist(), strict=True)}
 
     def effort(self, picks: Sequence[np.ndarray]) -> Answers:
         import numpy as np

@@ -57,6 +57,7 @@ class RawFolderCases:
         self.counts: Mapping[str, np.ndarray] = counts
         self.shapes: Mapping[str, Shape] = {name: tuple(self.labels(name).shape) for name in self._grids}
         contents = {name: [file_id(path) for path in self._files[name].all] for name in self._grids}
+        self.contents = content_id({name: contents[name][:-1] for name in self.pool})
         meaning = [self.classes, self.regions, sorted(self._labels.numbers.items())]
         self.identity = content_id([_RESAMPLING, self.pool, self.held_out, meaning, self.channels, contents])
 

@@ -37,7 +37,7 @@ class TemplateCases:
         self.counts: Mapping[str, np.ndarray] = {
             name: count_labels(self.labels(name), len(CLASSES)) for name in self._boxes
         }
-        self.identity = content_id(["mni152", self._pinned.raw])
+        self.identity = self.contents = content_id(["mni152", self._pinned.raw])
 
     def image(self, name: str) -> np.ndarray:
         return self._volume(name)[0][None]

@@ -12,7 +12,16 @@ from harness.spec.errors import UsageError
 from harness.tracks.query.campaign import Campaign, run_campaign
 from harness.tracks.query.loop_files import read_loops
 from harness.tracks.query.sampling import random_patches
-from tests.tracks.query.segmentation.support import benchmark, changed, needs, place, raw_folder, setting
+from tests.tracks.query.segmentation.support import (
+    balls,
+    benchmark,
+    changed,
+    needs,
+    place,
+    raw_folder,
+    setting,
+    write_volume,
+)
 
 needs("nnunetv2", "SimpleITK")
 
@@ -154,6 +163,16 @@ def test_volumes_keep_their_names_through_a_campaign_and_have_others_in_the_next
     assert list(again.shown.items()) == list(first.items()), "they depend on nothing but the data and the seed"
     orders = {tuple(SegmentationLearner(volumes, seed, (), "cpu").ledger.shown.values()) for seed in range(1, 6)}
     assert len(orders) == 5
+
+
+def test_the_order_of_volumes_depends_on_images_and_on_no_label(volumes, learner, tmp_path):
+    """Other labels, the same order; another image, another order."""
+    raw = raw_folder(tmp_path / "raw")
+    order = list(learner.ledger.shown.items())
+    write_volume(raw / "labelsTr/case_0.nii.gz", balls((16, 18, 20), 9)[1])
+    assert list(SegmentationLearner(setting(benchmark(tmp_path)), 1, (), "cpu").ledger.shown.items()) == order
+    write_volume(raw / "imagesTr/case_0_0000.nii.gz", balls((16, 18, 20), 9)[0].astype(np.float32))
+    assert list(SegmentationLearner(setting(benchmark(tmp_path)), 1, (), "cpu").ledger.shown.items()) != order
 
 
 def test_an_answer_names_volumes_by_the_order_in_which_they_were_shown(learner):
@@ -356,7 +375,6 @@ def test_without_nnunet_there_is_a_way_out(volumes, monkeypatch):
 def test_volumes_with_a_dark_rim_and_a_coarse_last_axis_come_back_in_place(tmp_path):
     """nnU-Net crops what is zero and puts the coarsest axis first; both are undone for what a strategy sees."""
     from harness.tracks.query.segmentation.prediction import Window
-    from tests.tracks.query.segmentation.support import balls, write_volume
 
     folder = raw_folder(tmp_path / "raw")
     for number in range(8):
