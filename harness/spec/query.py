@@ -44,8 +44,8 @@ class ArrayImages(Grown):
     where the channels are; values are divided by `scale`, then normalised by `mean` and `std`, one number a
     channel. The images that validate are all of the file `val`; without it, pool and validation are both parts of the file
     `train`: those that `splits` (JSON) lists, or else `validation` samples drawn by each seed and the rest. With
-    `imbalance` r, class c of C keeps `largest` * r ** (-c / (C - 1)) samples of the pool. The pool is in the order of its
-    file, or in one drawn by `pool_seed`, so that the place of an image tells nothing of its label.
+    `imbalance` r, class c of C keeps `largest` * r ** (-c / (C - 1)) samples of the pool. Rows of the pool are
+    numbered in the order of its file, or in one drawn by `pool_seed`; strategies see it in another order.
     """
 
     later: ClassVar[frozenset[str]] = frozenset({"val", "pool_seed"})

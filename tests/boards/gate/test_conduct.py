@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from harness.boards.gate import validate
+from harness.boards.gate import conduct, validate
+from harness.boards.gate.candidate import Candidate
+from harness.methods.discovery import find_method
 from tests.boards.gate.support import arrays_of, change_outputs, claim_what_outputs_give, said
 
 
@@ -97,3 +101,13 @@ def test_better_than_the_oracle_is_for_a_human(good: Path) -> None:
 
 def test_the_oracle_may_be_perfect(good: Path) -> None:
     assert said(good.parent / "oracle") == []
+
+
+def test_a_strategy_that_is_told_which_image_is_which() -> None:
+    """A reviewer hears of it: it may carry queries, or choose by the order of the data set."""
+    for name in ("bald", "msr"):
+        about = SimpleNamespace(method=find_method(name).spec)
+        assert not list(conduct.told_names(cast(Candidate, SimpleNamespace(about=about))))
+    spec = find_method("bald").spec.model_copy(update={"needs": ("members", "names")})
+    (sentence,) = conduct.told_names(cast(Candidate, SimpleNamespace(about=SimpleNamespace(method=spec))))
+    assert sentence.startswith('it declares needs=("names",), so it is told which image of the data set is which')

@@ -1,8 +1,12 @@
 """The campaign engine: order of the loops, resuming at every file, and what a bad answer costs."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from harness.data.scratch import offers_scratch, private_scratch
 from harness.methods.client import MethodError
 from harness.storage import IntegrityError
 from harness.tracks.query import campaign as engine
@@ -174,3 +178,28 @@ def test_the_pool_is_gone_when_the_strategy_has_answered(tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     run(tmp_path / "campaign")
     assert not list((tmp_path / "temporary").glob("*/*"))
+
+
+def test_what_an_oracle_is_offered_lies_where_no_method_can_read_it(tmp_path, monkeypatch):
+    """It tells all labels."""
+    asked = []
+
+    def ask(loop, offer):
+        asked.append(Path(offer.meta["folder"]).parent)
+        return least_confident(loop, offer)
+
+    for oracle in (False, True):
+        run_campaign(Campaign(loops=2, query=4, oracle=oracle), NearestMean(), ask, tmp_path / str(oracle), silent)
+    assert asked == [offers_scratch(), private_scratch()]
+
+
+def test_sentences_about_a_strategy_have_the_names_of_the_data_set_too(tmp_path):
+    class Named(NearestMean):
+        def offer(self, *arguments, **options):
+            return replace(super().offer(*arguments, **options), names={"image-0003": "liver"})
+
+    def gives_up(loop, offer):
+        raise MethodError("failed", "ValueError: image 'image-0003' is dark")
+
+    with pytest.raises(MethodError, match=r"^query 1 of 3: ValueError: image 'image-0003' \(liver\) is dark$"):
+        run(tmp_path / "campaign", Named(), gives_up)

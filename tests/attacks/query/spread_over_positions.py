@@ -1,10 +1,10 @@
-"""Where a pool is sorted by class, picks at even distances have as many images of each class, without a single label."""
+"""Spreads its picks evenly over the positions of the pool, which in a sorted pool are its classes."""
 
 import numpy as np
 
 import harness
 
-SORTED = "balanced"
+TASK, WHERE_SORTED = "classification", "balanced"
 
 
 @harness.query_strategy(version="1", tasks=("classification",))

@@ -1,10 +1,10 @@
-"""Where a pool is sorted by class, neighbours have one class: whoever knows one label knows those around it."""
+"""Takes the neighbours of an image that it knows nothing of, which in a sorted pool share its class."""
 
 import numpy as np
 
 import harness
 
-SORTED = "one-sided"
+TASK, WHERE_SORTED = "classification", "lopsided"
 
 
 @harness.query_strategy(version="1", tasks=("classification",))
