@@ -128,6 +128,7 @@ def test_sanity_rows_take_no_rank_and_end_below_the_middle(board: Board) -> None
         assert row(board, name).cells["localisation"].value > middle
 
 
-def test_the_board_discriminates(board: Board) -> None:
+def test_the_board_discriminates(protocol: LoadedBenchmark) -> None:
+    board = build_board(protocol, all_tiers=True)
     for column in (*board.columns[:-1], OVERALL):
         assert board.groups[column] >= 2, column
