@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -137,7 +138,7 @@ def assert_claims_follow(folder: Path, honest: Path) -> None:
     source = (folder / "method.py").read_bytes()
     assert hashlib.sha256(source).hexdigest() == about["method"]["source_sha256"]
     assert f'version="{about["method"]["version"]}"'.encode() in source
-    assert f"def {about['method']['symbol']}(".encode() in source
+    assert re.search(rf"^(def|class) {about['method']['symbol']}\b".encode(), source, re.MULTILINE)
     assert about["method"]["name"] == folder.name == document["spec"]["method"]["name"]
     assert about["benchmark"] == folder.parent.name == document["spec"]["benchmark"]
     assert hashlib.sha256((folder / "outputs.npz").read_bytes()).hexdigest() == about["outputs"]["outputs.npz"]
