@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        application()()
+        command()()
     except Exception as error:
         if debug:
             raise
@@ -36,6 +37,21 @@ def main() -> None:
         if ended.code == 130:  # typer has caught the interrupt
             _complain(_INTERRUPTED)
         raise
+
+
+def command() -> Any:
+    """The command as it is run: flags say what they do, and no type of value, since they take none."""
+    import typer.main
+
+    made = typer.main.get_command(application())
+    waiting = [made]
+    while waiting:
+        each = waiting.pop()
+        for parameter in (*each.params, each.get_help_option(typer.Context(each))):
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        waiting += getattr(each, "commands", {}).values()
+    return made
 
 
 def application() -> typer.Typer:
@@ -70,7 +86,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog="Any command takes --debug, which shows tracebacks.",
     )
-    app.callback()(_callback)
+    app.callback()(_callback())
     for verb in (
         *(
             evaluate.evaluate,
@@ -119,8 +135,24 @@ class _Unread(io.FileIO):
             return len(data)
 
 
-def _callback() -> None:
-    """Evaluate a method under a fixed protocol and see its place on the board."""
+def _callback() -> Callable[..., None]:
+    """What belongs to no verb."""
+    import typer
+
+    def say_version(asked: bool) -> None:
+        if asked:
+            import harness
+
+            typer.echo(f"reliabench {harness.__version__}")
+            raise typer.Exit
+
+    def begin(
+        version: bool = typer.Option(
+            False, "--version", help="show the version and stop", callback=say_version, is_eager=True
+        ),
+    ) -> None: ...
+
+    return begin
 
 
 def _exit_code(error: Exception) -> int | None:

@@ -30,6 +30,23 @@ def say(text: str, style: str = "", *, sign: str = "", console: Console | None =
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
+def say_columns(rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
+    """One line for each row, columns below each other. A terminal cuts long lines, but nothing of the first column; a
+    pipe gets them whole."""
+    from rich.cells import cell_len, set_cell_size
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [set_cell_size(text, width) for text, width in zip(row, widths, strict=True)]
+        line = " " * indent + "  ".join(cells).rstrip()
+        room = max(console.width, indent + cell_len(row[0]))
+        if console.is_terminal and cell_len(line) > room:
+            line = set_cell_size(line, room - 1).rstrip() + "…"
+        say(line, console=console)
+
+
 def say_json(value: object) -> None:
     """An object for other programs. Raises ValueError for numbers that are not finite."""
     from json import dumps
