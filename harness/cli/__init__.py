@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,10 @@ def main() -> None:
     _outlive_readers()
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    signals = _Signals()
     try:
-        command()()
+        with signals:
+            command()()
     except Exception as error:
         if debug:
             raise
@@ -32,11 +36,30 @@ def main() -> None:
         raise SystemExit(code) from None
     except KeyboardInterrupt:
         _complain(_INTERRUPTED)
-        raise SystemExit(130) from None
+        raise SystemExit(signals.code) from None
     except SystemExit as ended:
-        if ended.code == 130:  # typer has caught the interrupt
-            _complain(_INTERRUPTED)
-        raise
+        if ended.code != 130:
+            raise
+        _complain(_INTERRUPTED)  # typer has caught the interrupt
+        raise SystemExit(signals.code) from None
+
+
+class _Signals:
+    """Makes SIGTERM, by which schedulers and `timeout` end a command, the same as Ctrl-C; `code`: what it then ends with."""
+
+    code = 130
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._end)
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _end(self, number: int, frame: object) -> None:
+        self.code = 128 + number
+        raise KeyboardInterrupt
 
 
 def command() -> Any:
