@@ -231,8 +231,10 @@ class ConfidenceTrack(Track):
 
     def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
         from harness.tracks.confidence.picture import tied_answers
+        from harness.tracks.confidence.remarks import upside_down
 
-        return tied_answers(self, answers)
+        yield from upside_down(self, answers)
+        yield from tied_answers(self, answers)
 
     def given(self, unit: Unit) -> Iterator[tuple[str, np.ndarray]]:
         """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute."""
