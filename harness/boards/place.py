@@ -67,7 +67,7 @@ def overall(places: tuple[Place, ...]) -> Place:
 def _places(leaderboard: Leaderboard, others: list[Entry], own: Entry) -> tuple[Place, ...] | str:
     what = {"file": "submission"}  # others are called what they are
     namesakes = {
-        own.method.name: f"the {what.get(each.method.origin, each.method.origin)} {own.method.name}"
+        each.method.name: f"the {what.get(each.method.origin, each.method.origin)} {each.method.name}"
         for each in others
         if each.method.name == own.method.name
     }
