@@ -83,6 +83,7 @@ def _evaluate(request: Any, *, as_json: bool) -> int:
     else:
         further = getattr(prepared.protocol.benchmark, "next_step", None)
         command = f"harness evaluate {quote(request.method)} --benchmark {further}" if further else None
+        typer.echo(err=True)  # between the checks and the scores, of which a pipe gets the latter alone
         print_result(result, place, report, command)
     scored = any(unit.status == "ok" for unit in result.document.units)
     return 1 if result.failed or not scored else 0
