@@ -202,16 +202,8 @@ def _print_scores(result: RunResult) -> None:
 def _why_empty(name: str) -> str:
     """Of a metric that has no value in any study."""
     fact = metric_facts()[name]
-    needs = " and ".join(_NEEDS.get(each, each) for each in fact.needs)
-    return f"{fact.heading} is – because it has no meaning here" + (f": it needs {needs}." if needs else ".")
-
-
-_NEEDS = {
-    "probability confidence": "confidences that are probabilities, all from 0 to 1",
-    "binary residual": "samples that are right or wrong, both of which there are",
-    "labels": "labels",
-}
-"""What metrics ask for, in a sentence."""
+    probable = ": it needs confidences that are probabilities, all from 0 to 1"
+    return f"{fact.heading} is – because it has no meaning here{probable * ('probability confidence' in fact.needs)}."
 
 
 def _print_reasons(result: RunResult) -> None:

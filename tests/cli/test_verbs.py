@@ -89,6 +89,20 @@ def test_doctor_reports_versions(tmp_path: Path) -> None:
     assert facts["fence"].startswith(described(choose("auto")))
 
 
+def test_doctor_tries_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.methods.baselines.confidence.msr.msr", lambda outputs: outputs.logits)
+    done = harness("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    assert "a method cannot be run: it returned shape (16, 4), expected (16,)" in done.stdout
+
+
+def test_doctor_tries_the_cache(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    done = harness("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    assert f"the cache folder {tmp_path / 'cache'} cannot be written (File exists)" in done.stdout
+
+
 @pytest.mark.parametrize("kind", ["benchmarks", "methods", "metrics"])
 def test_lists(kind: str, tmp_path: Path) -> None:
     rows = json.loads(harness("list", kind, "--json", folder=tmp_path).stdout)
