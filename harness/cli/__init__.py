@@ -71,7 +71,7 @@ def command() -> Any:
     while waiting:
         each = waiting.pop()
         for parameter in (*each.params, each.get_help_option(typer.Context(each))):
-            if getattr(parameter, "is_flag", False):
+            if parameter is not None and getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
         waiting += getattr(each, "commands", {}).values()
     return made

@@ -48,15 +48,15 @@ def undeclared(source: bytes) -> str:
     """Why a file that can be read has no decorated method: a decorator is misspelt, comes from elsewhere or is not
     imported. Empty where nothing of the kind is seen."""
     tree, known = ast.parse(decode_source(source)), decorators()
-    for node in ast.walk(tree):
-        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)):
+        for alias in node.names:
             package = known[alias.name].package if alias.name in known else None
             if package and (node.level or (node.module or "").partition(".")[0] != package):
                 return f"line {node.lineno}: write `from {package} import {alias.name}`, not from {node.module}"
             if not package and node.module == "harness" and (near := did_you_mean(alias.name, known)):
                 return f"line {node.lineno}: harness has no {alias.name}; {near[:-1]}"
-    for node in tree.body:
-        for decorator in getattr(node, "decorator_list", ()):
+    for found in tree.body:
+        for decorator in getattr(found, "decorator_list", ()):
             name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator).rpartition(".")[2]
             if name in known:
                 return f"line {decorator.lineno}: @{name} is not imported; write `from {known[name].package} import {name}`"

@@ -286,7 +286,7 @@ def test_members_that_are_probabilities(tmp_path):
     refused_table(path, "rows of mc sum to 1; these are probabilities, name them mc_probabilities.", UsageError)
     truth = made()
     refused_table(
-        npz(tmp_path, truth), "rows of mc are negative or do not sum", UsageError, mc_logits=None, mc_probabilities="mc"
+        npz(tmp_path, truth), "and probabilities are never negative; if these are logits, name them mc_logits.", UsageError, mc_logits=None, mc_probabilities="mc"
     )
 
 

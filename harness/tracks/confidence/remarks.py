@@ -1,4 +1,4 @@
-"""What to say of a run's confidences that are allowed and yet hardly what was meant, beside ties (`picture`)."""
+"""What to say of a run's confidences and of logits that are allowed and yet hardly what was meant, beside ties (`picture`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _WELL_BELOW = 0.4
 """A mean failure AUROC below this is worth a sentence, where chance does not explain it."""
 _SIGMAS = 3.0
+_NEARLY_ONE = 0.05
+"""How far from 1 rows of logits sum up, at most, that are worth a sentence."""
 
 
 def upside_down(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Iterator[str]:
@@ -39,3 +41,17 @@ def upside_down(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Iter
             "Failures have more confidence than successes here; higher must mean more confident, so return the negative "
             "if yours means the opposite."
         )
+
+
+def probabilities_as_logits(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Iterator[str]:
+    """That rows of what are called logits sum to about one, as rounded probabilities do."""
+    import numpy as np
+
+    for unit in answers:
+        for name, logits in track.given(unit):
+            if name == "logits" and np.abs(logits.sum(axis=1, dtype=np.float64) - 1).max() <= _NEARLY_ONE:
+                yield (
+                    f"all rows of the logits of {unit.model} sum to about 1, as probabilities do; if they are (rounded) "
+                    'probabilities, divide each row by its sum and say holds = "probabilities".'
+                )
+                return
