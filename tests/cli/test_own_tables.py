@@ -87,3 +87,11 @@ def test_a_table_of_outputs_with_nan_is_a_mistake_too(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "logits holds NaN or infinite values, first in row 8" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_results_are_planned_with_the_method_that_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(BENCHMARK)
+    (tmp_path / "results.csv").write_text(RESULTS)
+    done = harness("plan", "--benchmark", "mine.toml", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("head-confidence on mine@1")
