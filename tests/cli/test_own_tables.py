@@ -95,3 +95,9 @@ def test_results_are_planned_with_the_method_that_reads_them(tmp_path: Path) -> 
     done = harness("plan", "--benchmark", "mine.toml", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("head-confidence on mine@1")
+
+
+def test_a_changed_table_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    for table in (RESULTS, RESULTS, RESULTS.replace("0.17", "0.99")):
+        assert evaluated(tmp_path, table.encode()).returncode == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
