@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from tests.cli.support import harness, write_toy
+from tests.test_readme import FILES
+from tests.test_readme_files import EVALUATED, pictures, title
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -72,3 +74,20 @@ def test_logits_that_sum_to_one_get_a_warning(tmp_path: Path) -> None:
     assert code == 0
     assert "Note: all rows of the logits of one sum to about 1, as probabilities do" in text
     assert "sum to about 1" not in said(tmp_path, "outputs.probabilities.amax(dim=1)")
+
+
+@pytest.mark.parametrize("shared", [0, 7])
+def test_images_of_the_pool_that_are_tested_on_are_counted(shared: int, tmp_path: Path) -> None:
+    (text,) = (each for each in FILES if title(each) == "My images")
+    for long, short in EVALUATED["My images"][2].items():
+        text = text.replace(long, short)
+    (tmp_path / "mine.toml").write_text(text.replace("seeds = [1, 2, 3]", "seeds = [1]"))
+    pictures(tmp_path)
+    with np.load(tmp_path / "train.npz") as train, np.load(tmp_path / "test.npz") as test:
+        inputs, labels, pool = test["inputs"].copy(), test["labels"], train["inputs"]
+    inputs[:shared] = pool[20 : 20 + shared]
+    np.savez(tmp_path / "test.npz", inputs=inputs, labels=labels)
+    done = harness("evaluate", "random-sampling", "--benchmark", "mine.toml", "--limit", "2", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("Note: 7 of the 30 test images of mine are images of the pool" in done.stdout) == bool(shared)
+    assert ("images of the pool" in done.stdout) == bool(shared)
