@@ -70,8 +70,13 @@ def print_result(
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:
     """The sealed document, its folder and the place, as one JSON object."""
+    say_json(as_json(result, place))
+
+
+def as_json(result: RunResult, place: tuple[Place, ...] | str) -> dict[str, object]:
+    """What `print_json_result` prints."""
     shown = place if isinstance(place, str) else [asdict(each) for each in place]
-    say_json({"run": result.document.canonical(), "folder": str(result.folder), "place": shown})
+    return {"run": result.document.canonical(), "folder": str(result.folder), "place": shown}
 
 
 def print_units(result: RunResult) -> None:
