@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from harness.api import evaluate
-    from harness.execution.run_result import RunResult
+    from harness.api import RunResult, evaluate
     from harness.methods.interface import attribution_metric, confidence_score, explainer, query_strategy
 
 __all__ = [
@@ -26,7 +25,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "RunResult": "harness.execution.run_result",
+    "RunResult": "harness.api",
     "attribution_metric": "harness.methods.interface",
     "confidence_score": "harness.methods.interface",
     "evaluate": "harness.api",

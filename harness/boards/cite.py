@@ -12,7 +12,7 @@ import harness
 from harness.boards.bibliography import Work, find_work
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
-from harness.data.catalog import LoadedBenchmark, benchmark_files, find_protocol
+from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.run_result import SEALED, RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board
@@ -48,13 +48,23 @@ def cite(target: str) -> str:
         method = CitedWork(about.citation or about.method.citation, f"method {about.name}")
         return bibtex([*references(find_protocol(about.benchmark)), method])
     if (folder / SEALED).is_file() or folder.name == SEALED:
-        spec = RunResult.open(folder).document.spec
-        known = spec.benchmark in benchmark_files()
-        method = CitedWork(spec.method.citation, f"method {spec.method.name}")
-        return bibtex([*(references(find_protocol(spec.benchmark)) if known else [_software()]), method])
+        return bibtex(_of_run(RunResult.open(folder)))
     if folder.is_dir():
         raise UsageError(f"{target} holds neither a sealed run nor a submission; name one of these, or a benchmark.")
     return bibtex(references(find_protocol(target)))
+
+
+def _of_run(run: RunResult) -> list[CitedWork]:
+    """What rests behind a run, on a benchmark of a user's own too; a method without a source is named for its author to
+    fill in."""
+    method = run.document.spec.method
+    try:
+        found = references(run.protocol())
+    except UsageError:  # the benchmark's file is not at hand any more
+        found = [_software()]
+    own = f"{method.name}, version {method.version}: add its authors, title and year"
+    named = method.citation or (own if method.origin == "file" else "")
+    return [*found, CitedWork(named, f"method {method.name}")]
 
 
 def board_references(board: Board, protocol: LoadedBenchmark) -> list[CitedWork]:

@@ -65,8 +65,13 @@ def overall(places: tuple[Place, ...]) -> Place:
 
 
 def _places(leaderboard: Leaderboard, others: list[Entry], own: Entry) -> tuple[Place, ...] | str:
-    taken = own.method.name in {each.method.name for each in others}
-    name = f"{own.method.name} (this run)" if taken else own.method.name
+    what = {"file": "submission"}  # others are called what they are
+    namesakes = {
+        each.method.name: f"the {what.get(each.method.origin, each.method.origin)} {each.method.name}"
+        for each in others
+        if each.method.name == own.method.name
+    }
+    name = f"{own.method.name} (this run)" if namesakes else own.method.name
     own = replace(own, method=own.method.model_copy(update={"reference": False, "name": name}))
     shows, places = leaderboard.shows, []
     for title, column in leaderboard.compared([*others, own]).items():
@@ -84,7 +89,7 @@ def _places(leaderboard: Leaderboard, others: list[Entry], own: Entry) -> tuple[
                 rank_low=cell.rank_low,
                 rank_high=cell.rank_high,
                 of=sum(each.rank is not None for each in cells.values()),
-                tied_with=column.tied(name),
+                tied_with=tuple(namesakes.get(each, each) for each in column.tied(name)),
                 low=cell.low,
                 high=cell.high,
                 spread=cell.spread,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,8 +21,10 @@ def main() -> None:
     _outlive_readers()
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    signals = _Signals()
     try:
-        application()()
+        with signals:
+            command()()
     except Exception as error:
         if debug:
             raise
@@ -31,11 +36,45 @@ def main() -> None:
         raise SystemExit(code) from None
     except KeyboardInterrupt:
         _complain(_INTERRUPTED)
-        raise SystemExit(130) from None
+        raise SystemExit(signals.code) from None
     except SystemExit as ended:
-        if ended.code == 130:  # typer has caught the interrupt
-            _complain(_INTERRUPTED)
-        raise
+        if ended.code != 130:
+            raise
+        _complain(_INTERRUPTED)  # typer has caught the interrupt
+        raise SystemExit(signals.code) from None
+
+
+class _Signals:
+    """Makes SIGTERM, by which schedulers and `timeout` end a command, the same as Ctrl-C; `code`: what it then ends with."""
+
+    code = 130
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._end)
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _end(self, number: int, frame: object) -> None:
+        self.code = 128 + number
+        raise KeyboardInterrupt
+
+
+def command() -> Any:
+    """The command as it is run: flags say what they do, and no type of value, since they take none."""
+    import typer.main
+
+    made = typer.main.get_command(application())
+    waiting = [made]
+    while waiting:
+        each = waiting.pop()
+        for parameter in (*each.params, each.get_help_option(typer.Context(each))):
+            if parameter is not None and getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        waiting += getattr(each, "commands", {}).values()
+    return made
 
 
 def application() -> typer.Typer:
@@ -70,7 +109,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog="Any command takes --debug, which shows tracebacks.",
     )
-    app.callback()(_callback)
+    app.callback()(_callback())
     for verb in (
         *(
             evaluate.evaluate,
@@ -119,8 +158,24 @@ class _Unread(io.FileIO):
             return len(data)
 
 
-def _callback() -> None:
-    """Evaluate a method under a fixed protocol and see its place on the board."""
+def _callback() -> Callable[..., None]:
+    """What belongs to no verb."""
+    import typer
+
+    def say_version(asked: bool) -> None:
+        if asked:
+            import harness
+
+            typer.echo(f"reliabench {harness.__version__}")
+            raise typer.Exit
+
+    def begin(
+        version: bool = typer.Option(
+            False, "--version", help="show the version and stop", callback=say_version, is_eager=True
+        ),
+    ) -> None: ...
+
+    return begin
 
 
 def _exit_code(error: Exception) -> int | None:

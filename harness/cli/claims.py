@@ -46,7 +46,7 @@ def claims(
 def _print(found: list[Judged], title: str, details: bool) -> None:
     numbers = dict.fromkeys(("holds in", "95 %", "p"), RIGHT)
     heads = {"finding": LEFT, "benchmark": {"overflow": "fold"}, **numbers, "verdict": LEFT}
-    print_table(heads, [_row(each) for each in found], title=title, title_justify="left")
+    print_table(heads, [_row(each) for each in found], title=title)
     for each in found:
         say(f"{each.finding} ({each.paper}): {each.claim}")
         say(f"  {each.verdict}: {each.reason}", _STYLES[each.verdict])

@@ -12,7 +12,8 @@ from harness.cli.output import FAILED, PASSED, say, say_json
 
 
 def doctor(json: options.AsJson = False) -> None:
-    """Show versions, device, cache, disk and offline state, and say what is missing. Exit code 1 if anything is.
+    """Show versions, device, cache, disk and offline state, try a method in its process and a file in the cache, and say
+    what is missing. Exit code 1 if anything is.
 
     Example: harness doctor
     """
@@ -46,12 +47,15 @@ def _examine() -> tuple[dict[str, str], list[str]]:
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
     size = _size_of(cache)
-    if not os.access(existing, os.W_OK):
-        problems.append(f"the cache folder {cache} cannot be written: set HARNESS_CACHE to one that can")
+    if trouble := _try_to_write(cache):
+        problems.append(f"the cache folder {cache} cannot be written ({trouble}): set HARNESS_CACHE to one that can")
     if free < 1:
         problems.append(f"only {free:.1f} GiB are free where the cache lies: make room, or set HARNESS_CACHE")
     if not benchmark_files():
         problems.append("no benchmarks are bundled: reinstall, or run from a complete checkout")
+    trouble = "" if problems else _try_a_method()
+    if trouble:
+        problems.append(f"a method cannot be run: {trouble}")
     commit, dirty = git_state()
     changed = " (changed)" if dirty else ""
     facts = {
@@ -67,6 +71,34 @@ def _examine() -> tuple[dict[str, str], list[str]]:
         "benchmarks": ", ".join(benchmark_files()) or "none",
     }
     return facts, problems
+
+
+def _try_to_write(cache: Path) -> str:
+    """Why no file can be made in the cache; nothing of the trial stays."""
+    from tempfile import TemporaryFile
+
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=cache) as file:
+            file.write(b"0" * 4096)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _try_a_method() -> str:
+    """What keeps a baseline from passing its check in a process of its own, behind the fence that is used by default."""
+    from harness.execution.evaluate import check_method, resolve_device
+    from harness.execution.fence import choose
+    from harness.execution.method_process import Limits
+    from harness.methods.discovery import find_method
+    from harness.storage import StorageError
+
+    limits = Limits(60.0, 8.0, device=resolve_device("auto"), fence=choose("auto"))
+    try:
+        return next((each.problem for each in check_method(find_method("msr"), limits) if not each.passed), "")
+    except StorageError as error:
+        return str(error)
 
 
 def _fence() -> str:

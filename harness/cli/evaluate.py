@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
 
+if TYPE_CHECKING:
+    from harness.execution.evaluate import Prepared, Request
+
 
 def evaluate(
-    method: options.Method,
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            help="file.py, file.py:name, package/name of a plug-in, or a baseline such as msr; several in turn"
+        ),
+    ],
     benchmark: options.Benchmark = None,
     out: options.Out = Path("runs"),
     limit: options.Limit = None,
@@ -30,7 +39,8 @@ def evaluate(
 ) -> None:
     """Score a method on every study of a benchmark, with intervals, and place it on the board.
 
-    An interrupted run goes on where it stopped. Exit code 1 if some units failed.
+    An interrupted run goes on where it stopped. Exit code 1 if some units failed. Several methods are evaluated one after
+    the other, each into a run of its own; nothing is run before all of them are found.
 
     Example: harness evaluate my_method.py --limit 200
     """
@@ -38,39 +48,71 @@ def evaluate(
 
     if offline:
         go_offline()
-    request = Request(
-        method=method,
-        benchmark=benchmark,
-        out=out,
-        limit=limit,
-        seed=seed,
-        device=device,
-        workers=workers,
-        timeout=timeout,
-        memory=memory,
-        fresh=fresh,
-        fence=fence,
-        allow_read=tuple(allow_read or ()),
-    )
+    requests = [
+        Request(
+            method=method,
+            benchmark=benchmark,
+            out=out,
+            limit=limit,
+            seed=seed,
+            device=device,
+            workers=workers,
+            timeout=timeout,
+            memory=memory,
+            fresh=fresh,
+            fence=fence,
+            allow_read=tuple(allow_read or ()),
+        )
+        for method in methods
+    ]
+    prepared = [prepare(request) for request in requests]
     if dry_run:
         from harness.cli.plan import render_plan
 
-        render_plan(prepare(request), as_json=json)
+        for each in prepared:
+            render_plan(each, as_json=json)
         return
-    code = _evaluate(request, as_json=json)
-    raise typer.Exit(code)
+    runs = [
+        _evaluate(request, each, as_json=json, alone=len(methods) == 1)
+        for request, each in zip(requests, prepared, strict=True)
+    ]
+    if json:
+        from harness.cli.output import say_json
+
+        found = [each.shown for each in runs]
+        say_json(found[0] if len(found) == 1 else found)
+    elif len(runs) > 1:
+        _say_next([each.folder for each in runs])
+    raise typer.Exit(max(each.code for each in runs))
 
 
-def _evaluate(request: Any, *, as_json: bool) -> int:
+@dataclass(frozen=True)
+class _Evaluated:
+    """Of one method: exit code, folder of the run, and what `--json` prints."""
+
+    code: int
+    folder: Path
+    shown: dict[str, object]
+
+
+def _say_next(folders: list[Path]) -> None:
+    from harness.cli.output import say
+
+    first, *others = dict.fromkeys(folders)
+    if others:
+        say("\n  ".join(["\nSide by side:", *(f"harness compare {first} {other}" for other in others)]))
+
+
+def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: bool) -> _Evaluated:
     from harness.boards.place import place_of
+    from harness.cli import render
+    from harness.cli.output import say
     from harness.cli.progress import run_bar
-    from harness.cli.render import print_json_result, print_result
-    from harness.execution.evaluate import evaluate_prepared, prepare
+    from harness.execution.evaluate import evaluate_prepared
     from harness.execution.fence import landlock_problem
     from harness.reports.run_report import write_run_report
 
-    with run_bar("checking the method", quiet=as_json) as bar:
-        prepared = prepare(request)
+    with run_bar(f"checking {'the method' if alone else request.method}", quiet=as_json) as bar:
         if request.fence == "auto" and prepared.limits.fence == "none":
             typer.echo(
                 f"No fence: {landlock_problem()}. An audit hook alone watches the method (SECURITY.md).", err=True
@@ -78,14 +120,15 @@ def _evaluate(request: Any, *, as_json: bool) -> int:
         result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh)
         place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)
-    if as_json:
-        print_json_result(result, place)
-    else:
+    if not as_json:
         further = getattr(prepared.protocol.benchmark, "next_step", None)
         command = f"harness evaluate {quote(request.method)} --benchmark {further}" if further else None
-        print_result(result, place, report, command)
+        typer.echo(err=True)  # between the checks and the scores, of which a pipe gets the latter alone
+        render.print_result(result, place, report, command)
+        if not alone:
+            say("")
     scored = any(unit.status == "ok" for unit in result.document.units)
-    return 1 if result.failed or not scored else 0
+    return _Evaluated(1 if result.failed or not scored else 0, result.folder, render.as_json(result, place))
 
 
 def go_offline() -> None:

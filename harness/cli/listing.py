@@ -1,17 +1,22 @@
-"""`harness list`: what there is."""
+"""`harness list`: what there is, by kind of method, one line each."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated
 
 import typer
 
 from harness.cli import options
-from harness.cli.output import print_table, say_json
+from harness.cli.output import say, say_columns, say_json
 
-_WIDE = 120  # columns of a terminal, from which on there is room for ranges and sources of metrics
-_LONG = ("needs", "source", "title", "what")  # texts that may take several lines
+_LISTED = {
+    "benchmarks": ("benchmark", "what"),
+    "methods": ("method", "version", "what"),
+    "metrics": ("metric", "better", "criterion", "source"),
+}
+"""What a line shows; `--json` has all that is known."""
 
 
 class ListTopic(str, Enum):
@@ -24,64 +29,70 @@ class ListTopic(str, Enum):
 
 def listing(
     kind: Annotated[ListTopic, typer.Argument(help="what to list")] = ListTopic.benchmarks,
+    task: Annotated[
+        str | None, typer.Option(help="only this kind: confidence, query, attribution or attribution-metric")
+    ] = None,
     json: options.AsJson = False,
 ) -> None:
     """List the bundled benchmarks, the methods that come along or are installed, or the metrics.
 
-    Example: harness list methods
+    Example: harness list methods --task confidence
     """
-    from rich.console import Console
+    from harness.spec.errors import unknown
+    from harness.spec.kinds import kinds
 
-    rows = {ListTopic.benchmarks: _benchmarks, ListTopic.methods: _methods, ListTopic.metrics: _metrics}[kind]()
+    if task is not None and task not in kinds():
+        raise unknown("kind of methods", task, kinds())
+    listed = {ListTopic.benchmarks: _benchmarks, ListTopic.methods: _methods, ListTopic.metrics: _metrics}[kind]
+    rows = [row for row in listed() if task in (None, row["task"])]
     if json:
         say_json(rows)
         return
-    wide = Console().width >= _WIDE
-    headings = [name for name in (rows[0] if rows else ["nothing"]) if wide or name not in ("range", "source")]
-    print_table(
-        {name: {"no_wrap": name not in _LONG, "overflow": "fold"} for name in headings},
-        [[row[name] for name in headings] for row in rows],
-        title=kind.value,
-        framed=True,
-    )
+    names = _LISTED[kind.value]
+    for each in (task,) if task else (*kinds(), *sorted({row["task"] for row in rows} - {*kinds()})):
+        if own := [row for row in rows if row["task"] == each]:
+            say(str(each), "bold")
+            say_columns([[row[name] for name in names] for row in own], indent=2)
 
 
-def _benchmarks() -> list[dict[str, str]]:
+def _benchmarks() -> Iterator[dict[str, str]]:
     from harness.data.catalog import benchmark_files, load_protocol
 
-    rows = []
     for name, path in benchmark_files().items():
         protocol = load_protocol(path)
         benchmark = protocol.benchmark
-        rows.append(
-            {"benchmark": name, "task": benchmark.task, "status": benchmark.status, "title": benchmark.title}
-            | {"studies": str(len(benchmark.studies)), "hash": protocol.hash[:12]}
-        )
-    return rows
+        yield {
+            "benchmark": name,
+            "task": benchmark.task,
+            "status": benchmark.status,
+            "title": benchmark.title,
+            "what": benchmark.title if benchmark.status == "open" else f"({benchmark.status}) {benchmark.title}",
+            "studies": str(len(benchmark.studies)),
+            "hash": protocol.hash[:12],
+        }
 
 
-def _methods() -> list[dict[str, str]]:
+def _methods() -> Iterator[dict[str, str]]:
     from harness.methods.discovery import baseline_names, find_method, plugin_names
 
-    rows = []
     for name in (*baseline_names(), *plugin_names()):
         spec = find_method(name).spec
-        rows.append({"method": name, "task": spec.task, "version": spec.version, "what": spec.summary})
-    return rows
+        yield {"method": name, "task": spec.task, "version": spec.version, "what": spec.summary}
 
 
-def _metrics() -> list[dict[str, str]]:
+def _metrics() -> Iterator[dict[str, str]]:
     from harness.metrics.facts import metric_facts
+    from harness.spec.kinds import kinds, load
 
-    return [
-        {
-            "metric": metric.id,
-            "criterion": metric.criterion,
-            "better": "lower" if metric.lower_is_better else "higher",
-            "range": "{:g} to {:g}".format(*metric.range),
-            "needs": ", ".join(metric.needs),
-            "source": metric.citation,
-        }
-        for metric in metric_facts().values()
-        if metric.lower_is_better is not None
-    ]
+    owners = {fact.id: kind.task for kind in kinds().values() if kind.metrics for fact in load(kind.metrics)}
+    for metric in metric_facts().values():
+        if metric.lower_is_better is not None:
+            yield {
+                "metric": metric.id,
+                "task": owners[metric.id],
+                "criterion": metric.criterion,
+                "better": "lower" if metric.lower_is_better else "higher",
+                "range": "{:g} to {:g}".format(*metric.range),
+                "needs": ", ".join(metric.needs),
+                "source": metric.citation,
+            }

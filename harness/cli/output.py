@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Column = Mapping[str, Any]
 """How a column is shown, in rich's words."""
 LEFT: Column = {}
-RIGHT: Column = {"justify": "right"}
+RIGHT: Column = {"justify": "right", "no_wrap": True}
 
 
 PASSED, FAILED, SKIPPED = "[green]✓[/] ", "[red]✗[/] ", "[dim]–[/] "
@@ -30,6 +30,23 @@ def say(text: str, style: str = "", *, sign: str = "", console: Console | None =
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
+def say_columns(rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
+    """One line for each row, columns below each other. A terminal cuts long lines, but nothing of the first column; a
+    pipe gets them whole."""
+    from rich.cells import cell_len, set_cell_size
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [set_cell_size(text, width) for text, width in zip(row, widths, strict=True)]
+        line = " " * indent + "  ".join(cells).rstrip()
+        room = max(console.width, indent + cell_len(row[0]))
+        if console.is_terminal and cell_len(line) > room:
+            line = set_cell_size(line, room - 1).rstrip() + "…"
+        say(line, console=console)
+
+
 def say_json(value: object) -> None:
     """An object for other programs. Raises ValueError for numbers that are not finite."""
     from json import dumps
@@ -37,21 +54,24 @@ def say_json(value: object) -> None:
     typer.echo(dumps(value, indent=2, allow_nan=False))
 
 
-def print_table(columns: Mapping[str, Column], rows: Iterable[Sequence[str]], **options: Any) -> None:
-    """Print a `table`."""
+def print_table(
+    columns: Mapping[str, Column], rows: Iterable[Sequence[str]], *, title: str = "", framed: bool = False
+) -> None:
+    """Print a `table` below its title, and an empty line. A title is a line of its own, however narrow the table is."""
     from rich.console import Console
 
-    Console(highlight=False).print(table(columns, rows, **options))
+    if title:
+        say(title, "bold")
+    Console(highlight=False).print(table(columns, rows, framed=framed))
+    say("")
 
 
-def table(
-    columns: Mapping[str, Column], rows: Iterable[Sequence[str]], *, framed: bool = False, **options: Any
-) -> Table:
-    """A table with its columns by heading; cells may hold markup. framed: with lines around it. options: as rich's."""
+def table(columns: Mapping[str, Column], rows: Iterable[Sequence[str]], *, framed: bool = False) -> Table:
+    """A table with its columns by heading; cells may hold markup. framed: with lines around it."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    made = Table(**options) if framed else Table(box=SIMPLE, padding=(0, 1, 0, 0), **options)
+    made = Table() if framed else Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
     for heading, column in columns.items():
         made.add_column(heading, **column)
     for row in rows:

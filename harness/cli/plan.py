@@ -41,11 +41,15 @@ def plan(
 
 
 def _any_method(benchmark: str | None) -> str:
-    """A simple baseline of the benchmark's kind."""
+    """A simple baseline of the benchmark's kind; of results alone the one that reads them."""
     from harness.data.catalog import find_protocol
     from harness.spec.kinds import kind_of
+    from harness.spec.sources import ResultsSource
 
-    return kind_of(find_protocol(benchmark).benchmark.task if benchmark else "confidence").simple_method
+    if benchmark is None:
+        return kind_of("confidence").simple_method
+    found = find_protocol(benchmark).benchmark
+    return "head-confidence" if isinstance(found.source, ResultsSource) else kind_of(found.task).simple_method
 
 
 def render_plan(prepared: Any, *, as_json: bool) -> None:

@@ -1,17 +1,21 @@
-"""Progress on the terminal: checks as they pass, then a bar with the time left."""
+"""Progress on standard error: checks as they pass, then a bar with the time left; where that is no terminal, lines."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -27,6 +31,7 @@ from harness.execution.runner import Observer
 from harness.methods.conformance import Check
 
 _STEPS = 100  # of a unit that reports how far it has come
+_SILENCE = 30.0  # seconds without a line, where there is no terminal for a bar
 
 
 class RunBar(Observer):
@@ -35,6 +40,7 @@ class RunBar(Observer):
     def __init__(self, progress: Progress, first: str) -> None:
         self._progress, self._console = progress, progress.console
         self._said: set[str] = set()
+        self._scoring = False
         self._under_way: dict[str, TaskID] = {}
         self._task: TaskID = progress.add_task(first, total=None)
 
@@ -48,7 +54,7 @@ class RunBar(Observer):
     def started(self, done: int, total: int) -> None:
         if done:
             say(f"  {done} of {total} units are done already", console=self._console)
-        self._progress.update(self._task, description="running units", total=total, completed=done)
+        self._begin("running units", total, done)
 
     def progressed(self, progress: UnitProgress) -> None:
         if progress.unit not in self._under_way:
@@ -68,10 +74,17 @@ class RunBar(Observer):
         self._progress.advance(self._task)
 
     def sealing(self) -> None:
-        self._progress.update(self._task, description="intervals by bootstrap", total=None)
+        self._begin("intervals by bootstrap")
 
     def scoring_board(self, done: int, total: int) -> None:
-        self._progress.update(self._task, description="scoring the board", total=total, completed=done)
+        if not self._scoring:
+            self._scoring = True
+            self._begin("scoring the board", total, done)
+        self._progress.update(self._task, completed=done)
+
+    def _begin(self, what: str, total: int | None = None, done: int = 0) -> None:
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=total, completed=done, before=done)
 
 
 class DownloadBar(ProgressListener):
@@ -84,7 +97,7 @@ class DownloadBar(ProgressListener):
     def begin(self, what: str, total: int | None, done: int = 0) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(what, total=total, completed=done)
+        self._task = self._progress.add_task(what, total=total, completed=done, before=done)
 
     def advance(self, count: int) -> None:
         if self._task is not None:
@@ -96,24 +109,25 @@ class DownloadBar(ProgressListener):
 
 @contextmanager
 def run_bar(first: str, *, quiet: bool = False) -> Iterator[RunBar]:
-    """A bar on standard error while the block runs, which begins with `first`; nothing with `quiet`."""
+    """A bar while the block runs, which begins with `first`; nothing with `quiet`."""
     name = TextColumn("  [progress.description]{task.description}")
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), *_time_left())
-    with Progress(*columns, console=_console(quiet=quiet), transient=True, disable=quiet) as progress:
+    with _shown(*columns, quiet=quiet) as progress:
         yield RunBar(progress, first)
 
 
 @contextmanager
 def download_bar() -> Iterator[DownloadBar]:
-    """Bytes, rate and time left on standard error while the block runs; only sentences where that is no terminal."""
-    with _on_terminals(BarColumn(), DownloadColumn(), TransferSpeedColumn(), *_time_left()) as progress:
+    """Bytes, rate and time left while the block runs."""
+    columns = (_plain_name(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), *_time_left())
+    with _shown(*columns, number=decimal) as progress:
         yield DownloadBar(progress)
 
 
 @contextmanager
 def counter(first: str) -> Iterator[Callable[[str, int], None]]:
-    """A function that shows what is being done and how much of it is; nothing where standard error is no terminal."""
-    with _on_terminals(TextColumn("{task.completed:,.0f}"), TimeElapsedColumn()) as progress:
+    """A function that shows what is being done and how much of it is."""
+    with _shown(_plain_name(), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn()) as progress:
         task = progress.add_task(first, total=None)
         yield lambda what, done: progress.update(task, description=what, completed=done)
 
@@ -122,11 +136,50 @@ def _time_left() -> tuple[ProgressColumn, ProgressColumn]:
     return TextColumn("left"), TimeRemainingColumn()
 
 
-def _console(*, quiet: bool = False) -> Console:
-    return Console(stderr=True, quiet=quiet, highlight=False)
+def _plain_name() -> ProgressColumn:
+    return TextColumn("  {task.description}", markup=False)
 
 
-def _on_terminals(*columns: ProgressColumn) -> Progress:
-    console = _console()
-    name = TextColumn("  {task.description}", markup=False)
-    return Progress(name, *columns, console=console, transient=True, disable=not console.is_terminal)
+@contextmanager
+def _shown(*columns: ProgressColumn, quiet: bool = False, number: Callable[[int], str] = str) -> Iterator[Progress]:
+    """Tasks drawn as bars while the block runs, or said every half minute where standard error is no terminal."""
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    over = threading.Event()
+
+    def speak() -> None:
+        while not over.wait(_SILENCE):
+            if line := _line(progress.tasks, number):
+                say(line, console=console)
+
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        speaker = threading.Thread(target=speak, daemon=True)
+        if not quiet and not console.is_terminal:
+            speaker.start()
+        try:
+            yield progress
+        finally:
+            over.set()
+            if speaker.is_alive():
+                speaker.join()
+
+
+def _line(tasks: list[Task], number: Callable[[int], str]) -> str:
+    """The first task, how far it and those within it are, and how long the rest will take at this rate."""
+    if not tasks:
+        return ""
+    first, within = tasks[0], [task for task in tasks[1:] if task.total]
+    elapsed, counted = first.elapsed or 0.0, first.completed
+    line = f"  … {first.description}"
+    if first.total:
+        line += f": {number(int(counted))} of {number(int(first.total))}"
+    elif counted:
+        line += f": {number(int(counted))}"
+    line += f", {_clock(elapsed)} so far"
+    done = counted - first.fields.get("before", 0) + sum(task.percentage / 100 for task in within)
+    if first.total and done > 0:
+        line += f", about {_clock(elapsed * max(0.0, first.total - first.fields.get('before', 0) - done) / done)} left"
+    return line + "".join(f"; {task.description}" for task in within)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

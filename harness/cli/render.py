@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from harness.boards.render import (
     tier_text,
     unearned_ranks,
 )
-from harness.cli.output import FAILED, LEFT, RIGHT, SKIPPED, print_table, say, say_json, table
+from harness.cli.output import FAILED, RIGHT, SKIPPED, say, say_json, table
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import board_text, metric_facts
@@ -70,8 +70,13 @@ def print_result(
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:
     """The sealed document, its folder and the place, as one JSON object."""
+    say_json(as_json(result, place))
+
+
+def as_json(result: RunResult, place: tuple[Place, ...] | str) -> dict[str, object]:
+    """What `print_json_result` prints."""
     shown = place if isinstance(place, str) else [asdict(each) for each in place]
-    say_json({"run": result.document.canonical(), "folder": str(result.folder), "place": shown})
+    return {"run": result.document.canonical(), "folder": str(result.folder), "place": shown}
 
 
 def print_units(result: RunResult) -> None:
@@ -85,17 +90,15 @@ def print_units(result: RunResult) -> None:
     for unit in document.units:
         values = [record.value for record in unit.records if record.metric == metric]
         cells.setdefault(unit.study, {})[unit.model] = facts[metric].text(values[0]) if values else unit.status
-    print_table(
-        {"study": LEFT, **dict.fromkeys(models, RIGHT)},
-        [[study, *(by_model.get(model, "") for model in models)] for study, by_model in cells.items()],
-        title=f"{facts[metric].heading if metric else 'status'} of every unit",
-    )
+    say(f"{facts[metric].heading if metric else 'status'} of every unit", "bold")
+    by_column = {model: [of.get(model, "") for of in cells.values()] for model in models}
+    _print_columns(("study", list(cells)), by_column)
 
 
 def print_board(board: Board, benchmark: Benchmark) -> None:
     """A board as tables of at most 100 columns: the ranking, the tables behind it, published rows, who is not ranked."""
     arrow = "↓" if board.lower_is_better else "↑"
-    say(f"\n{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", "bold")
+    say(f"{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", "bold")
     if benchmark.ended:
         say(f"{benchmark.ended}.")
     if board.rows and (board.ranks_from, benchmark.ranked_tier) == ("recomputed", "reproduced"):
@@ -126,7 +129,7 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
 def _print_ranking(board: Board) -> None:
     rows = competitors_first(board)
     columns: dict[str, list[str]] = {}
-    for column in board.columns:
+    for column in (board.columns[-1], *board.columns[:-1]):  # what orders the board stands first
         text = rank_text if column == board.columns[-1] else _short_rank
         columns[column] = [_board_cell(row.cells.get(column), text, board.metric) for row in rows]
     facts = {"units": [row.units for row in rows], "tier": [tier_text(row) for row in rows]}
@@ -150,20 +153,21 @@ def _print_columns(
 ) -> None:
     """Columns of text beside one of labels; as many tables below each other as the width of the terminal asks for."""
     room = Console().width - _FRAME - max(map(cell_len, [label[0], *label[1]])) - _GAP
-    width = {name: max(map(cell_len, [name, *map(_plain, texts)])) + _GAP for name, texts in columns.items()}
+    width = {name: max(map(cell_len, [name, *_lines_of(texts)])) + _GAP for name, texts in columns.items()}
     waiting = list(columns)
     while waiting:
         taken = [waiting.pop(0)]
         while waiting and sum(width[name] for name in [*taken, waiting[0]]) <= room:
             taken.append(waiting.pop(0))
-        shown = table({label[0]: {"no_wrap": True}, **{name: {**RIGHT, "no_wrap": True} for name in taken}}, [])
+        shown = table({label[0]: {"no_wrap": True}, **dict.fromkeys(taken, RIGHT)}, [])
         for at, text in enumerate(label[1]):
             shown.add_row(escape(text), *(columns[name][at] for name in taken), style=styles[at] if styles else "")
         Console(highlight=False).print(shown)
+        say("")
 
 
-def _plain(text: str) -> str:
-    return Text.from_markup(text).plain
+def _lines_of(texts: Sequence[str]) -> list[str]:
+    return [line for text in texts for line in Text.from_markup(text).plain.split("\n")]
 
 
 def _board_cell(cell: Cell | None, text: Callable[[Cell], str], metric: str) -> str:
@@ -183,17 +187,28 @@ def _print_scores(result: RunResult) -> None:
     for row in document.summary:
         if row.part_of is None:
             columns.setdefault(row.study, {})[row.metric] = row
-    extents = [next(iter(cells.values())) for cells in columns.values()]
-    rows = [["samples", *(str(row.n // max(row.seeds, 1)) for row in extents)]]
-    for name in dict.fromkeys(row.metric for row in document.summary):
-        cells = [column.get(name) for column in columns.values()]
-        rows.append([metric_facts()[name].heading, *("–" if cell is None else _cell(cell) for cell in cells)])
-    print_table(
-        {"": LEFT, **dict.fromkeys(columns, RIGHT)},
-        rows,
-        title=escape(f"{method.name} {method.version} on {document.spec.benchmark}"),
-        caption=kind_of(document.spec.task).caption,
-    )
+    names = list(dict.fromkeys(row.metric for row in document.summary))
+    headings = ["samples", *(metric_facts()[name].heading for name in names)]
+    texts = {
+        study: [
+            str(next(iter(cells.values())).n // max(next(iter(cells.values())).seeds, 1)),
+            *("–" if name not in cells else _cell(cells[name]) for name in names),
+        ]
+        for study, cells in columns.items()
+    }
+    say(f"{method.name} {method.version} on {document.spec.benchmark}", "bold")
+    _print_columns(("", headings), texts)
+    for name in names:
+        if all(name not in cells or cells[name].value is None for cells in columns.values()):
+            say(_why_empty(name))
+    say(kind_of(document.spec.task).caption, "dim")
+
+
+def _why_empty(name: str) -> str:
+    """Of a metric that has no value in any study."""
+    fact = metric_facts()[name]
+    probable = ": it needs confidences that are probabilities, all from 0 to 1"
+    return f"{fact.heading} is – because it has no meaning here{probable * ('probability confidence' in fact.needs)}."
 
 
 def _print_reasons(result: RunResult) -> None:
@@ -218,7 +233,7 @@ def _cell(row: Summary) -> str:
 
 def _print_place(place: tuple[Place, ...] | str) -> None:
     if isinstance(place, str):
-        say(f"No place on the board: {place}.")
+        say(f"\nNo place on the board: {place}.")
         return
     best = place[-1]
     Console(highlight=False, soft_wrap=True).print(

@@ -63,6 +63,7 @@ def _fetch() -> Fetch:
 def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch | None) -> Iterator[Report]:
     from harness.boards.gate import validate_all, validate_bounded, validate_changed
     from harness.boards.gate.revision import checkout_of
+    from harness.boards.submissions import ABOUT
     from harness.spec.errors import UsageError
 
     if changed_since is not None:
@@ -73,6 +74,9 @@ def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch |
         for path in paths:
             if not path.exists():
                 raise UsageError(f"{path} does not exist; name a folder submissions/<benchmark>@<version>/<method>.")
+            inside = sorted(each.parent for each in (*path.glob(f"*/{ABOUT}"), *path.glob(f"*/*/{ABOUT}")))
+            if inside and not (path / ABOUT).exists():
+                raise UsageError(f"{path} holds submissions and is none; name one, such as {inside[0]}, or use --all.")
         yield from (validate_bounded(path, fetch=fetch) for path in paths)
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from harness.data.toml import read_extended
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import Benchmark
-from harness.spec.errors import UsageError, first_problem, unknown
+from harness.spec.errors import UsageError, did_you_mean, first_problem, unknown
 from harness.spec.protocols import read_benchmark
 from harness.storage import IntegrityError, content_id, file_id
 
@@ -64,6 +64,12 @@ class LoadedBenchmark:
         if not path.is_file() and _is_fetched_from_elsewhere(dataset):
             raise UsageError(
                 f"{self.benchmark.name} needs {artefact.path}, which is not here yet; run: harness data fetch {dataset}"
+            )
+        if not path.is_file() and not self.path.resolve().is_relative_to(bundled_folder("leaderboards").resolve()):
+            near = did_you_mean(path.name, [each.name for each in path.parent.glob(f"*{path.suffix}")])
+            raise UsageError(
+                f"{self.path}: there is no file {artefact.path} beside it; "
+                + (near or "paths in a benchmark file are relative to that file.")
             )
         if not path.is_file():
             raise UsageError(

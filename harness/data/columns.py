@@ -199,6 +199,7 @@ class _Csv(_Frame):
     def _opened(self) -> Sequence[str]:
         import pyarrow.csv
 
+        _refuse_other_signs(self._path)
         # One thread: only then do messages name the row.
         self._table = pyarrow.csv.read_csv(self._path, read_options=pyarrow.csv.ReadOptions(use_threads=False))
         return list(self._table.column_names)
@@ -208,6 +209,17 @@ class _Csv(_Frame):
 
     def _count(self) -> int:
         return int(self._table.num_rows)
+
+
+def _refuse_other_signs(path: Path) -> None:
+    """Of a first line whose columns something else than commas separates: the parser would speak of numbers of columns."""
+    with path.open("rb") as stream:
+        heading = stream.readline(1 << 16).decode("utf-8-sig", "replace")
+    for sign, name in (";", "semicolons"), ("\t", "tabs"), ("|", "bars"):
+        if sign in heading and "," not in heading:
+            raise UsageError(
+                f"{path} separates its columns by {name}; save it with commas between columns and points in numbers."
+            )
 
 
 _OPENED: Mapping[str, type[_Arrays | _Parquet | _Csv]] = {".npz": _Arrays, ".parquet": _Parquet, ".csv": _Csv}

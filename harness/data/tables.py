@@ -169,7 +169,24 @@ def _check_kind(values: np.ndarray, name: str, path: Path, column: str) -> None:
     advice = f'say holds = "{other}".' if name == kind else f"name them mc_{other}."
     if probabilities:
         raise UsageError(f"{path}: rows of {column} sum to 1; these are probabilities, {advice}")
-    raise UsageError(f"{path}: rows of {column} are negative or do not sum to 1; if these are logits, {advice}")
+    raise UsageError(f"{path}: {column} {_deviation(values)}; if these are logits, {advice}")
+
+
+def _deviation(values: np.ndarray) -> str:
+    """The row that is furthest from probabilities, and by how much: the most negative value, else the worst sum."""
+    import numpy as np
+
+    rows = values.reshape(-1, values.shape[-1])  # of members one after the other
+    lowest = rows.min(axis=1)
+    row = int(lowest.argmin())
+    if lowest[row] < 0:
+        return f"has {lowest[row]:g} in row {row % values.shape[-2] + 1}, and probabilities are never negative"
+    sums = rows.sum(axis=1, dtype=np.float64)
+    row = int(np.abs(sums - 1).argmax())
+    return (
+        f"sums to {sums[row]:.6g} in row {row % values.shape[-2] + 1}, {abs(sums[row] - 1):.2g} away from 1; where "
+        f"{_SUM_TOLERANCE:.1g} is too strict for rounded probabilities, divide each row by its sum"
+    )
 
 
 def _are_probabilities(values: np.ndarray) -> bool:

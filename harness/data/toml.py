@@ -34,7 +34,7 @@ def read_toml(path: Path, max_bytes: int = LARGEST_TOML) -> dict[str, Any]:
             content = stream.read(max_bytes + 1)
         if len(content) > max_bytes:
             raise UsageError(f"{path} has more than {max_bytes / 1e3:,.0f} kB; a file of its kind needs less.")
-        fields = tomllib.loads(content.decode())
+        fields = tomllib.loads(content.decode("utf-8-sig"))  # some editors begin with a byte-order mark
     except (ValueError, RecursionError) as error:  # also of wrong bytes, and of whole numbers with thousands of digits
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     except OSError as error:

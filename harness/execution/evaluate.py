@@ -91,6 +91,7 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
     for one that passes and cannot be applied in any unit.
     """
     _refuse_ways_out(prepared.plan.folder)
+    prepared.track.check_own_files()
     if fresh:
         discard(prepared.plan.folder)
     for check in check_method(prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method)):

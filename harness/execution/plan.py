@@ -52,12 +52,16 @@ class PlanRequest:
 
 
 def make_plan(protocol: LoadedBenchmark, track: Track, method: FoundMethod, request: PlanRequest) -> Plan:
-    """Specify the run and list its units. The folder is named after the run's own content."""
+    """Specify the run and list its units. The folder is named after the run's own content, and of files
+    that no hash pins after theirs too."""
     benchmark = protocol.benchmark
     spec = run_spec(protocol, track, method.spec, request)
     run = content_id(spec.canonical())
-    name = f"{benchmark.id}-{benchmark.version}-{method.spec.name}-{run[:12]}"
-    return Plan(spec, run, _by_id(track, spec), request.out / name, method.source)
+    units = _by_id(track, spec)
+    # Where no hash pins the files, they may change under the same specification: units know what is in them.
+    own = run if benchmark.locked else content_id([run, *sorted(units)])
+    name = f"{benchmark.id}-{benchmark.version}-{method.spec.name}-{own[:12]}"
+    return Plan(spec, run, units, request.out / name, method.source)
 
 
 def plan_units(protocol: LoadedBenchmark, track: Track, method: MethodSpec, request: PlanRequest) -> dict[str, Unit]:

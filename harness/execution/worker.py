@@ -29,6 +29,11 @@ _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Ca
 """How torch and the system say it."""
 _MAY = "a method reads its own folder, installed packages and what --allow-read names, and writes into its temporary folder"
 
+_BESIDE = (
+    "a method works in a temporary folder, which is its home (~) too, so name a file beside it as "
+    'Path(__file__).parent / "name", and another by its whole path, with --allow-read'
+)
+
 
 def main(fd: int, args: list[str]) -> None:
     """Serve until the other end closes. `args`: memory limit in GiB, threads, and the fence. Works in its current folder.
@@ -145,6 +150,9 @@ def _sentence(error: BaseException) -> str:
         where += f"; {_MAY}"
     elif "Permission denied" in text and not isinstance(error, NotAllowedError):
         where += f"; {_MAY}"
+    elif isinstance(error, FileNotFoundError) and error.filename is not None:
+        text = f"the method opened {os.fsdecode(error.filename)}, which does not exist"
+        where += f"; {_BESIDE}"
     if isinstance(error, ModuleNotFoundError):
         where += "; a method is one file and sees installed packages only"
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import decode_source
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.spec.errors import UsageError, in_words, unknown
+from harness.spec.errors import UsageError, did_you_mean, in_words, unknown
 from harness.spec.kinds import Kind, kinds
 from harness.spec.method import MethodSpec, Origin, read_method
 from harness.storage import bytes_id
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def decorators() -> dict[str, Kind]:
@@ -39,6 +42,27 @@ def declared_methods(source: bytes, path: Path, origin: Origin) -> Iterator[Meth
     names = _decorator_names(tree)
     for found in _decorated(tree, names):
         yield _declaration(found, f"{path}, line {found.decorator.lineno}", source, path, origin)
+
+
+def undeclared(source: bytes) -> str:
+    """Why a file that can be read has no decorated method: a decorator is misspelt, comes from elsewhere or is not
+    imported. Empty where nothing of the kind is seen."""
+    tree, known = ast.parse(decode_source(source)), decorators()
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)):
+        for alias in node.names:
+            package = known[alias.name].package if alias.name in known else None
+            if package and (node.level or (node.module or "").partition(".")[0] != package):
+                return f"line {node.lineno}: write `from {package} import {alias.name}`, not from {node.module}"
+            if not package and node.module == "harness" and (near := did_you_mean(alias.name, known)):
+                return f"line {node.lineno}: harness has no {alias.name}; {near[:-1]}"
+    for found in tree.body:
+        for decorator in getattr(found, "decorator_list", ()):
+            name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator).rpartition(".")[2]
+            if name in known:
+                return f"line {decorator.lineno}: @{name} is not imported; write `from {known[name].package} import {name}`"
+            if near := did_you_mean(name, known):
+                return f"line {decorator.lineno}: no decorator is called @{name}; {near[:-1]}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +150,17 @@ def _declaration(found: _Decorated, where: str, source: bytes, path: Path, origi
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in problem["loc"] if part != found.kind.task)
-        raise UsageError(f"{where}: {field}: {in_words(problem)}; mend it in the decorator.") from error
+        raise UsageError(f"{where}: {field}: {in_words(problem)}; {_mended(field, problem)}.") from error
+
+
+def _mended(field: str, problem: ErrorDetails) -> str:
+    """What to write instead, where that is plain."""
+    kind, value = problem["type"], problem["input"]
+    if kind.startswith("tuple") and isinstance(value, str):
+        return f'write {field}=("{value}",)'
+    if kind.startswith("string") and isinstance(value, int | float):
+        return f'write {field}="{value}"'
+    return "mend it in the decorator"
 
 
 def _has_method(node: ast.ClassDef, name: str) -> bool:

@@ -15,8 +15,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from harness.methods.declaration import declared_methods, decorators
-from harness.spec.errors import UsageError, did_you_mean, unknown
+from harness.methods.declaration import declared_methods, decorators, undeclared
+from harness.spec.errors import UsageError, did_you_mean, nearest, unknown
 from harness.spec.method import MethodSpec
 
 ENTRY_POINTS = "harness.methods"
@@ -72,8 +72,10 @@ def load_baseline(spec: MethodSpec) -> Any:
 
 def _from_file(path: Path, name: str) -> FoundMethod:
     if not path.exists():
-        near = [str(p) for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise unknown("file", str(path), near)
+        # By their names alone: that they lie in one folder makes no two files alike.
+        near = nearest(path.stem, [each.stem for each in path.parent.glob("*.py")])
+        names = " or ".join(str(path.with_name(f"{each}.py")) for each in near)
+        raise UsageError(f"there is no file {path}; {f'did you mean {names}?' if near else 'check the path.'}")
     if not path.is_file():
         raise _not_a_file(path)
     source = _read(path)
@@ -104,7 +106,10 @@ def _from_baselines(name: str, task: str | None = None) -> FoundMethod:
     if name not in baselines:
         if Path(name).is_dir():
             raise _not_a_file(Path(name))
-        hint, own_kind = "A method of your own is a file that ends in .py.", baseline_names(task)
+        hint, own_kind = (
+            "`harness list methods` names all; one of your own is a file that ends in .py.",
+            baseline_names(task),
+        )
         known = own_kind if did_you_mean(name, own_kind) else baselines
         raise unknown("method", name, (*known, *_plugins()), hint)
     path, spec = baselines[name]
@@ -180,6 +185,8 @@ def _not_a_file(path: Path) -> UsageError:
 
 def _choose(methods: list[MethodSpec], path: Path, source: bytes, name: str) -> FoundMethod:
     if not methods:
+        if why := undeclared(source):
+            raise UsageError(f"{path} has no decorated method; {why}{'?' if 'did you mean' in why else '.'}")
         raise UsageError(
             f"{path} has no decorated method; put one of {', '.join(f'@{name}' for name in decorators())} above the "
             'function, as in @query_strategy(version="1.0").'

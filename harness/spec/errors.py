@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from harness.spec.base import SHA256, SLUG
@@ -21,19 +22,51 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Usage
     """The error for a name that does not exist, with the nearest ones that do."""
     choices = sorted(known)
     advice = did_you_mean(name, choices)
-    if not advice:
+    if not advice and len(choices) > _MOST_NAMED:
+        advice = f"none of the {len(choices)} that there are looks like it."
+    elif not advice:
         advice = f"there are: {', '.join(choices)}." if choices else "nothing like it exists, so check the spelling."
     return UsageError(f"no {what} is called {name!r}; {advice}{' ' + hint if hint else ''}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question with the at most three nearest names: those that begin with it, then those that look like it. Empty
-    where there are none."""
-    choices = sorted(known)
-    begun = [each for each in choices if len(name) > 2 and each.startswith(name)]
-    alike = get_close_matches(name, choices, n=3, cutoff=0.5)
-    near = list(dict.fromkeys([*begun, *alike]))[:3]
+    """A question with the `nearest` names. Empty where there are none."""
+    near = nearest(name, known)
     return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """At most three names, by the first of these rules that finds any: the same but for upper case and separators; those
+    that begin with it; those that have it as a word; those that look like it; those of which a word does."""
+    choices, wanted = sorted(known), _folded(name)
+    longer = choices if len(name) > 2 else []
+    same = [each for each in choices if _folded(each) == wanted]
+    begun = [each for each in longer if _folded(each).startswith(wanted)]
+    held = [each for each in longer if wanted in _words(each)]
+    near = same or begun or held or _alike({each: (_folded(each),) for each in choices}, wanted)
+    return (near or _alike({each: _words(each) for each in choices}, wanted))[:3]
+
+
+def _alike(texts: Mapping[str, Sequence[str]], wanted: str) -> list[str]:
+    """Names of which a text looks like what was wanted, nearest first, without those that look much less like it."""
+    ratios = {
+        name: max(SequenceMatcher(None, wanted, each).ratio() for each in of) for name, of in texts.items() if any(of)
+    }
+    best = max(ratios.values(), default=0.0)
+    found = [name for name, ratio in ratios.items() if ratio >= max(_ALIKE, best - _MUCH_LESS)]
+    return sorted(found, key=lambda name: (-ratios[name], -SequenceMatcher(None, wanted, _folded(name)).ratio()))
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", "-").replace(" ", "-")
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[-@/]", _folded(name))
+
+
+_ALIKE, _MUCH_LESS = 0.6, 0.1  # of difflib's ratio, 1 for equal texts
+_MOST_NAMED = 20  # names in a sentence
 
 
 def first_problem(error: ValidationError, without: str | None = None, data: object = None) -> str:
@@ -46,15 +79,26 @@ def first_problem(error: ValidationError, without: str | None = None, data: obje
     problem = problems[0]
     place = [part for part in problem["loc"] if without is None or part != without]
     field = ".".join(map(str, place if data is None else _in_file(place, data))) or "file"
+    # A key that is not known is often one that is missing, misspelt.
+    lacking = [
+        str(each["loc"][-1])
+        for each in problems
+        if problem["type"] == "extra_forbidden"
+        and each["type"] == "missing"
+        and each["loc"][:-1] == problem["loc"][:-1]
+    ]
+    if near := did_you_mean(str(problem["loc"][-1]), lacking) if lacking else "":
+        return f"{field}: nothing is called so here; {near}"
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{field}: {in_words(problem)}{more}."
 
 
 def _problems(error: ValidationError) -> list[ErrorDetails]:
-    """All but lists that are too short because an entry of theirs is no good."""
+    """All but lists that are too short because an entry of theirs is no good; keys that are not known come first."""
     found = error.errors(include_url=False)
     inside = {problem["loc"][:depth] for problem in found for depth in range(len(problem["loc"]))}
-    return [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in inside]
+    own = [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in inside]
+    return sorted(own, key=lambda problem: problem["type"] != "extra_forbidden")
 
 
 def _in_file(place: Sequence[int | str], data: object) -> list[int | str]:

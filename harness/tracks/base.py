@@ -243,6 +243,11 @@ class Track(ABC):
         on what they offer. Nothing is read and no unit is run; `method` starts it, if there is anything to be tried."""
         return {}
 
+    def check_own_files(self) -> None:
+        """Read files of the user's own that every unit rests on, where that is quick: before anything is run, made or
+        said of the method. Raises UsageError or IntegrityError with what to mend."""
+        return
+
     def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
         """Sentences about a run's answers that are allowed and yet hardly what was meant."""
         return iter(())

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from harness.boards import bibliography
 from harness.boards.cite import CitedWork, bibtex, cite
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.methods.discovery import baseline_names, find_method
 from harness.metrics.facts import metric_facts
+from tests.cli.support import write_toy
 
 REQUIRED = {
     "article": {"author", "title", "journal", "year"},
@@ -115,3 +117,35 @@ def test_hostile_words_stay_words(text: str) -> None:
     ((_, (kind, fields)),) = parsed(bibtex([CitedWork(text, "method }{ x")])).items()
     assert kind == "misc"
     assert set(fields) <= {"title", "year", "note"}
+
+
+def test_all_authors_are_named() -> None:
+    assert "others" not in SOURCE
+    assert all("et al" not in fields.get("author", "") for _, fields in parsed(SOURCE).values())
+
+
+OWN = """
+from harness import confidence_score
+
+
+@confidence_score(version="1.2"{citation})
+def mine(outputs):
+    return outputs.probabilities.amax(dim=1)
+"""
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("citation", "named"),
+    [
+        ("", "mine, version 1.2: add its authors, title and year"),
+        (', citation="Doe 2026, Mine"', "Doe 2026, Mine"),
+    ],
+)
+def test_a_users_own_method_is_named(citation: str, named: str, tmp_path: Path) -> None:
+    toy = write_toy(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN.format(citation=citation))
+    run = harness.evaluate(tmp_path / "mine.py", benchmark=str(toy), out=tmp_path / "runs", workers=1)
+    titles = {fields["title"]: fields["note"] for _, fields in parsed(cite(str(run.folder))).values()}
+    assert titles[f"{{{named}}}"] == "for method mine"
+    assert any("Overcoming Common Flaws" in title for title in titles), "the metrics of a benchmark of one's own"

@@ -9,10 +9,12 @@ import pytest
 
 import harness
 from harness.boards.place import place_of
+from harness.boards.submissions import read_about
 from harness.data.catalog import LoadedBenchmark
 from harness.metrics import augrc
+from harness.storage import file_id
 from harness.tracks.leaderboard import MEAN
-from tests.boards.support import MODELS, write_submission, wrong
+from tests.boards.support import MODELS, change_outputs, told, write_submission, wrong
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -56,3 +58,26 @@ def test_an_earlier_state_of_the_same_method_is_left_out(protocol: LoadedBenchma
 def test_a_rehearsal_takes_no_place(tmp_path: Path) -> None:
     result = harness.evaluate("msr", benchmark="toy@1", out=tmp_path / "runs", workers=1, limit=50)
     assert place_of(result) == "a limited run is a rehearsal and takes no place"
+
+
+@pytest.mark.usefixtures("protocol")
+def test_the_namesake_of_a_users_method_is_named_as_what_it_is(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    baseline = write_submission(tmp_path, protocol, "mine", 1.0)
+    told(baseline, method=read_about(baseline).method.model_copy(update={"origin": "baseline"}))
+    (tmp_path / "mine.py").write_text(
+        "from harness import confidence_score\n\n\n"
+        "@confidence_score(version='1')\ndef mine(outputs):\n    return outputs.logits.amax(dim=1)\n"
+    )
+    result = harness.evaluate(tmp_path / "mine.py", benchmark="toy@1", out=tmp_path / "runs", workers=1)
+    units = result.document.units
+    own = {f"{unit.model}--{unit.study}--confidence": result.outputs()[unit.unit]["confidence"] for unit in units}
+
+    def answer_alike(arrays: dict[str, np.ndarray]) -> None:
+        assert arrays.keys() == own.keys()
+        arrays |= own
+
+    change_outputs(baseline, answer_alike)
+    told(baseline, outputs={"outputs.npz": file_id(baseline / "outputs.npz")})
+    places = place_of(result)
+    assert not isinstance(places, str)
+    assert {place.tied_with for place in places} == {("the baseline mine",)}

@@ -1,10 +1,12 @@
-"""Ctrl-C ends a run with a sentence and the exit code that shells expect."""
+"""Ctrl-C and SIGTERM end a run with a sentence and the exit code that shells expect."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+
+import pytest
 
 from tests.execution.dots import write_dots
 
@@ -20,7 +22,8 @@ def entropy(probabilities):
 """
 
 
-def test_an_interrupted_run_says_how_it_goes_on(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_it_goes_on(number, code, tmp_path):
     files = write_dots(tmp_path / "dots", ENDLESS.format(runs=str(tmp_path / "runs")))
     command = [sys.executable, "-c", "from harness.cli import main; main()", "evaluate", str(files / "method.py")]
     process = subprocess.Popen(
@@ -35,7 +38,7 @@ def test_an_interrupted_run_says_how_it_goes_on(tmp_path):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=240)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert errors.decode().endswith("error: interrupted; the same command goes on from here.\n")

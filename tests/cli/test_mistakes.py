@@ -18,7 +18,8 @@ MISTAKES = {
     "unknown metric": (("evaluate", "msr", "--benchmark", "metric.toml"), "did you mean augrc"),
     "metric with options": (("plan", "msr", "--benchmark", "options.toml"), "risk_at_coverage needs coverage"),
     "probabilities called logits": (("evaluate", "msr", "--benchmark", "soft.toml"), 'say holds = "probabilities"'),
-    "no such file": (("evaluate", "no_such.py"), "did you mean two.py"),
+    "no such file": (("evaluate", "no_such.py"), "there is no file no_such.py; check the path."),
+    "misspelt file": (("evaluate", "tow.py"), "there is no file tow.py; did you mean two.py?"),
     "no such baseline": (("evaluate", "margn"), "did you mean margin"),
     "no such plug-in": (("evaluate", "nobody/nothing"), "no installed plug-in"),
     "no method in file": (("evaluate", "empty.py"), "@confidence_score"),
@@ -35,6 +36,11 @@ MISTAKES = {
     ),
     "nothing to read": (("check", "margin.py", "--allow-read", "nowhere"), "nowhere: there is no such file or folder"),
     "not a run": (("show", "."), "run.json is missing"),
+    "validating a folder of submissions": (
+        ("validate", "high"),
+        "high holds submissions and is none; name one, such as high/msr, or use --all.",
+    ),
+    "validating two folders too high": (("validate", "higher"), "name one, such as higher/high/msr, or use --all."),
     "head that no model has": (("evaluate", "devries", "--benchmark", "toy.toml"), "head 'devries'"),
     "out is a file": (("evaluate", "margin.py", "--benchmark", "toy.toml", "--out", "margin.py"), "--out"),
 }
@@ -44,6 +50,9 @@ MISTAKES = {
 def folder(tmp_path: Path) -> Path:
     write_toy(tmp_path)
     (tmp_path / "empty.py").write_text("x = 1\n")
+    for place in ("high/msr", "higher/high/msr"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "submission.toml").touch()
     (tmp_path / "broken.py").write_text(HEADER + "def f(:\n")
     one = "@confidence_score(version='1')\ndef {}(outputs):\n    return outputs.logits[:, 0]\n\n\n"
     (tmp_path / "two.py").write_text(HEADER + one.format("first") + one.format("second"))

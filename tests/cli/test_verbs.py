@@ -89,6 +89,20 @@ def test_doctor_reports_versions(tmp_path: Path) -> None:
     assert facts["fence"].startswith(described(choose("auto")))
 
 
+def test_doctor_tries_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.methods.baselines.confidence.msr.msr", lambda outputs: outputs.logits)
+    done = harness("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    assert "a method cannot be run: it returned shape (16, 4), expected (16,)" in done.stdout
+
+
+def test_doctor_tries_the_cache(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    done = harness("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    assert f"the cache folder {tmp_path / 'cache'} cannot be written (File exists)" in done.stdout
+
+
 @pytest.mark.parametrize("kind", ["benchmarks", "methods", "metrics"])
 def test_lists(kind: str, tmp_path: Path) -> None:
     rows = json.loads(harness("list", kind, "--json", folder=tmp_path).stdout)
@@ -104,3 +118,26 @@ def test_showing_a_submission_names_what_does(tmp_path: Path) -> None:
     done = harness("show", folder, folder=tmp_path)
     assert done.returncode == 2
     assert f"is a submission; its row: harness board show, its scores again: harness validate {folder}" in done.stderr
+
+
+def test_several_methods_in_turn(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    several = ("evaluate", "margin.py", "msr", "margin", "--benchmark", "toy.toml")
+    done = harness(*several, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert len(folders) == 3
+    assert done.stdout.count("\nRun: ") == 3
+    compare = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  harness compare")]
+    assert len(compare) == 2
+    assert "msr" in harness(*compare[0], folder=tmp_path).stdout
+    found = json.loads(harness(*several, "--json", folder=tmp_path).stdout)
+    assert [each["run"]["spec"]["method"]["name"] for each in found] == ["margin", "msr", "margin"]
+
+
+def test_of_several_methods_none_is_run_before_all_are_found(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    done = harness("evaluate", "margin.py", "msrr", "--benchmark", "toy.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "did you mean msr?" in done.stderr
+    assert not (tmp_path / "runs").exists()

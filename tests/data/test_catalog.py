@@ -177,7 +177,7 @@ def test_an_artefact_is_verified_by_what_is_in_it(tmp_path):
     sentence = f"{path} is not the file that toy@1 was made with"
     refused(lambda: protocol.verified(Artefact(path="table.npz", sha256=digest)), sentence, IntegrityError)
     path.unlink()
-    sentence = f"toy@1 needs the file table.npz, which lies neither beside {protocol.path} nor in "
+    sentence = f"{protocol.path}: there is no file table.npz beside it; "
     refused(lambda: protocol.verified(Artefact(path="table.npz")), sentence)
 
 

@@ -109,7 +109,7 @@ def test_other_names_of_columns_are_told_the_wanted_ones(tmp_path, header, sente
 
 def test_columns_that_commas_do_not_separate(tmp_path):
     path = csv(tmp_path, CSV.replace(",", ";"))
-    refused(path, "of this file are label;prediction;confidence: separate columns by commas.", UsageError)
+    refused(path, "separates its columns by semicolons; save it with commas", UsageError)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,11 @@ def test_members_that_are_probabilities(tmp_path):
     refused_table(path, "rows of mc sum to 1; these are probabilities, name them mc_probabilities.", UsageError)
     truth = made()
     refused_table(
-        npz(tmp_path, truth), "rows of mc are negative or do not sum", UsageError, mc_logits=None, mc_probabilities="mc"
+        npz(tmp_path, truth),
+        "and probabilities are never negative; if these are logits, name them mc_logits.",
+        UsageError,
+        mc_logits=None,
+        mc_probabilities="mc",
     )
 
 

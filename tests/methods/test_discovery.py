@@ -143,7 +143,7 @@ def test_no_such_file_names_the_nearest(tmp_path):
     write(tmp_path, ONE, name="unrelated_thing.py")
     text = sentence(tmp_path / "margn.py")
     assert f"did you mean {tmp_path / 'margin.py'}" in text
-    assert sentence(tmp_path / "nowhere" / "m.py").endswith("nothing like it exists, so check the spelling.")
+    assert sentence(tmp_path / "nowhere" / "m.py").endswith("check the path.")
 
 
 def test_no_such_method_in_the_file_names_the_nearest(tmp_path):

@@ -121,10 +121,13 @@ class TableOutputs(SourceDefaults):
 
     def _load(self, model: str) -> OutputTable:
         path = self._protocol.verified(self._models[model].table)[0]
-        if isinstance(self._source, ResultsSource):
-            table = read_results(path, self._source)
-        else:
-            table = read_table(path, self._source, self._models[model])
+        try:
+            if isinstance(self._source, ResultsSource):
+                table = read_results(path, self._source)
+            else:
+                table = read_table(path, self._source, self._models[model])
+        except IntegrityError as error:  # it is the file that was pinned, if it was: its author can mend it
+            raise UsageError(f"{str(error).rstrip('.')}.") from error
         self._keep_apart(table, path)
         self._check_ids(model, table, path)
         return table

@@ -17,6 +17,7 @@ from harness.spec.grids import GridModel, GridSource, Model
 from harness.spec.method import ConfidenceMethod
 from harness.spec.released import ReleasedSource
 from harness.spec.run import Unit
+from harness.spec.sources import ResultsSource, TableSource
 from harness.storage import IntegrityError, seed_of
 from harness.tracks.base import (
     Answers,
@@ -229,10 +230,19 @@ class ConfidenceTrack(Track):
         if stored != wanted:
             yield f"the confidences of {unit.label} are stored as {stored}; a run stores them as {wanted}"
 
+    def check_own_files(self) -> None:
+        if isinstance(self.benchmark.source, TableSource | ResultsSource):
+            for model in self.models:
+                for name in dict.fromkeys(name for study in self.benchmark.studies_of(model) for name in study.sets):
+                    self._samples(model, name, None)
+
     def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
         from harness.tracks.confidence.picture import tied_answers
+        from harness.tracks.confidence.remarks import probabilities_as_logits, upside_down
 
-        return tied_answers(self, answers)
+        yield from upside_down(self, answers)
+        yield from probabilities_as_logits(self, answers)
+        yield from tied_answers(self, answers)
 
     def given(self, unit: Unit) -> Iterator[tuple[str, np.ndarray]]:
         """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.methods.answers import checked_picks
 from harness.methods.client import MethodClient
 from harness.spec.method import QueryMethod
-from harness.spec.query import QueryBenchmark
+from harness.spec.query import ArrayImages, QueryBenchmark
 from harness.spec.run import Unit
 from harness.storage import seed_of
 from harness.tracks.base import (
@@ -81,6 +81,19 @@ class QueryTrack(Track):
         """A campaign that a limit has shortened is scored over the loops it has."""
         setting = self.settings[unit.study]
         return campaign_scores(setting, self.benchmark, outputs, self._loops(unit), metrics)
+
+    def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
+        """Of data sets of a user's own, where nobody else has looked."""
+        from harness.tracks.query.classification.data import open_images, shared_images
+
+        settings = {each.dataset.id: each for each in self.settings.values() if isinstance(each.dataset, ArrayImages)}
+        for name, setting in settings.items() if not self.benchmark.locked else ():
+            images = open_images(setting)
+            if shared := shared_images(images):
+                yield (
+                    f"{shared} of the {len(images.test_inputs)} test images of {name} are images of the pool, too, so that "
+                    "a network may have learned them by heart; take them out of one of the two."
+                )
 
     def scopes(self, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()) -> Iterator[Scope]:
         """Without studies that do not apply to the method. What annotation was spent on compares within a study only."""

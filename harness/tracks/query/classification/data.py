@@ -83,6 +83,12 @@ Samples = tuple["np.ndarray", "np.ndarray", "tuple[np.ndarray, np.ndarray] | Non
 """Inputs (n, c, h, w) float32, targets (n,) int64, and black and white (c,) float32 of 8-bit images."""
 
 
+def shared_images(images: Images) -> int:
+    """How many test images are, value by value, images of the pool."""
+    pool = {each.tobytes() for each in images.pool_inputs}
+    return sum(each.tobytes() in pool for each in images.test_inputs)
+
+
 def _digits(setting: Setting, dataset: DigitImages) -> tuple[Samples, Samples, dict[str, np.ndarray]]:
     import numpy as np
 
