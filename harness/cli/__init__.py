@@ -44,6 +44,7 @@ def application() -> typer.Typer:
 
     from harness.cli import (
         board,
+        browse,
         check,
         cite,
         claims,
@@ -78,6 +79,7 @@ def application() -> typer.Typer:
             plan.plan,
             show.show,
             report.report,
+            browse.browse,
             replay.replay,
             submit.submit,
             validate.validate,
