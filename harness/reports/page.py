@@ -36,7 +36,7 @@ def fill_page(
 ) -> str:
     """A self-contained page. It carries the chart library only where something is drawn.
 
-    libraries: further files of `vendor/`. parts: names of a style and a script of `assets/` beside those of all pages.
+    libraries: further files of `vendor/`. parts: further files of `assets/`, styles and scripts.
     """
     drawn = bool(parts) or any(view.template in ("chart", "thresholds") for view in views)
     loaded = (*(CHARTS if drawn else ()), *TABLES, *libraries)
@@ -44,8 +44,8 @@ def fill_page(
     numbers = iter(range(len(views)))
     return fill_template(
         TEMPLATES / template,
-        style="".join(_text(ASSETS / f"{part}.css") for part in ("page", *parts)),
-        scripts=[_text(VENDOR / name) for name in loaded] + [_text(ASSETS / f"{part}.js") for part in ("page", *parts)],
+        style="".join(_assets(".css", parts)),
+        scripts=[_text(VENDOR / name) for name in loaded] + _assets(".js", parts),
         data=script_json(content),
         # The number of a view among those of the data; None where the markup is all of it.
         views=[(view, next(numbers) if _scripted(view) else None) for view in views],
@@ -91,6 +91,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return value
+
+
+def _assets(suffix: str, parts: Sequence[str]) -> list[str]:
+    """Of all pages, and of this one."""
+    return [_text(ASSETS / name) for name in (f"page{suffix}", *(each for each in parts if each.endswith(suffix)))]
 
 
 @cache

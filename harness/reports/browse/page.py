@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = "browse.html"
 MOST_POINTS = 20_000
+_PARTS = ("browse.css", "browse-points.js", "browse-stage.js", "browse.js")
 _LIBRARIES = ("regl.min.js", "pub-sub.umd.min.js", "regl-scatterplot.min.js")
 
 
@@ -52,7 +53,7 @@ def write_browser(opened: Opened, request: PageRequest) -> Path:
         "browse.html",
         data={"browse": content(points, components, ways, shown)},
         libraries=_LIBRARIES,
-        parts=("browse",),
+        parts=_PARTS,
         title=opened.title,
         benchmark=opened.protocol.benchmark,
         model=browsed.model.id,
