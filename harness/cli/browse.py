@@ -11,20 +11,29 @@ from harness.cli import options
 
 
 def browse(
-    target: Annotated[Path, typer.Argument(help="folder of a run or of FD-Shifts results, or a .csv, .parquet or .npz table")],
+    target: Annotated[
+        Path, typer.Argument(help="folder of a run or of FD-Shifts results, or a .csv, .parquet or .npz table")
+    ],
     scores: Annotated[
         list[str] | None,
         typer.Option(
-            "--scores", help="rows of the board or baselines to show beside the run's own: a,b; default: best, median, simplest"
+            "--scores",
+            help="rows of the board or baselines to show beside the run's own: a,b; default: best, median, simplest",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="the network to show; default: the run's first")] = None,
     embedding: Annotated[
         str, typer.Option(help="auto, pca, tsne or umap; auto takes tsne or umap where reliabench[browse] is installed")
     ] = "auto",
-    points: Annotated[int, typer.Option(min=100, help="points beyond which successes and training samples are drawn from")] = 20_000,
-    images: Annotated[bool, typer.Option(help="small images of samples inside the page, where the benchmark has any")] = True,
-    out: Annotated[Path | None, typer.Option("--out", help="the page's file; default: browse.html in the run's folder")] = None,
+    points: Annotated[
+        int, typer.Option(min=100, help="points beyond which successes and training samples are drawn from")
+    ] = 20_000,
+    images: Annotated[
+        bool, typer.Option(help="small images of samples inside the page, where the benchmark has any")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="the page's file; default: browse.html in the run's folder")
+    ] = None,
     benchmark: options.OwnBenchmark = None,
     show: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
     json: options.AsJson = False,

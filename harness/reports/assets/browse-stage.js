@@ -4,6 +4,7 @@
   const stage = document.getElementById("stage"), flat = document.getElementById("flat"), solid = document.getElementById("solid");
   const still = document.getElementById("still");
   const events = { hover: () => {}, click: () => {}, lasso: () => {} };
+  const FEW = 10; // points up to which marked ones get the colour of the text; more stay coloured, and the rest fades
   let shown = []; // number of what is drawn -> point
   let numberOf = new Map();
   const rgb = (colour) => { const { r, g, b } = d3.rgb(colour); return [r / 255, g / 255, b / 255]; };
@@ -120,10 +121,11 @@
     if (three) {
       if (!regl) startSolid();
       const place = new Float32Array(3 * points.length), colour = new Float32Array(4 * points.length), table = colouring.colours.map(rgb);
-      const chosen = new Set(marked);
+      const chosen = new Set(marked), few = marked.length <= FEW, others = few ? opacity : opacity / 4;
       points.forEach((point, number) => {
         place.set(layout.solid.subarray(3 * point, 3 * point + 3), 3 * number);
-        colour.set(chosen.has(point) ? [...rgb(ink()), 2] : [...table[colouring.of(point)], opacity], 4 * number);
+        const own = table[colouring.of(point)];
+        colour.set(chosen.has(point) ? [...(few ? rgb(ink()) : own), few ? 2 : 1] : [...own, others], 4 * number);
       });
       buffers?.place.destroy();
       buffers?.colour.destroy();

@@ -11,7 +11,7 @@
   const number = (value, digits = 4) =>
     value === null || value === undefined || Number.isNaN(value) ? "–" : Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(digits)));
   const percent = (share) => `${number(100 * share, 3)} %`;
-  const PER_STUDY = 12, LISTED = 60, SLOW = 15, MANY = 4000;
+  const PER_STUDY = 12, LISTED = 60, SLOW = 15, MANY = 4000, MOST_SKIPPED = 4;
 
   // Images: one rule of style for each sheet, so that no card carries it.
   const sheets = Browse.sprites;
@@ -41,7 +41,7 @@
   const hover = (point) => { if (point !== null && point !== undefined) find("hover").replaceChildren(detail(point)); };
 
   const showPinned = () => {
-    find("pinned").replaceChildren(...(state.pinned.length ? [element("h3", { textContent: "pinned" })] : []), ...state.pinned.map((point) => {
+    find("pinned").replaceChildren(...(state.pinned.length ? [element("h2", { textContent: "pinned" })] : []), ...state.pinned.map((point) => {
       const button = element("button", { type: "button", textContent: "unpin" });
       button.setAttribute("aria-label", `unpin ${Browse.nameOf(point)}`);
       button.addEventListener("click", () => pin(point));
@@ -81,7 +81,7 @@
     stage.draw(points, colouring);
     const failures = points.filter((point) => Browse.outcome[point] === codes.FAILURE).length;
     find("drawn").textContent = `${number(points.length)} points, ${number(failures)} failures` + (points.length < visible.length
-      ? `; every ${state.every}. success only, as this machine draws slowly (choose "frame rate" to measure again)` : "");
+      ? `: one of ${state.every} successes, as this machine draws slowly; "frame rate" measures again` : "");
     legend(points, colouring);
   };
   const legend = (points, colouring) => {
@@ -125,7 +125,8 @@
     for (const place of document.querySelectorAll("[data-figure]")) place.textContent = texts[place.dataset.figure] ?? "–";
     const metrics = state.study.metrics[state.score.name] ?? {};
     for (const place of document.querySelectorAll("[data-metric]")) {
-      place.textContent = number(metrics[place.dataset.metric], 5);
+      const value = metrics[place.dataset.metric];
+      place.textContent = number(value === null || value === undefined ? null : value * Number(place.dataset.scale));
     }
     drawCurve(curve);
   };
@@ -173,7 +174,7 @@
       if (study === state.study) { box.open = true; fill(); }
       return box;
     })),
-    "groups of failures": (panel) => panel.append(none("Groups of samples that are alike and fail clearly more often than all do, by k-means; those with most failures first. Failures are those of the page's first score's classifier, each sample in the first study that counts it."),
+    "groups of failures": (panel) => panel.append(none("Groups of samples that are alike and fail clearly more often than all do, by k-means; those with most failures first. A sample counts in the first study that has it."),
       ...(Browse.groups.length ? Browse.groups.map((group, at) => {
         const show = element("button", { type: "button", textContent: "show in the picture" });
         show.addEventListener("click", () => { pick([...group.members]); find("stage").scrollIntoView({ block: "nearest" }); });
@@ -273,7 +274,7 @@
     stage.lasso(on);
   });
   find("whole").addEventListener("click", () => stage.whole());
-  // Frames in a second of drawing; below 15, fewer successes are drawn.
+  // Frames in a second of drawing; below 15, one of 2 to 4 successes is drawn.
   const measure = (most = 1000) => new Promise((done) => {
     const start = performance.now();
     let frames = 0;
@@ -289,7 +290,7 @@
   const suit = async (most) => {
     if (!stage.works) return 0;
     const rate = await measure(most);
-    state.every = rate < SLOW && visible.length > MANY ? Math.ceil((SLOW / Math.max(1, rate)) * (state.every || 1)) : 1;
+    state.every = rate < SLOW && visible.length > MANY ? Math.min(MOST_SKIPPED, Math.ceil(SLOW / Math.max(1, rate))) : 1;
     return rate;
   };
   find("rate").addEventListener("click", async () => {
@@ -304,11 +305,11 @@
     const head = ["set", "sample", ...(Browse.ids ? ["id"] : []), "label", "prediction", "study", "outcome", "threshold", `confidence ${state.score.name}`, "less confident"];
     const outcomes = ["success", "failure", "not judged"];
     return [head, points.map((point) => [Browse.sets[Browse.set[point]].name, Browse.sample[point], ...(Browse.ids ? [Browse.ids[point]] : []), Browse.classText(Browse.label[point]), Browse.classText(Browse.predictedOf(point)),
-      Browse.studies[Browse.studyOf[point]]?.id ?? "", outcomes[Browse.outcome[point]], Browse.quadrants[Browse.quadrant(point)], Browse.confidence[point], Browse.rank(point)])];
+      Browse.studies[Browse.studyOf[point]]?.id ?? "", outcomes[Browse.outcome[point]], Browse.quadrants[Browse.quadrant(point)], Number.isNaN(Browse.confidence[point]) ? null : Browse.confidence[point], Browse.rank(point)])];
   };
   // A cell that a spreadsheet would take for a formula is marked as text.
   const cell = (value) => {
-    const text = value === null || Number.isNaN(value) ? "" : typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+    const text = value === null ? "" : typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   Browse.csv = () => {

@@ -47,7 +47,9 @@ def principal_components(vectors: np.ndarray) -> np.ndarray:
     count = min(COMPONENTS, *vectors.shape)
     found = np.zeros((len(vectors), max(3, count)), dtype=np.float32)
     if len(vectors) > 1 and float(np.ptp(vectors)) > 0:
-        found[:, :count] = PCA(count, svd_solver="full" if vectors.shape[1] <= 64 else "randomized", random_state=0).fit_transform(vectors)
+        found[:, :count] = PCA(
+            count, svd_solver="full" if vectors.shape[1] <= 64 else "randomized", random_state=0
+        ).fit_transform(vectors)
     return found
 
 
@@ -59,8 +61,12 @@ def layouts(components: np.ndarray, how: How, say: Callable[[str], None] = lambd
     if chosen == "pca" or len(components) < _LEAST:
         return (pca,)
     if not find_spec(_PACKAGES[chosen]):
-        raise UsageError(f"{_TITLES[chosen]} needs {_DISTRIBUTIONS[chosen]}; run: pip install 'reliabench[browse]', or take --embedding pca.")
-    key = content_id({"of": array_id(components), "by": chosen, "library": version(_DISTRIBUTIONS[chosen]), "version": _VERSION})
+        raise UsageError(
+            f"{_TITLES[chosen]} needs {_DISTRIBUTIONS[chosen]}; run: pip install 'reliabench[browse]', or take --embedding pca."
+        )
+    key = content_id(
+        {"of": array_id(components), "by": chosen, "library": version(_DISTRIBUTIONS[chosen]), "version": _VERSION}
+    )
     found = read_cached("embeddings", key)
     if found is None:
         say(f"laying out {len(components):,} points by {_TITLES[chosen]}; this is done once")
@@ -101,4 +107,5 @@ def _scaled(points: np.ndarray) -> np.ndarray:
         return points.astype(np.float32)
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).max()) or 1.0
-    return ((points - (low + high) / 2) * (1.9 / extent)).astype(np.float32)
+    placed: np.ndarray = (points - (low + high) / 2) * (1.9 / extent)
+    return placed.astype(np.float32)

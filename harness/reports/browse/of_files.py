@@ -37,7 +37,9 @@ def protocol_of(path: Path) -> LoadedBenchmark:
     elif path.is_file() and path.suffix.lower() in _TABLES:
         source, names = _table(path)
     elif path.exists():
-        raise UsageError(f"{path} is no table; browse opens {', '.join(_TABLES)}, runs, and result folders of FD-Shifts.")
+        raise UsageError(
+            f"{path} is no table; browse opens {', '.join(_TABLES)}, runs, and result folders of FD-Shifts."
+        )
     else:
         raise UsageError(f"{path} does not exist; name the folder of a run, a result folder of FD-Shifts, or a table.")
     fields = {
@@ -64,7 +66,9 @@ def _folder(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         found = read_fdshifts(path)
     except UsageError as error:
-        raise UsageError(f"{path} is neither a run (run.json is missing) nor a result folder of FD-Shifts: {error}") from error
+        raise UsageError(
+            f"{path} is neither a run (run.json is missing) nor a result folder of FD-Shifts: {error}"
+        ) from error
     named = {0: "validation", 1: "iid"}
     kinds, sets = dict[str, str](), dict[str, int]()
     for index in sorted(found.sets):
@@ -122,7 +126,9 @@ def _columns(path: Path, names: Iterable[str]) -> dict[str, Any]:
 
 def _kinds(names: list[str]) -> dict[str, str]:
     """The first set that is neither for training nor for validation is the source, unless one is called iid or test."""
-    kinds = {name: "train" for name in names if name in _TRAINING} | {name: "validation" for name in names if name in _VALIDATION}
+    kinds = {name: "train" for name in names if name in _TRAINING} | {
+        name: "validation" for name in names if name in _VALIDATION
+    }
     tested = [name for name in names if name not in kinds]
     source = next((name for name in ("iid", "test", "source") if name in tested), tested[0] if tested else "")
     return kinds | {name: "iid" if name == source else "covariate-shift" for name in tested}

@@ -66,7 +66,9 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
 def _run(run: RunResult, scores: Sequence[str], own: Path | None) -> Opened:
     spec = run.document.spec
     if spec.task != "confidence":
-        raise UsageError(f"{run.folder} is a run of {spec.task}; browse shows confidence scores, harness report any run.")
+        raise UsageError(
+            f"{run.folder} is a run of {spec.task}; browse shows confidence scores, harness report any run."
+        )
     protocol = run.protocol(own)
     units, track = run.units(protocol)
     assert isinstance(track, ConfidenceTrack)
@@ -91,7 +93,9 @@ def _named(protocol: LoadedBenchmark, name: str) -> Score:
         track, answers = open_row(protocol, name)
         assert isinstance(track, ConfidenceTrack)
         if not answers:
-            raise IntegrityError(f"the submission of {name} holds no answers that can be read; harness validate says why.")
+            raise IntegrityError(
+                f"the submission of {name} holds no answers that can be read; harness validate says why."
+            )
         return Score(name, track, answers)
     try:
         return _asked(protocol, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.metrics.facts import metric_facts
 from harness.reports.browse.chosen import Chosen, chosen_samples
@@ -60,7 +60,7 @@ def write_browser(opened: Opened, request: PageRequest) -> Path:
         networks=sorted({unit.model for unit in opened.scores[0].answers}),
         document=opened.document,
         notes=tuple(_notes(opened, browsed, chosen, shown, request)),
-        metrics=[(name, facts[name].heading) for name in points.metrics],
+        metrics=[(name, facts[name].heading, facts[name].scale) for name in points.metrics],
         picture=picture(ways[0].flat, points),
         layout=ways[0].title,
         vectors=browsed.vectors,
@@ -81,7 +81,9 @@ def _laid_out(browsed: Browsed, points: Points, request: PageRequest) -> tuple[n
         rows = points.chosen.samples[points.chosen.sets == number]
         parts.append((len(rows), browsed.vectors_of(each.name, rows) if len(rows) else None))
     width = next(found.shape[1] for _, found in parts if found is not None)
-    vectors = np.concatenate([np.zeros((count, width), np.float32) if found is None else found for count, found in parts])
+    vectors = np.concatenate(
+        [np.zeros((count, width), np.float32) if found is None else found for count, found in parts]
+    )
     components = principal_components(vectors)
     return components, layouts(components, request.embedding, request.say)
 

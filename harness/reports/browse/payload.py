@@ -70,7 +70,9 @@ class Points:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for study in self.browsed.studies for each in study.metrics.values() for name in each))
+        return tuple(
+            dict.fromkeys(name for study in self.browsed.studies for each in study.metrics.values() for name in each)
+        )
 
     @property
     def _first(self) -> Any:
@@ -112,7 +114,9 @@ def packed(array: np.ndarray) -> dict[str, str]:
     """Type -> base64 of the little-endian bytes, all rows after each other; whole numbers as int32."""
     import numpy as np
 
-    kind = "i4" if array.dtype.kind in "iu" and array.dtype.itemsize > 1 else f"{array.dtype.kind}{array.dtype.itemsize}"
+    kind = (
+        "i4" if array.dtype.kind in "iu" and array.dtype.itemsize > 1 else f"{array.dtype.kind}{array.dtype.itemsize}"
+    )
     kind = {"f2": "f4", "i1": "i4"}.get(kind, kind)
     found = np.ascontiguousarray(array, dtype=f"<{kind}")
     return {kind: base64.b64encode(found.tobytes()).decode("ascii")}

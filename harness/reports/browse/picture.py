@@ -12,7 +12,11 @@ from harness.reports.browse.samples import FAILURE, LEFT_OUT, SUCCESS
 if TYPE_CHECKING:
     import numpy as np
 
-_DRAWN = (("not tested or left out", LEFT_OUT, "#b9bec4", 2), ("success", SUCCESS, "#0072b2", 3), ("failure", FAILURE, "#d55e00", 6))
+_DRAWN = (
+    ("not tested or left out", LEFT_OUT, "#b9bec4", 2),
+    ("success", SUCCESS, "#0072b2", 3),
+    ("failure", FAILURE, "#d55e00", 6),
+)
 _INCHES, _DOTS = 6.4, 130
 
 
@@ -25,7 +29,7 @@ def picture(places: np.ndarray, points: Points) -> str:
     axes.set_axis_off()
     for name, code, colour, size in _DRAWN:
         mine = points.outcome == code
-        axes.scatter(*places[mine].T, s=size, c=colour, label=name, linewidths=0, alpha=0.7)
+        axes.scatter(places[mine, 0], places[mine, 1], s=size, c=colour, label=name, linewidths=0, alpha=0.7)
     axes.legend(loc="lower left", markerscale=3, frameon=False)
     out = io.BytesIO()
     figure.savefig(out, format="webp", pil_kwargs={"quality": 75})

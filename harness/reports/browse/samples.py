@@ -135,7 +135,9 @@ class Browsed:
         if role == "training":
             samples = self.track.source.samples(self.model, name)
             said = {"logits", "probabilities", "predictions"} & samples.arrays.keys()  # stored features may come alone
-            trained = {each: predictions(samples, track.method.classifier) for each, track in self.classifiers.items() if said}
+            trained = {
+                each: predictions(samples, track.method.classifier) for each, track in self.classifiers.items() if said
+            }
             return SampleSet(name, role, samples.labels, trained, ids)
         tested = {each: track.outcomes.predicted(self.model, name) for each, track in self.classifiers.items()}
         return SampleSet(name, role, self.track.outcomes.labels(self.model, name), tested, ids)
@@ -152,7 +154,9 @@ class Browsed:
             judged[name] = score.track.judge(unit, score.answers[unit])
             outcome[score.classifier] = _outcome(judged[name])
             confidence[name] = np.asarray(score.answers[unit]["confidence"])
-            metrics[name] = {FAILURE_RATE: float(judged[name].residual.mean()) if len(judged[name].residual) else math.nan}
+            metrics[name] = {
+                FAILURE_RATE: float(judged[name].residual.mean()) if len(judged[name].residual) else math.nan
+            }
             metrics[name] |= {each: metric_value(METRICS[each], judged[name]) for each in self.track.benchmark.metrics}
         sets, samples = np.concatenate(places)[rows], np.concatenate([np.arange(size) for size in sizes])[rows]
         return JudgedStudy(study.id, study.group, study.kind, sets, samples, outcome, confidence, judged, metrics)

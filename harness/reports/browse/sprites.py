@@ -84,7 +84,9 @@ def _sheet(images: list[np.ndarray]) -> str:
     rows = -(-len(images) // _ACROSS)
     sheet = np.zeros((rows * _ACROSS, side, side, channels), dtype=np.uint8)
     sheet[: len(images)] = np.stack(images)
-    whole = sheet.reshape(rows, _ACROSS, side, side, channels).swapaxes(1, 2).reshape(rows * side, _ACROSS * side, channels)
+    whole = (
+        sheet.reshape(rows, _ACROSS, side, side, channels).swapaxes(1, 2).reshape(rows * side, _ACROSS * side, channels)
+    )
     out = io.BytesIO()
     Image.fromarray(whole.squeeze(2) if channels == 1 else whole).save(out, "webp", quality=70, method=4)
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
