@@ -51,7 +51,7 @@ def ask(page: Path, script: str, folder: Path, *, width: int = 1280, graphics: b
             CHROMIUM,
             "--headless",
             "--no-sandbox",
-            *(_GRAPHICS if graphics else ["--disable-gpu"]),
+            *(_GRAPHICS if graphics else ["--disable-gpu", "--disable-3d-apis"]),
             "--disable-dev-shm-usage",
             f"--user-data-dir={folder / 'profile'}",
             "--host-resolver-rules=MAP * ~NOTFOUND",

@@ -101,7 +101,7 @@ def test_curves_are_counts_of_the_answers(run, table):
 
 
 def test_where_not_all_fit_every_failure_stays(run, table):
-    labels, failure, confidence, _ = table
+    _, failure, confidence, _ = table
     page = browse(run, "--benchmark", "toy.toml", "--points", "100", "--out", "few.html", folder=run.parent.parent)
     data = read(page)
     (study,) = data["studies"]
@@ -287,7 +287,7 @@ DRIVE = """
 @pytest.mark.parametrize("graphics", [True, False])
 @pytest.mark.parametrize("width", [1280, 500])  # the narrowest window that chromium opens
 def test_the_page_answers_as_numpy_does(run, table, tmp_path, graphics, width):
-    labels, failure, confidence, msr = table
+    _, failure, confidence, msr = table
     page = run / "browse.html"
     answer = ask(page, DRIVE, tmp_path, width=width, graphics=graphics)
     assert answer["problems"] == []

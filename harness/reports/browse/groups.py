@@ -41,12 +41,11 @@ def failure_groups(
     facts: name -> (n,) texts that members may share. k-means divides the points into groups of about 60 samples.
     """
     import numpy as np
-    from sklearn.cluster import KMeans
 
     count = min(_MOST_GROUPS, len(components) // _GROUP)
     if count < 2 or not failed.any():
         return ()
-    label = KMeans(count, n_init=1, random_state=0).fit_predict(components)
+    label, _ = _divided(components, count)
     overall, found = float(weight[failed].sum() / weight.sum()), []
     for each in range(count):
         mine = np.flatnonzero(label == each)
@@ -75,7 +74,6 @@ def prototypes(components: np.ndarray, sets: np.ndarray, labels: np.ndarray) -> 
     Six of each, or one where there are many classes and sets.
     """
     import numpy as np
-    from sklearn.cluster import KMeans
 
     pairs = sorted(set(zip(sets.tolist(), labels.tolist(), strict=True)))
     wanted = max(1, min(_PROTOTYPES, _MOST_PROTOTYPES // max(1, len(pairs))))
@@ -84,8 +82,21 @@ def prototypes(components: np.ndarray, sets: np.ndarray, labels: np.ndarray) -> 
         mine = np.flatnonzero((sets == which) & (labels == label))
         points = components[mine]
         count = min(wanted, len(np.unique(points, axis=0)))
-        way = KMeans(count, n_init=1, random_state=0).fit(points)
-        order = np.argsort(-np.bincount(way.labels_, minlength=count), kind="stable")  # the largest first
-        nearest = [int(mine[((points - centre) ** 2).sum(axis=1).argmin()]) for centre in way.cluster_centers_[order]]
+        cluster, centres = _divided(points, count)
+        order = np.argsort(-np.bincount(cluster, minlength=count), kind="stable")  # the largest first
+        nearest = [int(mine[((points - centre) ** 2).sum(axis=1).argmin()]) for centre in centres[order]]
         found[which, label] = list(dict.fromkeys(nearest))
     return found
+
+
+def _divided(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) clusters and (count, c) centres by k-means, seeded."""
+    import warnings
+
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of points that are equal up to rounding
+        way = KMeans(count, n_init=1, random_state=0).fit(points)
+    return way.labels_, way.cluster_centers_
