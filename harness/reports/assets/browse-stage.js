@@ -139,14 +139,24 @@
       columns.y[number] = layout.flat[2 * point + 1];
       columns.z[number] = colouring.of(point);
     });
-    plot.set({ pointColor: colouring.colours, colorBy: "valueA", pointSize: size, opacity });
-    if (!points.length) { plot.clear(); return; }
-    await plot.draw(columns, { zDataType: "categorical" });
-    mark(marked);
+    await put(columns, { pointColor: colouring.colours, colorBy: "valueA", pointSize: size, opacity });
+  };
+  // One picture at a time: of those asked for meanwhile, the last follows.
+  let busy = false, waiting = null;
+  const put = async (columns, looks) => {
+    if (busy) { waiting = [columns, looks]; return; }
+    busy = true;
+    plot.set(looks);
+    if (columns.x.length) await plot.draw(columns, { zDataType: "categorical" }); else plot.clear();
+    busy = false;
+    if (!waiting) { mark(marked); return; }
+    const next = waiting;
+    waiting = null;
+    await put(...next);
   };
   const mark = (points) => {
     marked = points;
-    if (Browse.state.solid) return;
+    if (Browse.state.solid || busy) return;
     const numbers = points.map((point) => numberOf.get(point)).filter((number) => number !== undefined);
     if (numbers.length) plot.select(numbers, { preventEvent: true }); else plot.deselect({ preventEvent: true });
   };

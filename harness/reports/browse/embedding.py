@@ -30,7 +30,7 @@ _VERSION = "1"
 
 
 @dataclass(frozen=True)
-class Layout:
+class Places:
     """A way to lay out n points: flat (n, 2) and solid (n, 3), in [-1, 1] with one scale for all axes."""
 
     title: str
@@ -53,10 +53,10 @@ def principal_components(vectors: np.ndarray) -> np.ndarray:
     return found
 
 
-def layouts(components: np.ndarray, how: How, say: Callable[[str], None] = lambda text: None) -> tuple[Layout, ...]:
+def layouts(components: np.ndarray, how: How, say: Callable[[str], None] = lambda text: None) -> tuple[Places, ...]:
     """What a page may lay points out by, the best first. `say` is told what will take minutes. Raises UsageError for
     a library that was asked for and is not installed."""
-    pca = Layout("principal components", _scaled(components[:, :2]), _scaled(components[:, :3]))
+    pca = Places("principal components", _scaled(components[:, :2]), _scaled(components[:, :3]))
     chosen = next((each for each, package in _PACKAGES.items() if find_spec(package)), "pca") if how == "auto" else how
     if chosen == "pca" or len(components) < _LEAST:
         return (pca,)
@@ -73,7 +73,7 @@ def layouts(components: np.ndarray, how: How, say: Callable[[str], None] = lambd
         place = _tsne if chosen == "tsne" else _umap
         found = {"flat": place(components, 2), "solid": place(components, 3)}
         write_cached("embeddings", key, found)
-    return (Layout(_TITLES[chosen], _scaled(found["flat"]), _scaled(found["solid"])), pca)
+    return (Places(_TITLES[chosen], _scaled(found["flat"]), _scaled(found["solid"])), pca)
 
 
 def _tsne(components: np.ndarray, dimensions: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from harness.execution.run_result import SEALED, RunResult
 from harness.methods.client import MethodError
 from harness.methods.discovery import baseline_names, find_method, load_baseline
 from harness.reports.browse.of_files import protocol_of
-from harness.reports.browse.samples import Score
+from harness.reports.browse.samples import ScoreAnswers
 from harness.reports.rivals import board_rows, open_row
 from harness.spec.errors import UsageError, unknown
 from harness.spec.method import MethodSpec
@@ -35,7 +35,7 @@ class Opened:
 
     title: str
     protocol: LoadedBenchmark
-    scores: tuple[Score, ...]
+    scores: tuple[ScoreAnswers, ...]
     missing: tuple[str, ...]
     document: Any = None
 
@@ -51,7 +51,7 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
             raise UsageError(f"{target} is a submission; name a run, and its rows with --scores {target.name}.")
         return _run(RunResult.open(target), scores, own)
     protocol = protocol_of(target)
-    found, missing = list[Score](), list[str]()
+    found, missing = list[ScoreAnswers](), list[str]()
     for name in scores or _BY_DEFAULT:
         try:
             found.append(_asked(protocol, name))
@@ -73,7 +73,7 @@ def _run(run: RunResult, scores: Sequence[str], own: Path | None) -> Opened:
     units, track = run.units(protocol)
     assert isinstance(track, ConfidenceTrack)
     answers = {units[key]: outputs for key, outputs in run.outputs().items() if key in units}
-    found, missing = [Score(spec.method.name, track, answers)], list[str]()
+    found, missing = [ScoreAnswers(spec.method.name, track, answers)], list[str]()
     if scores:
         found += [_named(protocol, name) for name in dict.fromkeys(scores) if name != spec.method.name]
     else:
@@ -82,11 +82,11 @@ def _run(run: RunResult, scores: Sequence[str], own: Path | None) -> Opened:
         for rival in board.rivals:
             theirs, said = rival.open()
             assert isinstance(theirs, ConfidenceTrack)
-            found.append(Score(rival.name, theirs, said))
+            found.append(ScoreAnswers(rival.name, theirs, said))
     return Opened(f"{spec.method.name} {spec.method.version}", protocol, tuple(found), tuple(missing), run.document)
 
 
-def _named(protocol: LoadedBenchmark, name: str) -> Score:
+def _named(protocol: LoadedBenchmark, name: str) -> ScoreAnswers:
     """A row of the board whose submission is here, else a baseline, which is computed now."""
     bundled = protocol.benchmark.name in benchmark_files()
     if bundled and (submissions_folder(protocol.benchmark.name) / name / ABOUT).is_file():
@@ -96,14 +96,14 @@ def _named(protocol: LoadedBenchmark, name: str) -> Score:
             raise IntegrityError(
                 f"the submission of {name} holds no answers that can be read; harness validate says why."
             )
-        return Score(name, track, answers)
+        return ScoreAnswers(name, track, answers)
     try:
         return _asked(protocol, name)
     except MethodError as error:
         raise UsageError(f"{name} cannot be computed on {protocol.benchmark.name}: {error.reason}.") from error
 
 
-def _asked(protocol: LoadedBenchmark, name: str) -> Score:
+def _asked(protocol: LoadedBenchmark, name: str) -> ScoreAnswers:
     """A baseline's answers, from this process: it is the harness's own code. Raises MethodError where it does not fit."""
     if name not in baseline_names("confidence"):
         raise unknown("score", name, baseline_names("confidence"), "A score of one's own is shown from its run.")
@@ -112,7 +112,7 @@ def _asked(protocol: LoadedBenchmark, name: str) -> Score:
     assert isinstance(track, ConfidenceTrack)
     units = plan_units(protocol, track, spec, PlanRequest(Path()))
     client = _Here(spec)
-    return Score(name, track, dict(_answers(track, units.values(), client)))
+    return ScoreAnswers(name, track, dict(_answers(track, units.values(), client)))
 
 
 def _answers(track: ConfidenceTrack, units: Any, client: _Here) -> Iterator[tuple[Unit, Answers]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.metrics.facts import metric_facts
 from harness.reports.browse.chosen import Chosen, chosen_samples
-from harness.reports.browse.embedding import How, Layout, layouts, principal_components
+from harness.reports.browse.embedding import How, Places, layouts, principal_components
 from harness.reports.browse.opening import Opened
 from harness.reports.browse.payload import Points, by_confidence, content
 from harness.reports.browse.picture import picture
@@ -69,7 +69,7 @@ def write_browser(opened: Opened, request: PageRequest) -> Path:
     return request.out
 
 
-def _laid_out(browsed: Browsed, points: Points, request: PageRequest) -> tuple[np.ndarray | None, tuple[Layout, ...]]:
+def _laid_out(browsed: Browsed, points: Points, request: PageRequest) -> tuple[np.ndarray | None, tuple[Places, ...]]:
     """Principal components of the points and the ways to lay them out; where there are results alone, no components and
     places by confidence."""
     import numpy as np

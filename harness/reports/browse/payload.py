@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.metrics.risk_coverage import risk_coverage_curve
 from harness.reports.browse.chosen import Chosen
-from harness.reports.browse.embedding import Layout
+from harness.reports.browse.embedding import Places
 from harness.reports.browse.groups import failure_groups, prototypes
 from harness.reports.browse.samples import FAILURE, LEFT_OUT, Browsed, JudgedStudy
 from harness.reports.browse.sprites import Sprites
@@ -89,7 +89,7 @@ class Points:
 
 
 def content(
-    points: Points, components: np.ndarray | None, ways: Sequence[Layout], shown: Sprites | None
+    points: Points, components: np.ndarray | None, ways: Sequence[Places], shown: Sprites | None
 ) -> dict[str, Any]:
     """All of it; `components`, by which groups and prototypes are found, may be missing."""
     browsed, chosen = points.browsed, points.chosen
@@ -122,7 +122,7 @@ def packed(array: np.ndarray) -> dict[str, str]:
     return {kind: base64.b64encode(found.tobytes()).decode("ascii")}
 
 
-def by_confidence(points: Points) -> Layout:
+def by_confidence(points: Points) -> Places:
     """Where only results are known: from the least to the most confident, and class above class."""
     import numpy as np
 
@@ -132,7 +132,7 @@ def by_confidence(points: Points) -> Layout:
     spread = np.random.default_rng(0).random((points.count, 2)) * 0.8 + 0.1
     height = (classes + spread[:, 0]) / (classes.max() + 1 if points.count else 1)
     place = np.stack([order, height, spread[:, 1]], axis=1) * 1.9 - 0.95
-    return Layout("confidence by class", place[:, :2].astype(np.float32), place.astype(np.float32))
+    return Places("confidence by class", place[:, :2].astype(np.float32), place.astype(np.float32))
 
 
 def _study(chosen: Chosen, study: JudgedStudy) -> dict[str, Any]:

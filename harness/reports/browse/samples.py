@@ -31,7 +31,7 @@ VECTORS = ("features", "logits", "probabilities")
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreAnswers:
     """A confidence score with its stored answers, and the track that judges them."""
 
     name: str
@@ -65,7 +65,7 @@ class JudgedStudy:
 
 
 @dataclass(frozen=True)
-class SampleSet:
+class BrowsedSet:
     """labels (n,); predicted: classifier -> (n,); ids: names by which samples are known outside, where there are any."""
 
     name: str
@@ -79,7 +79,7 @@ class Browsed:
     """One network with its scores, the first of which is what the page is about. Raises UsageError for a network that it
     has no answer on. elsewhere: scores left out, which have no answers on these samples of this network."""
 
-    def __init__(self, scores: Sequence[Score], model: str | None = None) -> None:
+    def __init__(self, scores: Sequence[ScoreAnswers], model: str | None = None) -> None:
         self.track = scores[0].track
         self.model = _chosen(scores[0], model)
         self.limit = next(iter(scores[0].answers)).limit
@@ -89,7 +89,7 @@ class Browsed:
         self.classifiers: dict[str, ConfidenceTrack] = {each.classifier: each.track for each in reversed(here)}
 
     @cached_property
-    def sets(self) -> tuple[SampleSet, ...]:
+    def sets(self) -> tuple[BrowsedSet, ...]:
         """The training set, where its outputs are at hand, and those of all studies."""
         roles: dict[str, Role] = {}
         train = self.track.benchmark.reference_of(self.model).train
@@ -130,7 +130,7 @@ class Browsed:
         released = isinstance(self.track.benchmark.source, ReleasedSource)
         return not released or self.track.source.ready(self.model, name)
 
-    def _set(self, name: str, role: Role) -> SampleSet:
+    def _set(self, name: str, role: Role) -> BrowsedSet:
         ids = self.track.source.sample_ids(name)
         if role == "training":
             samples = self.track.source.samples(self.model, name)
@@ -138,9 +138,9 @@ class Browsed:
             trained = {
                 each: predictions(samples, track.method.classifier) for each, track in self.classifiers.items() if said
             }
-            return SampleSet(name, role, samples.labels, trained, ids)
+            return BrowsedSet(name, role, samples.labels, trained, ids)
         tested = {each: track.outcomes.predicted(self.model, name) for each, track in self.classifiers.items()}
-        return SampleSet(name, role, self.track.outcomes.labels(self.model, name), tested, ids)
+        return BrowsedSet(name, role, self.track.outcomes.labels(self.model, name), tested, ids)
 
     def _judged(self, study: Study) -> JudgedStudy:
         import numpy as np
@@ -161,15 +161,15 @@ class Browsed:
         sets, samples = np.concatenate(places)[rows], np.concatenate([np.arange(size) for size in sizes])[rows]
         return JudgedStudy(study.id, study.group, study.kind, sets, samples, outcome, confidence, judged, metrics)
 
-    def _answered(self, study: Study) -> Iterator[tuple[Score, Unit]]:
+    def _answered(self, study: Study) -> Iterator[tuple[ScoreAnswers, Unit]]:
         for score in self.scores:
             yield from ((score, unit) for unit in self._units_of(score) if unit.study == study.id)
 
-    def _units_of(self, score: Score) -> list[Unit]:
+    def _units_of(self, score: ScoreAnswers) -> list[Unit]:
         return [unit for unit in score.answers if (unit.model, unit.limit) == (self.model.id, self.limit)]
 
     @cached_property
-    def _by_name(self) -> dict[str, tuple[int, SampleSet]]:
+    def _by_name(self) -> dict[str, tuple[int, BrowsedSet]]:
         return {each.name: (place, each) for place, each in enumerate(self.sets)}
 
 
@@ -182,7 +182,7 @@ def _outcome(judged: JudgedConfidence) -> np.ndarray:
     return codes
 
 
-def _chosen(score: Score, name: str | None) -> Model:
+def _chosen(score: ScoreAnswers, name: str | None) -> Model:
     """The network of this name, else the first that the score has an answer on."""
     answered = list(dict.fromkeys(unit.model for unit in score.answers))
     if name is not None and name not in answered:
