@@ -83,6 +83,7 @@ def application() -> typer.Typer:
 
     from harness.cli import (
         board,
+        browse,
         check,
         cite,
         claims,
@@ -117,6 +118,7 @@ def application() -> typer.Typer:
             plan.plan,
             show.show,
             report.report,
+            browse.browse,
             replay.replay,
             submit.submit,
             validate.validate,

@@ -26,16 +26,26 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 
 def fill_page(
-    template: str, *, views: Sequence[View] = (), data: Mapping[str, Any] | None = None, **values: object
+    template: str,
+    *,
+    views: Sequence[View] = (),
+    data: Mapping[str, Any] | None = None,
+    libraries: Sequence[str] = (),
+    parts: Sequence[str] = (),
+    **values: object,
 ) -> str:
-    """A self-contained page. It carries the chart library only where a view is drawn."""
-    drawn = any(view.template in ("chart", "thresholds") for view in views)
+    """A self-contained page. It carries the chart library only where something is drawn.
+
+    libraries: further files of `vendor/`. parts: further files of `assets/`, styles and scripts.
+    """
+    drawn = bool(parts) or any(view.template in ("chart", "thresholds") for view in views)
+    loaded = (*(CHARTS if drawn else ()), *TABLES, *libraries)
     content = {**(data or {}), "views": [_content(view) for view in views if _scripted(view)]}
     numbers = iter(range(len(views)))
     return fill_template(
         TEMPLATES / template,
-        style=_text(ASSETS / "page.css"),
-        scripts=[_text(VENDOR / name) for name in (*(CHARTS if drawn else ()), *TABLES)] + [_text(ASSETS / "page.js")],
+        style="".join(_assets(".css", parts)),
+        scripts=[_text(VENDOR / name) for name in loaded] + _assets(".js", parts),
         data=script_json(content),
         # The number of a view among those of the data; None where the markup is all of it.
         views=[(view, next(numbers) if _scripted(view) else None) for view in views],
@@ -81,6 +91,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return value
+
+
+def _assets(suffix: str, parts: Sequence[str]) -> list[str]:
+    """Of all pages, and of this one."""
+    return [_text(ASSETS / name) for name in (f"page{suffix}", *(each for each in parts if each.endswith(suffix)))]
 
 
 @cache

@@ -74,15 +74,16 @@ def rows_of(board: Board, simplest: str, own: str) -> dict[Role, Row]:
     return found
 
 
-def _rival(protocol: LoadedBenchmark, role: Role, row: Row) -> Rival:
-    @cache
-    def opened() -> tuple[Track, Mapping[Unit, Answers]]:
-        submission = read_submission(submissions_folder(protocol.benchmark.name) / row.method)
-        method = submission.about.method
-        track = open_track(protocol, method, "cpu")
-        try:
-            return track, submission.answers(plan_units(protocol, track, method, PlanRequest(Path())))
-        except IntegrityError:  # the board says what is wrong with it
-            return track, {}
+def open_row(protocol: LoadedBenchmark, name: str) -> tuple[Track, Mapping[Unit, Answers]]:
+    """The track and the stored answers of a row whose submission is at hand; none where it is damaged."""
+    submission = read_submission(submissions_folder(protocol.benchmark.name) / name)
+    method = submission.about.method
+    track = open_track(protocol, method, "cpu")
+    try:
+        return track, submission.answers(plan_units(protocol, track, method, PlanRequest(Path())))
+    except IntegrityError:  # the board says what is wrong with it
+        return track, {}
 
-    return Rival(role, row.method, row.cells, row.cost, opened)
+
+def _rival(protocol: LoadedBenchmark, role: Role, row: Row) -> Rival:
+    return Rival(role, row.method, row.cells, row.cost, cache(lambda: open_row(protocol, row.method)))

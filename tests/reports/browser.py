@@ -18,6 +18,7 @@ import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+_GRAPHICS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 _WATCH = """<script>
 window.problems = [];
 for (const name of ["error", "warn"]) console[name] = (...said) => window.problems.push(name + ": " + said.join(" "));
@@ -37,9 +38,9 @@ addEventListener("load", () => setTimeout(() => {
 </script>"""
 
 
-def ask(page: Path, script: str, folder: Path, *, width: int = 1280) -> dict[str, Any]:
+def ask(page: Path, script: str, folder: Path, *, width: int = 1280, graphics: bool = False) -> dict[str, Any]:
     """`found`: what the body of a function returns on the page; `problems`: errors and warnings; `loaded`: what the page
-    fetched beside itself. The network does not exist."""
+    fetched beside itself. The network does not exist; graphics: WebGL does, drawn in software."""
     assert CHROMIUM is not None
     text = page.read_text(encoding="utf-8")
     assert text.count("<head>") == text.count("</body>") == 1
@@ -50,7 +51,7 @@ def ask(page: Path, script: str, folder: Path, *, width: int = 1280) -> dict[str
             CHROMIUM,
             "--headless",
             "--no-sandbox",
-            "--disable-gpu",
+            *(_GRAPHICS if graphics else ["--disable-gpu", "--disable-3d-apis"]),
             "--disable-dev-shm-usage",
             f"--user-data-dir={folder / 'profile'}",
             "--host-resolver-rules=MAP * ~NOTFOUND",

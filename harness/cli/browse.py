@@ -1,0 +1,72 @@
+"""`harness browse`: the failures of a network in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import options
+
+
+def browse(
+    target: Annotated[
+        Path, typer.Argument(help="folder of a run or of FD-Shifts results, or a .csv, .parquet or .npz table")
+    ],
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scores",
+            help="rows of the board or baselines to show beside the run's own: a,b; default: best, median, simplest",
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="the network to show; default: the run's first")] = None,
+    embedding: Annotated[
+        str, typer.Option(help="auto, pca, tsne or umap; auto takes tsne or umap where reliabench[browse] is installed")
+    ] = "auto",
+    points: Annotated[
+        int, typer.Option(min=100, help="points beyond which successes and training samples are drawn from")
+    ] = 20_000,
+    images: Annotated[
+        bool, typer.Option(help="small images of samples inside the page, where the benchmark has any")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="the page's file; default: browse.html in the run's folder")
+    ] = None,
+    benchmark: options.OwnBenchmark = None,
+    show: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
+    json: options.AsJson = False,
+) -> None:
+    """Write a page to look at failures: all samples of a network in one picture, coloured by what scores say of them.
+
+    The page is one file that opens from disk and loads nothing. It holds what it shows: samples' labels, predictions and
+    small images. Leave the images out with --no-images.
+
+    Example: harness browse runs/confidence-mnist-2-msr-0123456789ab --scores margin,knn --open
+    """
+    from typing import cast
+
+    from harness.cli.output import say_json
+    from harness.reports.browse.embedding import HOW, How
+    from harness.reports.browse.opening import open_browsed
+    from harness.reports.browse.page import PAGE, PageRequest, write_browser
+    from harness.spec.errors import UsageError, unknown
+
+    if embedding not in HOW:
+        raise unknown("embedding", embedding, HOW)
+    names = [name.strip() for each in scores or () for name in each.split(",") if name.strip()]
+    opened = open_browsed(target, names, benchmark)
+    page = out or (target if opened.document is not None and target.is_dir() else Path()) / PAGE
+    if page.is_dir() or not page.parent.is_dir():
+        raise UsageError(f"--out {page}: name a file in a folder that exists.")
+    request = PageRequest(page, model, cast(How, embedding), images, points, lambda text: typer.echo(text, err=True))
+    write_browser(opened, request)
+    if show:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    if json:
+        say_json({"page": str(page)})
+    else:
+        typer.echo(str(page))

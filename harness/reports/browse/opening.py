@@ -1,0 +1,140 @@
+"""What can be browsed: a run of a confidence score, a result folder of FD-Shifts, a table of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.boards.submissions import ABOUT, submissions_folder
+from harness.data.catalog import LoadedBenchmark, benchmark_files
+from harness.execution.plan import PlanRequest, open_track, plan_units
+from harness.execution.run_result import SEALED, RunResult
+from harness.methods.client import MethodError
+from harness.methods.discovery import baseline_names, find_method, load_baseline
+from harness.reports.browse.of_files import protocol_of
+from harness.reports.browse.samples import ScoreAnswers
+from harness.reports.rivals import board_rows, open_row
+from harness.spec.errors import UsageError, unknown
+from harness.spec.method import MethodSpec
+from harness.spec.run import Unit
+from harness.storage import IntegrityError
+from harness.tracks.base import Answers
+from harness.tracks.confidence.host import ConfidenceHost
+from harness.tracks.confidence.track import ConfidenceTrack
+
+_BY_DEFAULT = ("msr", "mls", "pe", "margin", "head-confidence")
+"""Baselines that need no training set, asked where there is no run: those that the outputs allow are shown."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """protocol: the benchmark, which a folder or a table gets one made for. scores: the first is the page's own. missing:
+    sentences on what is not here."""
+
+    title: str
+    protocol: LoadedBenchmark
+    scores: tuple[ScoreAnswers, ...]
+    missing: tuple[str, ...]
+    document: Any = None
+
+
+def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = None) -> Opened:
+    """scores: names of rows of the board or of baselines, beside the run's own; none: the board's best, median and
+    simplest row, or for files the baselines that their outputs allow. own: the benchmark's file, where it was moved.
+
+    Raises UsageError for what cannot be browsed, IntegrityError for damaged files.
+    """
+    if target.name == SEALED or (target / SEALED).is_file():
+        if (target / ABOUT).is_file():
+            raise UsageError(f"{target} is a submission; name a run, and its rows with --scores {target.name}.")
+        return _run(RunResult.open(target), scores, own)
+    protocol = protocol_of(target)
+    found, missing = list[ScoreAnswers](), list[str]()
+    for name in scores or _BY_DEFAULT:
+        try:
+            found.append(_asked(protocol, name))
+        except (MethodError, UsageError) as error:
+            if scores:
+                raise UsageError(f"{target}: {name} cannot be computed: {str(error).rstrip('.')}.") from error
+    if not found:
+        raise UsageError(f"{target}: none of {', '.join(_BY_DEFAULT)} can be computed; name another one with --scores.")
+    return Opened(target.resolve().name, protocol, tuple(found), tuple(missing))
+
+
+def _run(run: RunResult, scores: Sequence[str], own: Path | None) -> Opened:
+    spec = run.document.spec
+    if spec.task != "confidence":
+        raise UsageError(
+            f"{run.folder} is a run of {spec.task}; browse shows confidence scores, harness report any run."
+        )
+    protocol = run.protocol(own)
+    units, track = run.units(protocol)
+    assert isinstance(track, ConfidenceTrack)
+    answers = {units[key]: outputs for key, outputs in run.outputs().items() if key in units}
+    found, missing = [ScoreAnswers(spec.method.name, track, answers)], list[str]()
+    if scores:
+        found += [_named(protocol, name) for name in dict.fromkeys(scores) if name != spec.method.name]
+    else:
+        board = board_rows(protocol, spec.method)
+        missing += [board.missing] if board.missing else []
+        for rival in board.rivals:
+            theirs, said = rival.open()
+            assert isinstance(theirs, ConfidenceTrack)
+            found.append(ScoreAnswers(rival.name, theirs, said))
+    return Opened(f"{spec.method.name} {spec.method.version}", protocol, tuple(found), tuple(missing), run.document)
+
+
+def _named(protocol: LoadedBenchmark, name: str) -> ScoreAnswers:
+    """A row of the board whose submission is here, else a baseline, which is computed now."""
+    bundled = protocol.benchmark.name in benchmark_files()
+    if bundled and (submissions_folder(protocol.benchmark.name) / name / ABOUT).is_file():
+        track, answers = open_row(protocol, name)
+        assert isinstance(track, ConfidenceTrack)
+        if not answers:
+            raise IntegrityError(
+                f"the submission of {name} holds no answers that can be read; harness validate says why."
+            )
+        return ScoreAnswers(name, track, answers)
+    try:
+        return _asked(protocol, name)
+    except MethodError as error:
+        raise UsageError(f"{name} cannot be computed on {protocol.benchmark.name}: {error.reason}.") from error
+
+
+def _asked(protocol: LoadedBenchmark, name: str) -> ScoreAnswers:
+    """A baseline's answers, from this process: it is the harness's own code. Raises MethodError where it does not fit."""
+    if name not in baseline_names("confidence"):
+        raise unknown("score", name, baseline_names("confidence"), "A score of one's own is shown from its run.")
+    spec = find_method(name, "confidence").spec
+    track = open_track(protocol, spec, "cpu")
+    assert isinstance(track, ConfidenceTrack)
+    units = plan_units(protocol, track, spec, PlanRequest(Path()))
+    client = _Here(spec)
+    return ScoreAnswers(name, track, dict(_answers(track, units.values(), client)))
+
+
+def _answers(track: ConfidenceTrack, units: Any, client: _Here) -> Iterator[tuple[Unit, Answers]]:
+    for unit in units:
+        yield unit, track.ask(unit, client)
+
+
+class _Here:
+    """A baseline as `MethodClient`, in this process."""
+
+    def __init__(self, spec: MethodSpec) -> None:
+        self.state: str | None = None
+        self.spec = spec
+        self._host = ConfidenceHost(load_baseline(spec), "cpu")
+
+    def call(self, what: str, arrays: Mapping[str, Any], *, seed: int, meta: Mapping[str, Any] | None = None) -> Any:
+        import torch
+
+        from harness.methods.outputs import NotOfferedError
+
+        torch.manual_seed(seed)
+        try:
+            return self._host.verbs[what](dict(meta or {}), dict(arrays))
+        except NotOfferedError as error:
+            raise MethodError("not-applicable", str(error)) from error
