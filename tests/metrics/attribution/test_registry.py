@@ -171,7 +171,7 @@ def test_latecs_constants_follow_the_inputs_unless_given():
         ("max_sensitivity", {"draws": True}, "constant draws: it must be a whole number, not True"),
         ("max_sensitivity", {"radius": "0.2"}, "constant radius: it must be a number, not '0.2'"),
         ("max_sensitivity", {"radius": float("nan")}, "constant radius: it must be a finite number, not nan"),
-        ("max_sensitivity", {"reading": "LATEC"}, "no reading is called 'LATEC'; there are: corrected, latec"),
+        ("max_sensitivity", {"reading": "LATEC"}, "no reading is called 'LATEC'; did you mean latec?"),
         ("max_sensitivity", {"reading": "Latec"}, "did you mean latec"),
         ("max_sensitivity", {"reading": 3}, "no reading is called '3'"),
         ("relevance_mass", {"reading": "latec"}, "relevance_mass has no reading 'latec'"),

@@ -373,7 +373,7 @@ def test_undefined_on_one_network_is_undefined(tmp_path):
         (('model = "two"\nsamples', 'model = "one"\nsamples'), "needs maps of two"),
         (('retrained = ["one", "two"]', 'retrained = ["one"]'), "one network alone"),
         (('retrained = ["one", "two"]', 'retrained = ["one", "three"]'), "retrained names 'three'"),
-        (('file = { path = "two.npz" }', 'file = { path = "three.npz" }'), "needs the file three.npz"),
+        (('file = { path = "two.npz" }', 'file = { path = "three.npz" }'), "there is no file three.npz beside it"),
     ],
 )
 def test_mistakes_in_the_benchmark_are_named(tmp_path, change, message):

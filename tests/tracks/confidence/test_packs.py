@@ -259,7 +259,7 @@ def test_a_changed_document(copy, tmp_path):
 
 def test_no_document(copy, tmp_path):
     (copy / "pack.json").unlink()
-    refused(copy, tmp_path, "small-table-pack@1 needs the file pack.json", UsageError)
+    refused(copy, tmp_path, "there is no file pack.json beside it", UsageError)
     with pytest.raises(UsageError, match=r"`harness data pack` makes a folder with a pack\.json"):
         open_pack(copy)
 
