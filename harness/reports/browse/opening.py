@@ -41,8 +41,9 @@ class Opened:
 
 
 def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = None) -> Opened:
-    """scores: names of rows of the board or of baselines, beside the run's own; none: the board's best, median and
-    simplest row, or for files the baselines that their outputs allow; "all": every row whose submission is here. own: the benchmark's file, where it was moved.
+    """scores: names of rows of the board or of baselines, beside the run's own; "all": every row whose submission is here;
+    none: the board's best, median and simplest row, or for files the baselines that their outputs allow. own: the
+    benchmark's file, where it was moved.
 
     Raises UsageError for what cannot be browsed, IntegrityError for damaged files.
     """
