@@ -18,7 +18,7 @@ def browse(
         list[str] | None,
         typer.Option(
             "--scores",
-            help="rows of the board or baselines to show beside the run's own: a,b; default: best, median, simplest",
+            help="rows of the board or baselines to show beside the run's own: a,b, or all rows: all; default: best, median, simplest",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="the network to show; default: the run's first")] = None,

@@ -105,7 +105,8 @@ def test_where_not_all_fit_every_failure_stays(run, table):
     page = browse(run, "--benchmark", "toy.toml", "--points", "100", "--out", "few.html", folder=run.parent.parent)
     data = read(page)
     (study,) = data["studies"]
-    assert len(data["set"]) < 300
+    assert failure.sum() + 24 <= len(data["set"]) < 300
+    assert (study["outcome"]["point"] != FAILURE).sum() >= 25  # some are drawn from the rest, however many failures
     assert np.array_equal(
         np.sort(data["sample"][study["at"]][study["outcome"]["point"] == FAILURE]), np.flatnonzero(failure)
     )
@@ -121,6 +122,17 @@ def test_where_not_all_fit_every_failure_stays(run, table):
         )["sample"].tolist()
         == data["sample"].tolist()
     )
+
+
+def test_all_rows_are_those_whose_submissions_are_here(run):
+    from harness.data.catalog import bundled_folder, find_protocol
+    from harness.reports.browse.opening import all_rows
+
+    folders = {path.name for path in (bundled_folder("submissions") / "confidence-mnist@2").iterdir()}
+    assert set(all_rows(find_protocol("confidence-mnist@2"))) == folders - {"sources"}
+    done = harness("browse", run, "--benchmark", "toy.toml", "--scores", "all", folder=run.parent.parent)
+    assert done.returncode == 2
+    assert "toy@1 has no rows here" in done.stderr
 
 
 def test_a_table_of_results_is_opened_as_it_lies(tmp_path):

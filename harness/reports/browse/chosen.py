@@ -14,6 +14,8 @@ _DOUBTED = 24
 """Least confident successes of each study and score that are always kept."""
 _TRAINING_SHARE = 5
 """Where not all fit, one point in so many may be a training sample."""
+_SUCCESS_SHARE = 4
+"""However many must be kept, one in so many points is left for a draw from the rest."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Chosen:
 
 
 def chosen_samples(browsed: Browsed, most: int) -> Chosen:
-    """At most `most` points, unless more than these must be kept. The draw is seeded."""
+    """At most `most` points, unless there are too many failures, which are all kept. The draw is seeded."""
     import numpy as np
 
     sizes = [len(each.labels) for each in browsed.sets]
@@ -64,7 +66,10 @@ def chosen_samples(browsed: Browsed, most: int) -> Chosen:
     draw, weight = np.random.default_rng(0), np.ones(starts[-1])
     learnt, others = np.flatnonzero(training & ~kept), np.flatnonzero(tested & ~kept)
     for_training = min(len(learnt), max(most // _TRAINING_SHARE, most - int(tested.sum())))
-    for rows, room in ((learnt, for_training), (others, max(0, most - for_training - int(kept.sum())))):
+    for rows, room in (
+        (learnt, for_training),
+        (others, max(most // _SUCCESS_SHARE, most - for_training - int(kept.sum()))),
+    ):
         drawn = rows if room >= len(rows) else draw.choice(rows, room, replace=False)
         kept[drawn] = True
         weight[drawn] = len(rows) / max(1, len(drawn))

@@ -41,8 +41,9 @@ class Opened:
 
 
 def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = None) -> Opened:
-    """scores: names of rows of the board or of baselines, beside the run's own; none: the board's best, median and
-    simplest row, or for files the baselines that their outputs allow. own: the benchmark's file, where it was moved.
+    """scores: names of rows of the board or of baselines, beside the run's own; "all": every row whose submission is here;
+    none: the board's best, median and simplest row, or for files the baselines that their outputs allow. own: the
+    benchmark's file, where it was moved.
 
     Raises UsageError for what cannot be browsed, IntegrityError for damaged files.
     """
@@ -75,6 +76,7 @@ def _run(run: RunResult, scores: Sequence[str], own: Path | None) -> Opened:
     answers = {units[key]: outputs for key, outputs in run.outputs().items() if key in units}
     found, missing = [ScoreAnswers(spec.method.name, track, answers)], list[str]()
     if scores:
+        scores = all_rows(protocol) if "all" in scores else scores
         found += [_named(protocol, name) for name in dict.fromkeys(scores) if name != spec.method.name]
     else:
         board = board_rows(protocol, spec.method)
@@ -84,6 +86,15 @@ def _run(run: RunResult, scores: Sequence[str], own: Path | None) -> Opened:
             assert isinstance(theirs, ConfidenceTrack)
             found.append(ScoreAnswers(rival.name, theirs, said))
     return Opened(f"{spec.method.name} {spec.method.version}", protocol, tuple(found), tuple(missing), run.document)
+
+
+def all_rows(protocol: LoadedBenchmark) -> tuple[str, ...]:
+    """Names of all submissions to the benchmark that are here. Raises UsageError where there are none."""
+    name = protocol.benchmark.name
+    found = sorted(path.parent.name for path in submissions_folder(name).glob(f"*/{ABOUT}"))
+    if name not in benchmark_files() or not found:
+        raise UsageError(f"{name} has no rows here; name baselines, such as --scores msr,pe.")
+    return tuple(found)
 
 
 def _named(protocol: LoadedBenchmark, name: str) -> ScoreAnswers:

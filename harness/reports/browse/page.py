@@ -98,7 +98,7 @@ def _notes(
     else:
         yield (
             f"{points:,} points: all {chosen.failures:,} failures, the least confident successes of every study and score, "
-            f"and a random draw from the rest of {chosen.tested:,} tested samples and of the training set. Curves, "
+            f"and a random draw from the rest of {chosen.tested:,} tested samples and from training samples. Curves, "
             "coverages and risks rest on all samples; rates of groups weigh what was drawn."
         )
     if browsed.vectors is None:
