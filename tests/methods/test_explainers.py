@@ -64,7 +64,10 @@ def test_a_factory_may_be_a_lambda(tmp_path):
             "modalities.0: it must be 'image', 'volume' or 'point-cloud', not 'images'",
         ),
         ('version="1", modalities=()', "modalities: it must not be empty"),
-        ('version="1", modalities="image"', "modalities: it must be a list, not 'image'; mend it in the decorator"),
+        (
+            'version="1", modalities="image"',
+            "modalities: it must be a list, not 'image'; write modalities=(\"image\",)",
+        ),
         ('version="1", head="devries"', "no argument of the decorator is called 'head'"),
         ('version="1", reference=True', "`oracle` and `reference` are for the harness's own rows"),
         ("", 'the decorator needs a version; write @explainer(version="1.0")'),

@@ -67,9 +67,9 @@ class AttributionTrack(NetworksTrack):
         model, study = self.model(unit.model), self.study(unit.study)
         check_applies(self.inapplicable(unit))
         check_unchanged(unit, self.source.artefacts(model, study.samples))
-        # Built here first: a mistake in the benchmark's own files is not the method's.
-        network = built(self.source, model, self.device)
+        # Opened and built here first: a mistake in the benchmark's own files is not the method's.
         sets = self._explained_together(unit)
+        network = built(self.source, model, self.device)
         for name, each in sets.items():
             check_fit(network, each, f"{model.id} on {name}")
         samples = sets[study.samples]
