@@ -1,5 +1,7 @@
 """Answers that cannot be ranked end their unit, with a reason, and no other."""
 
+import re
+
 import pytest
 
 from .support import HONEST, ends, run_each
@@ -37,9 +39,9 @@ REASONS = {
     "nan": "14 of 60 confidences are NaN or infinite",
     "infinite": "13 of 60 confidences are NaN or infinite",
     "beyond-float64": "some confidences are too large for float64 (beyond 1.8e+308)",
-    "matrix": "it returned shape (91, 5), expected (91,)",
-    "too-short": "it returned shape (90,), expected (91,)",
-    "scalar": "it returned shape (), expected (91,)",
+    "matrix": "it returned shape (N, 5), expected (N,)",
+    "too-short": "it returned shape (N - 1,), expected (N,)",
+    "scalar": "it returned shape (), expected (N,)",
     "integers": "it returned dtype int64; confidences are floating-point numbers",
     "booleans": "it returned dtype bool; confidences are floating-point numbers",
     "complex": "it returned dtype complex128; confidences are floating-point numbers",
@@ -61,7 +63,10 @@ def result(tmp_path_factory):
 
 @pytest.mark.parametrize("study", REASONS)
 def test_an_unusable_answer_is_invalid_and_says_why(result, study):
-    assert ends(result)[study] == ("invalid", REASONS[study])
+    status, reason = ends(result)[study]
+    if asked := re.search(r"expected \((\d+),\)$", reason):  # batches are of random sizes
+        reason = re.sub(rf"\b{asked[1]}\b", "N", reason).replace(f"({int(asked[1]) - 1},", "(N - 1,")
+    assert (status, reason) == ("invalid", REASONS[study])
 
 
 @pytest.mark.parametrize("study", [study for study in ANSWERS if study not in REASONS])
