@@ -119,7 +119,7 @@ def test_text_in_another_encoding(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("title =", "titel =", "title: it is missing; add it (1 more)."),
+        ("title =", "titel =", "titel: nothing is called so here; did you mean title?"),
         (
             "version = 1",
             'version = 1\ncolour = "red"',
