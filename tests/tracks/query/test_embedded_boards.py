@@ -73,7 +73,8 @@ def test_the_reference_strategies_are_there_as_they_are_declared_here(protocol: 
         assert entry.method == shipped.model_copy(update={"source_sha256": entry.method.source_sha256})
 
 
-def test_strategies_that_read_labels_take_no_rank(board: Board) -> None:
+def test_strategies_that_read_labels_take_no_rank(protocol: LoadedBenchmark) -> None:
+    board = build_board(protocol, all_tiers=True)
     oracles = {name for name in baseline_names("query") if find_method(name).spec.oracle}
     assert oracles == {"foreground-random-33", "foreground-random-66"}
     for row in board.rows:
