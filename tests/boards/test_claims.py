@@ -233,7 +233,7 @@ def shown(*arguments: str) -> str:
 
 def test_the_verb_prints_a_row_and_a_sentence_for_every_finding() -> None:
     text = shown()
-    row = next(line for line in text.splitlines() if line.startswith(" RAL-1"))
+    row = next(line for line in text.splitlines() if line.strip().startswith("RAL-1 "))
     p_value = f"{of(claims(), 'RAL-1').comparisons[0].p_value:.2g}"
     assert row.split() == ["RAL-1", "query-realistic-al@2", "16", "of", "36", "0.28–0.62", p_value, "supported"]
     for name in ("FDS-1", "AUG-1", "SIL-1", "LAT-1", "LAT-2", "NNA-5", "CLA-2"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.boards.submissions import _cost
+from harness.boards.submissions import cost_of
 from harness.execution.channel import Message
 from harness.execution.evaluate import Request, prepare, run
 from harness.execution.executor import UnitEnd
@@ -48,7 +48,7 @@ def test_a_run_counts_what_its_method_passes_and_a_resumed_one_the_same(wanted: 
     timing = result.document.timing
     assert timing.unit_passes == dict.fromkeys(prepared.plan.units, Passes(forward=each, backward=each))
     assert timing.passes == Passes(forward=2 * each, backward=2 * each)
-    cost = _cost(result, prepared.track, prepared.plan.units)
+    cost = cost_of(result, prepared.track, prepared.plan.units)
     assert (cost.forwards, cost.backwards, cost.trainings) == (2 * each, 2 * each, None)
     # A run that lost a unit does it again, and has spent no more on it than before.
     lost = next(iter(prepared.plan.units))
@@ -75,7 +75,7 @@ def test_a_run_of_an_earlier_harness_counts_nothing_also_if_it_is_taken_up_again
     again = run(prepare(wanted))
     assert again.document.timing.passes is None, "a part would look like the whole"
     assert len(again.document.timing.unit_passes) == 1
-    assert _cost(again, prepared.track, prepared.plan.units).forwards is None
+    assert cost_of(again, prepared.track, prepared.plan.units).forwards is None
     text = (result.folder / SEALED).read_text()
     assert '"passes"' in text
     assert RunResult.open(result.folder).document.seal == result.document.seal
