@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from harness.boards.sources import source_page
@@ -10,7 +9,7 @@ from harness.boards.text import markdown_text, spreadsheet_text
 from harness.metrics.facts import board_text, metric_facts
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row
-from harness.storage import fill_template
+from harness.storage import fill_template, json_text
 
 _UP = "../../.."  # from a board's folder to the checkout
 COLUMNS = (
@@ -23,7 +22,7 @@ INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "forwards", "
 
 def board_json(board: Board) -> str:
     """The whole board; equal boards give equal text."""
-    return json.dumps(board.canonical(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(board.canonical()) + "\n"
 
 
 def board_csv(board: Board) -> str:

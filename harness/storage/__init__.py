@@ -6,6 +6,7 @@ Importing it loads the standard library only; numpy, torch and jinja2 are loaded
 from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
 from harness.storage.atomic import (
     MAX_JSON_BYTES,
+    json_text,
     read_json,
     remove_stale_temporaries,
     replacing,
@@ -56,6 +57,7 @@ __all__ = [
     "file_id",
     "fill_template",
     "growing",
+    "json_text",
     "link",
     "make_folder",
     "move_into",
