@@ -255,7 +255,7 @@ def test_unlucky_tables_have_a_page_too(case, tmp_path):
       return { undetected: document.querySelector("[data-figure=undetected]").textContent, bold: document.querySelectorAll("b").length,
         rows: document.querySelectorAll("#table tbody tr").length };
     """
-    answer = ask(page, script, tmp_path)
+    answer = ask(page, script)
     assert answer["problems"] == []
     arrays = UNLUCKY[case]
     mine = arrays["set"] == HOSTILE if "set" in arrays else slice(None)
@@ -301,7 +301,7 @@ DRIVE = """
 def test_the_page_answers_as_numpy_does(run, table, tmp_path, graphics, width):
     _, failure, confidence, msr = table
     page = run / "browse.html"
-    answer = ask(page, DRIVE, tmp_path, width=width, graphics=graphics)
+    answer = ask(page, DRIVE, width=width, graphics=graphics)
     assert answer["problems"] == []
     assert answer["loaded"] == []
     found = answer["found"]

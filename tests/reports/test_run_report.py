@@ -149,7 +149,7 @@ def test_unlucky_runs_have_a_page_too(case, tmp_path):
     done = harness("evaluate", "margin.py", "--benchmark", "toy.toml", "--workers", "1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (page,) = tmp_path.glob("runs/*/report.html")
-    answer = ask(page, "return document.querySelector('[data-figure=undetected]').textContent;", tmp_path)
+    answer = ask(page, "return document.querySelector('[data-figure=undetected]').textContent;")
     assert answer["problems"] == []
     _, failure = answers_of(page.parent)
     points = json.loads(Tags(page.read_text("utf-8")).data)["views"]
@@ -173,7 +173,7 @@ def test_the_slider_moves_the_numbers(run, data, answers, tmp_path, width):
       head?.click();
       return { found, wide: document.documentElement.scrollWidth, window: innerWidth, plots: document.querySelectorAll(".plots svg").length };
     """
-    answer = ask(run / "report.html", script, tmp_path, width=width)
+    answer = ask(run / "report.html", script, width=width)
     assert answer["problems"] == []
     assert answer["loaded"] == []
     found = answer["found"]
