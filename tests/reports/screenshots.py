@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.reports.browser import browser, opened
 
 ROOT = Path(__file__).parents[2]
-HARNESS = [sys.executable, "-m", "harness.cli"]
+HARNESS = [str(Path(sys.executable).with_name("harness"))]
 EXAMPLES = {
     "confidence": ["margin.py"],
     "query": ["predictive_entropy.py"],
@@ -65,7 +65,7 @@ def done(command: list[str], *, unless: Path) -> bool:
     """Whether what the command makes is there; what cannot be made here is named and left out."""
     if unless.exists():
         return True
-    print("$ harness", *command[3:], flush=True)
+    print("$ harness", *command[1:], flush=True)
     return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
 
 
