@@ -148,6 +148,11 @@ def _entry(name: str, own: Path | None) -> tuple[LoadedBenchmark, Entry]:
         if protocol.hash != submission.about.benchmark_hash:
             raise UsageError(f"{name} was made for another state of {protocol.benchmark.name} (its hash differs).")
         return protocol, submission_entry(protocol, submission)
+    if folder.suffix == ".toml":
+        raise UsageError(
+            f"{name} is a benchmark, and runs are compared; harness board build {name} --runs runs puts all of one's own "
+            "side by side."
+        )
     if not folder.exists():
         known = ", ".join(benchmark_files())
         raise UsageError(

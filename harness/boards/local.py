@@ -75,7 +75,9 @@ _REPLACED = "the board's own row, in whose place your run of the same method sta
 def _found(protocol: LoadedBenchmark, runs: Path) -> tuple[list[RunResult], list[Unranked], int]:
     """Runs that may have a row, newest first; those of the benchmark that cannot, and why; and how many are of others."""
     if not runs.is_dir():
-        raise UsageError(f"{runs} is no folder; name the one in which runs are kept (--out of harness evaluate).")
+        raise UsageError(
+            f"{runs} is no folder; name the one in which runs are kept, or make a run: {_command(protocol, runs)}"
+        )
     if (runs / SEALED).is_file():
         raise UsageError(f"{runs} is a run itself; name the folder that holds it: {runs.resolve().parent}.")
     found, left_out, others = list[RunResult](), list[Unranked](), 0
@@ -217,11 +219,13 @@ def _renamed(standing: Standing, name: str) -> Standing:
 
 def _nothing(protocol: LoadedBenchmark, runs: Path, left_out: Sequence[Unranked], others: int) -> UsageError:
     name = protocol.benchmark.name
-    target = name if protocol.bundled else protocol.path
     aside = f" ({others} of other benchmarks)" if others else ""
     if not left_out:
-        return UsageError(
-            f"{runs} holds no run of {name}{aside}; make one: harness evaluate METHOD --benchmark {target} --out {runs}"
-        )
+        return UsageError(f"{runs} holds no run of {name}{aside}; make one: {_command(protocol, runs)}")
     reasons = "; ".join(f"{each.method}: {each.reason}" for each in left_out)
     return UsageError(f"{runs} holds no complete run of {name}{aside}: {reasons}.")
+
+
+def _command(protocol: LoadedBenchmark, runs: Path) -> str:
+    target = protocol.benchmark.name if protocol.bundled else protocol.path
+    return f"harness evaluate METHOD --benchmark {target} --out {runs}"
