@@ -25,7 +25,7 @@ from harness.reports.page import fill_page
 from harness.reports.run_report import REPORT
 from harness.spec.board import Board, Row
 from harness.storage import write_text
-from harness.tracks.views import Chart, Numbers, View, columns_of
+from harness.tracks.views import Chart, Key, Numbers, View, columns_of
 
 PAGE = "board.html"
 
@@ -58,6 +58,7 @@ def _page(local: LocalBoard, protocol: LoadedBenchmark, runs: str, files: list[s
         rows=competitors_first(board),
         runs=local.runs,
         others=local.others,
+        mixed=protocol.bundled,
         files=files,
         picture=base64.b64encode(picture.encode()).decode("ascii"),
         number=lambda value: board_text(board.metric, value),
@@ -98,13 +99,13 @@ def _intervals(board: Board) -> Chart:
             "value": cell.value,
             "low": cell.low,
             "high": cell.high,
-            "row": "reference" if row.reference else "run" if row.folder else "board",
+            "row": "reference row" if row.reference else "your run" if row.folder else "row of the board",
         }
         for column in (last, *board.columns[:-1])
         for row in board.rows
         if (cell := row.cells.get(column)) is not None
     ]
-    kinds = {"run": "var(--own)", "board": "var(--median)", "reference": "var(--other)"}
+    kinds = {"your run": "var(--own)", "row of the board": "var(--median)", "reference row": "var(--other)"}
     used = [kind for kind in kinds if any(row["row"] == kind for row in rows)]
     return Chart(
         "Scores and their intervals",
@@ -122,4 +123,5 @@ def _intervals(board: Board) -> Chart:
             "height": 60 + 22 * len(names),
         },
         panel="column",
+        keys=tuple(Key(kind, kinds[kind]) for kind in used) if len(used) > 1 else (),
     )
