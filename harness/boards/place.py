@@ -14,6 +14,8 @@ from harness.spec.errors import UsageError
 from harness.spec.method import MethodSpec
 from harness.tracks.leaderboard import Entry, Leaderboard
 
+NO_BOARD = "this benchmark has no board"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -40,7 +42,7 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
     """The run's place in every column, its own earlier submission left out; or why it has none."""
     spec = run.document.spec
     if spec.benchmark not in benchmark_files():
-        return f"this benchmark has no board, but {local_command(run)} ranks your runs under it"
+        return f"{NO_BOARD}, but {local_command(run)} ranks your runs under it"
     protocol = find_protocol(spec.benchmark)
     if protocol.hash != spec.benchmark_hash:
         return "the run was made for another state of the benchmark"

@@ -17,7 +17,7 @@ from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
 from harness.boards.place import local_command
 from harness.boards.submissions import SOURCES, SUBMISSIONS, read_about, require_ranked, write_about, write_submission
-from harness.data.catalog import LoadedBenchmark, benchmark_files, bundled_folder, load_protocol
+from harness.data.catalog import LoadedBenchmark, bundled_folder, load_protocol
 from harness.data.folders import HeldFolder
 from harness.execution.run_result import RunResult
 from harness.methods.discovery import baseline_names
@@ -56,19 +56,15 @@ def require_submittable(run: RunResult, checkout: Path) -> LoadedBenchmark:
     spec, method = run.document.spec, run.document.spec.method
     identifier, _, version = spec.benchmark.partition("@")
     path = checkout / LEADERBOARDS / identifier / version / "benchmark.toml"
-    if not path.is_file() and spec.benchmark not in benchmark_files():
+    if not path.is_file():
         raise UsageError(
-            f"{spec.benchmark} is a benchmark of your own, which has no official board to submit to; one of your runs: "
-            f"{local_command(run)}"
+            f"{checkout} has no benchmark {spec.benchmark}; update it, or submit into another with --into. A benchmark of "
+            f"your own has no official board to submit to, but {local_command(run)} ranks your runs."
         )
     require_ranked(run)
     if run.document.environment.git_dirty:
         raise UsageError(
             f"{run.folder} was made by a harness with changes that are not committed; commit or undo them and evaluate again."
-        )
-    if not path.is_file():
-        raise UsageError(
-            f"{checkout} has no benchmark {spec.benchmark}; update it, or submit into another with --into."
         )
     protocol = load_protocol(path)
     if protocol.hash != spec.benchmark_hash:

@@ -55,6 +55,7 @@ def _page(local: LocalBoard, protocol: LoadedBenchmark, runs: str, files: list[s
         title=scaled_title(board),
         direction=direction(board),
         note=unearned_ranks(board).replace("`", ""),
+        columns=_columns(board),
         rows=competitors_first(board),
         runs=local.runs,
         others=local.others,
@@ -64,7 +65,7 @@ def _page(local: LocalBoard, protocol: LoadedBenchmark, runs: str, files: list[s
         number=lambda value: board_text(board.metric, value),
         letter=group_letter,
         cost=cost_text,
-        tier=tier_text,
+        tier=lambda row: "your run" if row.folder else tier_text(row),
         report=lambda row: _report(local.runs, runs, row),
     )
 
@@ -74,6 +75,11 @@ def _report(runs: Path, way: str, row: Row) -> str:
     return (
         f"{Path(way).as_posix()}/{row.folder}/{REPORT}" if row.folder and (runs / row.folder / REPORT).is_file() else ""
     )
+
+
+def _columns(board: Board) -> tuple[str, ...]:
+    """The one that orders the board first."""
+    return (board.columns[-1], *board.columns[:-1])
 
 
 def _views(board: Board) -> Iterator[View]:
@@ -90,7 +96,6 @@ def _cut(value: float | None, digits: int) -> float | None:
 
 def _intervals(board: Board) -> Chart:
     """Every score with its interval, best first in the column that orders the board."""
-    last = board.columns[-1]
     names = [row.method for row in competitors_first(board)]
     rows = [
         {
@@ -101,11 +106,11 @@ def _intervals(board: Board) -> Chart:
             "high": cell.high,
             "row": "reference row" if row.reference else "your run" if row.folder else "row of the board",
         }
-        for column in (last, *board.columns[:-1])
+        for column in _columns(board)
         for row in board.rows
         if (cell := row.cells.get(column)) is not None
     ]
-    kinds = {"your run": "var(--own)", "row of the board": "var(--median)", "reference row": "var(--other)"}
+    kinds = {"your run": "var(--own)", "row of the board": "var(--other)", "reference row": "var(--simplest)"}
     used = [kind for kind in kinds if any(row["row"] == kind for row in rows)]
     return Chart(
         "Scores and their intervals",
