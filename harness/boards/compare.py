@@ -77,9 +77,14 @@ def compare(a: str, b: str, own: Path | None = None) -> Comparison | BoardCompar
         found = [_board(name, boards[0]) for name in (a, b)]
         return BoardComparison(a, b, board_changes(*found))
     one, other = _entry(a, own), _entry(b, own)
+    if one[0].hash != other[0].hash and one[0].benchmark.name == other[0].benchmark.name:
+        raise UsageError(
+            f"{a} and {b} were made for different states of {one[0].benchmark.name}: its file was changed in between, or "
+            "two files bear this name; evaluate both under one."
+        )
     if one[0].hash != other[0].hash:
         raise UsageError(
-            f"{a} is about {one[0].benchmark.name} and {b} about {other[0].benchmark.name}, or another state of it; "
+            f"{a} is about {one[0].benchmark.name} and {b} about {other[0].benchmark.name}; "
             "only methods under the same benchmark can be compared."
         )
     return compare_entries(one[0], one[1], other[1])
@@ -148,6 +153,11 @@ def _entry(name: str, own: Path | None) -> tuple[LoadedBenchmark, Entry]:
         if protocol.hash != submission.about.benchmark_hash:
             raise UsageError(f"{name} was made for another state of {protocol.benchmark.name} (its hash differs).")
         return protocol, submission_entry(protocol, submission)
+    if folder.suffix == ".toml":
+        raise UsageError(
+            f"{name} is a benchmark, and runs are compared; harness board build {name} --runs runs puts all of one's own "
+            "side by side."
+        )
     if not folder.exists():
         known = ", ".join(benchmark_files())
         raise UsageError(

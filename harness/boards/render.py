@@ -11,7 +11,8 @@ from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row
 from harness.storage import fill_template, json_text
 
-_UP = "../../.."  # from a board's folder to the checkout
+CHECKOUT = "../../.."
+"""The way from a board's folder to the checkout, from which the folders of its rows are named."""
 COLUMNS = (
     *("benchmark", "method", "version", "reference", "column", "metric", "scale"),
     *("value", "low", "high", "spread", "rank", "rank_low", "rank_high", "group"),
@@ -54,8 +55,11 @@ def long_table(board: Board) -> list[dict[str, object]]:
     return records
 
 
-def board_markdown(board: Board, benchmark: Benchmark) -> str:
-    """A page that a person reads: the ranking, what its columns mean, and who is not ranked."""
+def board_markdown(board: Board, benchmark: Benchmark, checkout: str = CHECKOUT) -> str:
+    """A page that a person reads: the ranking, what its columns mean, and who is not ranked.
+
+    checkout: the way from the page to where the folders of rows are named from.
+    """
     return fill_template(
         Path(__file__).with_name("templates") / "board.md",
         board=board,
@@ -65,7 +69,7 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         rows=competitors_first(board),
         reported=_reported(board),
         published=published_tables(board),
-        checkout=_UP,
+        checkout=checkout,
         score=lambda cell: _score_text(cell, board.metric),
         number=lambda cell: board_text(board.metric, cell.value),
         cost=cost_text,

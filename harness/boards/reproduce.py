@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.boards.sources import find_source
 from harness.boards.submissions import (
+    ABOUT,
     StoredSubmission,
     cost_of,
     read_about,
@@ -23,7 +24,7 @@ from harness.boards.tiers import current_record, maps_id, record_path
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
 from harness.execution.fence import choose
-from harness.execution.run_result import RunResult
+from harness.execution.run_result import SEALED, RunResult
 from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
@@ -94,6 +95,10 @@ def find_submissions(names: Sequence[str]) -> list[Path]:
 
 def find_submission(name: str) -> Path:
     """The folder that a user means: its path, or `benchmark@version/method`. Raises UsageError."""
+    if (Path(name) / SEALED).is_file() and not (Path(name) / ABOUT).exists():
+        raise UsageError(
+            f"{name} is a run and no submission; its command makes it again, harness submit {name} submits it."
+        )
     for folder in (Path(name), submissions_folder(name)):
         if folder.is_dir():
             return folder

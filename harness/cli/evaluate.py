@@ -82,7 +82,7 @@ def evaluate(
         found = [each.shown for each in runs]
         say_json(found[0] if len(found) == 1 else found)
     elif len(runs) > 1:
-        _say_next([each.folder for each in runs])
+        _say_next([each.folder for each in runs], benchmark if not prepared[0].protocol.bundled else None)
     raise typer.Exit(max(each.code for each in runs))
 
 
@@ -95,12 +95,14 @@ class _Evaluated:
     shown: dict[str, object]
 
 
-def _say_next(folders: list[Path]) -> None:
+def _say_next(folders: list[Path], own: str | None) -> None:
     from harness.cli.output import say
 
     first, *others = dict.fromkeys(folders)
     if others:
-        say("\n  ".join(["\nSide by side:", *(f"harness compare {first} {other}" for other in others)]))
+        board = [f"harness board build {quote(own)} --runs {quote(str(first.parent))}"] if own else []
+        pairs = (f"harness compare {first} {other}" for other in others)
+        say("\n  ".join(["\nSide by side:", *board, *pairs]))
 
 
 def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: bool) -> _Evaluated:
