@@ -307,27 +307,9 @@
     return [head, points.map((point) => [Browse.sets[Browse.set[point]].name, Browse.sample[point], ...(Browse.ids ? [Browse.ids[point]] : []), Browse.classText(Browse.label[point]), Browse.classText(Browse.predictedOf(point)),
       Browse.studies[Browse.studyOf[point]]?.id ?? "", outcomes[Browse.outcome[point]], Browse.quadrants[Browse.quadrant(point)], Number.isNaN(Browse.confidence[point]) ? null : Browse.confidence[point], Browse.rank(point)])];
   };
-  // A cell that a spreadsheet would take for a formula is marked as text.
-  const cell = (value) => {
-    const text = value === null ? "" : typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
-    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  Browse.csv = () => {
-    const [head, rows] = table(state.picked.length ? state.picked : visible);
-    return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
-  };
-  find("export").addEventListener("click", () => {
-    const address = URL.createObjectURL(new Blob([Browse.csv()], { type: "text/csv" }));
-    element("a", { href: address, download: "samples.csv" }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
-  });
-  find("table").addEventListener("toggle", ({ target }) => {
-    if (!target.open) return;
-    target.querySelector(".dt-container")?.remove();
-    const [head, rows] = table(visible), made = element("table");
-    target.append(made);
-    new DataTable(made, { data: rows, columns: head.map((title) => ({ title, render: DataTable.render.text() })), pageLength: 25, autoWidth: false, order: [], deferRender: true });
-  });
+  Browse.csv = () => Sheet.csv(table(state.picked.length ? state.picked : visible));
+  find("export").addEventListener("click", () => Sheet.save(Browse.csv()));
+  Sheet.table(find("table"), () => table(visible));
 
   // The keyboard goes through the points, the most confident failures first.
   let cursor = -1, walk = [];

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = "browse.html"
 MOST_POINTS = 20_000
-_PARTS = ("browse.css", "browse-points.js", "browse-stage.js", "browse.js")
+_PARTS = ("browse.css", "browse-sheet.js", "browse-points.js", "browse-stage.js", "browse.js")
 _LIBRARIES = ("regl.min.js", "pub-sub.umd.min.js", "regl-scatterplot.min.js")
 
 

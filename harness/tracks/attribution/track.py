@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import LoadedBenchmark
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from harness.metrics.attribution.base import MapMetric
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Shown, View
+    from harness.tracks.views import Listing, Shown, View
 
 MAPS, SCORES = "maps", "score."
 """Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
@@ -175,6 +176,11 @@ class AttributionTrack(NetworksTrack):
 
         maps = {unit: outputs[MAPS] for unit, outputs in shown.answers.items() if MAPS in outputs}
         return attribution_views(self, shown, maps)
+
+    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> Listing | None:
+        from harness.tracks.attribution.listing import attribution_listing
+
+        return attribution_listing(self, answers)
 
     def values(self, unit: Unit, outputs: Answers) -> dict[str, np.ndarray]:
         """Scores (n,) of each metric of the unit's study. Raises IntegrityError if one is missing."""
