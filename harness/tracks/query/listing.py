@@ -29,16 +29,16 @@ _VOLUMES = (
     "Every held-out case and class as the networks of the last loop segment it, the lowest Dice first, and every patch that "
     "was bought. Slices are cut across the shortest axis; the first one shown has most wrong voxels of the class."
 )
-_NOT_KEPT = "Of some networks no predicted segmentations are kept: runs of earlier harnesses, and rows of boards, have none."
+_NOT_KEPT = (
+    "Of some networks no predicted segmentations are kept: runs of earlier harnesses, and rows of boards, have none."
+)
 _IMAGES = (
     "Test images that the network of the last loop gets wrong, those first that networks of most seeds get wrong, and every "
     "image that was bought."
 )
 
 
-def query_listing(
-    track: QueryTrack, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]
-) -> Listing | None:
+def query_listing(track: QueryTrack, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> Listing | None:
     """Of segmentations a row for each held-out case and class, of images one for each error; None without answers."""
     from harness.tracks.query.segmentation.slices import KEYS
 
@@ -64,7 +64,9 @@ def query_listing(
     return Listing(
         _VOLUMES if segments else _IMAGES,
         columns_of([{name: row.get(name) for name in names} for row, _ in rows]),
-        tuple(each for each in ("what", "study", "network", "case", "class", "predicted", "at the start") if each in names),
+        tuple(
+            each for each in ("what", "study", "network", "case", "class", "predicted", "at the start") if each in names
+        ),
         order,
         tuple(each for each in ("what", "network", "case", "class", "predicted", *order) if each in names),
         lambda place: rows[place][1](),
@@ -119,8 +121,13 @@ def _patches(picks: np.ndarray, ledger: PatchLedger | None) -> Iterator[Row]:
             yield row, tuple
             continue
         labels = cases.labels(cases.pool[image])[slices((corner, size))]
-        yield {**row, "foreground": round(float((labels > 0).mean()), 4)}, _later(
-            lambda ledger, patch: (patch_card(ledger.cases, patch, compact_uri),), ledger, Patch(cases.pool[image], corner, size)
+        yield (
+            {**row, "foreground": round(float((labels > 0).mean()), 4)},
+            _later(
+                lambda ledger, patch: (patch_card(ledger.cases, patch, compact_uri),),
+                ledger,
+                Patch(cases.pool[image], corner, size),
+            ),
         )
 
 
@@ -174,4 +181,3 @@ def _later(make: Callable[..., tuple[Card, ...]], *of: Any) -> Callable[[], tupl
 
 def _number(value: Any) -> float | None:
     return round(float(value), 4) if value == value else None
-

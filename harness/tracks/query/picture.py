@@ -259,7 +259,6 @@ def _patches(setting: Setting, seed: int, picks: list[np.ndarray]) -> Iterator[l
 
 def patch_card(cases: Cases, patch: Patch, uri: Callable[[Any], str]) -> Card:
     """A slice through the middle of a patch, which is framed, across the shortest axis; of flat images all of them."""
-    import numpy as np
 
     volume = cases.image(patch.image)
     corner, size = within(patch.box, volume.shape[1:])

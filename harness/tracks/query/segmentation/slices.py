@@ -30,9 +30,7 @@ def scored_names(cases: Cases) -> list[str]:
     return [cases.classes[0], *(each.name for each in cases.regions)] if cases.regions else list(cases.classes)
 
 
-def case_cards(
-    ledger: PatchLedger | None, case: int, number: int, kept: Path, counts: np.ndarray
-) -> tuple[Card, ...]:
+def case_cards(ledger: PatchLedger | None, case: int, number: int, kept: Path, counts: np.ndarray) -> tuple[Card, ...]:
     """A few slices of held-out case number `case` with scored class `number`; the one with most wrong voxels is marked.
 
     counts (classes, 4): what the segmentation that is kept must amount to; raises IntegrityError where it does not.
@@ -55,15 +53,13 @@ def case_cards(
     axis = shortest_axis(labels.shape)
     image, known = cases.image(name), labels != UNLABELLED
     places, worst = _places(truth, found & known, axis)
-    return tuple(
-        Card(
-            tuple(_pictures(*(_cut(each, axis, at) for each in (truth, found, known)), slice_pixels(image, axis, at),
-                            predicted is not None)),
-            "" if axis is None else f"slice {at} of {labels.shape[axis]}",
-            marked=at == worst,
-        )
-        for at in places
-    )  # fmt: skip
+    cards = []
+    for at in places:
+        masks = (_cut(truth, axis, at), _cut(found, axis, at), _cut(known, axis, at))
+        shown = _pictures(slice_pixels(image, axis, at), *masks, predicted=predicted is not None)
+        caption = "" if axis is None else f"slice {at} of {labels.shape[axis]}"
+        cards.append(Card(tuple(shown), caption, marked=at == worst))
+    return tuple(cards)
 
 
 def _places(truth: np.ndarray, found: np.ndarray, axis: int | None) -> tuple[list[int], int]:
@@ -74,18 +70,21 @@ def _places(truth: np.ndarray, found: np.ndarray, axis: int | None) -> tuple[lis
     if axis is None:
         return [0], 0
     others = tuple(each for each in range(3) if each != axis)
-    wrong, there = ((each).sum(axis=others) for each in (truth != found, truth | found))
-    worst = int((wrong if wrong.any() else there).argmax())
-    rows = np.flatnonzero(there) if there.any() else np.array([truth.shape[axis] // 2])
+    wrong, there = (truth != found).sum(axis=others), (truth | found).sum(axis=others)
+    if not there.any():
+        return [truth.shape[axis] // 2], truth.shape[axis] // 2
+    worst, rows = int((wrong if wrong.any() else there).argmax()), np.flatnonzero(there)
     spread = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SLICES, len(rows))).astype(int))]
-    return sorted({*spread.tolist(), worst if there.any() else int(rows[0])}), worst if there.any() else int(rows[0])
+    return sorted({*spread.tolist(), worst}), worst
 
 
 def _cut(mask: np.ndarray, axis: int | None, place: int) -> np.ndarray:
     return mask if axis is None else mask.take(place, axis=axis)
 
 
-def _pictures(truth: np.ndarray, found: np.ndarray, known: np.ndarray, base: np.ndarray, predicted: bool) -> list[Picture]:
+def _pictures(
+    base: np.ndarray, truth: np.ndarray, found: np.ndarray, known: np.ndarray, *, predicted: bool
+) -> list[Picture]:
     shown = [Picture(compact_uri(base), "image", "image")]
     shown.append(Picture(compact_uri(_over(base, [(truth, _FOUND)])), "image with the true class", "truth"))
     if predicted:
