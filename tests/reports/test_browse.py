@@ -56,9 +56,9 @@ def browse(*arguments, folder: Path, **environment: str) -> Path:
     return folder / done.stdout.strip()
 
 
-def read(page: Path):
-    """What the page's script reads, arrays unpacked."""
-    return _unpacked(json.loads(Tags(page.read_text("utf-8")).data)["browse"])
+def read(page: Path, network: int = 0):
+    """What the page's script reads of a network, arrays unpacked."""
+    return _unpacked(json.loads(Tags(page.read_text("utf-8")).data)["networks"][network])
 
 
 def _unpacked(value):

@@ -123,7 +123,7 @@ const Browse = {};
     const of = state.symbols === "predicted" ? Browse.predictedOf : (point) => Browse.label[point];
     const values = [...new Set([...Browse.classes, ...Browse.predicted[state.score.classifier]])].sort((a, b) => a - b);
     const place = new Map(values.map((value, at) => [value, at])), few = values.length <= d3.symbolsFill.length;
-    return { of: (point) => (few ? d3.symbolsFill[place.get(of(point))] : Browse.classText(of(point))), keys: few ? values.map((value, at) => [Browse.classText(value), d3.symbolsFill[at]]) : [] };
+    return { of: (point) => (few ? d3.symbolsFill[place.get(of(point))] : of(point) < 0 ? "∅" : String(of(point))), keys: few ? values.map((value, at) => [Browse.classText(value), d3.symbolsFill[at]]) : [] };
   };
 
   // The points that pass the filters; what is drawn last lies on top: failures.

@@ -82,7 +82,7 @@
     return found;
   };
   // Symbols lie above the points, on a canvas of their own; while the camera moves they follow it.
-  const glyphs = document.getElementById("glyphs"), pen = glyphs.getContext("2d");
+  const glyphs = document.getElementById("glyphs"), pen = glyphs.getContext("2d"), note = document.getElementById("symbols-drawn");
   let colouring = null, due = false;
   const place = (number) => {
     if (Browse.state.solid) return projected(shown[number]);
@@ -93,16 +93,20 @@
     const { clientWidth: width, clientHeight: height } = stage, of = Browse.symbols();
     [glyphs.width, glyphs.height] = [width * devicePixelRatio, height * devicePixelRatio];
     Browse.symbolsDrawn = 0;
+    note.textContent = "";
     if (!of || !colouring) return;
     pen.scale(devicePixelRatio, devicePixelRatio);
     Object.assign(pen, { strokeStyle: background(), lineWidth: 1, textAlign: "center", textBaseline: "middle", font: `600 ${6 + 1.5 * Browse.state.size}px system-ui, sans-serif` });
     const area = 12 * Browse.state.size ** 1.5 + 10, fills = colouring.colours;
-    const inside = [];
-    for (let number = shown.length - 1; number >= 0 && inside.length < SYMBOLS; number--) {
+    const inside = [[], []];
+    shown.forEach((point, number) => {
       const [x, y] = place(number);
-      if (x >= 0 && y >= 0 && x <= width && y <= height) inside.push([number, x, y]);
-    }
-    for (const [number, x, y] of inside.reverse()) {
+      if (x >= 0 && y >= 0 && x <= width && y <= height) inside[Number(Browse.outcome[point] === Browse.codes.FAILURE)].push([number, x, y]);
+    });
+    const some = (entries, most) => entries.filter((_, at) => Math.floor((at * most) / entries.length) !== Math.floor(((at - 1) * most) / entries.length) || entries.length <= most);
+    const failures = some(inside[1], SYMBOLS), drawn = [...some(inside[0], SYMBOLS - failures.length), ...failures], count = inside[0].length + inside[1].length;
+    note.textContent = drawn.length < count ? `Symbols of ${drawn.length.toLocaleString("en")} of ${count.toLocaleString("en")} points in sight, failures before others: zoom in for the rest.` : "";
+    for (const [number, x, y] of drawn) {
       const what = of.of(shown[number]);
       pen.fillStyle = fills[colouring.of(shown[number])];
       pen.save();
@@ -110,7 +114,7 @@
       if (typeof what === "string") { pen.lineWidth = 3; pen.strokeText(what, 0, 0); pen.fillText(what, 0, 0); } else { pen.beginPath(); d3.symbol(what, area).context(pen)(); pen.fill(); pen.stroke(); }
       pen.restore();
     }
-    Browse.symbolsDrawn = inside.length;
+    Browse.symbolsDrawn = drawn.length;
   };
   const symbols = () => {
     if (due || (!Browse.state.symbols && !Browse.symbolsDrawn)) return;

@@ -30,19 +30,24 @@ def write_listing(run: RunResult, protocol: LoadedBenchmark, out: Path, images: 
             f"{run.folder} has no samples to look at: no unit has scores, or runs of {run.document.spec.task} have none; "
             "harness report shows any run."
         )
-    pictures = _Pictures(listing) if images else None
     spec = run.document.spec
-    page = fill_page(
+    title = f"{spec.method.name} {spec.method.version} on {spec.benchmark}"
+    write_text(out, listing_page(listing, title, protocol.benchmark.title, images))
+    return out
+
+
+def listing_page(listing: Listing, title: str, benchmark: str, images: bool = True) -> str:
+    """The page of a listing, without pictures where these are not wanted."""
+    pictures = _Pictures(listing) if images else None
+    return fill_page(
         "browse-list.html",
         data={"listing": _content(listing, pictures)},
         parts=_PARTS,
-        title=f"{spec.method.name} {spec.method.version} on {spec.benchmark}",
-        benchmark=protocol.benchmark.title,
+        title=title,
+        benchmark=benchmark,
         listing=listing,
         notes=[*listing.notes, *(pictures.notes if pictures else ["Pictures were left out."])],
     )
-    write_text(out, page)
-    return out
 
 
 class _Pictures:

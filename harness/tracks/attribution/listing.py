@@ -45,7 +45,7 @@ def attribution_listing(track: AttributionTrack, answers: Mapping[Unit, Answers]
         return (Card(pictures, marked=row["decision"] == "wrong"),)
 
     return Listing(
-        "Every explained sample: the input, the map, and the map over the input, each map scaled by its own largest value. "
+        "Every explained sample: the input, the map, and the map over the input, each map scaled by its own largest value; framed samples are classified wrongly. "
         "Disagreement is the standard deviation, over metrics, of the places from 0 (best) to 1 (worst) at which they put a "
         "sample among those of its network: 0 where all agree, 0.5 at most. Look first at maps on which metrics are at odds: "
         "there one number alone would mislead. Columns named after metrics hold their scores as they are.",

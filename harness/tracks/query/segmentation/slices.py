@@ -21,7 +21,7 @@ _SLICES = 8
 _OPACITY = 0.6
 _FOUND, _MISSED, _WRONG = (86, 180, 233), (213, 94, 0), (240, 228, 66)
 KEYS = tuple(
-    Key(name, f"rgb{of}") for name, of in (("true, or found", _FOUND), ("missed", _MISSED), ("not true", _WRONG))
+    Key(name, f"rgb{of}") for name, of in (("true, or found", _FOUND), ("missed", _MISSED), ("wrongly predicted", _WRONG))
 )
 
 
@@ -57,7 +57,7 @@ def case_cards(ledger: PatchLedger | None, case: int, number: int, kept: Path, c
     for at in places:
         masks = (_cut(truth, axis, at), _cut(found, axis, at), _cut(known, axis, at))
         shown = _pictures(slice_pixels(image, axis, at), *masks, predicted=predicted is not None)
-        caption = "" if axis is None else f"slice {at} of {labels.shape[axis]}"
+        caption = "" if axis is None else f"slice {at + 1} of {labels.shape[axis]}"
         cards.append(Card(tuple(shown), caption, marked=at == worst))
     return tuple(cards)
 
