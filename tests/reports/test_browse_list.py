@@ -98,7 +98,9 @@ def test_the_page_filters_orders_and_exports(tmp_path, width):
     table = list(csv.reader(io.StringIO(found["csv"], newline="")))
     assert table[0] == ["what", "case", "class", "Dice"]
     assert [row[1] for row in table[1:]] == [f"'=1+{at}" for at in order(of_class, -1)]  # no formula
-    assert [row[3] for row in table[1:]] == ["" if DICE[at] is None else f"{DICE[at]:.4g}" for at in order(of_class, -1)]
+    assert [row[3] for row in table[1:]] == [
+        "" if DICE[at] is None else f"{DICE[at]:.4g}" for at in order(of_class, -1)
+    ]
     assert found["rows"] == 25
     assert found["bold"] == 0
     assert found["wide"] <= 0

@@ -68,7 +68,11 @@ def query_listing(track: QueryTrack, answers: Mapping[Unit, Answers], kept: Call
             each for each in ("what", "study", "network", "case", "class", "predicted", "at the start") if each in names
         ),
         order,
-        tuple(each for each in ("what", "network", "case", "class", "predicted", *order) if each in names),
+        tuple(
+            each
+            for each in ("what", "study", "network", "case", "image", "class", "predicted", *order)
+            if each in names
+        ),
         lambda place: rows[place][1](),
         KEYS if segments else (),
         tuple(notes),
@@ -148,7 +152,7 @@ def _classified(setting: Setting, unit: Unit, outputs: Answers, others: list[Ans
 
     for image in np.flatnonzero(wrong[-1]).tolist():
         row = {
-            "what": "test image, wrong at the end",
+            "what": "wrong at the end",
             **where,
             "image": image,
             "class": int(targets[image]),

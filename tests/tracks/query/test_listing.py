@@ -60,7 +60,7 @@ def test_test_images_that_stay_wrong_are_listed_and_what_was_bought(data):
     listing = query_listing(track, answers, lambda each: NOWHERE)
     wrong = {key: each["evaluation.predictions"] != data.test_targets for key, each in answers.items()}
     for key, of in wrong.items():
-        mine = rows_of(listing, what="test image, wrong at the end", network=key.model)
+        mine = rows_of(listing, what="wrong at the end", network=key.model)
         assert [row["image"] for _, row in mine] == np.flatnonzero(of[-1]).tolist()
         for place, row in mine:
             image = row["image"]
