@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.methods.client import MethodClient
     from harness.spec.result import Passes
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Listing, Shown, View
+    from harness.tracks.views import SampleList, Shown, View
 
 Answers = Mapping[str, "np.ndarray"]
 """What a method answered in one unit, as stored: named arrays."""
@@ -266,7 +266,7 @@ class Track(ABC):
         """What a page shows of a run beside its scores, in this order."""
         return iter(())
 
-    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> Listing | None:
+    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> SampleList | None:
         """The samples of a run to look at one by one; None where the kind has none to show. kept: see `Workspace`."""
         return None
 

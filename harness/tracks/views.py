@@ -137,7 +137,7 @@ View = Chart | Numbers | Thresholds | Gallery
 
 
 @dataclass(frozen=True)
-class Listing:
+class SampleList:
     """Samples of a run to look at one by one: `harness browse` filters, orders, shows and exports them.
 
     columns: samples by column, None where one has no meaning. filters: columns of few different values, by which rows are

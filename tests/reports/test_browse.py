@@ -387,7 +387,7 @@ SWITCH = """
     if (Browse.symbolsDrawn === undefined && left) { setTimeout(() => report(left - 1), 100); return; }
     const out = JSON.parse(find("answer").textContent);
     out.found = { title: document.querySelector("h1").textContent, score: Browse.state.score.name, colour: find("colour").value,
-      symbols: Browse.symbolsDrawn, said: find("symbols-drawn").textContent, keys: document.querySelectorAll("#legend path").length,
+      symbols: Browse.symbolsDrawn,  said: find("symbols-drawn").textContent, keys: document.querySelectorAll("#legend path").length,
       augrc: document.querySelector("[data-metric=augrc]").textContent,
       rows: [...document.querySelectorAll("#networks tbody tr")].map((row) => row.textContent) };
     find("answer").textContent = JSON.stringify(out);

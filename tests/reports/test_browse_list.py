@@ -10,7 +10,7 @@ import pytest
 
 from harness.reports.browse import listing as module
 from harness.reports.browse.listing import listing_page
-from harness.tracks.views import Card, Key, Listing, Picture, image_uri
+from harness.tracks.views import Card, Key, Picture, SampleList, image_uri
 from tests.reports.browser import ask, needs_browser
 from tests.reports.test_page import HOSTILE
 
@@ -19,7 +19,7 @@ DICE = [None if at % 10 == 3 else round((at * 37 % 101) / 101, 4) for at in rang
 CLASS = [at % 3 for at in range(COUNT)]
 
 
-def made(**changes) -> Listing:
+def made(**changes) -> SampleList:
     def cards(row: int) -> tuple[Card, ...]:
         views = [
             Card(
@@ -41,7 +41,7 @@ def made(**changes) -> Listing:
         "text": HOSTILE, "columns": columns, "filters": ("what", "class"), "orders": {"Dice": False, "class": True},
         "caption": ("case", "class", "Dice"), "cards": cards, "keys": (Key(HOSTILE, "red"),), "notes": (HOSTILE,),
     }  # fmt: skip
-    return Listing(**{**given, **changes})
+    return SampleList(**{**given, **changes})
 
 
 DRIVE = """
@@ -61,7 +61,7 @@ DRIVE = """
   found.shown = find("shown").textContent;
   set(2, "Dice|true");
   found.largest = cases();
-  found.csv = Listing.csv();
+  found.csv = SampleList.csv();
   find("table").open = true;
   find("table").dispatchEvent(new Event("toggle"));
   found.rows = document.querySelectorAll("#table tbody tr").length;

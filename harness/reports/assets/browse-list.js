@@ -1,4 +1,4 @@
-// Samples as cards: chosen by filters, put into an order, exported. Drawn from the page's data (`Listing`).
+// Samples as cards: chosen by filters, put into an order, exported. Drawn from the page's data (`SampleList`).
 "use strict";
 (() => {
   const { columns, filters, orders, caption, images, cards } = JSON.parse(document.getElementById("data").textContent).listing;
@@ -71,5 +71,5 @@
   find("more").addEventListener("click", () => { most += PAGE; page(); });
   find("export").addEventListener("click", () => Sheet.save(Sheet.csv(content())));
   choose();
-  window.Listing = { csv: () => Sheet.csv(content()) };
+  window.SampleList = { csv: () => Sheet.csv(content()) };
 })();

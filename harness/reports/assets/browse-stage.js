@@ -84,9 +84,14 @@
   // Symbols lie above the points, on a canvas of their own; while the camera moves they follow it.
   const glyphs = document.getElementById("glyphs"), pen = glyphs.getContext("2d"), note = document.getElementById("symbols-drawn");
   let colouring = null, due = false;
-  const place = (number) => {
-    if (Browse.state.solid) return projected(shown[number]);
-    return plot.getScreenPosition(number) ?? [-1, -1];
+  // Where a point is on the screen: in two dimensions by the view of regl-scatterplot's camera, columns after each other.
+  const placed = () => {
+    if (Browse.state.solid) return projected;
+    const view = plot.get("cameraView"), flat = Browse.state.layout.flat, { clientWidth: width, clientHeight: height } = stage;
+    return (point) => {
+      const [x, y] = [flat[2 * point], flat[2 * point + 1]];
+      return [(width + height * (view[0] * x + view[4] * y + view[12])) / 2, (height * (1 - view[1] * x - view[5] * y - view[13])) / 2];
+    };
   };
   const drawSymbols = () => {
     due = false;
@@ -99,8 +104,9 @@
     Object.assign(pen, { strokeStyle: background(), lineWidth: 1, textAlign: "center", textBaseline: "middle", font: `600 ${6 + 1.5 * Browse.state.size}px system-ui, sans-serif` });
     const area = 12 * Browse.state.size ** 1.5 + 10, fills = colouring.colours;
     const inside = [[], []];
+    const place = placed();
     shown.forEach((point, number) => {
-      const [x, y] = place(number);
+      const [x, y] = place(point);
       if (x >= 0 && y >= 0 && x <= width && y <= height) inside[Number(Browse.outcome[point] === Browse.codes.FAILURE)].push([number, x, y]);
     });
     const some = (entries, most) => entries.filter((_, at) => Math.floor((at * most) / entries.length) !== Math.floor(((at - 1) * most) / entries.length) || entries.length <= most);
@@ -186,6 +192,7 @@
       columns.y[number] = layout.flat[2 * point + 1];
       columns.z[number] = colouring.of(point);
     });
+    symbols();
     await put(columns, { pointColor: colouring.colours, colorBy: "valueA", pointSize: size, opacity });
   };
   // One picture at a time: of those asked for meanwhile, the last follows.
@@ -196,7 +203,7 @@
     plot.set(looks);
     if (columns.x.length) await plot.draw(columns, { zDataType: "categorical" }); else plot.clear();
     busy = false;
-    if (!waiting) { mark(marked); symbols(); return; }
+    if (!waiting) { mark(marked); return; }
     const next = waiting;
     waiting = null;
     await put(...next);

@@ -12,7 +12,7 @@ from harness.execution.unit_process import kept_folder
 from harness.reports.page import fill_page
 from harness.spec.errors import UsageError
 from harness.storage import content_id, write_text
-from harness.tracks.views import Card, Listing
+from harness.tracks.views import Card, SampleList
 
 _MOST_BYTES = 12_000_000
 """Of the pictures of a page."""
@@ -36,7 +36,7 @@ def write_listing(run: RunResult, protocol: LoadedBenchmark, out: Path, images: 
     return out
 
 
-def listing_page(listing: Listing, title: str, benchmark: str, images: bool = True) -> str:
+def listing_page(listing: SampleList, title: str, benchmark: str, images: bool = True) -> str:
     """The page of a listing, without pictures where these are not wanted."""
     pictures = _Pictures(listing) if images else None
     return fill_page(
@@ -53,7 +53,7 @@ def listing_page(listing: Listing, title: str, benchmark: str, images: bool = Tr
 class _Pictures:
     """Pictures of rows in the listing's first order, until the page is full; equal ones are stored once."""
 
-    def __init__(self, listing: Listing) -> None:
+    def __init__(self, listing: SampleList) -> None:
         self.sources: dict[str, int] = {}
         self.of: dict[int, list[dict[str, Any]]] = {}
         count, taken = len(next(iter(listing.columns.values()))), 0
@@ -75,14 +75,14 @@ class _Pictures:
         return {"pictures": pictures, "caption": card.caption, "marked": card.marked}
 
 
-def _ordered(listing: Listing, count: int) -> Sequence[int]:
+def _ordered(listing: SampleList, count: int) -> Sequence[int]:
     """Rows in the first order, as the page's script sorts them: those without a value last."""
     name, falling = next(iter(listing.orders.items()))
     values = listing.columns[name]
     return sorted(range(count), key=lambda row: (values[row] is None, (values[row] or 0) * (-1 if falling else 1)))
 
 
-def _content(listing: Listing, pictures: _Pictures | None) -> dict[str, Any]:
+def _content(listing: SampleList, pictures: _Pictures | None) -> dict[str, Any]:
     return {
         "columns": listing.columns,
         "filters": listing.filters,

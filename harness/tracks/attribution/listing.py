@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.tracks.attribution.picture import BAR, map_pictures, probabilities
 from harness.tracks.base import Answers
-from harness.tracks.views import Card, Key, Listing, columns_of, compact_uri, rounded
+from harness.tracks.views import Card, Key, SampleList, columns_of, compact_uri, rounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _DISAGREEMENT = "disagreement"
 
 
-def attribution_listing(track: AttributionTrack, answers: Mapping[Unit, Answers]) -> Listing | None:
+def attribution_listing(
+    track: AttributionTrack, answers: Mapping[Unit, Answers], maps: Mapping[Unit, np.ndarray]
+) -> SampleList | None:
     """One row for each sample of each network; None for a run without answers."""
-    from harness.tracks.attribution.track import MAPS
-
     rows: list[dict[str, Any]] = []
     places: list[tuple[Unit, int]] = []
     for unit, outputs in answers.items():
@@ -39,12 +39,12 @@ def attribution_listing(track: AttributionTrack, answers: Mapping[Unit, Answers]
         unit, sample = places[place]
         samples, row = track.samples(unit), rows[place]
         what = f"sample {sample} of class {row['class']} on {unit.model}"
-        if MAPS not in answers[unit]:
+        if unit not in maps:
             return ()
-        pictures = map_pictures(samples.inputs[sample], answers[unit][MAPS][sample], what, compact_uri)
+        pictures = map_pictures(samples.inputs[sample], maps[unit][sample], what, compact_uri)
         return (Card(pictures, marked=row["decision"] == "wrong"),)
 
-    return Listing(
+    return SampleList(
         "Every explained sample: the input, the map, and the map over the input, each map scaled by its own largest value; framed samples are classified wrongly. "
         "Disagreement is the standard deviation, over metrics, of the places from 0 (best) to 1 (worst) at which they put a "
         "sample among those of its network: 0 where all agree, 0.5 at most. Look first at maps on which metrics are at odds: "

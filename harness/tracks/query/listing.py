@@ -13,7 +13,7 @@ from harness.storage import IntegrityError
 from harness.tracks.base import Answers
 from harness.tracks.query.campaign import EVALUATION, PICKS
 from harness.tracks.query.picture import image_pixels, patch_card
-from harness.tracks.views import Card, Listing, Picture, columns_of, compact_uri
+from harness.tracks.views import Card, Picture, SampleList, columns_of, compact_uri
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,9 @@ _IMAGES = (
 )
 
 
-def query_listing(track: QueryTrack, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> Listing | None:
+def query_listing(
+    track: QueryTrack, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]
+) -> SampleList | None:
     """Of segmentations a row for each held-out case and class, of images one for each error; None without answers."""
     from harness.tracks.query.segmentation.slices import KEYS
 
@@ -61,7 +63,7 @@ def query_listing(track: QueryTrack, answers: Mapping[Unit, Answers], kept: Call
         return None
     names = dict.fromkeys(name for row, _ in rows for name in row)
     order = {_DICE: False, "true voxels": True} if segments else {_NETWORKS: True, "wrong in loops": True}
-    return Listing(
+    return SampleList(
         _VOLUMES if segments else _IMAGES,
         columns_of([{name: row.get(name) for name in names} for row, _ in rows]),
         tuple(

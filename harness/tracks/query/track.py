@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Listing, Shown, View
+    from harness.tracks.views import SampleList, Shown, View
 
 
 class QueryTrack(Track):
@@ -147,7 +147,7 @@ class QueryTrack(Track):
 
         return query_views(self, shown)
 
-    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> Listing | None:
+    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> SampleList | None:
         from harness.tracks.query.listing import query_listing
 
         return query_listing(self, answers, kept)

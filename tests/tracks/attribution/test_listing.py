@@ -16,7 +16,7 @@ def asked(tmp_path_factory):
 
 def test_disagreement_is_the_spread_of_the_places(asked):
     track, unit, outputs = asked
-    listing = attribution_listing(track, {unit: outputs})
+    listing = attribution_listing(track, {unit: outputs}, {unit: outputs["maps"]})
     signs = {"faithfulness_estimate": -1, "sparseness": -1, "relevance_mass": -1, "local_lipschitz": 1}
     costs = [sign * outputs[f"score.{name}"] for name, sign in signs.items()]
     assert all(np.isfinite(each).all() for each in costs)
@@ -34,7 +34,7 @@ def test_disagreement_is_the_spread_of_the_places(asked):
 
 def test_each_row_has_its_three_pictures_and_what_the_network_says(asked):
     track, unit, outputs = asked
-    listing = attribution_listing(track, {unit: outputs})
+    listing = attribution_listing(track, {unit: outputs}, {unit: outputs["maps"]})
     samples = track.samples(unit)
     assert listing.columns["class"] == samples.targets.tolist()
     wrong = [a != b for a, b in zip(listing.columns["class"], listing.columns["predicted"], strict=True)]
@@ -48,8 +48,8 @@ def test_each_row_has_its_three_pictures_and_what_the_network_says(asked):
 def test_without_maps_there_are_rows_without_pictures_and_without_answers_no_listing(asked):
     track, unit, outputs = asked
     scores = {name: each for name, each in outputs.items() if name != "maps"}
-    assert attribution_listing(track, {unit: scores}).cards(0) == ()
-    assert attribution_listing(track, {}) is None
+    assert attribution_listing(track, {unit: scores}, {}).cards(0) == ()
+    assert attribution_listing(track, {}, {}) is None
 
 
 def test_places_leave_out_what_is_not_defined():
