@@ -19,7 +19,7 @@ from harness.execution.fence import choose, described, weakest
 from harness.execution.method_process import PRINTED, Limits
 from harness.execution.plan import Plan
 from harness.execution.run_result import METHOD, PROTOCOL, SEALED, RunResult, ScoredRun
-from harness.execution.unit_process import UNDER_WAY, workspace_folder
+from harness.execution.unit_process import KEPT, UNDER_WAY, workspace_folder
 from harness.spec.result import Passes, RunDocument, Timing, UnitResult
 from harness.storage import (
     IntegrityError,
@@ -89,7 +89,7 @@ def discard(folder: Path) -> None:
     with RunLock(folder):
         for name in (SEALED, JOURNAL):
             (folder / name).unlink(missing_ok=True)
-        for name in (OUTPUTS, UNDER_WAY, PRINTED):
+        for name in (OUTPUTS, UNDER_WAY, KEPT, PRINTED):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 

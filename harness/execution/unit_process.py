@@ -28,7 +28,7 @@ from harness.storage import IntegrityError, StorageError, content_id, write_arra
 from harness.tracks.base import Track, Workspace
 from harness.tracks.summary import records
 
-UNDER_WAY = "under-way"
+UNDER_WAY, KEPT = "under-way", "kept"
 _SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -87,6 +87,11 @@ def workspace_folder(folder: Path, unit_id: str) -> Path:
     return folder / UNDER_WAY / unit_id[:16]
 
 
+def kept_folder(folder: Path, unit_id: str) -> Path:
+    """Where a unit keeps what pages show and no number rests on."""
+    return folder / KEPT / unit_id[:16]
+
+
 class _Reports:
     """Tells the other end how far a unit has come, not too often."""
 
@@ -119,7 +124,8 @@ def _reply(server: _UnitServer, unit: Unit, report: Callable[[str, float], None]
         server.check(unit)
         if not server.method.spec.oracle:
             server.method.start()
-        workspace = Workspace(workspace_folder(server.folder, content_id(unit.canonical())), report)
+        key = content_id(unit.canonical())
+        workspace = Workspace(workspace_folder(server.folder, key), report, kept_folder(server.folder, key))
         result = run_unit(server.track, server.method, unit, server.folder, workspace)
     except (UsageError, IntegrityError, StorageError) as error:
         return Message("stop", {"kind": type(error).__name__, "reason": str(error)})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.methods.client import MethodClient
     from harness.spec.result import Passes
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Shown, View
+    from harness.tracks.views import SampleList, Shown, View
 
 Answers = Mapping[str, "np.ndarray"]
 """What a method answered in one unit, as stored: named arrays."""
@@ -54,10 +54,12 @@ def _no_report(what: str, share: float) -> None:
 @dataclass(frozen=True)
 class Workspace:
     """Where a long unit works. `folder` keeps what is done so far, so that a kill costs little; `report` takes what
-    is being done and the share of the unit that is done, in [0, 1]."""
+    is being done and the share of the unit that is done, in [0, 1]. `kept` outlives the unit: for what pages show and no
+    number rests on, such as predicted segmentations."""
 
     folder: Path
     report: Callable[[str, float], None] = _no_report
+    kept: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,10 @@ class Track(ABC):
     def views(self, shown: Shown) -> Iterator[View]:
         """What a page shows of a run beside its scores, in this order."""
         return iter(())
+
+    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> SampleList | None:
+        """The samples of a run to look at one by one; None where the kind has none to show. kept: see `Workspace`."""
+        return None
 
     def units(self, spec: RunSpec) -> tuple[Unit, ...]:
         """All units of a run."""

@@ -188,3 +188,28 @@ def test_the_slider_moves_the_numbers(run, data, answers, tmp_path, width):
         assert generalized == pytest.approx(wrong / len(failure), rel=1e-3)
         assert undetected == f"{wrong} of {failure.sum()}"
         assert listed == min(100, wrong)
+
+
+HINTS = """
+  const svg = document.querySelector(".plots svg[tabindex]"), press = (key) => svg.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  press("End");
+  setTimeout(() => {
+    const first = document.querySelector(".said").textContent;
+    press("Home");
+    setTimeout(() => {
+      const out = JSON.parse(document.getElementById("answer").textContent);
+      out.found = [first, document.querySelector(".said").textContent];
+      document.getElementById("answer").textContent = JSON.stringify(out);
+    }, 300);
+  }, 300);
+"""
+
+
+@needs_browser
+def test_hints_of_charts_are_reached_by_arrow_keys_and_read_out(run, answers, tmp_path):
+    answer = ask(run / "report.html", HINTS, tmp_path)
+    assert answer["problems"] == []
+    last, first = answer["found"]
+    assert last.startswith("coverage 1,")
+    assert float(last.split()[-1]) == pytest.approx(answers[1].mean(), rel=1e-2)
+    assert first.startswith("coverage 0,")

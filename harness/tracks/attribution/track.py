@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import LoadedBenchmark
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from harness.metrics.attribution.base import MapMetric
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Shown, View
+    from harness.tracks.views import SampleList, Shown, View
 
 MAPS, SCORES = "maps", "score."
 """Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
@@ -173,8 +174,12 @@ class AttributionTrack(NetworksTrack):
     def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.attribution.picture import attribution_views
 
-        maps = {unit: outputs[MAPS] for unit, outputs in shown.answers.items() if MAPS in outputs}
-        return attribution_views(self, shown, maps)
+        return attribution_views(self, shown, _maps(shown.answers))
+
+    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> SampleList | None:
+        from harness.tracks.attribution.listing import attribution_listing
+
+        return attribution_listing(self, answers, _maps(answers))
 
     def values(self, unit: Unit, outputs: Answers) -> dict[str, np.ndarray]:
         """Scores (n,) of each metric of the unit's study. Raises IntegrityError if one is missing."""
@@ -233,6 +238,11 @@ class AttributionTrack(NetworksTrack):
         description, _ = self.source.describe(model)
         artefacts = self.source.artefacts(model, self.study(unit.study).samples)
         return content_id([artefacts, description.as_meta(), self.device])
+
+
+def _maps(answers: Mapping[Unit, Answers]) -> dict[Unit, np.ndarray]:
+    """Of the units that have them."""
+    return {unit: outputs[MAPS] for unit, outputs in answers.items() if MAPS in outputs}
 
 
 def _within(scores: np.ndarray, bounds: tuple[float, float]) -> bool:
