@@ -1,0 +1,112 @@
+"""Pages of metrics, from the facts and docstrings of the code, which are written in Markdown.
+
+`{metrics} KIND` shows every metric of a kind of method, `{docstring} NAME` what the code says of one object.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from harness import metrics as arrays
+from harness.metrics import attribution
+from harness.metrics.attribution.localisation import LocalisationMetric
+from harness.metrics.facts import MetricFacts
+from harness.spec.kinds import kinds, load
+from harness.tracks.attribution_metric import judging
+
+JUDGEMENTS: dict[str, Callable[..., Any]] = {
+    "power": judging.power,
+    "sanity": judging.superiority,
+    "sanity_share": judging.share_above,
+    "randomisation_effect": judging.paired_effect,
+    "half_concordance": judging.concordance_of_halves,
+    "seed_concordance": judging.concordance_of_networks,
+}
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("metrics", Metrics)
+    app.add_directive("docstring", Docstring)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class Metrics(SphinxDirective):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        kind = kinds()[self.arguments[0]]
+        self.env.note_reread()  # what it shows stands in the code, not in the page
+        return self.parse_text_to_nodes("\n".join(page(load(kind.metrics))), allow_section_headings=True)
+
+
+class Docstring(SphinxDirective):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
+        module, _, name = self.arguments[0].rpartition(".")
+        documented = getattr(import_module(module), name)
+        return self.parse_text_to_nodes(f"`{self.arguments[0]}`: " + inspect.cleandoc(documented.__doc__ or ""))
+
+
+def page(facts: tuple[MetricFacts, ...]) -> Iterator[str]:
+    for fact in facts:
+        if fact.lower_is_better is not None:
+            yield from section(fact)
+    frame = [fact for fact in facts if fact.lower_is_better is None]
+    if frame:
+        yield from ("", "## What scores are read beside", "", "These have no better or worse.", "")
+        yield from (f"- `{fact.id}`: {fact.citation}" for fact in frame)
+
+
+def section(fact: MetricFacts) -> Iterator[str]:
+    documented = source(fact.id)
+    title = getattr(documented, "title", fact.id.replace("_", " "))
+    yield from ("", f"(metric-{fact.id.replace('_', '-')})=", f"## {title}", "")
+    yield from documentation(documented)
+    yield from ("", f"| id | `{fact.id}` |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows(fact, documented)))
+
+
+def source(id: str) -> Any:
+    """What in the code documents a metric."""
+    if id.startswith("tau_"):
+        return judging.agreement
+    return JUDGEMENTS.get(id) or attribution.METRICS.get(id) or getattr(arrays, id)
+
+
+def documentation(documented: Any) -> list[str]:
+    """Its docstring, and that of the family of metrics that it belongs to."""
+    family = documented.__bases__[0] if inspect.isclass(documented) else attribution.MapMetric
+    others = () if family in (attribution.MapMetric, LocalisationMetric) else (family,)
+    return "\n\n".join(inspect.cleandoc(each.__doc__ or "") for each in (documented, *others)).splitlines()
+
+
+def rows(fact: MetricFacts, documented: Any) -> Iterator[tuple[str, str]]:
+    yield "direction", "lower is better" if fact.lower_is_better else "higher is better"
+    low, high = (number(each) for each in fact.range)
+    yield "range", f"{low} to {high}"
+    if fact.scale != 1:
+        yield "in tables", f"× {fact.scale:g}"
+    if fact.criterion and inspect.isclass(documented):
+        yield "criterion", fact.criterion
+    if fact.needs:
+        yield "needs", ", ".join(fact.needs)
+    if inspect.isclass(documented):
+        defaults = inspect.signature(documented).parameters
+        constants = (f"`{name} = {defaults[name].default!r}`" for name in documented.names_of_constants())
+        yield "constants", ", ".join(constants)
+    yield "source", fact.citation
+
+
+def number(value: float) -> str:
+    if math.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    return f"{value:.4g}".replace("-", "−")
