@@ -27,4 +27,9 @@ html_context = {"default_mode": "auto"}
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_show_sourcelink = False
-html_theme_options = {"navigation_with_keys": True, "show_prev_next": False, "footer_start": ["copyright"], "footer_end": []}
+html_theme_options = {
+    "navigation_with_keys": True,
+    "show_prev_next": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}

@@ -72,7 +72,12 @@ def section(fact: MetricFacts) -> Iterator[str]:
     title = getattr(documented, "title", fact.id.replace("_", " "))
     yield from ("", f"(metric-{fact.id.replace('_', '-')})=", f"## {title}", "")
     yield from documentation(documented)
-    yield from ("", f"| id | `{fact.id}` |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows(fact, documented)))
+    yield from (
+        "",
+        f"| id | `{fact.id}` |",
+        "|---|---|",
+        *(f"| {what} | {value} |" for what, value in rows(fact, documented)),
+    )
 
 
 def source(id: str) -> Any:
