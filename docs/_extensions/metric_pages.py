@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from itertools import groupby
 from typing import Any
 
 from docutils import nodes
@@ -42,9 +43,28 @@ class Metrics(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        kind = kinds()[self.arguments[0]]
         self.env.note_reread()  # what it shows stands in the code, not in the page
-        return self.parse_text_to_nodes("\n".join(page(load(kind.metrics))), allow_section_headings=True)
+        facts = load(kinds()[self.arguments[0]].metrics)
+        judged = [fact for fact in facts if fact.lower_is_better is not None]
+        found = []
+        for documented, some in groupby(judged, key=lambda fact: source(fact.id)):
+            alike = list(some)
+            name = documented.__name__ if len(alike) > 1 else alike[0].id.replace("_", " ")
+            ids = [f"metric-{fact.id.replace('_', '-')}" for fact in alike]
+            found.append(self.section(getattr(documented, "title", name), ids, metric(documented, alike)))
+        beside = [f"- `{fact.id}`: {fact.citation}" for fact in facts if fact.lower_is_better is None]
+        if beside:
+            beside = ["These have no better or worse.", "", *beside]
+            found.append(self.section("What scores are read beside", ["beside"], beside))
+        return found
+
+    def section(self, title: str, ids: list[str], lines: Iterable[str]) -> nodes.Node:
+        body = self.parse_text_to_nodes("\n".join(lines))
+        section = nodes.section(
+            "", nodes.title(title, title), *body, ids=ids, names=[nodes.fully_normalize_name(title)]
+        )
+        self.state.document.note_implicit_target(section)
+        return section
 
 
 class Docstring(SphinxDirective):
@@ -57,27 +77,11 @@ class Docstring(SphinxDirective):
         return self.parse_text_to_nodes(f"`{self.arguments[0]}`: " + inspect.cleandoc(documented.__doc__ or ""))
 
 
-def page(facts: tuple[MetricFacts, ...]) -> Iterator[str]:
-    for fact in facts:
-        if fact.lower_is_better is not None:
-            yield from section(fact)
-    frame = [fact for fact in facts if fact.lower_is_better is None]
-    if frame:
-        yield from ("", "## What scores are read beside", "", "These have no better or worse.", "")
-        yield from (f"- `{fact.id}`: {fact.citation}" for fact in frame)
-
-
-def section(fact: MetricFacts) -> Iterator[str]:
-    documented = source(fact.id)
-    title = getattr(documented, "title", fact.id.replace("_", " "))
-    yield from ("", f"(metric-{fact.id.replace('_', '-')})=", f"## {title}", "")
-    yield from documentation(documented)
-    yield from (
-        "",
-        f"| id | `{fact.id}` |",
-        "|---|---|",
-        *(f"| {what} | {value} |" for what, value in rows(fact, documented)),
-    )
+def metric(documented: Any, alike: list[MetricFacts]) -> Iterator[str]:
+    """What one object of the code computes, which has several ids where it does so in several ways."""
+    yield from (*documentation(documented), "")
+    yield from (f"| id | {', '.join(f'`{fact.id}`' for fact in alike)} |", "|---|---|")
+    yield from (f"| {what} | {value} |" for what, value in rows(alike[0], documented))
 
 
 def source(id: str) -> Any:
