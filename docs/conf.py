@@ -24,6 +24,8 @@ html_math_renderer = "mathml"
 maximum_signature_line_length = 88
 
 html_context = {"default_mode": "auto"}
+html_css_files = ["documentation.css"]
+html_static_path = ["_static"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_show_sourcelink = False

@@ -39,8 +39,8 @@ COMMANDS = [
     for line in text.splitlines()
     if not kind and line.startswith("harness ")
 ]
-NAMED = [line for text in TEXTS.values() for line in INLINE.findall(text.replace("\n", " "))]
-"""Commands that sentences name."""
+NAMED = [line for text in TEXTS.values() for line in INLINE.findall(text.replace("\n", " ").replace(r"\|", "|"))]
+"""Commands that sentences and tables name."""
 
 
 def declared(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """README and the documentation are true: their methods keep their contract, their files are read, their commands exist,
 their output is what is printed."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -13,7 +14,8 @@ import torch
 import typer
 
 from harness.cli import application
-from harness.data.catalog import load_protocol
+from harness.data.catalog import find_protocol, load_protocol
+from harness.methods.discovery import baseline_names
 from harness.testing import check_method
 from tests.printed import (
     BLOCK,
@@ -37,9 +39,9 @@ def test_every_kind_of_block_was_found():
     assert len(METHODS) >= 14
     assert sum(map(len, SNIPPETS.values())) >= 8
     assert len(FILES) >= 6
-    assert len(COMMANDS) >= 60
+    assert len(COMMANDS) >= 25
     assert len(OUTPUTS) >= 5
-    assert len(NAMED) >= 20
+    assert len(NAMED) >= 70
 
 
 def test_every_block_has_a_test():
@@ -130,6 +132,17 @@ def test_a_command_as_printed_exists(line):
         command = command.commands[verb.split("|")[0]]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("line", dict.fromkeys((*COMMANDS, *NAMED)))
+def test_names_of_baselines_and_benchmarks_in_a_command_exist(line):
+    """Words in capitals, and files, stand for the reader's own."""
+    words = re.split(r"\s{2,}|\s+#", line)[0].split()[1:]
+    for before, word in itertools.pairwise(words):
+        if re.fullmatch(r"[a-z][a-z0-9@-]*", word) and before == "evaluate":
+            assert word in baseline_names(), line
+        if re.fullmatch(r"[a-z][a-z0-9@-]*", word) and before == "--benchmark":
+            assert find_protocol(word).benchmark.id == word.partition("@")[0], line
 
 
 @pytest.mark.parametrize(("name", "text"), OUTPUTS, ids=[name for name, _ in OUTPUTS])

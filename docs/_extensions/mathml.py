@@ -24,7 +24,7 @@ def inline(writer: Any, node: nodes.math) -> None:
 
 
 def block(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(f'<div style="margin: 1rem 0; overflow-x: auto">{mathml(node, as_block=True)}</div>\n')
+    writer.body.append(f'<div class="formula">{mathml(node, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import groupby
@@ -95,7 +96,11 @@ def documentation(documented: Any) -> list[str]:
     """Its docstring, and that of the family of metrics that it belongs to."""
     family = documented.__bases__[0] if inspect.isclass(documented) else attribution.MapMetric
     others = () if family in (attribution.MapMetric, LocalisationMetric) else (family,)
-    return "\n\n".join(inspect.cleandoc(each.__doc__ or "") for each in (documented, *others)).splitlines()
+    text = "\n\n".join(inspect.cleandoc(each.__doc__ or "") for each in (documented, *others))
+    if inspect.isclass(documented):
+        constant = "|".join(documented.names_of_constants())
+        text = re.sub(rf"\b((?:{constant})(?:, (?:{constant}))*): ", r"**\1**: ", text)
+    return text.splitlines()
 
 
 def rows(fact: MetricFacts, documented: Any) -> Iterator[tuple[str, str]]:

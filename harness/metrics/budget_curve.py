@@ -86,9 +86,9 @@ def pairwise_penalty(
 ) -> pd.DataFrame:
     r"""Share of the budgets at which the row's method is significantly better than the column's.
 
-    $$ \frac{1}{B} \sum_{b=1}^{B} [\bar{d}_b > 0][p_b < \alpha] $$
+    $$ \frac{1}{B} \sum_{b=1}^{B} [d_b > 0][p_b < \alpha] $$
 
-    $B$ budgets; $\bar{d}_b$: mean over seeds of the row's value minus the column's at budget $b$; $p_b$: its p-value.
+    $B$ budgets; $d_b$: mean over seeds of the row's value minus the column's at budget $b$; $p_b$: its p-value.
 
     `frame` has one row per run and budget, in columns of these names; higher values are better. Two methods are
     compared at every budget by a two-sided paired t-test over seeds at level `alpha`, uncorrected or by Holm's

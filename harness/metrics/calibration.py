@@ -20,9 +20,9 @@ from harness.metrics._weighted import Replicates, point_value
 def ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
     r"""Expected calibration error: |accuracy - mean confidence|, averaged over samples by bin.
 
-    $$ \mathrm{ECE} = \sum_b \frac{n_b}{n} \left| \mathrm{acc}_b - \bar{c}_b \right| $$
+    $$ \mathrm{ECE} = \sum_b \frac{n_b}{n} \left| \mathrm{acc}_b - \mathrm{conf}_b \right| $$
 
-    $n_b$: samples of bin $b$; $\mathrm{acc}_b$: share of them that are correct; $\bar{c}_b$: their mean confidence.
+    $n_b$: samples of bin $b$; $\mathrm{acc}_b$: share of them that are correct; $\mathrm{conf}_b$: their mean confidence.
 
     Of confidence (n,), clipped to [0, 1], and binary residual (n,). Lower is better; in [0, 1]. Bins of
     equal width from 0 to 1 + 1e-8, as FD-Shifts has them: a confidence at a multiple of 1 / bins lies just
@@ -44,7 +44,7 @@ def ece_kernel(replicates: Replicates, bins: int = 20) -> FloatArray:
 def mce(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
     r"""Maximum calibration error: the largest |accuracy - mean confidence| of a bin that is not empty.
 
-    $$ \mathrm{MCE} = \max_b \left| \mathrm{acc}_b - \bar{c}_b \right| $$
+    $$ \mathrm{MCE} = \max_b \left| \mathrm{acc}_b - \mathrm{conf}_b \right| $$
 
     Symbols as for `ece`.
 
@@ -63,7 +63,7 @@ def mce_kernel(replicates: Replicates, bins: int = 20) -> FloatArray:
 def adaptive_ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
     r"""Expected calibration error over bins of equal mass.
 
-    $$ \sum_b \frac{n_b}{n} \left| \mathrm{acc}_b - \bar{c}_b \right| $$
+    $$ \sum_b \frac{n_b}{n} \left| \mathrm{acc}_b - \mathrm{conf}_b \right| $$
 
     Symbols as for `ece`.
 

@@ -128,9 +128,9 @@ def segmentation_summary(
 def accuracy(prediction: ArrayLike, labels: ArrayLike) -> float:
     r"""Share of samples with the true class. In [0, 1], higher is better.
 
-    $$ \frac{1}{n} \sum_i [\hat{y}_i = y_i] $$
+    $$ \frac{1}{n} \sum_i [g_i = y_i] $$
 
-    $\hat{y}_i$: predicted class, $y_i$: true class.
+    $g_i$: predicted class, $y_i$: true class.
 
     Of integers (n,) and (n,). ValueError for empty, mismatched or other input.
     """
@@ -141,9 +141,9 @@ def accuracy(prediction: ArrayLike, labels: ArrayLike) -> float:
 def balanced_accuracy(prediction: ArrayLike, labels: ArrayLike) -> float:
     r"""Recall, averaged over the classes that occur in `labels`. In [0, 1], higher is better.
 
-    $$ \frac{1}{K} \sum_{k=1}^{K} \frac{1}{n_k} \sum_{i : y_i = k} [\hat{y}_i = k] $$
+    $$ \frac{1}{K} \sum_{k=1}^{K} \frac{1}{n_k} \sum_{i : y_i = k} [g_i = k] $$
 
-    $K$ classes; $n_k$ samples of class $k$; $\hat{y}_i$: predicted class, $y_i$: true class.
+    $K$ classes; $n_k$ samples of class $k$; $g_i$: predicted class, $y_i$: true class.
 
     Of integers (n,) and (n,). ValueError for empty, mismatched or other input. Brodersen et al. 2010, "The
     Balanced Accuracy and Its Posterior Distribution", ICPR.

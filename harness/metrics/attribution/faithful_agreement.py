@@ -22,11 +22,11 @@ class Sufficiency(MapMetric):
     r"""Share of the samples with a similar map for which the model predicts the same class.
 
     $$
-    \frac{1}{|N_i|} \sum_{j \in N_i} [\hat{y}_j = \hat{y}_i],
+    \frac{1}{|N_i|} \sum_{j \in N_i} [g_j = g_i],
     \quad N_i = \left\{ j \ne i : d(a_i, a_j) \le \tau \max d \right\}
     $$
 
-    $\hat{y}$: predicted class; $d$: distance of maps; $\tau$: the threshold.
+    $g$: predicted class; $d$: distance of maps; $\tau$: the threshold.
 
     Higher is better; in [0, 1]; 0 for a sample whose map is like no other. The one metric whose samples speak about
     each other: give it all samples in one call. Maps are taken by |attribution|, and are similar if their distance is

@@ -91,9 +91,9 @@ class FaithfulnessCorrelation(MapMetric):
 class FaithfulnessEstimate(MapMetric):
     r"""Pearson correlation, over steps from the highest attribution to the lowest, of attribution and drop.
 
-    $$ \mathrm{corr}_k \left( \bar{a}_{T_k}, \; f(x) - f(x_{-T_k}) \right) $$
+    $$ \mathrm{corr}_k \left( m_k, \; f(x) - f(x_{-T_k}) \right) $$
 
-    $T_k$: positions of step $k$; $\bar{a}$: their mean attribution; $f$: probability of the target.
+    $T_k$: positions of step $k$; $m_k$: their mean attribution; $f$: probability of the target.
 
     Each step is removed alone: its mean attribution (LATEC: the sum) goes with the drop of the probability (LATEC: of
     the logit). Higher is better; in [-1, 1]; 0 for a constant map. Alvarez-Melis & Jaakkola 2018.
@@ -136,11 +136,12 @@ class MonotonicityCorrelation(MapMetric):
     r"""Spearman correlation, over steps from the lowest |attribution| to the highest, of it and the model's reaction.
 
     $$
-    \mathrm{spearman}_k \left( \overline{|a|}_{T_k}, \; \frac{1}{D} \sum_{d=1}^{D}
+    \mathrm{spearman}_k \left( m_k, \; \frac{1}{D} \sum_{d=1}^{D}
     \left( f(x_{k,d}) - f(x) \right)^2 \right)
     $$
 
-    $T_k$: positions of step $k$; $x_{k,d}$: the input with draw $d$ of $D$ there; $f$: probability of the target.
+    $m_k$: mean |attribution| of the positions of step $k$; $x_{k,d}$: the input with draw $d$ of $D$
+    there; $f$: probability of the target.
 
     Each step is replaced alone by `draws` random colours, drawn between the sample's smallest and largest number
     (LATEC: from U(0, 1)); the reaction is the mean square change of the probability, where changes below 1e-6, within

@@ -82,9 +82,9 @@ class PixelFlipping(MapMetric):
 class ROAD(MapMetric):
     r"""Remove and debias: how often the target stays predicted while the highest attributions are imputed away.
 
-    $$ \frac{1}{|P|} \sum_{p \in P} \left[ \hat{y}(x_p) = y \right] $$
+    $$ \frac{1}{|P|} \sum_{p \in P} \left[ g(x_p) = y \right] $$
 
-    $P$: the percentages; $x_p$: the input after imputation; $\hat{y}$: predicted class, $y$: target.
+    $P$: the percentages; $x_p$: the input after imputation; $g$: predicted class, $y$: target.
 
     The highest `percentages` of the pixels or voxels become weighted means of their neighbours (see
     `harness.metrics.attribution._imputation`), plus N(0, noise²); points of a cloud, which have no neighbours, are

@@ -82,11 +82,11 @@ def power(scores: Floats, weights: Weights, alpha: float) -> Draws:
     r"""Share of pairs of methods that the metric tells apart, in [0, 1].
 
     $$
-    \frac{2}{m (m - 1)} \sum_{i<j} \left[ |\bar{R}_i - \bar{R}_j| \ge q_{\alpha}
+    \frac{2}{m (m - 1)} \sum_{i<j} \left[ |R_i - R_j| \ge q_{\alpha}
     \sqrt{\frac{m (m + 1)}{12 \, n}} \right]
     $$
 
-    $m$ methods, $n$ samples; $\bar{R}_i$: mean rank; $q_\alpha$: upper quantile of the studentised range of $m$ normal
+    $m$ methods, $n$ samples; $R_i$: mean rank; $q_\alpha$: upper quantile of the studentised range of $m$ normal
     values.
 
     Samples are the blocks of Friedman's test, pairs are told apart by Nemenyi's (familywise level alpha; Demšar
