@@ -82,7 +82,7 @@ def metric(documented: Any, alike: list[MetricFacts]) -> Iterator[str]:
     """What one object of the code computes, which has several ids where it does so in several ways."""
     yield from (*documentation(documented), "")
     yield from (f"| id | {', '.join(f'`{fact.id}`' for fact in alike)} |", "|---|---|")
-    yield from (f"| {what} | {value} |" for what, value in rows(alike[0], documented))
+    yield from (f"| {what} | {value} |" for what, value in rows(alike, documented))
 
 
 def source(id: str) -> Any:
@@ -103,7 +103,8 @@ def documentation(documented: Any) -> list[str]:
     return text.splitlines()
 
 
-def rows(fact: MetricFacts, documented: Any) -> Iterator[tuple[str, str]]:
+def rows(alike: list[MetricFacts], documented: Any) -> Iterator[tuple[str, str]]:
+    fact, needs = alike[0], dict.fromkeys(need for fact in alike for need in fact.needs)
     yield "direction", "lower is better" if fact.lower_is_better else "higher is better"
     low, high = (number(each) for each in fact.range)
     yield "range", f"{low} to {high}"
@@ -111,8 +112,8 @@ def rows(fact: MetricFacts, documented: Any) -> Iterator[tuple[str, str]]:
         yield "in tables", f"× {fact.scale:g}"
     if fact.criterion and inspect.isclass(documented):
         yield "criterion", fact.criterion
-    if fact.needs:
-        yield "needs", ", ".join(fact.needs)
+    if needs:
+        yield "needs", ", ".join(needs)
     if inspect.isclass(documented):
         defaults = inspect.signature(documented).parameters
         constants = (f"`{name} = {defaults[name].default!r}`" for name in documented.names_of_constants())
