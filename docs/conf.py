@@ -16,8 +16,8 @@ release = version = installed_version("reliabench")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "markdown_docstrings", "mathml", "metric_pages"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "FloatArray", "Counts", "Curves", "Weights", "Tensor")}
 autodoc_typehints = "signature"
 highlight_language = "text"
 html_math_renderer = "mathml"

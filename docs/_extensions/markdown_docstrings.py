@@ -18,11 +18,17 @@ ITEM = re.compile(r"^[a-z_]\w*(?:, [a-z_]\w*)*(?=: )")
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", translate)
+    app.connect("autodoc-process-signature", without_constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def translate(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     lines[:] = restructured(lines)
+
+
+def without_constructor(app: Sphinx, what: str, name: str, obj: Any, options: Any, *signature: Any) -> Any:
+    """Users are given objects; what makes these is no part of the interface."""
+    return ("", None) if what == "class" else None
 
 
 def restructured(lines: list[str]) -> list[str]:
