@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class RunResult(_RunResult):
+class Result(_RunResult):
     """A sealed run, with what a notebook shows of it."""
 
     def board(self) -> pd.DataFrame | str:
@@ -86,6 +86,10 @@ class RunResult(_RunResult):
             for metric in dict.fromkeys(row.metric for row in rows)
         )
         return f"<p>{escape(repr(self)[1:-1])}</p><table><tr><th></th>{head}</tr>{body}</table>"
+
+
+RunResult = Result
+"""As users know it."""
 
 
 def evaluate(method: str | Path | Any, benchmark: str | None = None, **options: Any) -> RunResult:
