@@ -24,7 +24,9 @@ class PageParser(Parser):
         section = nodes.section("", nodes.title(title, title), ids=["page"])
         section += nodes.raw("", inputstring[found.end() :], format="html")
         document += [nodes.raw("", inputstring[: found.start()], format="html"), section]
-        document.settings.env.metadata[document.settings.env.docname]["orphan"] = ""  # reached by links, not by a toctree
+        document.settings.env.metadata[document.settings.env.docname]["orphan"] = (
+            ""  # reached by links, not by a toctree
+        )
 
 
 def setup(app: Any) -> dict[str, bool]:

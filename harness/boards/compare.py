@@ -19,7 +19,6 @@ from harness.spec.errors import UsageError
 from harness.statistics import contains_zero, percentile_interval
 from harness.tracks.leaderboard import BoardMetric, Column, Entry
 
-
 _JOINED = "A method that joins the pool meets one rival more than its members do: half a rank is taken off, which the board shows."
 
 

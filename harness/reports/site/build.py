@@ -31,11 +31,14 @@ def build_site(out: Path, say: Callable[[str], None] = lambda text: None) -> Pat
     docs = bundled_folder("docs")
     _require(docs, out)
     with TemporaryDirectory(prefix="harness-site-") as scratch:
-        source = Path(scratch) / "source"
+        source = Path(scratch) / docs.name
         shutil.copytree(docs, source, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+        for path in docs.parent.glob("*.md"):  # what guides include
+            shutil.copy(path, scratch)
         for name in TABLES:
             shutil.copy(VENDOR / name, source / "_static" / name)
-        files = {**write_versions(source, say), **write_datasets(source)}
+        files = write_versions(source, say)
+        write_datasets(source)
         say("writing pages")
         with replacing_folder(out.resolve()) as folder:
             warnings = _sphinx(source, folder, Path(scratch) / "doctrees")
@@ -60,7 +63,20 @@ def _require(docs: Path, out: Path) -> None:
 
 def _sphinx(source: Path, out: Path, doctrees: Path) -> str:
     """Run Sphinx and return its warnings. A process of its own: it changes docutils and logging for all."""
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-j", "auto", "-q", "-d", doctrees, source, out]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-b",
+        "html",
+        "-j",
+        "auto",
+        "-q",
+        "-d",
+        str(doctrees),
+        str(source),
+        str(out),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     said = done.stderr.strip()
     if done.returncode != 0:

@@ -15,7 +15,7 @@ from harness.boards.build import Standings, read_standings
 from harness.boards.compare import Difference, all_differences
 from harness.boards.entries import leaderboard_of
 from harness.data.catalog import LoadedBenchmark
-from harness.execution.needs import require_data
+from harness.execution.needs import Datasets, require_data
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
 
@@ -37,10 +37,10 @@ class Compared:
     diagram: str
 
 
-def compare_rows(protocol: LoadedBenchmark, board: Board) -> Compared | str:
+def compare_rows(protocol: LoadedBenchmark, board: Board, datasets: Datasets | None = None) -> Compared | str:
     """The rows of a board, or why they cannot be compared: their outputs cannot be scored here, or are of another day."""
     try:
-        require_data(protocol)
+        require_data(protocol, datasets)
         standings = read_standings(protocol)
     except UsageError as error:
         return str(error)
@@ -123,7 +123,11 @@ def _diagram(ranks: Mapping[str, float], alike: Mapping[str, tuple[str, ...]]) -
 def _inline_svg(figure: Figure) -> str:
     """For use inside a page: without XML's head, in the colour of the text, as wide as there is room."""
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")), transparent=True)
+    figure.savefig(
+        stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")), transparent=True
+    )
     svg = stream.getvalue()[stream.getvalue().index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL).replace("#000000", "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL).replace(
+        "#000000", "currentColor"
+    )
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", svg, count=1)

@@ -88,21 +88,20 @@ def helpers(board: Board | None) -> dict[str, Any]:
     """What templates call on a board's rows and cells."""
     if board is None:
         return {}
-    rows = [row for row in board.rows if not row.reference] or list(board.rows)
-    domains = {
-        column: (min(each.low for each in cells), max(each.high for each in cells))
-        for column in board.columns
-        if (cells := [row.cells[column] for row in rows if column in row.cells])
-    }
+    compete = [row for row in board.rows if not row.reference] or board.rows
+    domains = {}
+    for column in board.columns:
+        cells = [row.cells[column] for row in compete if column in row.cells]
+        domains[column] = (min((c.low for c in cells), default=0.0), max((c.high for c in cells), default=0.0))
 
-    def interval(column: str, cell: Cell) -> tuple[float, float, float]:
-        """Low, value and high in % of what the column's competitors span; what lies outside is drawn at the edge."""
-        least, most = domains.get(column, (cell.low, cell.high))
+    def interval(column: str, cell: Cell) -> tuple[float, float, float] | None:
+        """Low, value and high in % of what the column's competitors span; None for a bound outside of it."""
+        least, most = domains[column]
+        if not least <= cell.value <= most:
+            return None
         span = (most - least) or 1.0
-        low, value, high = (
-            min(100.0, max(0.0, 100 * (each - least) / span)) for each in (cell.low, cell.value, cell.high)
-        )
-        return low, value, high
+        low, value, high = (100 * (each - least) / span for each in (cell.low, cell.value, cell.high))
+        return max(0.0, low), value, min(100.0, high)
 
     return {
         "title": scaled_title(board),

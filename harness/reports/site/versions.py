@@ -12,14 +12,12 @@ from harness.boards.build import JSON, read_board
 from harness.boards.exports import export_board
 from harness.boards.render import (
     competitors_first,
-    direction,
     published_tables,
-    scaled_title,
-    tier_text,
     unearned_ranks,
 )
 from harness.data.catalog import LoadedBenchmark, benchmark_files, bundled_folder, load_protocol
-from harness.execution.needs import needs_of
+from harness.data.manifests import read_datasets
+from harness.execution.needs import Datasets, needs_of
 from harness.metrics.facts import board_text
 from harness.reports.page import script_json
 from harness.reports.site.comparisons import compare_rows
@@ -55,14 +53,14 @@ class Version:
 
 def write_versions(source: Path, say: Callable[[str], None]) -> dict[str, bytes]:
     """Pages of all bundled benchmarks. Returns the files that belong beside them: path -> content."""
-    versions = []
+    versions, datasets = [], read_datasets()
     files: dict[str, bytes] = {}
     for path in benchmark_files().values():
         protocol = load_protocol(path)
         built = (path.parent / JSON).is_file()
         version = Version(protocol, read_board(protocol) if built else None)
-        say(f"{protocol.benchmark.name}: {len(version.board.rows) if version.board else 'no board'} rows".replace("board rows", "board"))
-        files |= _write_version(source, version)
+        say(f"{protocol.benchmark.name}: {f'{len(version.board.rows)} rows' if version.board else 'no board'}")
+        files |= _write_version(source, version, datasets)
         versions.append(version)
     tracks: dict[str, dict[str, list[Version]]] = {}
     for version in versions:
@@ -74,10 +72,10 @@ def write_versions(source: Path, say: Callable[[str], None]) -> dict[str, bytes]
     return files
 
 
-def _write_version(source: Path, version: Version) -> dict[str, bytes]:
+def _write_version(source: Path, version: Version, datasets: Datasets) -> dict[str, bytes]:
     protocol, board, place = version.protocol, version.board, version.place
     methods: list[Method] = [] if board is None else [read_method(row, protocol) for row in competitors_first(board)]
-    compared = compare_rows(protocol, board) if board is not None and len(board.rows) > 1 else ""
+    compared = compare_rows(protocol, board, datasets) if board is not None and len(board.rows) > 1 else ""
     changes = protocol.path.with_name("CHANGES.md")
     write_page(
         source,
@@ -88,7 +86,7 @@ def _write_version(source: Path, version: Version) -> dict[str, bytes]:
         board=board,
         track=TRACKS.get(protocol.benchmark.task, protocol.benchmark.task),
         facts=_facts(protocol),
-        needs=_data(protocol),
+        needs=_data(protocol, datasets),
         data_pages=dataset_pages(),
         methods=methods,
         order=[] if board is None else [board.columns[-1], *board.columns[:-1]],
@@ -138,14 +136,14 @@ def _facts(protocol: LoadedBenchmark) -> list[tuple[str, str]]:
         *found,
         ("intervals", f"95 %, {benchmark.bootstrap.replicates} paired bootstrap resamples"),
         ("ranks for", ranks),
-        ("a method is given", f"nothing of: {kind_of(benchmark.task).withheld}"),
+        ("withheld from methods", kind_of(benchmark.task).withheld),
     ]
 
 
-def _data(protocol: LoadedBenchmark) -> list[tuple[str, str]]:
+def _data(protocol: LoadedBenchmark, datasets: Datasets) -> list[tuple[str, str]]:
     """The data sets that it rests on, with their licences; one of its own name is part of the repository."""
     try:
-        found = [(each.dataset, each.licence) for each in needs_of(protocol).data]
+        found = [(each.dataset, each.licence) for each in needs_of(protocol, datasets).data]
     except UsageError:
         found = []
     own = (protocol.benchmark.id, protocol.benchmark.licence)
