@@ -26,6 +26,7 @@ myst_heading_anchors = 3
 autodoc_typehints = "signature"
 
 # Pages open from disk: an address names its file, and the search fetches no page to quote from it.
+html_context = {"default_mode": "auto"}
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_copy_source = False

@@ -11,7 +11,7 @@
     if (table.dataset.started) return;
     table.dataset.started = "yes";
     const rows = table.tBodies[0].rows.length;
-    new DataTable(table, { order: [], paging: false, info: rows > 8, searching: rows > 8, autoWidth: false,
+    new DataTable(table, { order: [], paging: false, info: rows > 4, searching: rows > 4, autoWidth: false,
       language: { search: "Filter rows:", info: "_TOTAL_ rows", infoEmpty: "no row", infoFiltered: "of _MAX_" } });
   };
   for (const table of document.querySelectorAll("table.sortable")) {

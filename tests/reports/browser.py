@@ -26,9 +26,9 @@ addEventListener("error", (event) => window.problems.push("error: " + event.mess
 document.addEventListener("securitypolicyviolation", (event) => window.problems.push("policy: " + event.blockedURI));
 </script>"""
 _ASK = """<script>
-addEventListener("load", () => setTimeout(() => {
+addEventListener("load", () => setTimeout(async () => {
   let found;
-  try { found = (() => { %s })(); } catch (error) { window.problems.push("script: " + error.message); }
+  try { found = await (async () => { %s })(); } catch (error) { window.problems.push("script: " + error.message); }
   const loaded = performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:"));
   const out = document.createElement("pre");
   out.id = "answer";
@@ -38,8 +38,10 @@ addEventListener("load", () => setTimeout(() => {
 </script>"""
 
 
-def ask(page: Path, script: str, folder: Path, *, width: int = 1280, graphics: bool = False) -> dict[str, Any]:
-    """`found`: what the body of a function returns on the page; `problems`: errors and warnings; `loaded`: what the page
+def ask(
+    page: Path, script: str, folder: Path, *, width: int = 1280, graphics: bool = False, query: str = ""
+) -> dict[str, Any]:
+    """`found`: what the body of an async function returns on the page; `problems`: errors and warnings; `loaded`: what the page
     fetched beside itself. The network does not exist; graphics: WebGL does, drawn in software."""
     assert CHROMIUM is not None
     text = page.read_text(encoding="utf-8")
@@ -58,13 +60,13 @@ def ask(page: Path, script: str, folder: Path, *, width: int = 1280, graphics: b
             f"--window-size={width},900",
             "--virtual-time-budget=4000",
             "--dump-dom",
-            copy.as_uri(),
+            copy.as_uri() + query,
         ],
         capture_output=True,
         text=True,
         timeout=120,
         env={**os.environ, "HOME": str(folder)},
     )
-    answer = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
+    answer = re.search(r'<pre id="answer"[^>]*>(.*?)</pre>', done.stdout, re.DOTALL)
     assert answer is not None, done.stderr[-2000:]
     return dict(json.loads(unescape(answer[1])))

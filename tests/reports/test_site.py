@@ -256,6 +256,8 @@ def broken(site: Path) -> list[str]:
     """Addresses of the site that lead nowhere, and all that is loaded from elsewhere."""
     found = []
     for path in site.rglob("*.html"):
+        if path.is_relative_to(site / "_static"):  # a template of the theme's
+            continue
         page = Page(path)
         found += [f"{path}: loads {each}" for each in page.loaded if re.match(r"(https?:)?//", each)]
         for each in (*page.links, *page.loaded):
@@ -280,15 +282,19 @@ def test_tables_and_comparison_in_a_browser(toy: Path) -> None:
         const before = names();
         const head = [...document.querySelectorAll("table.board thead th")].find((each) => each.textContent.includes("iid"));
         head.querySelector("[role=button]").click();
+        await new Promise((done) => setTimeout(done, 50));
         const sorted = [...document.querySelectorAll("table.board tbody td:nth-child(4)")].map((each) => Number(each.dataset.order));
-        $table = new DataTable("table.board").search("poor").draw();
+        const filter = document.querySelector("#leaderboard .dt-search input");
+        filter.value = "poor";
+        filter.dispatchEvent(new Event("input"));
+        await new Promise((done) => setTimeout(done, 600));
         const left = names();
         const selects = document.querySelectorAll(".compare select");
         selects[0].value = "poor"; selects[1].value = "good";
         selects[0].dispatchEvent(new Event("change"));
         return { before, sorted, left, verdict: document.querySelector(".verdict").textContent,
           wide: document.documentElement.scrollWidth - innerWidth };
-        """.replace("$table = new DataTable", "new DataTable"),
+        """,
         toy,
         width=390,
     )
@@ -304,15 +310,8 @@ def test_tables_and_comparison_in_a_browser(toy: Path) -> None:
 
 @needs_browser
 def test_the_search_works_from_disk(site: Path) -> None:
-    page = site / "asked-search.html"
-    text = (site / "search.html").read_text("utf-8")
-    page.write_text(
-        text.replace("<head>", "<head><script>history.replaceState(null, '', '?q=bound')</script>", 1), "utf-8"
-    )
-    found = ask(
-        page, "return [...document.querySelectorAll('.search a')].map((each) => each.getAttribute('href'))", site
-    )
-    page.unlink()
+    script = "return [...document.querySelectorAll('.search a')].map((each) => each.getAttribute('href'))"
+    found = ask(site / "search.html", script, site, query="?q=bound")
     assert found["problems"] == []
     assert any("toy/1/bound" in each for each in found["found"])
 

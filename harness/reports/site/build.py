@@ -15,7 +15,7 @@ from harness.reports.page import TABLES, VENDOR
 from harness.reports.site.datasets import write_datasets
 from harness.reports.site.versions import write_versions
 from harness.spec.errors import UsageError
-from harness.storage import replacing_folder
+from harness.storage import replacing_folder, write_bytes
 
 PAGE = "index.html"
 _NEEDED = ("sphinx", "myst_parser", "pydata_sphinx_theme", "scikit_posthocs")
@@ -44,7 +44,7 @@ def build_site(out: Path, say: Callable[[str], None] = lambda text: None) -> Pat
             warnings = _sphinx(source, folder, Path(scratch) / "doctrees")
             for place, content in files.items():
                 (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                (folder / place).write_bytes(content)
+                write_bytes(folder / place, content)
     if warnings:
         say(warnings.replace(f"{source}/", ""))
     return out / PAGE

@@ -84,6 +84,7 @@ def _write_version(source: Path, version: Version, datasets: Datasets) -> dict[s
         **helpers(board),
         protocol=protocol,
         board=board,
+        changes=changes.is_file(),
         track=TRACKS.get(protocol.benchmark.task, protocol.benchmark.task),
         facts=_facts(protocol),
         needs=_data(protocol, datasets),
