@@ -6,21 +6,18 @@ Both need the stored outputs of all rows; a board alone holds no draws.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.boards.build import Standings, read_standings
 from harness.boards.compare import Difference, all_differences
 from harness.boards.entries import leaderboard_of
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.needs import Datasets, require_data
+from harness.reports.site.text import inline_svg
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _STYLE: dict[Any, Any] = {"svg.hashsalt": "harness", "svg.fonttype": "none", "font.size": 9}
 _LINE = 0.12  # inches
@@ -94,7 +91,7 @@ def _diagram(ranks: Mapping[str, float], alike: Mapping[str, tuple[str, ...]]) -
     """
     import pandas as pd
     from matplotlib import rc_context
-    from matplotlib.figure import Figure as Drawing
+    from matplotlib.figure import Figure
     from scikit_posthocs import critical_difference_diagram
 
     names = sorted(ranks, key=lambda name: (ranks[name], name))
@@ -105,7 +102,7 @@ def _diagram(ranks: Mapping[str, float], alike: Mapping[str, tuple[str, ...]]) -
                 break
             joined.iloc[start, end] = joined.iloc[end, start] = 1.0
     with rc_context(_STYLE):
-        figure = Drawing(figsize=(8, 1.2 + _LINE * len(names)), layout="constrained")
+        figure = Figure(figsize=(8, 1.2 + _LINE * len(names)), layout="constrained")
         critical_difference_diagram(
             pd.Series(ranks)[names],
             joined,
@@ -117,17 +114,6 @@ def _diagram(ranks: Mapping[str, float], alike: Mapping[str, tuple[str, ...]]) -
             marker_props={"s": 16},
             crossbar_props={"linewidth": 2.5},
         )
-        return _inline_svg(figure)
-
-
-def _inline_svg(figure: Figure) -> str:
-    """For use inside a page: without XML's head, in the colour of the text, as wide as there is room."""
-    stream = io.StringIO()
-    figure.savefig(
-        stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")), transparent=True
-    )
-    svg = stream.getvalue()[stream.getvalue().index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL).replace(
-        "#000000", "currentColor"
-    )
-    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", svg, count=1)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
+        return inline_svg(stream.getvalue())

@@ -36,6 +36,12 @@ def inline_markdown(text: str) -> str:
     return str(_markdown().renderInline(text))
 
 
+def inline_svg(svg: str) -> str:
+    """A picture by matplotlib for use inside a page: as wide as there is room, what is black in the colour of the text."""
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", svg.replace("#000000", "currentColor"), count=1)
+
+
 def _relinked(found: re.Match[str], root: str) -> str:
     for pattern, place in _PLACES:
         if pattern.fullmatch(found[2]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from harness.reports.page import script_json
 from harness.reports.site.comparisons import compare_rows
 from harness.reports.site.datasets import dataset_pages
 from harness.reports.site.rows import Method, by_study, helpers, read_method, write_method
-from harness.reports.site.text import inline_markdown, markdown, write_page
+from harness.reports.site.text import inline_markdown, inline_svg, markdown, write_page
 from harness.spec.board import Board
 from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of
@@ -131,7 +130,13 @@ def _facts(protocol: LoadedBenchmark) -> list[tuple[str, str]]:
     models = getattr(benchmark.source, "models", ())
     ranks = "rows that a maintainer has reproduced" if benchmark.ranked_tier == "reproduced" else "all rows"
     groups = dict.fromkeys(study.group for study in benchmark.compared)
-    found = [("studies", f"{len(benchmark.compared)}" + (f" in {len(groups)} groups" if len(groups) > 1 else ""))]
+    found = [
+        (
+            "studies",
+            f"{len(benchmark.compared)}"
+            + (f" in {len(groups)} groups" if 1 < len(groups) < len(benchmark.compared) else ""),
+        )
+    ]
     found += [("networks", f"{len(models)}")] if models else []
     return [
         *found,
@@ -153,10 +158,7 @@ def _data(protocol: LoadedBenchmark, datasets: Datasets) -> list[tuple[str, str]
 
 def _picture(path: Path) -> str:
     """The picture beside a board, for use in a page; empty where there is none."""
-    if not path.is_file():
-        return ""
-    svg = re.sub(r"<metadata>.*?</metadata>", "", path.read_text("utf-8"), flags=re.DOTALL)
-    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", svg[svg.index("<svg") :], count=1)
+    return inline_svg(path.read_text("utf-8")) if path.is_file() else ""
 
 
 def _how_to_submit() -> str:
