@@ -19,7 +19,7 @@ from harness.spec.errors import UsageError
 from harness.statistics import contains_zero, percentile_interval
 from harness.tracks.leaderboard import BoardMetric, Column, Entry
 
-_JOINED = "A method that joins the pool meets one rival more than its members do: half a rank is taken off, which the board shows."
+JOINED = "A method that joins the pool meets one rival more than its members do: half a rank is taken off, which the board shows."
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def compare_entries(protocol: LoadedBenchmark, a: Entry, b: Entry) -> Comparison
     for title, column in leaderboard.compared(entries).items():
         if all(name in column.draws for name in names):
             found.append(_difference(shows, title, column, *names))
-            note = _JOINED if any(column.shown.get(name) for name in names) else note
+            note = JOINED if any(column.shown.get(name) for name in names) else note
     a_shown, b_shown = _shown(a, b)
     return Comparison(protocol.benchmark.name, shows, a_shown, b_shown, tuple(found), note)
 

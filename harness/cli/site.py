@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The web site: leaderboards and documentation.", no_args_is_help=True)
+app = typer.Typer(
+    help="The web site: leaderboards and documentation.\n\nExample: harness site build --out site", no_args_is_help=True
+)
 
 
 @app.callback()

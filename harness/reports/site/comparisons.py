@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.boards.build import Standings, read_standings
-from harness.boards.compare import Difference, all_differences
+from harness.boards.compare import JOINED, Difference, all_differences
 from harness.boards.entries import leaderboard_of
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.needs import Datasets, require_data
@@ -27,11 +27,13 @@ _DIGITS = 4
 @dataclass(frozen=True)
 class Compared:
     """data: what the page's script reads. alike: ranked method -> those that it cannot be told apart from, in the column
-    that orders the board. diagram: SVG; empty where fewer than three methods are ranked."""
+    that orders the board. diagram: SVG; empty where fewer than three methods are ranked. note: where the numbers that
+    differ are not those that the board shows, why."""
 
     data: dict[str, Any]
     alike: dict[str, tuple[str, ...]]
     diagram: str
+    note: str
 
 
 def compare_rows(protocol: LoadedBenchmark, board: Board, datasets: Datasets | None = None) -> Compared | str:
@@ -59,7 +61,8 @@ def _compared(protocol: LoadedBenchmark, board: Board, standings: Standings) -> 
     ranked = [row.method for row in board.rows if not (row.reference or row.waits or row.method in waiting)]
     alike = {name: tuple(each for each in last.tied(name) if each in ranked) for name in ranked}
     draws = {name: last.draws[name] for name in ranked}
-    return Compared(data, alike, _diagram(_mean_ranks(draws, board.lower_is_better), alike) if len(ranked) > 2 else "")
+    diagram = _diagram(_mean_ranks(draws, board.lower_is_better), alike) if len(ranked) > 2 else ""
+    return Compared(data, alike, diagram, JOINED if any(any(each.shown.values()) for each in columns.values()) else "")
 
 
 def _packed(found: tuple[Difference, ...], columns: tuple[str, ...]) -> list[list[float | str] | None]:
