@@ -43,6 +43,20 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return folder
 
 
+@pytest.fixture(scope="session")
+def whole_site(made_once: Made) -> Path:
+    """The site of the repository in `html`, and what Sphinx said in `said.txt`."""
+
+    def fill(folder: Path) -> None:
+        from harness.reports.site.build import build_site
+
+        said: list[str] = []
+        build_site(folder / "html", said.append)
+        (folder / "said.txt").write_text("\n".join(said))
+
+    return made_once("whole-site", fill)
+
+
 @pytest.fixture(scope="module")
 def in_this_process() -> Iterator[None]:
     """Runs and checks of methods start no processes, see `tests.in_process`."""

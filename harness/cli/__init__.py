@@ -97,6 +97,7 @@ def application() -> typer.Typer:
         report,
         reproduce,
         show,
+        site,
         submit,
         validate,
     )
@@ -130,6 +131,7 @@ def application() -> typer.Typer:
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")
     app.add_typer(data.app, name="data")
+    app.add_typer(site.app, name="site")
     return app
 
 

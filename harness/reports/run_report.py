@@ -37,7 +37,7 @@ def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Pla
         document=document,
         title=protocol.benchmark.title,
         failed=run.failed,
-        scores=_scores(document.summary),
+        scores=score_table(document.summary),
         places=places,
         overall=overall(places) if places else None,
         no_place=_no_place(place),
@@ -84,7 +84,7 @@ def _cells(places: tuple[Place, ...]) -> dict[str, Cell]:
     }
 
 
-def _scores(summary: Iterable[Summary]) -> dict[str, Any]:
+def score_table(summary: Iterable[Summary]) -> dict[str, Any]:
     """The main table, scaled for display: studies by metrics, or the other way round where that is narrower.
 
     corner: heading of the first column; columns, rows: headings; cells: (row, column) -> (text, interval, value).

@@ -276,7 +276,7 @@ def test_the_page_opens_from_disk(own: Path, tmp_path: Path) -> None:
         ranks: [...document.querySelectorAll("#ranking tbody tr")].map((row) => row.cells[1].textContent.trim()),
         dots: document.querySelectorAll("figure svg circle").length,
         left: document.querySelectorAll("#left-out li").length }"""
-    answer = ask(page, script, tmp_path)
+    answer = ask(page, script)
     assert answer["problems"] == []
     assert answer["loaded"] == []
     found, board = answer["found"], local.board

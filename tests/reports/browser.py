@@ -43,12 +43,10 @@ def browser(*, graphics: bool = False) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(
-    started: Any, path: Path, *, width: int = 1280, height: int = 900, scheme: str = "light"
-) -> Iterator[Opened]:
-    """scheme: light or dark."""
+def opened(started: Any, path: Path, *, width: int = 1280, scheme: str = "light", query: str = "") -> Iterator[Opened]:
+    """scheme: light or dark. query: what follows the address."""
     context = started.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True, offline=True
+        viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True, offline=True
     )
     context.set_default_timeout(60_000)
     page = context.new_page()
@@ -59,24 +57,24 @@ def opened(
             seen.problems.append(f"{message.type}: {message.text}")
 
     def requested(request: Any) -> None:
-        if request.url != path.as_uri() and not request.url.startswith(("data:", "blob:")):
+        if request.url != path.as_uri() + query and not request.url.startswith(("data:", "blob:")):
             seen.loaded.append(request.url)
 
     page.on("console", said)
     page.on("pageerror", lambda error: seen.problems.append(f"error: {error}"))
     page.on("request", requested)
-    page.goto(path.as_uri())
+    page.goto(path.as_uri() + query)
     try:
         yield seen
     finally:
         context.close()
 
 
-def ask(page: Path, script: str, *, width: int = 1280, graphics: bool = False) -> dict[str, Any]:
-    """`found`: what the body of a function returns on the page; `problems` and `loaded` as `Opened`."""
-    with browser(graphics=graphics) as started, opened(started, page, width=width) as seen:
+def ask(page: Path, script: str, *, width: int = 1280, graphics: bool = False, query: str = "") -> dict[str, Any]:
+    """`found`: what the body of an async function returns on the page; `problems` and `loaded` as `Opened`."""
+    with browser(graphics=graphics) as started, opened(started, page, width=width, query=query) as seen:
         seen.page.wait_for_timeout(200)
-        found = seen.page.evaluate(f"() => {{ {script} }}")
+        found = seen.page.evaluate(f"async () => {{ {script} }}")
         return {"found": found, "problems": seen.problems, "loaded": seen.loaded}
 
 

@@ -398,7 +398,7 @@ SWITCH = """
 
 @needs_browser
 def test_another_network_keeps_the_choices_and_classes_have_symbols(two_networks, tmp_path):
-    answer = ask(two_networks / "browse.html", SWITCH, tmp_path, graphics=True)
+    answer = ask(two_networks / "browse.html", SWITCH, graphics=True)
     assert answer["problems"] == []
     found = answer["found"]
     assert found["title"] == "Failures of two"

@@ -76,7 +76,7 @@ DRIVE = """
 def test_the_page_filters_orders_and_exports(tmp_path, width):
     page = tmp_path / "list.html"
     page.write_text(listing_page(made(), HOSTILE, HOSTILE), "utf-8")
-    answer = ask(page, DRIVE, tmp_path, width=width)
+    answer = ask(page, DRIVE, width=width)
     assert answer["problems"] == []
     assert answer["loaded"] == []
     found = answer["found"]
@@ -119,9 +119,7 @@ def test_unlucky_listings_have_a_page_too(case, tmp_path):
     listing = made(**UNLUCKY[case])
     page = tmp_path / "list.html"
     page.write_text(listing_page(listing, "a", "b"), "utf-8")
-    answer = ask(
-        page, "return [...document.querySelectorAll('#choices select')].map((each) => each.options.length)", tmp_path
-    )
+    answer = ask(page, "return [...document.querySelectorAll('#choices select')].map((each) => each.options.length)")
     assert answer["problems"] == []
     classes = len(set(listing.columns["class"]))
     assert classes == 1 or 1 + classes in answer["found"]

@@ -207,7 +207,7 @@ HINTS = """
 
 @needs_browser
 def test_hints_of_charts_are_reached_by_arrow_keys_and_read_out(run, answers, tmp_path):
-    answer = ask(run / "report.html", HINTS, tmp_path)
+    answer = ask(run / "report.html", HINTS)
     assert answer["problems"] == []
     last, first = answer["found"]
     assert last.startswith("coverage 1,")
