@@ -30,7 +30,13 @@ Seconds = Annotated[float, typer.Option("--timeout", help="seconds that one call
 Memory = Annotated[float, typer.Option("--memory", help="GiB by which the method may grow")]
 Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
 CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
-Workers = Annotated[int | None, typer.Option(help="unit processes; default: one per core, at most 4")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="unit processes, or workers of a cluster; default: one per core or graphics processor, at most 4"
+    ),
+]
+Threads = Annotated[int, typer.Option(help="processor threads of each unit process; recorded with the run")]
 Fence = Annotated[
     str,
     typer.Option(

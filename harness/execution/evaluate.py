@@ -14,10 +14,13 @@ from pathlib import Path
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
 from harness.execution.child import end_abandoned, inside_worker
-from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
+from harness.execution.executor import Executor, LocalExecutor, RefusingExecutor
 from harness.execution.fence import choose
+from harness.execution.job import Job
 from harness.execution.method_process import Limits, MethodProcess, runs_around
+from harness.execution.past import peaks
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
+from harness.execution.room import default_workers, room_for
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute
 from harness.methods.client import MethodClient
@@ -34,8 +37,8 @@ _CHECK_SECONDS = 60.0
 class Request:
     """What a user asks for. Only `method`, `benchmark`, `seed`, `device` and `limit` may change a number.
 
-    out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: one per core, at
-    most four). timeout: seconds for each call of the method. memory: GiB by which the method may grow.
+    out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: as many as
+    have cores for their threads, at most four; one per graphics processor). threads: of each. timeout: seconds for each call of the method. memory: GiB by which the method may grow.
     fresh: discard what an earlier run of the same specification left. fence: around the method's process
     (`execution.fence`). allow_read: files and folders that the method may read beside its own folder.
     """
@@ -52,6 +55,7 @@ class Request:
     fresh: bool = False
     fence: str = "auto"
     allow_read: tuple[Path, ...] = ()
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -113,17 +117,19 @@ def prepare(request: Request) -> Prepared:
     device = resolve_device(request.device)
     _positive("limit", request.limit)
     _positive("workers", request.workers)
+    _positive("threads", request.threads)
     _finite("timeout", request.timeout)
     _finite("memory", request.memory)
     limits = Limits(
-        *(request.timeout, request.memory),
+        *(request.timeout, request.memory, request.threads),
         device=device,
         fence=choose(request.fence),
         readable=readable(request.allow_read),
     )
     track = open_track(protocol, method.spec, device)
     plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
-    return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
+    workers = request.workers or default_workers(request.threads, device)
+    return Prepared(method, protocol, track, plan, limits, workers)
 
 
 def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]:
@@ -145,7 +151,9 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
     _make(plan.folder)
     _refuse_ways_out(plan.folder)
     end_abandoned()
-    executor = executor or LocalExecutor(job, prepared.workers)
+    if executor is None:
+        room = room_for(prepared.track, plan.units, prepared.limits.device, peaks(plan))
+        executor = LocalExecutor(job, prepared.workers, room)
     return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits)
 
 

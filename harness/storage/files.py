@@ -45,6 +45,15 @@ def adopt(path: Path, target: Path) -> None:
         raise StorageError(f"Could not keep {target}: {reason(error)}.") from error
 
 
+def move(path: Path, target: Path) -> None:
+    """Give a finished file another name on the same file system, durably and at once."""
+    try:
+        path.replace(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise StorageError(f"Could not move {path} to {target}: {reason(error)}.") from error
+
+
 def link(path: Path, target: Path, *, hard: bool = True) -> None:
     """Let `target` be `path` under another name, at once: a hard link, or a symbolic one where there can be none."""
     temporary = target.with_name(f".harness-{secrets.token_hex(8)}.tmp")
