@@ -95,3 +95,16 @@ class HereExecutor:
             while taken := todo.take(model):
                 model = taken[1].model
                 yield server.run(taken[1])
+
+
+class UnitProcessHere:
+    """As `UnitProcess`, without the process."""
+
+    def __init__(self, job: Job, environment=None) -> None:
+        self._server = UnitServer(job, MethodHere(job.method))
+
+    def run(self, unit: Unit, report=lambda what, share: None) -> UnitEnd:
+        return self._server.run(unit, report)
+
+    def close(self, *, give_back: bool = False) -> None:
+        self._server.method.close()

@@ -91,14 +91,17 @@ def application() -> typer.Typer:
         data,
         doctor,
         evaluate,
+        gather,
         listing,
         plan,
         replay,
         report,
         reproduce,
         show,
+        status,
         submit,
         validate,
+        worker,
     )
 
     app = typer.Typer(
@@ -124,6 +127,7 @@ def application() -> typer.Typer:
             validate.validate,
         ),
         *(reproduce.reproduce, compare.compare, claims.claims, cite.cite),
+        *(worker.worker, gather.gather, status.status),
     ):
         app.command(verb.__name__)(verb)
     app.command("list")(listing.listing)

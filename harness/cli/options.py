@@ -49,3 +49,7 @@ AllowRead = Annotated[
         "--allow-read", help="a file or folder that the method may read beside its own folder; recorded with the run"
     ),
 ]
+Retries = Annotated[
+    int,
+    typer.Option(help="how often a unit is begun again on another worker after one was lost with it; then it is lost"),
+]

@@ -31,8 +31,9 @@ _SUPERSEDED = 75  # exit code of a process that finds its unit in other hands
 
 @dataclass(frozen=True)
 class Begun:
-    """What a claim's file says. lost: workers that vanished in this unit before, in the same session. released: given
-    back by a worker that was told to stop. what, share: how far the unit has come."""
+    """What a claim's file says. lost: workers that vanished in this unit before, in the same session; deaths: how unit
+    processes ended in it whose worker lived on. released: given back by a worker that was told to stop. what, share: how
+    far the unit has come."""
 
     unit: str
     label: str
@@ -42,6 +43,7 @@ class Begun:
     session: str
     since: float
     lost: int = 0
+    deaths: tuple[str, ...] = ()
     released: bool = False
     what: str = ""
     share: float = 0.0
@@ -64,6 +66,11 @@ class Claim:
     def lost(self) -> int:
         """Workers that vanished in this unit before."""
         return self._begun.lost
+
+    @property
+    def deaths(self) -> tuple[str, ...]:
+        """How unit processes ended in this unit before."""
+        return self._begun.deaths
 
     def report(self, what: str, share: float) -> None:
         """Note how far the unit has come, not too often."""
@@ -105,8 +112,8 @@ def claimed(job: Job, unit: str, label: str, ended: Callable[[], bool]) -> Itera
 
     A block that is left by an exit or an interrupt gives the unit back. Raises StorageError.
     """
-    folder = make_folder(jobs_folder(job.folder) / BEGUN)
-    path = folder / f"{unit[:16]}.json"
+    path = _path(job.folder, unit)
+    make_folder(path.parent)
     mine = Begun(unit, label, socket.gethostname(), process_space(), os.getpid(), job.session, time.time())
     claim = None
     while not ended() and (claim := _taken(path, mine)) is None:
@@ -120,6 +127,15 @@ def claimed(job: Job, unit: str, label: str, ended: Callable[[], bool]) -> Itera
         claim.end(released=isinstance(error, SystemExit | KeyboardInterrupt))
         raise
     claim.end(released=False)
+
+
+def note_death(run: Path, unit: str, reason: str) -> None:
+    """Note, in the claim of a unit process that died, how it ended; who notes it had started that process."""
+    path = _path(run, unit)
+    with _gate(path):
+        found = _read(path)
+        if found is not None and not found.released:
+            write_json(path, asdict(replace(found, deaths=(*found.deaths, reason), released=True)))
 
 
 def under_way(run: Path) -> Iterator[tuple[Begun, float]]:
@@ -138,32 +154,43 @@ def is_void(begun: Begun, silent: float) -> bool:
     return begun.released or silent > VOID_AFTER or (here and not _lives(begun.pid))
 
 
+def _path(run: Path, unit: str) -> Path:
+    return jobs_folder(run) / BEGUN / f"{unit[:16]}.json"
+
+
 def _taken(path: Path, mine: Begun) -> Claim | None:
     """The claim, if it is free or void; None while another process has it."""
+    with _gate(path) as now:
+        found = _read(path)
+        if found is not None:
+            own = (found.host, found.space, found.pid) == (mine.host, mine.space, mine.pid)
+            if not own and not is_void(found, now - path.stat().st_mtime):
+                return None
+            if found.session == mine.session:
+                vanished = 0 if found.released or own else 1
+                mine = replace(mine, lost=found.lost + vanished, deaths=found.deaths)
+        write_json(path, asdict(mine))
+    return Claim(path, mine)
+
+
+@contextmanager
+def _gate(path: Path) -> Iterator[float]:
+    """Be the only process that looks at a claim and changes it; gives the file system's time. Raises StorageError."""
     from filelock import FileLock
 
     gate = path.with_suffix(".lock")
     try:
         with FileLock(gate, mode=0o666 & path.parent.stat().st_mode):
             os.utime(gate)
-            found = _read(path)
-            if found is not None:
-                silent = gate.stat().st_mtime - path.stat().st_mtime
-                own = (found.host, found.space, found.pid) == (mine.host, mine.space, mine.pid)
-                if not is_void(found, silent) and not own:
-                    return None
-                vanished = 0 if found.released or own else 1
-                if found.session == mine.session:
-                    mine = replace(mine, lost=found.lost + vanished)
-            write_json(path, asdict(mine))
+            yield gate.stat().st_mtime
     except (OSError, NotImplementedError) as error:  # the latter for file systems without locks
         raise StorageError(f"Could not claim a unit in {path.parent}: {error}.") from error
-    return Claim(path, mine)
 
 
 def _read(path: Path) -> Begun | None:
-    with contextlib.suppress(OSError, IntegrityError, TypeError):
-        return Begun(**read_json(path))
+    with contextlib.suppress(OSError, IntegrityError, TypeError, KeyError):
+        plain = read_json(path)
+        return Begun(**plain | {"deaths": tuple(plain["deaths"])})
     return None
 
 

@@ -68,6 +68,16 @@ def take_up(run: Path, name: str, patience: float = 0.0) -> UnitEnd:
         time.sleep(_LOOK_AGAIN)
 
 
+def has_ended(run: Path, unit: str) -> bool:
+    """Whether a unit has an end that stands; one that is bad is removed, so that the unit is tried once more."""
+    for path in ends(run, unit):
+        with contextlib.suppress(IntegrityError, OSError):
+            if read_end(path).result.status in ("ok", "not-applicable"):
+                return True
+        path.unlink(missing_ok=True)
+    return False
+
+
 def clear_away(run: Path, unit: str) -> None:
     """Remove what workers left of a unit whose end is journaled."""
     for path in ended_folder(run).glob(f"{unit}.*"):

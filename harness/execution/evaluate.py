@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -88,11 +89,24 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
     return evaluate_prepared(prepare(request), listener or Listener(), fresh=request.fresh)
 
 
-def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> RunResult:
-    """The steps after planning: check the method, run what is left, seal.
+def evaluate_prepared(
+    prepared: Prepared, listener: Listener, *, fresh: bool = False, executor: Executor | None = None
+) -> RunResult:
+    """The steps after planning: check the method, run what is left, by default on this machine, seal.
 
     A method that fails the check is not run: all its units end with the check's status and reason. Raises UsageError
     for one that passes and cannot be applied in any unit.
+    """
+    failed = admit(prepared, listener, fresh=fresh)
+    if failed is not None:
+        executor = RefusingExecutor(failed.status, failed.problem)
+    return run(prepared, listener.observer, executor)
+
+
+def admit(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> Check | None:
+    """All that comes before units are run, wherever that is; returns the check that the method fails, if any.
+
+    Raises UsageError for a method that passes and cannot be applied in any unit.
     """
     _refuse_ways_out(prepared.plan.folder)
     prepared.track.check_own_files()
@@ -101,10 +115,10 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
     for check in check_method(prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method)):
         listener.checked(check)
         if not check.passed:
-            return run(prepared, listener.observer, RefusingExecutor(check.status, check.problem))
+            return check
     costly = prepared.track.estimate(list(prepared.plan.units.values())) is not None
     refuse_where_none_applies(prepared.track, prepared.plan, inapplicable(prepared, rehearse=costly))
-    return run(prepared, listener.observer)
+    return None
 
 
 def prepare(request: Request) -> Prepared:
@@ -147,7 +161,7 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
 def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:
     """Execute a prepared run, by default on this machine, and seal it."""
     plan = prepared.plan
-    job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits, prepared.shuffle)
+    job = job_of(prepared)
     _make(plan.folder)
     _refuse_ways_out(plan.folder)
     end_abandoned()
@@ -155,6 +169,12 @@ def run(prepared: Prepared, observer: Observer | None = None, executor: Executor
         room = room_for(prepared.track, plan.units, prepared.limits.device, peaks(plan))
         executor = LocalExecutor(job, prepared.workers, room)
     return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits)
+
+
+def job_of(prepared: Prepared, *, retries: int | None = None, detached: bool = False) -> Job:
+    """A prepared run as those see it who run its units; with a session of its own."""
+    where = (prepared.protocol.path, prepared.method, prepared.plan.folder, prepared.limits, prepared.shuffle)
+    return Job(*where, retries=retries, session=secrets.token_hex(8), detached=detached)
 
 
 def check_method(method: FoundMethod, limits: Limits, hidden: tuple[str, ...] = ()) -> tuple[Check, ...]:

@@ -7,20 +7,23 @@ A unit is submitted as JSON: the job's file and the unit. Its answers are on dis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from harness.data.catalog import load_protocol
 from harness.execution.environment import harness_source_hash
 from harness.execution.method_process import Limits
+from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.run_result import METHOD
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
 from harness.spec.method import read_method
 from harness.spec.result import Passes, UnitResult
-from harness.storage import IntegrityError, bytes_id, make_folder, read_json, write_json
+from harness.storage import IntegrityError, bytes_id, make_folder, read_json, write_bytes, write_json
+from harness.tracks.base import Track
 
 JOBS = "jobs"
 """Folder of a run, while it is not sealed: its job's file, who works on which unit, and ends not yet journaled."""
@@ -80,10 +83,12 @@ def jobs_folder(run: Path) -> Path:
     return run / JOBS
 
 
-def write_job(job: Job) -> None:
-    """Put a job where workers that see the run's folder find it; the method's source lies beside it as `method.py`."""
+def write_job(job: Job, plan: Plan) -> None:
+    """Put a job where workers that see the run's folder find it, with the method's source beside it as `method.py`."""
     make_folder(jobs_folder(job.folder))
-    write_json(jobs_folder(job.folder) / JOB, job.canonical() | {"harness": harness_source_hash()})
+    about = {"harness": harness_source_hash(), "run": plan.id, "seed": plan.spec.seed, "limit": plan.spec.limit}
+    write_bytes(job.folder / METHOD, plan.source)
+    write_json(jobs_folder(job.folder) / JOB, job.canonical() | about | {"units": len(plan.units)})
 
 
 def read_job(run: Path) -> Job:
@@ -92,23 +97,50 @@ def read_job(run: Path) -> Job:
     Raises UsageError where there is none, or where this machine has another version of the harness; IntegrityError for a
     damaged one.
     """
+    job, plain = _read(run)
+    if plain["harness"] != harness_source_hash():
+        raise UsageError(
+            f"{run} was planned with another version of the harness than this machine has; install the same one here."
+        )
+    return job
+
+
+def read_plan(run: Path) -> tuple[Job, Plan, Track]:
+    """The job of a run's folder, the plan that it was made of, and its track. Raises as `read_job`, and UsageError where
+    the benchmark is not what it was."""
+    job, plain = read_job(run), _read(run)[1]
+    protocol = load_protocol(job.benchmark)
+    device = job.limits.device
+    track = open_track(protocol, job.method.spec, device, job.shuffle)
+    plan = make_plan(protocol, track, job.method, PlanRequest(run.parent, plain["seed"], device, plain["limit"]))
+    if plan.id != plain["run"] or len(plan.units) != plain["units"]:
+        raise UsageError(f"{job.benchmark}, or a file of it, was changed after {run} was planned; plan it again.")
+    return job, replace(plan, folder=run), track
+
+
+def planned_units(run: Path) -> int | None:
+    """How many units a run's job has; None where it has no job."""
+    path = jobs_folder(run) / JOB
+    return int(read_json(path)["units"]) if path.is_file() else None
+
+
+def _read(run: Path) -> tuple[Job, dict[str, Any]]:
     path = jobs_folder(run) / JOB
     try:
         plain, source = read_json(path), (run / METHOD).read_bytes()
     except OSError as error:
-        raise UsageError(f"{run} holds no job to work on ({error.filename}: {error.strerror}).") from error
+        raise UsageError(
+            f"{run} holds no job to work on: {error.strerror}: {error.filename}; `harness plan --array` makes one."
+        ) from error
     try:
         job = Job.of({**plain, "folder": str(run)}, source)
-        theirs = plain["harness"]
+        if not {"harness", "run", "seed", "limit", "units"} <= set(plain):
+            raise KeyError
     except (KeyError, TypeError, ValidationError) as error:
         raise IntegrityError(f"{path} was not written by this version of the harness; plan the run again.") from error
-    if theirs != harness_source_hash():
-        raise UsageError(
-            f"{run} was planned with another version of the harness than this machine has; install the same one here."
-        )
     if bytes_id(source) != job.method.spec.source_sha256:
         raise IntegrityError(f"{run / METHOD} was changed after the run was planned; plan it again.")
-    return job
+    return job, plain
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,10 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, li
             remove_stale_temporaries(folder)
         write_bytes(plan.folder / METHOD, plan.source)
         write_json(plan.folder / PROTOCOL, {"path": str(track.protocol.path.resolve())})
-        done = _replayed(journal, plan)
+        done = finished_units(journal, plan)
         borders = {"fence": described(choose(limits.fence)), "readable": list(limits.readable)}
         about = {"method": plan.spec.method.name, "device": plan.spec.device, "limit": plan.spec.limit}
+        about |= {"units": len(plan.units)}
         journal.append({"session": _now(), "run": plan.id, "about": about, **borders})
         remaining = {key: unit for key, unit in plan.units.items() if key not in done}
         observer.started(len(done), len(plan.units))
@@ -112,7 +113,7 @@ def _make(folder: Path) -> None:
         raise StorageError(f"Could not make the folder {folder}: {error.strerror}.") from error
 
 
-def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
+def finished_units(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
     """Units that need not run again: scored ones whose stored answers are there, and inapplicable ones.
 
     What failed is tried once more, because a time-out or a full memory may have had other causes.

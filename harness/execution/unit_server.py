@@ -33,6 +33,8 @@ from harness.tracks.base import Track, Workspace
 from harness.tracks.summary import records
 
 UNDER_WAY = "under-way"
+MOST_DEATHS = 2
+"""A unit in which so many unit processes died is left, so that it does not take all workers with it."""
 _GIBIBYTE = 2**30
 
 Report = Callable[[str, float], None]
@@ -73,13 +75,20 @@ class UnitServer:
                 left = self._left(key)
                 assert left is not None
                 return read_end(left)
-            if self.job.retries is not None and claim.lost > self.job.retries:
-                end = UnitEnd(unit_result(unit, "lost", f"{claim.lost} workers were lost while it was under way"), 0.0)
-            else:
-                end = self._run(unit, key, claim, report)
+            given_up = self._given_up(unit, claim)
+            end = self._run(unit, key, claim, report) if given_up is None else UnitEnd(given_up, 0.0)
             if self.job.detached:
                 leave(self.job.folder, end)
             return end
+
+    def _given_up(self, unit: Unit, claim: Claim) -> UnitResult | None:
+        """The result of a unit that took too many workers with it already."""
+        if len(claim.deaths) >= MOST_DEATHS:
+            reason = f"{claim.deaths[-1]}, {len(claim.deaths)} times: it is not tried again in this session"
+            return unit_result(unit, "failed", reason)
+        if self.job.retries is not None and claim.lost > self.job.retries:
+            return unit_result(unit, "lost", f"{claim.lost} workers were lost while it was under way")
+        return None
 
     def _left(self, key: str) -> Path | None:
         """The end that a worker has left of a unit."""
