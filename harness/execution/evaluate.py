@@ -27,7 +27,7 @@ from harness.execution.runner import Observer, SilentObserver, discard, execute
 from harness.methods.client import MethodClient
 from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, unknown
 from harness.spec.kinds import kind_of, load
 from harness.tracks.base import Track
 
@@ -42,6 +42,8 @@ class Request:
     have cores for their threads, at most four; one per graphics processor). threads: of each. timeout: seconds for each call of the method. memory: GiB by which the method may grow.
     fresh: discard what an earlier run of the same specification left. fence: around the method's process
     (`execution.fence`). allow_read: files and folders that the method may read beside its own folder.
+    executor: local, or dask on a `cluster` (local, tcp://…, slurm, lsf, or a file.toml). retries: how often a unit is begun
+    again on another worker of a cluster after one was lost with it.
     """
 
     method: str
@@ -57,6 +59,9 @@ class Request:
     fence: str = "auto"
     allow_read: tuple[Path, ...] = ()
     threads: int = 1
+    executor: str = "local"
+    cluster: str | None = None
+    retries: int = 2
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,21 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
 
     Units that fail are part of the result: see `RunResult.failed`.
     """
-    return evaluate_prepared(prepare(request), listener or Listener(), fresh=request.fresh)
+    prepared = prepare(request)
+    executor = executor_for(request, prepared)
+    return evaluate_prepared(prepared, listener or Listener(), fresh=request.fresh, executor=executor)
+
+
+def executor_for(request: Request, prepared: Prepared) -> Executor | None:
+    """What runs the units as it was asked for; None for this machine's own processes."""
+    if request.executor == "local":
+        return None
+    from harness.execution.clusters import named_cluster
+    from harness.execution.dask_executor import DaskExecutor
+
+    cluster = named_cluster(request.cluster or "local")
+    job = job_of(prepared, retries=request.retries, detached=True)
+    return DaskExecutor(job, prepared.plan, cluster, cluster.workers or prepared.workers)
 
 
 def evaluate_prepared(
@@ -132,6 +151,7 @@ def prepare(request: Request) -> Prepared:
     _positive("limit", request.limit)
     _positive("workers", request.workers)
     _positive("threads", request.threads)
+    _refuse_executor(request)
     _finite("timeout", request.timeout)
     _finite("memory", request.memory)
     limits = Limits(
@@ -224,6 +244,20 @@ def readable(paths: Sequence[Path]) -> tuple[str, ...]:
     if missing is not None:
         raise UsageError(f"--allow-read {missing}: there is no such file or folder.")
     return tuple(str(path.resolve()) for path in paths)
+
+
+def _refuse_executor(request: Request) -> None:
+    """Raises UsageError for an executor or a cluster that is not known, before anything is planned."""
+    if request.executor not in ("local", "dask"):
+        raise unknown("executor", request.executor, ("local", "dask"))
+    if request.executor == "dask":
+        from harness.execution.clusters import named_cluster
+
+        named_cluster(request.cluster or "local")
+    elif request.cluster is not None:
+        raise UsageError(f"--cluster {request.cluster} goes with --executor dask.")
+    if not isinstance(request.retries, int) or request.retries < 0:
+        raise UsageError(f"--retries must be a whole number of at least 0, it is {request.retries!r}.")
 
 
 def _positive(name: str, value: int | None) -> None:
