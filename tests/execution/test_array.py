@@ -192,7 +192,7 @@ def test_a_method_or_benchmark_changed_since_is_refused(planned, asked):
     path.write_text(path.read_text().replace('title = "Small"', 'title = "Edited"'))
     with pytest.raises(IntegrityError, match="was changed after the run was planned"):
         run_one(made.units, 1)
-    with pytest.raises(UsageError, match="was changed after .* was planned; plan it again"):
+    with pytest.raises(UsageError, match=r"was changed after .* was planned; plan it again"):
         gather(prepared.plan.folder, SilentObserver())
 
 
