@@ -76,11 +76,11 @@ def _local(wanted: Wanted) -> Any:
 
     def options(number: int) -> dict[str, Any]:
         card = {"env": {"CUDA_VISIBLE_DEVICES": own[number % len(own)]}, "resources": {CARD: 1}} if own else {}
-        return {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": 40, **card}
+        return {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": 50, **card}
 
     where = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": _WITHOUT_END}
     workers = {number: {"cls": Nanny, "options": options(number)} for number in range(wanted.workers)}
-    return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": where}, silence_logs=40)
+    return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": where}, silence_logs=50)
 
 
 def _submitted(cluster: ClusterSpec, wanted: Wanted) -> Any:

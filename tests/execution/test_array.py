@@ -292,3 +292,29 @@ def test_a_campaign_whose_worker_is_told_to_stop_goes_on_in_another(tmp_path, mo
     several, one = untimed(gather(folder, SilentObserver()).folder, serial)
     assert several == one
     assert stored(folder) == stored(serial)
+
+
+_BSUB = """#!{python}
+import os, re, subprocess, sys
+text = sys.stdin.read()
+jobs = int(re.search(r'#BSUB -J "[\\w-]+\\[1-(\\d+)\\]"', text)[1])
+for index in range(1, jobs + 1):
+    subprocess.run(["sh", "-c", text], check=True, env={{**os.environ, "LSB_JOBINDEX": str(index)}})
+"""
+
+
+@pytest.mark.slow
+def test_an_array_through_a_stand_in_of_bsub(tmp_path, monkeypatch):
+    asked = request(tmp_path, {"first": HONEST, "second": HONEST})
+    serial = run(prepare(dataclasses.replace(asked, out=tmp_path / "serial"))).folder
+    bsub = tmp_path / "bin" / "bsub"
+    bsub.parent.mkdir()
+    bsub.write_text(_BSUB.format(python=sys.executable))
+    bsub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bsub.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    prepared = prepare(asked)
+    made = write_array(prepared, "lsf")
+    subprocess.run(["sh", "-c", array.SUBMIT["lsf"].format(made.script)], check=True)
+    several, one = untimed(gather(prepared.plan.folder, SilentObserver()).folder, serial)
+    assert several == one
