@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.metrics.facts import metric_facts
-from tests.printed import ROOT, TEXTS
+from tests.printed import TEXTS
 
 pytest.importorskip("sphinx", reason="the documentation is built by Sphinx: pip install 'reliabench[site]'")
 pytest.importorskip("myst_parser", reason="the documentation is built by Sphinx: pip install 'reliabench[site]'")

@@ -91,6 +91,7 @@ def application() -> typer.Typer:
         data,
         doctor,
         evaluate,
+        gather,
         listing,
         plan,
         replay,
@@ -98,8 +99,10 @@ def application() -> typer.Typer:
         reproduce,
         show,
         site,
+        status,
         submit,
         validate,
+        worker,
     )
 
     app = typer.Typer(
@@ -125,6 +128,7 @@ def application() -> typer.Typer:
             validate.validate,
         ),
         *(reproduce.reproduce, compare.compare, claims.claims, cite.cite),
+        *(worker.worker, gather.gather, status.status),
     ):
         app.command(verb.__name__)(verb)
     app.command("list")(listing.listing)

@@ -24,10 +24,10 @@ from harness.storage.canonical import (
     seed_of,
 )
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
-from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
+from harness.storage.files import adopt, copy_file, growing, link, make_folder, move, move_into, remove
 from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
-from harness.storage.lock import LOCK_NAMES, RunLock
+from harness.storage.lock import LOCK_NAMES, RunLock, process_space
 from harness.storage.streams import ArrayStream, StoredArray, stored_arrays, write_array_streams
 from harness.storage.tables import TABLE_SUFFIXES, write_table
 from harness.storage.templates import fill_template
@@ -60,7 +60,9 @@ __all__ = [
     "json_text",
     "link",
     "make_folder",
+    "move",
     "move_into",
+    "process_space",
     "read_arrays",
     "read_json",
     "remove",

@@ -262,6 +262,10 @@ class Track(ABC):
         """Hours of a graphics card; None for benchmarks that are small enough for a laptop."""
         return None
 
+    def memory(self, unit: Unit) -> float | None:
+        """GiB that the processes of a unit need together, where that is known: never more units run at once than fit."""
+        return None
+
     def views(self, shown: Shown) -> Iterator[View]:
         """What a page shows of a run beside its scores, in this order."""
         return iter(())

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
-from harness.execution.unit_process import kept_folder
+from harness.execution.unit_server import kept_folder
 from harness.reports.page import fill_page
 from harness.spec.errors import UsageError
 from harness.storage import content_id, write_text
