@@ -107,7 +107,9 @@ def _closest(found: Reproduction) -> str:
     if (closest := _closest_output(found)) is None:
         return ""
     name, difference, allowed = closest
-    return f"{name} by at most {difference:.2g}, where {allowed:g} is allowed, "
+    forked = sum(each.forked for each in found.tolerances.values())
+    aside = f" but of {forked} values that nearly equal pixels decide" if forked else ""
+    return f"{name} by at most {difference:.2g}, where {allowed:g} is allowed{aside}, "
 
 
 def _largest(found: Reproduction) -> str:

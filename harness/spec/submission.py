@@ -104,6 +104,11 @@ class Allowance(Spec):
     found: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="the largest in any unit; none where it is not finite"
     )
+    forked: int = Field(
+        default=0,
+        ge=0,
+        description="values that differ by more than allowed: few of a unit, whose mean and median do not",
+    )
 
 
 class Reproduction(Document):

@@ -122,10 +122,13 @@ class Tolerance:
 
     `relative` is the largest difference of a floating-point number, as a share of the largest magnitude of its array;
     `reason` says in a few words where such differences come from. Integers must be equal whatever it says.
+    forks: share of the values of an array that may differ by more, as long as the mean and the median of all do not:
+    where samples are scored one by one, and the order of nearly equal numbers decides a score.
     """
 
     relative: float
     reason: str
+    forks: float = 0.0
 
 
 @dataclass(frozen=True)

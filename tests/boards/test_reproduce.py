@@ -257,6 +257,32 @@ def test_how_far_an_output_may_differ_is_a_matter_of_the_track(
         assert comparison.allowances[name].allowed == pytest.approx(relative)
 
 
+MAPS_SCORES = np.linspace(0.0, 1.0, 30)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        pytest.param({3: 0.01}, True, id="one of thirty"),
+        pytest.param({place: 0.01 * (-1) ** place for place in range(2, 8)}, True, id="a fifth"),
+        pytest.param({place: 0.01 * (-1) ** place for place in range(2, 9)}, False, id="more than a fifth"),
+        pytest.param({3: 0.04}, False, id="the mean moves"),
+        pytest.param({14: 0.01, 15: 0.01, 3: -0.02}, False, id="the median moves"),
+        pytest.param({3: np.nan}, False, id="no number"),
+    ],
+)
+def test_few_scores_may_go_the_other_way_at_a_fork(changed: dict[int, float], same: bool) -> None:
+    comparison = boards._Comparison(track_of("attribution-mnist", "saliency"), None)
+    new = MAPS_SCORES.copy()
+    for place, change in changed.items():
+        new[place] += change
+    found = list(comparison.differences({"score.deletion": MAPS_SCORES}, {"score.deletion": new}, UNIT))
+    assert (found == []) == same
+    assert comparison.allowances["score.deletion"].forked == (len(changed) if same else 0)
+    maps = boards._Comparison(track_of("attribution-mnist", "saliency"), None)
+    assert list(maps.differences({"maps": MAPS_SCORES}, {"maps": new}, UNIT)), "maps themselves have no forks"
+
+
 def test_a_query_that_differs_by_one_image_is_another_query() -> None:
     comparison = boards._Comparison(track_of("query-mnist", "bald"), None)
     old, new = {"picks.1": np.array([[1], [2], [3]])}, {"picks.1": np.array([[1], [2], [4]])}
