@@ -40,6 +40,7 @@ html_static_path = ["_static"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_theme_options = {
+    "collapse_navigation": True,  # its buttons have no names
     "navigation_with_keys": True,
     "show_prev_next": False,
     "show_toc_level": 2,

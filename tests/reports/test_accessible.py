@@ -39,6 +39,30 @@ def test_no_barrier_is_serious(pages, name, scheme):
         assert barriers(seen) == []
 
 
+SITE = (
+    "index.html",
+    "leaderboards/index.html",
+    "leaderboards/confidence-mnist/2/index.html",
+    "leaderboards/query-mnist/2/index.html",
+    "leaderboards/query-realistic-al/2/index.html",
+    "leaderboards/attribution-mnist/1/saliency/index.html",
+    "datasets/index.html",
+    "guides/confidence-scores.html",
+    "reference/metrics-confidence.html",
+    "api/index.html",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barrier_of_the_site_is_serious(whole_site, scheme):
+    with browser() as started:
+        for place in SITE:
+            with opened(started, whole_site / "html" / place, scheme=scheme) as seen:
+                seen.page.wait_for_timeout(300)
+                assert seen.problems == [], place  # before axe asks for style sheets, which a page from disk must not
+                assert barriers(seen) == [], place
+
+
 def test_a_barrier_is_found(tmp_path):
     (tmp_path / "page.html").write_text('<!doctype html><html lang="en"><title>t</title><img src="data:,">')
     with browser() as started, opened(started, tmp_path / "page.html") as seen:

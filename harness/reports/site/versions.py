@@ -91,6 +91,7 @@ def _write_version(source: Path, version: Version, datasets: Datasets) -> dict[s
         methods=methods,
         order=[] if board is None else [board.columns[-1], *board.columns[:-1]],
         note=inline_markdown(unearned_ranks(board)) if board else "",
+        sentence=inline_markdown,
         published=published_tables(board) if board else {},
         sources=list(dict.fromkeys(each.source for each in board.published)) if board else [],
         studies=by_study(methods),
