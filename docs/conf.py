@@ -33,6 +33,7 @@ maximum_signature_line_length = 88
 html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_css_files = ["documentation.css", "site.css"]
+html_js_files = ["names.js"]
 html_show_search_summary = False
 html_show_sourcelink = False
 html_sidebars = {"index": [], "leaderboards/**": [], "datasets/**": []}
@@ -40,7 +41,6 @@ html_static_path = ["_static"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_theme_options = {
-    "collapse_navigation": True,  # its buttons have no names
     "navigation_with_keys": True,
     "show_prev_next": False,
     "show_toc_level": 2,
