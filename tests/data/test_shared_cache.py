@@ -2,6 +2,7 @@
 
 import os
 import stat
+import traceback
 
 import filelock  # noqa: F401 - before the user changes: installed packages may be closed to others
 import numpy as np
@@ -27,6 +28,8 @@ def as_user(user, do):
             os.setgid(GROUP)
             os.setuid(user)
             code = 0 if do() else 2
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -34,8 +37,9 @@ def as_user(user, do):
 
 @pytest.fixture
 def shared(tmp_path, monkeypatch):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.name.startswith(("pytest-", "popen-", "test_")):  # pytest's own, closed to others
+            folder.chmod(0o755)
     cache = tmp_path / "cache"
     cache.mkdir()
     os.chown(cache, 0, GROUP)
@@ -44,12 +48,18 @@ def shared(tmp_path, monkeypatch):
     return cache
 
 
+def keep(key):
+    write_cached("outputs", key, {"x": np.arange(3)})
+    return read_cached("outputs", key) is not None
+
+
+def lock():
+    with store.locked(store.sets_folder() / "digits-01234567", "digits", ProgressListener()):
+        return True
+
+
 @needs_root
 def test_both_write_into_the_same_folders(shared):
-    def keep(key):
-        write_cached("outputs", key, {"x": np.arange(3)})
-        return read_cached("outputs", key) is not None
-
     assert as_user(FIRST, lambda: keep("ab1"))
     assert as_user(SECOND, lambda: keep("ab2"))
     assert as_user(SECOND, lambda: keep("ab1"))
@@ -57,10 +67,6 @@ def test_both_write_into_the_same_folders(shared):
 
 @needs_root
 def test_both_lock_the_same_file(shared):
-    def lock():
-        with store.locked(store.sets_folder() / "digits-01234567", "digits", ProgressListener()):
-            return True
-
     assert as_user(FIRST, lock)
     assert as_user(SECOND, lock)
     assert as_user(SECOND, lambda: not store.is_busy(store.sets_folder() / "digits-01234567"))

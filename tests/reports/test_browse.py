@@ -13,7 +13,7 @@ import pytest
 from harness.execution.run_result import RunResult
 from harness.storage import read_arrays
 from tests.cli.support import harness, write_toy
-from tests.reports.browser import ask, needs_browser
+from tests.reports.browser import ask, browser, needs_browser, opened
 from tests.reports.test_page import HOSTILE, Tags
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -374,33 +374,29 @@ def test_networks_are_chosen_by_name(two_networks, asked, shown):
     assert ("shows others, too: one" in text) == (shown == ["two"])
 
 
-SWITCH = """
-  const find = (id) => document.getElementById(id), change = (id, value) => { find(id).value = value; find(id).dispatchEvent(new Event("change")); };
-  if (Browse.name === "one") {
-    change("score", 1);
-    change("symbols", "class");
-    change("colour", "class");
-    change("network", "two");
-    return null;
-  }
-  const report = (left) => {
-    if (Browse.symbolsDrawn === undefined && left) { setTimeout(() => report(left - 1), 100); return; }
-    const out = JSON.parse(find("answer").textContent);
-    out.found = { title: document.querySelector("h1").textContent, score: Browse.state.score.name, colour: find("colour").value,
-      symbols: Browse.symbolsDrawn,  said: find("symbols-drawn").textContent, keys: document.querySelectorAll("#legend path").length,
-      augrc: document.querySelector("[data-metric=augrc]").textContent,
-      rows: [...document.querySelectorAll("#networks tbody tr")].map((row) => row.textContent) };
-    find("answer").textContent = JSON.stringify(out);
-  };
-  setTimeout(() => report(30), 100);
-"""
+CHOOSE = """() => {
+  const change = (id, value) => { const each = document.getElementById(id); each.value = value; each.dispatchEvent(new Event("change")); };
+  change("score", 1);
+  change("symbols", "class");
+  change("colour", "class");
+  change("network", "two");
+}"""
+SHOWN = """() => {
+  const find = (id) => document.getElementById(id);
+  return { title: document.querySelector("h1").textContent, score: Browse.state.score.name, colour: find("colour").value,
+    symbols: Browse.symbolsDrawn, said: find("symbols-drawn").textContent, keys: document.querySelectorAll("#legend path").length,
+    augrc: document.querySelector("[data-metric=augrc]").textContent,
+    rows: [...document.querySelectorAll("#networks tbody tr")].map((row) => row.textContent) };
+}"""
 
 
 @needs_browser
-def test_another_network_keeps_the_choices_and_classes_have_symbols(two_networks, tmp_path):
-    answer = ask(two_networks / "browse.html", SWITCH, graphics=True)
-    assert answer["problems"] == []
-    found = answer["found"]
+def test_another_network_keeps_the_choices_and_classes_have_symbols(two_networks):
+    with browser(graphics=True) as started, opened(started, two_networks / "browse.html") as seen:
+        seen.page.evaluate(CHOOSE)
+        seen.page.wait_for_function("Browse.name === 'two' && Browse.symbolsDrawn !== undefined")
+        found = seen.page.evaluate(SHOWN)
+    assert seen.problems == []
     assert found["title"] == "Failures of two"
     assert (found["score"], found["colour"]) == ("msr", "class")
     assert found["symbols"] == 300

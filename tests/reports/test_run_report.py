@@ -192,16 +192,13 @@ def test_the_slider_moves_the_numbers(run, data, answers, tmp_path, width):
 
 HINTS = """
   const svg = document.querySelector(".plots svg[tabindex]"), press = (key) => svg.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  const pause = () => new Promise((done) => setTimeout(done, 300));
   press("End");
-  setTimeout(() => {
-    const first = document.querySelector(".said").textContent;
-    press("Home");
-    setTimeout(() => {
-      const out = JSON.parse(document.getElementById("answer").textContent);
-      out.found = [first, document.querySelector(".said").textContent];
-      document.getElementById("answer").textContent = JSON.stringify(out);
-    }, 300);
-  }, 300);
+  await pause();
+  const first = document.querySelector(".said").textContent;
+  press("Home");
+  await pause();
+  return [first, document.querySelector(".said").textContent];
 """
 
 
