@@ -24,7 +24,9 @@ def inline(writer: Any, node: nodes.math) -> None:
 
 
 def block(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="formula" tabindex="0" role="region" aria-label="Formula">{mathml(node, as_block=True)}</div>\n')
+    writer.body.append(
+        f'<div class="formula" tabindex="0" role="region" aria-label="Formula">{mathml(node, as_block=True)}</div>\n'
+    )
     raise nodes.SkipNode
 
 

@@ -40,6 +40,10 @@ def shared(tmp_path, monkeypatch):
     for folder in (tmp_path, *tmp_path.parents):
         if folder.name.startswith(("pytest-", "popen-", "test_")):  # pytest's own, closed to others
             folder.chmod(0o755)
+    # What is imported on first use may be closed to others, too.
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "own"))
+    keep("ab0")
+    lock()
     cache = tmp_path / "cache"
     cache.mkdir()
     os.chown(cache, 0, GROUP)
