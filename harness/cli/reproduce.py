@@ -25,7 +25,7 @@ def reproduce(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="largest difference, relative to the largest magnitude of each output; default: what the track allows "
+            help="largest difference, relative to the magnitude of each number; default: what the track allows "
             "it, 1e-4 for confidences and maps, 1e-3 for their scores, ten times as much for stochastic explainers"
         ),
     ] = None,

@@ -99,7 +99,11 @@ class Submission(Document):
 class Allowance(Spec):
     """How far an output was allowed to differ, and did."""
 
-    allowed: float = Field(ge=0, allow_inf_nan=False, description="relative to the largest magnitude of an array")
+    allowed: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="relative to the magnitude of a number, see harness.tracks.repetition.magnitudes",
+    )
     reason: str = Field(description="where such differences come from")
     found: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="the largest in any unit; none where it is not finite"

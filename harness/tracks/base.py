@@ -120,8 +120,8 @@ class Scope:
 class Tolerance:
     """How far an output may differ when a method runs again on another machine.
 
-    `relative` is the largest difference of a floating-point number, as a share of the largest magnitude of its array;
-    `reason` says in a few words where such differences come from. Integers must be equal whatever it says.
+    `relative` is the largest difference of a floating-point number, as a share of its magnitude: the larger of the two
+    in a sample's part of the array, and at least the median of these (`harness.tracks.repetition.magnitudes`); `reason` says in a few words where such differences come from. Integers must be equal whatever it says.
     forks: share of the values of an array that may differ by more, as long as the mean and the median of all do not:
     where samples are scored one by one, and the order of nearly equal numbers decides a score.
     """

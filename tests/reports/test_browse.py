@@ -394,7 +394,9 @@ SHOWN = """() => {
 def test_another_network_keeps_the_choices_and_classes_have_symbols(two_networks):
     with browser(graphics=True) as started, opened(started, two_networks / "browse.html") as seen:
         seen.page.evaluate(CHOOSE)
-        seen.page.wait_for_function("Browse.name === 'two' && Browse.symbolsDrawn !== undefined")
+        seen.page.wait_for_function(
+            "typeof Browse !== 'undefined' && Browse.name === 'two' && Browse.symbolsDrawn !== undefined"
+        )
         found = seen.page.evaluate(SHOWN)
     assert seen.problems == []
     assert found["title"] == "Failures of two"

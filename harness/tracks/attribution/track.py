@@ -20,6 +20,7 @@ from harness.tracks.attribution.conversation import ROUNDING, ExplainSession
 from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
 from harness.tracks.base import Answers, Measurement, PlannedUnit, Tolerance, Workspace, check_applies, check_unchanged
+from harness.tracks.repetition import magnitudes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 MAPS, SCORES = "maps", "score."
 """Answers of a unit: the maps (n, 1 or c, *spatial) as answered, and `score.<metric>` (n,) for every metric."""
 
-_SCORES_ROUNDING = 1e-3  # of the largest score, see `AttributionTrack.tolerance`
+_SCORES_ROUNDING = 1e-3  # of their magnitude, see `AttributionTrack.tolerance`
 _FORKED = 0.2  # of the samples of a study
 
 
@@ -161,7 +162,8 @@ class AttributionTrack(NetworksTrack):
 
         A score adds up many forwards in single precision, most metrics go through the pixels in the order of their
         attribution, in which nearly equal ones change places, and robustness takes the worst of several maps: in few
-        samples that moves a score by more, and hardly its mean and median over samples, on which ranks rest. Methods that declare themselves stochastic decide by draws, so that rounding can change more than the last digits.
+        samples that moves a score by more, and hardly its mean and median over samples, on which ranks rest. Methods that
+        declare themselves stochastic decide by draws, so that rounding can change more than the last digits.
         """
         allowed = Tolerance(_SCORES_ROUNDING, "single precision, nearly equal pixels", forks=_FORKED)
         if name == MAPS:
@@ -261,5 +263,5 @@ def _within(scores: np.ndarray, bounds: tuple[float, float]) -> bool:
 def _agree(stored: np.ndarray, again: np.ndarray) -> bool:
     import numpy as np
 
-    largest = float(np.nanmax(np.abs(again), initial=0.0))
-    return bool(np.allclose(stored, again, rtol=0.0, atol=_SCORES_ROUNDING * largest, equal_nan=True))
+    allowed = _SCORES_ROUNDING * magnitudes(stored, again, again)
+    return bool(np.isclose(stored, again, rtol=0.0, atol=allowed, equal_nan=True).all())
