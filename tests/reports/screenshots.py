@@ -55,7 +55,7 @@ def run_pages(folder: Path) -> Iterator[tuple[str, Path]]:
 def site_pages(site: Path) -> list[Path]:
     """One of each kind: the others are made from the same templates."""
     first: dict[tuple[str, ...], Path] = {}
-    for path in sorted(site.rglob("*.html")):
+    for path in sorted(path for path in site.rglob("*.html") if "_static" not in path.parts):
         place = path.relative_to(site)
         first.setdefault((place.parts[0], str(len(place.parts))) if len(place.parts) > 1 else place.parts, place)
     return list(first.values())
