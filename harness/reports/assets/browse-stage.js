@@ -115,7 +115,8 @@
     turned();
   }, { passive: false });
 
-  // Symbols lie above the points, on a canvas of their own; while the camera moves they follow it.
+  // Symbols lie above the points, on a canvas of their own; while the camera moves they follow it. Paths are drawn without
+  // Path2D, of which Chromium leaves some on a canvas that is cleared.
   const pen = glyphs.getContext("2d");
   let colouring = null;
   // Where a point is on the screen: in two dimensions by the view of regl-scatterplot's camera, columns after each other.
@@ -129,13 +130,13 @@
   };
   const drawSymbols = () => {
     const { clientWidth: width, clientHeight: height } = stage, of = Browse.symbols(), most = moving ? MOVING : SYMBOLS;
-    [glyphs.width, glyphs.height] = [width * devicePixelRatio, height * devicePixelRatio];
     Browse.symbolsDrawn = 0;
-    pen.scale(devicePixelRatio, devicePixelRatio);
+    pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    pen.clearRect(0, 0, width, height);
     if (drag?.lasso) drawLasso(drag.lasso);
     if (!of || !colouring) { note.textContent = ""; return; }
     Object.assign(pen, { strokeStyle: background(), lineWidth: 1, textAlign: "center", textBaseline: "middle", font: `600 ${6 + 1.5 * Browse.state.size}px system-ui, sans-serif` });
-    const area = 12 * Browse.state.size ** 1.5 + 10, fills = colouring.colours, paths = new Map(of.keys.map(([, type]) => [type, new Path2D(d3.symbol(type, area)())]));
+    const area = 12 * Browse.state.size ** 1.5 + 10, fills = colouring.colours, path = d3.symbol().size(area).context(pen);
     const inside = [[], []];
     const place = placed();
     shown.forEach((point, number) => {
@@ -149,20 +150,22 @@
       const what = of.of(shown[number]);
       pen.fillStyle = fills[colouring.of(shown[number])];
       pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, x * devicePixelRatio, y * devicePixelRatio);
-      if (typeof what === "string") { pen.lineWidth = 3; pen.strokeText(what, 0, 0); pen.fillText(what, 0, 0); } else { pen.fill(paths.get(what)); pen.stroke(paths.get(what)); }
+      if (typeof what === "string") { pen.lineWidth = 3; pen.strokeText(what, 0, 0); pen.fillText(what, 0, 0); } else { pen.beginPath(); path.type(what)(); pen.fill(); pen.stroke(); }
     }
     Browse.symbolsDrawn = drawn.length;
   };
   const drawLasso = (line) => {
     pen.strokeStyle = ink();
-    pen.stroke(new Path2D(`M${line.join("L")}Z`));
+    pen.beginPath();
+    d3.line().curve(d3.curveLinearClosed).context(pen)(line);
+    pen.stroke();
   };
   const symbols = () => { if (Browse.state.symbols || Browse.symbolsDrawn || Browse.state.solid) soon("symbols", drawSymbols); };
 
   const fit = () => {
     const { clientWidth: width, clientHeight: height } = stage;
     if (!width || !height) return;
-    Object.assign(points, { width: Math.floor(width * devicePixelRatio), height: Math.floor(height * devicePixelRatio) });
+    for (const canvas of [points, glyphs]) Object.assign(canvas, { width: Math.floor(width * devicePixelRatio), height: Math.floor(height * devicePixelRatio) });
     regl.poll();
     plot.set({ width, height });
     renderSolid();
