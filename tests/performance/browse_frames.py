@@ -44,7 +44,7 @@ VARIANTS = {
     "angle-gl": ["--use-angle=gl", "--ignore-gpu-blocklist"],
     "default": [],
 }
-HEADINGS = ("samples", "points", "page MB", "build s", "build MB", "picture s", "zoom 2D", "drag 2D", "turn 3D", "zoom 3D", "symbols", "page says", "tab MB")  # fmt: skip
+HEADINGS = ("samples", "points", "page MB", "build s", "build MB", "picture s", "zoom 2D", "drag 2D", "turn 3D", "zoom 3D", "symbols", "threshold", "page says", "tab MB")  # fmt: skip
 
 
 def main() -> None:
@@ -58,7 +58,14 @@ def main() -> None:
         for samples in given.samples:
             page, seconds, memory = made(Path(folder), samples)
             found = asyncio.run(measured(page, given.drawing, given.width))
-            row = [samples, found.pop("points"), round(page.stat().st_size / 1e6, 2), round(seconds, 1), memory, *found.values()]
+            row = [
+                samples,
+                found.pop("points"),
+                round(page.stat().st_size / 1e6, 2),
+                round(seconds, 1),
+                memory,
+                *found.values(),
+            ]
             print("  ".join(f"{each:>9}" for each in row), flush=True)
 
 
@@ -72,10 +79,24 @@ def made(folder: Path, samples: int) -> tuple[Path, float, int]:
     np.savez(folder / f"{samples}.npz", labels=labels, logits=logits, features=features)
     page = folder / f"{samples}.html"
     before = os.times()
-    command = [sys.executable, "-c", MAKE, "browse", str(folder / f"{samples}.npz"), "--embedding", "pca", "--out", str(page)]
+    command = [
+        sys.executable,
+        "-c",
+        MAKE,
+        "browse",
+        str(folder / f"{samples}.npz"),
+        "--embedding",
+        "pca",
+        "--out",
+        str(page),
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     after = os.times()
-    return page, after.children_user + after.children_system - before.children_user - before.children_system, int(done.stderr.split()[-1])
+    return (
+        page,
+        after.children_user + after.children_system - before.children_user - before.children_system,
+        int(done.stderr.split()[-1]),
+    )
 
 
 async def measured(path: Path, drawing: str, width: int) -> dict[str, Any]:
@@ -104,10 +125,15 @@ async def measured(path: Path, drawing: str, width: int) -> dict[str, Any]:
         await page.wait_for_timeout(1000)
         found |= {"symbols": await hand.zooms()}
         await page.get_by_label("symbols").select_option("")
+        found |= {"threshold": await hand.steps()}
+        await page.wait_for_timeout(2000)
         await page.get_by_role("button", name="frame rate").click()
         await page.wait_for_function("document.getElementById('drawn').textContent.includes('per second')")
         said = await page.locator("#drawn").inner_text()
-        found |= {"says": said.split(" frames")[0].split()[-1], "memory": round(await page.evaluate("performance.memory.usedJSHeapSize") / 2**20)}
+        found |= {
+            "says": said.split(" frames")[0].split()[-1],
+            "memory": round(await page.evaluate("performance.memory.usedJSHeapSize") / 2**20),
+        }
         found["points"] = await page.evaluate("Browse.visible().length")
         print(said, file=sys.stderr)
         await started.close()
@@ -121,16 +147,34 @@ class Hand:
         self.page, self.x, self.y = page, x, y
 
     async def zooms(self) -> float:
-        return await self.rate(lambda step: {"type": "mouseWheel", "deltaX": 0, "deltaY": -20 if step % 60 < 30 else 20})
+        return await self.rate(
+            lambda step: {"type": "mouseWheel", "deltaX": 0, "deltaY": -20 if step % 60 < 30 else 20}
+        )
 
     async def drags(self) -> float:
         mouse = self.page.mouse
         await mouse.move(self.x, self.y)
         await mouse.down()
         angle = 0.1
-        found = await self.rate(lambda step: {"type": "mouseMoved", "button": "left", "buttons": 1, "dx": 80 * math.sin(angle * step), "dy": 80 * math.cos(angle * step)})
+        found = await self.rate(
+            lambda step: {
+                "type": "mouseMoved",
+                "button": "left",
+                "buttons": 1,
+                "dx": 80 * math.sin(angle * step),
+                "dy": 80 * math.cos(angle * step),
+            }
+        )
         await mouse.up()
         return found
+
+    async def steps(self) -> float:
+        """Of the threshold, by arrow keys."""
+        slider = self.page.locator("#threshold")
+        await slider.fill(await slider.get_attribute("max") or "0")
+        await slider.focus()
+        left = {"type": "keyDown", "key": "ArrowLeft", "code": "ArrowLeft", "windowsVirtualKeyCode": 37}
+        return await self.rate(lambda step: left)
 
     async def rate(self, gesture: Callable[[int], dict[str, Any]], seconds: float = 3.0) -> float:
         """Frames per second in which the page has drawn, while a gesture goes on without a pause."""
@@ -142,7 +186,8 @@ class Hand:
         for step in range(round(60 * seconds)):
             event = {"x": self.x, "y": self.y, **gesture(step)}
             event |= {"x": self.x + event.pop("dx", 0), "y": self.y + event.pop("dy", 0)}
-            sent.append(asyncio.ensure_future(session.send("Input.dispatchMouseEvent", event)))
+            what = "Input.dispatchKeyEvent" if "key" in event else "Input.dispatchMouseEvent"
+            sent.append(asyncio.ensure_future(session.send(what, event)))
             await asyncio.sleep(1 / 60)
         end = await self.page.evaluate("document.timeline.currentTime")
         count = await self.page.evaluate(f"drawings.filter((at) => at > {start} && at <= {end}).length")

@@ -174,15 +174,19 @@
   new ResizeObserver(fit).observe(stage);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { plot.set(colours()); renderSolid(); });
 
+  let drawnIn = null; // the layout of `shown`
   const draw = async (drawn, coloured) => {
+    const { layout, size, opacity, solid: three } = Browse.state;
+    const same = layout === drawnIn && drawn.length === shown.length && drawn.every((point, number) => point === shown[number]);
     shown = drawn;
+    drawnIn = layout;
     colouring = coloured;
     numberOf = new Map(drawn.map((point, number) => [point, number]));
-    const { layout, size, opacity, solid: three } = Browse.state;
     flat.hidden = three;
     solid.hidden = !three;
     symbols();
     if (three) {
+      indexed = false;
       cloud.fill(shown, coloured, marked);
       renderSolid();
       return;
@@ -193,15 +197,19 @@
       columns.y[number] = layout.flat[2 * point + 1];
       columns.z[number] = colouring.of(point);
     });
+    if (!same) indexed = false;
     await put(columns, { pointColor: colouring.colours, colorBy: "valueA", pointSize: size, opacity });
   };
-  // One picture at a time: of those asked for meanwhile, the last follows.
-  let busy = false, waiting = null, marked = [];
+  // One picture at a time: of those asked for meanwhile, the last follows. Where the points lie as before, with other colours,
+  // the index by which they are found is kept.
+  let busy = false, waiting = null, indexed = false, marked = [];
   const put = async (columns, looks) => {
     if (busy) { waiting = [columns, looks]; return; }
     busy = true;
     plot.set(looks);
-    if (columns.x.length) await plot.draw(columns, { zDataType: "categorical" }); else plot.clear();
+    const kept = indexed ? plot.get("spatialIndex") : undefined;
+    indexed = true;
+    if (columns.x.length) await plot.draw(columns, { zDataType: "categorical", spatialIndex: kept }); else plot.clear();
     busy = false;
     if (!waiting) { mark(marked); return; }
     const next = waiting;

@@ -38,7 +38,7 @@
     const list = element("dl", {}, ...described(point).flatMap(([name, text]) => [element("dt", { textContent: name }), element("dd", { textContent: text })]));
     return element("div", { className: "sample" }, ...image(point, 112), element("p", { className: "name", textContent: Browse.nameOf(point) }), list);
   };
-  const address = (network) => new URLSearchParams({ network, score: state.score.name, study: state.study.id, colour: state.colour, symbols: state.symbols });
+  const address = (network) => new URLSearchParams({ network, score: state.score.name, study: state.study.id, colour: state.colour, symbols: state.symbols, places: state.layout.title, dimensions: state.solid ? "3" : "2" });
   const hover = (point) => { if (point !== null && point !== undefined) find("hover").replaceChildren(detail(point)); };
 
   const showPinned = () => {
@@ -267,15 +267,21 @@
   options(find("study"), Browse.studies.map((study) => study.id));
   options(find("layout"), Browse.layouts.map((layout) => layout.title));
   const judgeAnew = () => { Browse.judge(); resetThreshold(); draw(); showPinned(); look(); };
-  find("score").addEventListener("change", ({ target }) => { state.score = Browse.scores[target.value]; judgeAnew(); });
-  find("study").addEventListener("change", ({ target }) => { state.study = Browse.studies[target.value]; judgeAnew(); });
-  find("colour").addEventListener("change", ({ target }) => { state.colour = target.value; draw(); });
-  find("symbols").addEventListener("change", ({ target }) => { state.symbols = target.value; draw(); });
-  find("layout").addEventListener("change", ({ target }) => { state.layout = Browse.layouts[target.value]; draw(); });
-  for (const radio of document.getElementsByName("dimensions")) radio.addEventListener("change", () => {
-    state.solid = radio.value === "3";
-    draw();
+  // A choice that the address keeps: the page loaded anew, or passed on, shows the same.
+  const chosenBy = (what, choose, show = draw) => what.addEventListener("change", ({ target }) => {
+    choose(target.value);
+    history.replaceState(null, "", `#${address(Browse.name)}`);
+    show();
   });
+  chosenBy(find("score"), (value) => { state.score = Browse.scores[value]; }, judgeAnew);
+  chosenBy(find("study"), (value) => { state.study = Browse.studies[value]; }, judgeAnew);
+  chosenBy(find("colour"), (value) => { state.colour = value; });
+  chosenBy(find("symbols"), (value) => { state.symbols = value; });
+  chosenBy(find("layout"), (value) => { state.layout = Browse.layouts[value]; });
+  for (const radio of document.getElementsByName("dimensions")) {
+    radio.checked = (radio.value === "3") === state.solid;
+    chosenBy(radio, (value) => { state.solid = value === "3"; });
+  }
   for (const name of ["size", "opacity"]) find(name).addEventListener("input", ({ target }) => { state[name] = Number(target.value); draw(); });
   slider.addEventListener("input", () => { setThreshold(); if (state.colour === "outcome") draw(); });
   const boxes = (place, entries, kept) => {
@@ -365,7 +371,7 @@
   Object.assign(stage.events, { hover, click: pin, lasso: (points) => { pick(points); look("lasso"); } });
   find("score").value = Browse.scores.indexOf(state.score);
   find("study").value = Browse.studies.indexOf(state.study);
-  find("layout").value = 0;
+  find("layout").value = Browse.layouts.indexOf(state.layout);
   find("colour").value = state.colour;
   find("symbols").value = state.symbols;
   Browse.judge();
