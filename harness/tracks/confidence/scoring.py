@@ -89,7 +89,7 @@ def _replicates(
     drawn = (bootstrap.replicates, seed_of([bootstrap.seed, study]), tuple(np.bincount(judged.stratum).tolist()))
     found = {}
     functions = {metric.id: metric.function for metric in metrics}
-    if "augrc" in functions and quick(judged.residual):
+    if "augrc" in functions and quick(judged.residual, len(judged.keep)):
         rows = np.flatnonzero(judged.keep)
         found["augrc"] = augrc_of_counts(judged.confidence, judged.residual, _by_sample(*drawn), rows)
         del functions["augrc"]
