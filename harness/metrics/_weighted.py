@@ -172,7 +172,8 @@ class Replicates:
 
     @cached_property
     def _ranked_counts(self) -> FloatArray:
-        return self.counts.take(self.sample.ranking.order, axis=1).astype(np.float64)
+        ranked = self.counts.take(self.sample.ranking.order, axis=1)
+        return np.asarray(ranked, dtype=np.float64)
 
     @cached_property
     def weight(self) -> FloatArray:
@@ -197,7 +198,7 @@ class Replicates:
     @cached_property
     def total(self) -> FloatArray:
         """(replicates,) samples."""
-        return self.counts.sum(axis=1, dtype=np.float64)
+        return np.asarray(self.counts.sum(axis=1, dtype=np.float64))
 
     @property
     def total_error(self) -> FloatArray:

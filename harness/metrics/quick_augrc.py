@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics._checks import FloatArray, is_binary
 from harness.metrics._weighted import Sample
+from harness.statistics.order_statistics import running_sums
 
 Counts = NDArray[np.signedinteger[Any]]
 
@@ -74,7 +74,7 @@ class RankedFailures:
         untied = bool((self.ends - self.starts == 1).all())
         weight = error if untied else _range_sums(counts, places[self.order], self.starts, self.ends)
         # Down to the end of each failing group, and to the end of the ranking.
-        kept = _running_sums(_sums(counts, places[self.order], np.concatenate([[0], self.ends, [len(self.order)]])))
+        kept = running_sums(_sums(counts, places[self.order], np.concatenate([[0], self.ends, [len(self.order)]])))
         # Twice a product of 16 bits fits into 32, and so does their sum over a resample: see `_MOST_SAMPLES`.
         wide = np.int32 if counts.dtype.itemsize == 2 else np.int64
         total = kept[-1].astype(wide)
@@ -88,23 +88,6 @@ class RankedFailures:
         with np.errstate(divide="ignore", invalid="ignore"):
             values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
         return values
-
-
-def _running_sums(steps: Counts) -> Counts:
-    """Sums down each column; changes what it is given. A column sums up to at most the samples of a resample.
-
-    As whole rows in blocks, because `cumsum` goes down the columns one by one, many times slower.
-    """
-    size = math.isqrt(len(steps))
-    whole = len(steps) // size * size
-    blocks = steps[:whole].reshape(-1, size, steps.shape[1])
-    for row in range(1, size):
-        blocks[:, row] += blocks[:, row - 1]
-    for number in range(1, len(blocks)):
-        blocks[number] += blocks[number - 1, -1]
-    for row in range(max(1, whole), len(steps)):
-        steps[row] += steps[row - 1]
-    return steps
 
 
 def _range_sums(counts: Counts, rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Counts:
