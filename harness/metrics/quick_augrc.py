@@ -83,7 +83,9 @@ class RankedFailures:
         for start in range(0, len(error), step):
             some = slice(start, start + step)
             # Twice the samples below the middle of each group, which holds its share of the failures.
-            doubled = 2 * (total - kept[:-1][some]) + weight[some]
+            doubled = total - kept[:-1][some]
+            doubled *= 2
+            doubled += weight[some]
             mass += np.einsum("gb,gb->b", doubled, error[some].astype(wide))
         with np.errstate(divide="ignore", invalid="ignore"):
             values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
