@@ -194,8 +194,11 @@ def _are_probabilities(values: np.ndarray) -> bool:
 
     if values.min() < 0:
         return False
-    sums = values.sum(axis=-1, dtype=np.float64)
-    return bool(max(sums.max() - 1, 1 - sums.min()) <= _SUM_TOLERANCE)
+    for part in values if values.ndim > 2 else [values]:  # member by member: sums of all would take as much as they do
+        sums = part.sum(axis=-1, dtype=np.float64)
+        if max(sums.max() - 1, 1 - sums.min()) > _SUM_TOLERANCE:
+            return False
+    return True
 
 
 def _class_indices(file: TableFile, path: Path, name: str, count: int) -> np.ndarray:

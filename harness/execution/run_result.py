@@ -161,8 +161,8 @@ class RunResult:
         """What to know of the answers beside their scores; nothing where the benchmark is not at hand any more. Raises
         IntegrityError for answers that were changed."""
         try:
-            protocol = self._scored.track.protocol if self._scored else self.protocol()
-            units, track = self.units(protocol)
+            scored = self._scored  # whose track knows already what it would else read again
+            units, track = (scored.units, scored.track) if scored else self.units(self.protocol())
             return tuple(track.notes(ByUnit(self.outputs(), units)))
         except UsageError:
             return ()

@@ -31,7 +31,7 @@ def point_value(
 ) -> float:
     """The metric on the data as given."""
     sample = Sample.of(confidence, residual, labels)
-    return float(evaluate(kernel, Replicates(sample, np.ones((1, len(sample.residual)))), **options)[0])
+    return float(evaluate(kernel, Replicates(sample, np.ones((1, len(sample.residual)), np.uint16)), **options)[0])
 
 
 def evaluate(kernel: Kernel, replicates: Replicates, **options: Any) -> FloatArray:
@@ -140,6 +140,14 @@ class Sample:
         return self.residual[self.ranking.order]
 
     @cached_property
+    def failures(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Of samples with a residual, (f,) each: where they stand in the ranking, and where their groups begin and end."""
+        ranking = self.ranking
+        place = np.flatnonzero(self.ranked_residual)
+        group = np.searchsorted(ranking.starts, place, side="right") - 1
+        return place, ranking.starts[group], np.append(ranking.starts[1:], len(ranking.order))[group]
+
+    @cached_property
     def ideal(self) -> Sample:
         """The same residuals under the best possible ranking: the smallest residual first."""
         return Sample(self.residual, Ranking.of(-self.residual), self.labels)
@@ -159,12 +167,13 @@ class Replicates:
     """
 
     sample: Sample
-    counts: FloatArray
-    """(replicates, n) whole numbers: how often each sample occurs."""
+    counts: NDArray[Any]
+    """(replicates, n) whole numbers: how often each sample occurs. In a narrow type they are picked several times faster."""
 
     @cached_property
     def _ranked_counts(self) -> FloatArray:
-        return self.counts.take(self.sample.ranking.order, axis=1)
+        ranked = self.counts.take(self.sample.ranking.order, axis=1)
+        return np.asarray(ranked, dtype=np.float64)
 
     @cached_property
     def weight(self) -> FloatArray:
@@ -186,10 +195,10 @@ class Replicates:
         """(replicates, groups) residual mass at or above each threshold."""
         return np.cumsum(self.error, axis=1)
 
-    @property
+    @cached_property
     def total(self) -> FloatArray:
         """(replicates,) samples."""
-        return self.kept[:, -1]
+        return np.asarray(self.counts.sum(axis=1, dtype=np.float64))
 
     @property
     def total_error(self) -> FloatArray:

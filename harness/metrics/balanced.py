@@ -73,7 +73,7 @@ def balanced_aurc_kernel(replicates: Replicates) -> FloatArray:
 def _cell_masses(replicates: Replicates) -> tuple[FloatArray, FloatArray]:
     """Samples and residual mass (replicates, cells) of each class within each tie group."""
     cells = replicates.sample.cells
-    counts = replicates.counts.take(cells.order, axis=1)
+    counts = replicates.counts.take(cells.order, axis=1).astype(np.float64)
     return cells.fold(counts), cells.fold(counts * replicates.sample.residual[cells.order])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.metrics import balanced, calibration, detection, excess, risk_coverage
 from harness.metrics._checks import FloatArray, numeric, vector
 from harness.metrics._weighted import Kernel, Replicates, Sample, evaluate
+from harness.metrics.quick_augrc import RankedFailures, quick
 from harness.metrics.registry import METRICS
 from harness.statistics import percentile_interval, tied_ranks, weight_rows
 
@@ -40,6 +41,7 @@ KERNELS: Mapping[Metric, Kernel] = MappingProxyType(
     }
 )
 
+_BY_SAMPLE, _LEAST_BY_SAMPLE = 1 << 22, 16  # counts that lie sample by sample: 16 MB, and at least so many resamples
 _CHUNK = 1 << 16  # counts per chunk: half a megabyte per array, so that a kernel's few arrays stay in cache
 
 
@@ -84,12 +86,36 @@ def paired_bootstrap(
     if not confidences:
         raise ValueError("confidences is empty: there is no method to evaluate.")
     values = np.array([metric(score, residual, **options) for score in confidences.values()])
-    evaluators = [_evaluator(score, residual, metric, options) for score in confidences.values()]
-    draws = _draws(len(np.asarray(residual)), n, seed, strata)
-    replicates = np.concatenate([np.stack([evaluator(counts) for evaluator in evaluators], axis=1) for counts in draws])
+    samples = [Sample.of(score, residual) for score in confidences.values()]
+    size = len(samples[0].residual)
+    whole = metric is risk_coverage.augrc and samples[0].binary
+    draws = _draws(size, n, seed, strata, max(_LEAST_BY_SAMPLE, _BY_SAMPLE // size) if whole else _rows_per_chunk(size))
+    evaluate_all = _augrc_by_sample(samples) if whole else _one_by_one(confidences, residual, metric, options)
+    replicates = np.concatenate([evaluate_all(chunk) for chunk in draws])
     low, high = percentile_interval(replicates)
     ranks = tied_ranks(replicates if direction[metric] else -replicates)
     return PairedBootstrap(tuple(confidences), values, replicates, low, high, ranks)
+
+
+def _one_by_one(
+    confidences: Mapping[str, ArrayLike], residual: ArrayLike, metric: Metric, options: Mapping[str, Any]
+) -> Callable[[NDArray[Any]], FloatArray]:
+    """Counts (replicates, n) -> (replicates, methods)."""
+    evaluators = [_evaluator(score, residual, metric, options) for score in confidences.values()]
+
+    return lambda counts: np.stack([evaluator(counts) for evaluator in evaluators], axis=1)
+
+
+def _augrc_by_sample(samples: Sequence[Sample]) -> Callable[[NDArray[Any]], FloatArray]:
+    """The same of AUGRC, to the same last digit: whole numbers are summed, for many resamples at once."""
+    ranked = [RankedFailures.of(sample) for sample in samples]
+    kind = np.int16 if quick(samples[0].residual) else np.int32
+
+    def values(counts: NDArray[Any]) -> FloatArray:
+        by_sample = np.ascontiguousarray(counts.T.astype(kind))
+        return np.stack([each.augrc(by_sample) for each in ranked], axis=1)
+
+    return values
 
 
 def weighted_replicates(
@@ -137,11 +163,11 @@ def replicate_table(
     return {name: np.concatenate(chunks) for name, chunks in table.items()}
 
 
-def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iterator[FloatArray]:
-    """The resamples in chunks of (rows, n) weights."""
+def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None, at_once: int) -> Iterator[NDArray[Any]]:
+    """The resamples in chunks of (at most `at_once`, n) weights."""
     rows = weight_rows(n, replicates, seed, strata)
-    while chunk := list(islice(rows, _rows_per_chunk(n))):
-        yield np.stack(chunk).astype(np.float64)
+    while chunk := [_narrow(row) for row in islice(rows, at_once)]:
+        yield np.stack(chunk)
 
 
 def _counts(weights: ArrayLike, samples: int) -> NDArray[Any]:
@@ -154,9 +180,15 @@ def _counts(weights: ArrayLike, samples: int) -> NDArray[Any]:
     return counts
 
 
-def _chunks(counts: NDArray[Any]) -> Iterator[FloatArray]:
+def _chunks(counts: NDArray[Any]) -> Iterator[NDArray[Any]]:
     step = _rows_per_chunk(counts.shape[1])
-    return (counts[first : first + step].astype(np.float64) for first in range(0, len(counts), step))
+    return (_narrow(counts[first : first + step]) for first in range(0, len(counts), step))
+
+
+def _narrow(counts: NDArray[Any]) -> NDArray[Any]:
+    """The same whole numbers >= 0 in the type that is quickest to pick from."""
+    fits = counts.max(initial=0) <= np.iinfo(np.uint16).max
+    return counts.astype(np.uint16 if fits else np.int64, copy=False)
 
 
 def _rows_per_chunk(n: int) -> int:
@@ -165,7 +197,7 @@ def _rows_per_chunk(n: int) -> int:
 
 def _evaluator(
     confidence: ArrayLike, residual: ArrayLike, metric: Metric, options: Mapping[str, Any]
-) -> Callable[[FloatArray], FloatArray]:
+) -> Callable[[NDArray[Any]], FloatArray]:
     """Counts (replicates, n) -> (replicates,), with all that does not depend on the counts done once."""
     kernel = KERNELS.get(metric)
     if kernel is None:
@@ -177,12 +209,12 @@ def _evaluator(
 
 def _repeating_evaluator(
     confidence: ArrayLike, residual: ArrayLike, metric: Metric, options: Mapping[str, Any]
-) -> Callable[[FloatArray], FloatArray]:
+) -> Callable[[NDArray[Any]], FloatArray]:
     """For metrics without a kernel: repeat the samples by their counts and evaluate."""
     scores, losses = numeric("confidence", confidence), vector("residual", residual)
     labels = vector("labels", options["labels"]) if "labels" in options else None
 
-    def value(row: FloatArray) -> float:
+    def value(row: NDArray[Any]) -> float:
         if not row.any():
             return float("nan")
         chosen = np.repeat(np.arange(len(row)), row.astype(np.intp))

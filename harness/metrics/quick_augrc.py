@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics._checks import FloatArray, is_binary
 from harness.metrics._weighted import Sample
+from harness.statistics.order_statistics import running_sums
 
-_MOST_SAMPLES = np.iinfo(np.int16).max
-_ROWS = 64  # of some hundred replicates: what two arrays of them take stays in cache
+Counts = NDArray[np.signedinteger[Any]]
+
+_MOST_SAMPLES = np.iinfo(np.int16).max  # twice its square is below 2**31
+_AT_ONCE = 1 << 15  # numbers of two arrays that stay in cache
 
 
 def quick(residual: NDArray[np.float64], samples: int | None = None) -> bool:
@@ -33,48 +39,60 @@ def augrc_of_counts(
     sample = Sample.of(confidence, residual)
     if not quick(sample.residual):
         raise ValueError(f"residual must be 0 or 1, for at most {_MOST_SAMPLES} samples.")
-    order, starts = sample.ranking.order, sample.ranking.starts
-    failing = np.flatnonzero(np.add.reduceat(sample.ranked_residual, starts))
-    ends = np.append(starts[1:], len(order))[failing]
-    members = sample.ranked_residual > 0  # of each failing group, those that fail
-    first = np.append(np.searchsorted(np.flatnonzero(members), starts[failing]), members.sum())
-    error = _sums(counts, rows[order[members]], first)
-    untied = len(starts) == len(order)
-    weight = error if untied else _range_sums(counts, rows[order], starts[failing], ends)
-    # Down to the end of each failing group, and to the end of the ranking.
-    kept = _running_sums(_sums(counts, rows[order], np.concatenate([[0], ends, [len(order)]])))
-    total = kept[-1].astype(np.int32)
-    mass = np.zeros(len(total), dtype=np.int64)
-    for start in range(0, len(error), _ROWS):
-        some = slice(start, start + _ROWS)
-        # Twice the samples below the middle of each group, which holds its share of the failures. All products of a
-        # resample sum up to at most twice the square of its samples, which is less than 2**31.
-        doubled = 2 * (total - kept[:-1][some]) + weight[some]
-        mass += np.einsum("gb,gb->b", doubled, error[some].astype(np.int32))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
-    return values
+    return RankedFailures.of(sample).augrc(counts, rows)
 
 
-def _running_sums(steps: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Sums down each column; changes what it is given. A column sums up to at most the samples, fewer than 2**15.
+@dataclass(frozen=True, eq=False)
+class RankedFailures:
+    """What of a sample with residuals 0 or 1 its AUGRC rests on, for as many resamples as are asked about.
 
-    As whole rows in blocks, because `cumsum` goes down the columns one by one, many times slower.
+    order (n,): samples by falling confidence. failing (f,): those of them that fail. Of the groups of equal confidence in
+    which any sample fails, (g,): starts and ends in `order`; bounds (g + 1,): where they begin in `failing`.
     """
-    whole = len(steps) // _ROWS * _ROWS
-    blocks = steps[:whole].reshape(-1, _ROWS, steps.shape[1])
-    for row in range(1, _ROWS):
-        blocks[:, row] += blocks[:, row - 1]
-    for number in range(1, len(blocks)):
-        blocks[number] += blocks[number - 1, -1]
-    for row in range(max(1, whole), len(steps)):
-        steps[row] += steps[row - 1]
-    return steps
+
+    order: NDArray[np.intp]
+    failing: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    ends: NDArray[np.intp]
+    bounds: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, sample: Sample) -> RankedFailures:
+        order, starts = sample.ranking.order, sample.ranking.starts
+        groups = np.flatnonzero(np.add.reduceat(sample.ranked_residual, starts))
+        fails = np.flatnonzero(sample.ranked_residual)
+        bounds = np.append(np.searchsorted(fails, starts[groups]), len(fails))
+        return cls(order, order[fails], starts[groups], np.append(starts[1:], len(order))[groups], bounds)
+
+    def augrc(self, counts: Counts, rows: NDArray[np.intp] | None = None) -> FloatArray:
+        """(replicates,) for `counts` and `rows` as in `augrc_of_counts`; without rows those of counts are the samples.
+
+        The type of counts must hold the samples of a resample.
+        """
+        places = rows if rows is not None else np.arange(len(counts))
+        error = _sums(counts, places[self.failing], self.bounds)
+        untied = bool((self.ends - self.starts == 1).all())
+        weight = error if untied else _range_sums(counts, places[self.order], self.starts, self.ends)
+        # Down to the end of each failing group, and to the end of the ranking.
+        kept = running_sums(_sums(counts, places[self.order], np.concatenate([[0], self.ends, [len(self.order)]])))
+        # Twice a product of 16 bits fits into 32, and so does their sum over a resample: see `_MOST_SAMPLES`.
+        wide = np.int32 if counts.dtype.itemsize == 2 else np.int64
+        total = kept[-1].astype(wide)
+        mass = np.zeros(len(total), dtype=np.int64)
+        step = max(1, _AT_ONCE // len(total))
+        for start in range(0, len(error), step):
+            some = slice(start, start + step)
+            # Twice the samples below the middle of each group, which holds its share of the failures.
+            doubled = total - kept[:-1][some]
+            doubled *= 2
+            doubled += weight[some]
+            mass += np.einsum("gb,gb->b", doubled, error[some].astype(wide))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
+        return values
 
 
-def _range_sums(
-    counts: NDArray[np.int16], rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp]
-) -> NDArray[np.int16]:
+def _range_sums(counts: Counts, rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Counts:
     """Sums of the named rows of counts from each start to its end, which do not overlap: (starts, replicates)."""
     inside = np.zeros(len(rows) + 1, dtype=np.int8)
     np.add.at(inside, starts, 1)
@@ -82,10 +100,10 @@ def _range_sums(
     return _sums(counts, rows[np.cumsum(inside[:-1]) > 0], np.append(0, np.cumsum(ends - starts)))
 
 
-def _sums(counts: NDArray[np.int16], rows: NDArray[np.intp], bounds: NDArray[np.intp]) -> NDArray[np.int16]:
+def _sums(counts: Counts, rows: NDArray[np.intp], bounds: NDArray[np.intp]) -> Counts:
     """Sums of the named rows of counts from each bound, the first of them 0, to the next: (bounds - 1, replicates)."""
     from scipy.sparse import csr_array
 
     ones = np.ones(len(rows), dtype=counts.dtype)
-    sums: NDArray[np.int16] = csr_array((ones, rows, bounds), shape=(len(bounds) - 1, len(counts))) @ counts
+    sums: Counts = csr_array((ones, rows, bounds), shape=(len(bounds) - 1, len(counts))) @ counts
     return sums

@@ -25,8 +25,11 @@ def percentile_interval(replicates: ArrayLike) -> tuple[NDArray[np.float64], NDA
     columns = values.reshape(len(values), math.prod(values.shape[1:]))
     ends = np.full((2, columns.shape[1]), np.nan)
     undefined = np.isnan(columns)
-    whole, some = ~undefined.any(axis=0), ~undefined.all(axis=0)
-    for chosen, percentile in (whole, np.percentile), (some & ~whole, np.nanpercentile):  # the latter is much slower
+    some, gaps = ~undefined.all(axis=0), undefined.any(axis=0)
+    for chosen, percentile in (
+        (some & ~gaps, np.percentile),
+        (some & gaps, np.nanpercentile),
+    ):  # the latter is much slower
         if chosen.any():
             ends[:, chosen] = percentile(columns[:, chosen], TAILS, axis=0)
     low, high = ends.reshape(2, *values.shape[1:])

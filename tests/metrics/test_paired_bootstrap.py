@@ -135,3 +135,17 @@ def test_no_replicates():
 def test_a_method_of_another_length():
     with pytest.raises(ValueError, match="confidence has 3 samples"):
         paired_bootstrap({"a": [1, 2], "b": [1, 2, 3]}, [0, 1], augrc)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("n", [300, 40_000])
+def test_augrc_by_sample_is_that_of_every_resample_alone(n, tied):
+    rng = np.random.default_rng(n)
+    residual = (rng.random(n) < 0.2).astype(float)
+    confidence = rng.normal(size=n) - residual
+    confidence = np.round(confidence, 1) if tied else confidence
+    found = paired_bootstrap({"a": confidence, "b": -confidence}, residual, augrc, n=18, seed=5)
+    counts = bootstrap_weights(n, 18, 5)
+    for column, score in enumerate((confidence, -confidence)):
+        repeated = [augrc(np.repeat(score, row), np.repeat(residual, row)) for row in counts]
+        assert found.replicates[:, column].tolist() == repeated, "bit by bit: all sums are of whole numbers"

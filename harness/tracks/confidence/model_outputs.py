@@ -87,6 +87,10 @@ class OutputSource(Protocol):
         """Of `inputs` and `model`, those that are offered to no method, and why, in a sentence without its end."""
         ...
 
+    def release(self) -> None:
+        """Let go of what can be read again."""
+        ...
+
     def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
         """Data sets, and what of them, that these models rest on and that are not on this machine."""
         ...
@@ -115,6 +119,9 @@ class SourceDefaults:
             "inputs": "this benchmark's source is stored outputs, which come without the inputs",
             "model": "this benchmark's source is stored outputs, which come without the network",
         }
+
+    def release(self) -> None:
+        pass
 
     def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
         return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from harness.spec.benchmark import ConfidenceBenchmark, Study
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 PINNED = "{model}--{set}--{classifier}"
 LABELS = "{set}--labels"
+_SETS = 8
+"""Sets of samples whose labels and predictions are kept."""
+_ROWS = 1 << 16
+"""Samples whose members are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,13 @@ class Outcomes:
 
     def __init__(self, protocol: LoadedBenchmark, source: OutputSource, classifier: Classifier) -> None:
         self._protocol = protocol
-        self._source = source
         self._classifier: Classifier = classifier
+        models: dict[str, Model] = {model.id: model for model in protocol.of(ConfidenceBenchmark).source.models}
+        # Small beside the outputs that they follow from, which need not be read again for them.
+        self._own_labels = lru_cache(maxsize=_SETS)(lambda model, name: source.samples(models[model], name).labels)
+        self._own_predictions = lru_cache(maxsize=_SETS)(
+            lambda model, name: predictions(source.samples(models[model], name), classifier)
+        )
 
     def of(self, model: Model, study: Study) -> StudyOutcomes:
         """See StudyOutcomes; the filters are those of the study's kind."""
@@ -62,13 +71,18 @@ class Outcomes:
     def labels(self, model: Model, name: str) -> np.ndarray:
         if self._pinned is not None:
             return self._pinned[LABELS.format(set=name)]
-        return self._source.samples(model, name).labels
+        return self._own_labels(model.id, name)
 
     def predicted(self, model: Model, name: str) -> np.ndarray:
         """Predicted class (n,) by the classifier that the method speaks about."""
         if self._pinned is not None:
             return self._pinned[PINNED.format(model=model.id, set=name, classifier=self._classifier)]
-        return predictions(self._source.samples(model, name), self._classifier)
+        return self._own_predictions(model.id, name)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the benchmark pins them."""
+        return self._pinned is not None
 
     @cached_property
     def _pinned(self) -> dict[str, np.ndarray] | None:
@@ -86,12 +100,22 @@ def predictions(samples: ModelOutputs, classifier: Classifier) -> np.ndarray:
     arrays = samples.arrays
     if "predictions" in arrays:
         return arrays["predictions"]
-    if classifier == "mc-mean" and "mc_probabilities" in arrays:
-        return np.asarray(arrays["mc_probabilities"].mean(axis=0, dtype=np.float64).argmax(axis=1))
-    if classifier == "mc-mean" and "mc_logits" in arrays:
-        total = np.zeros(arrays["mc_logits"].shape[1:])
-        for member in arrays["mc_logits"]:  # one at a time: all in float64 would be many times what is stored
-            exponentials = np.exp(member.astype(np.float64) - member.max(axis=1, keepdims=True))
-            total += exponentials / exponentials.sum(axis=1, keepdims=True)
-        return np.asarray((total / len(arrays["mc_logits"])).argmax(axis=1))
+    if classifier == "mc-mean" and ("mc_probabilities" in arrays or "mc_logits" in arrays):
+        name = "mc_probabilities" if "mc_probabilities" in arrays else "mc_logits"
+        starts = range(0, arrays[name].shape[1], _ROWS)  # all in float64 would be many times what is stored
+        means = (_mean_of_members(name, arrays[name][:, start : start + _ROWS]) for start in starts)
+        return np.concatenate([np.zeros(0, dtype=np.intp), *(mean.argmax(axis=1) for mean in means)])
     return np.asarray(arrays["logits" if "logits" in arrays else "probabilities"].argmax(axis=1))
+
+
+def _mean_of_members(name: str, members: np.ndarray) -> np.ndarray:
+    """Mean probabilities (n, classes) of members (m, n, classes)."""
+    import numpy as np
+
+    if name == "mc_probabilities":
+        return np.asarray(members.mean(axis=0, dtype=np.float64))
+    total = np.zeros(members.shape[1:])
+    for member in members:
+        exponentials = np.exp(member.astype(np.float64) - member.max(axis=1, keepdims=True))
+        total += exponentials / exponentials.sum(axis=1, keepdims=True)
+    return total / len(members)

@@ -89,14 +89,22 @@ def tied_answers(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Ite
 
 
 def _row_groups(rows: np.ndarray) -> np.ndarray:
-    """(n, ...) -> (n,): a number for each distinct row."""
+    """(n, ...) -> (n,): a number for each distinct row, from 0. Column by column, because a sort of whole rows would
+    hold all of them several times."""
     import numpy as np
 
-    flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
-    groups: np.ndarray = np.unique(flat.view(np.dtype((np.void, flat.itemsize * flat.shape[1]))), return_inverse=True)[
-        1
-    ]
-    return groups.reshape(-1)
+    groups, count = np.zeros(len(rows), dtype=np.int64), 1
+    shared = np.arange(len(rows))  # those whose group has other members
+    for place in np.ndindex(rows.shape[1:]):
+        column = np.ascontiguousarray(rows[(shared, *place)])
+        _, codes = np.unique(column.view(f"i{column.itemsize}"), return_inverse=True)
+        pairs = groups[shared] * (len(column) + 1) + codes
+        _, numbers, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
+        groups[shared], count = count + numbers, count + len(sizes)
+        shared = shared[sizes[numbers] > 1]
+        if not len(shared):
+            break
+    return np.unique(groups, return_inverse=True)[1]
 
 
 def _risk_coverage(track: ConfidenceTrack, judged: Mapping[Unit, JudgedConfidence], shown: Shown) -> Iterator[Chart]:

@@ -88,7 +88,7 @@ class TableOutputs(SourceDefaults):
         self._protocol = protocol
         self._models = {model.id: model for model in source.models}
         self._source = source
-        self._read: Callable[[str], OutputTable] = lru_cache(maxsize=2)(self._load)
+        self._read = lru_cache(maxsize=2)(self._load)
 
     def artefacts(self, model: Model) -> dict[str, str]:
         path, found = self._protocol.verified(self._models[model.id].table)
@@ -102,6 +102,9 @@ class TableOutputs(SourceDefaults):
 
     def shared(self, model: Model) -> dict[str, np.ndarray]:
         return {}
+
+    def release(self) -> None:
+        self._read.cache_clear()
 
     def sample_ids(self, name: str) -> Sequence[str] | None:
         first = next(iter(self._models))

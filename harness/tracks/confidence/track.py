@@ -109,7 +109,7 @@ class ConfidenceTrack(Track):
         confidence = np.concatenate([answers[name] for name in study.sets])
         confidence = checked_confidence({"confidence": confidence}, len(confidence), varied=False)
         if len(confidence) > 1 and confidence.min() == confidence.max():
-            same = [name for name, array in self.given(unit) if (array == array[0]).all()]
+            same = [name for name, array in self.given(unit) if (array.min(axis=0) == array.max(axis=0)).all()]
             if same:
                 raise MethodError(
                     "invalid", f"all {len(confidence)} samples are equal in the model's {', '.join(same)}"
@@ -233,8 +233,11 @@ class ConfidenceTrack(Track):
     def check_own_files(self) -> None:
         if isinstance(self.benchmark.source, TableSource | ResultsSource):
             for model in self.models:
-                for name in dict.fromkeys(name for study in self.benchmark.studies_of(model) for name in study.sets):
-                    self._samples(model, name, None)
+                for study in self.benchmark.studies_of(model):
+                    for name in study.sets:
+                        self._samples(model, name, None)
+                    self.outcomes.of(model, study)  # kept, so that pages need not read outputs again
+            self.source.release()  # units are run in other processes, which read them for themselves
 
     def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
         from harness.tracks.confidence.picture import tied_answers
@@ -243,19 +246,24 @@ class ConfidenceTrack(Track):
         yield from upside_down(self, answers)
         yield from probabilities_as_logits(self, answers)
         yield from tied_answers(self, answers)
+        self.source.release()
 
-    def given(self, unit: Unit) -> Iterator[tuple[str, np.ndarray]]:
-        """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute."""
+    def given(self, unit: Unit, only: Collection[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+        """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute.
+
+        only: the arrays that are wanted.
+        """
         import numpy as np
 
         model, study = self.model(unit.model), self.study(unit.study)
         if not all(self.source.ready(model, name) for name in study.sets):
             return
         sets = [self._samples(model, name, unit.limit).arrays for name in study.sets]
-        for name in sets[0]:
+        for name in sets[0] if only is None else [name for name in sets[0] if name in only]:
             axis = 1 if name.startswith("mc_") else 0
             if name != "inputs" and all(name in each for each in sets):
-                yield name, np.moveaxis(np.concatenate([each[name] for each in sets], axis=axis), axis, 0)
+                parts = [each[name] for each in sets]
+                yield name, np.moveaxis(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis), axis, 0)
 
     def workload(self, units: Sequence[Unit]) -> Workload:
         """Uncomputed are sample sets that must be run through a model before units can start."""
@@ -293,10 +301,13 @@ class ConfidenceTrack(Track):
         if any(name == study.samples and study.kind != "open-set" for study in studies):
             _check_labels(samples, f"{model.id}, set {name}")
         given = ModelOutputs({**samples.arrays, **self._session.inputs(name)}, samples.labels)
-        return given.take(spread(len(samples.labels), limit))
+        # Without a limit all are given as they are: taking them would double what may be most of the memory.
+        return given if limit is None else given.take(spread(len(samples.labels), limit))
 
     def _agree(self, model: Model, name: str, samples: ModelOutputs) -> None:
         """Pinned predictions must be those of the outputs at hand, up to rounding on other processors."""
+        if not self.outcomes.pinned:
+            return
         predicted = self.outcomes.predicted(model, name)
         agreement = float((predictions(samples, self.method.classifier) == predicted).mean())
         if agreement < _LEAST_AGREEMENT:
