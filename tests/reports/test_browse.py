@@ -191,6 +191,31 @@ def test_a_result_folder_of_fd_shifts_is_opened_as_it_lies(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("0,0,0.5\n1,0,nan\n", "confidence holds NaN or infinite values, first in row 2"),
+        ("0,0,0.5\n1,0,\n", "confidence holds NaN or infinite values, first in row 2"),
+        ("cat,dog,0.5\n", "not a number; it must hold class indices"),
+        ("0.5,0,0.5\n", "label must hold class indices"),
+        ("", "has no rows"),
+    ],
+)
+def test_a_table_that_no_score_can_read_is_told_what_is_wrong(rows, said, tmp_path):
+    (tmp_path / "mine.csv").write_text(f"label,prediction,confidence\n{rows}")
+    done = harness("browse", "mine.csv", folder=tmp_path)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "can be computed" not in done.stderr
+
+
+def test_logits_that_no_score_fits_are_told_what_is_wrong(tmp_path):
+    np.savez(tmp_path / "mine.npz", labels=np.arange(6) + 5, logits=np.zeros((6, 3)))
+    done = harness("browse", "mine.npz", folder=tmp_path)
+    assert done.returncode == 2
+    assert "labels run from 5 to 10, but the 3 classes are numbered 0 to 2" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nowhere"], "nowhere does not exist"),

@@ -150,7 +150,7 @@ def test_arrow_keys_move_the_threshold_and_the_file_has_what_it_does(hand, path)
     for _ in range(40):
         page.keyboard.press("ArrowRight")
     threshold = read(path)["studies"][0]["curves"]["msr"]["threshold"][40]
-    kept = MSR >= threshold - 1e-7
+    kept = threshold - 1e-7 <= MSR
     said = facts(page, ".figures")
     assert float(said["coverage"]) == pytest.approx(kept.mean(), rel=1e-3)
     assert float(said["selective risk"]) == pytest.approx(FAILURE[kept].mean(), rel=1e-3)

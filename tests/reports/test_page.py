@@ -149,3 +149,33 @@ def test_every_view_is_drawn_without_a_word(page, tmp_path):
     assert found["fallback"] == 3
     assert found["failures"] == [HOSTILE]
     assert found["wide"] <= 1280
+
+
+ROWS = {"method": ["<b>a", "b"], "budget": [10, 20], "dice": [0.25, None], "share": [0.5, 0.75]}
+TIPS = {
+    "a name alone, as in learning curves": ({"mark": "tip", "pointer": "xy", "x": "budget", "y": "share", "title": "method"}, {"x": {"label": "annotated"}}, "<b>a, annotated 10, share 0.5", "b, annotated 20, share 0.75"),
+    "every channel, names on an axis": ({"mark": "dot", "x": "share", "y": "method", "tip": True}, {}, "share 0.5, method <b>a", "share 0.75, method b"),
+    "a missing value is passed over": ({"mark": "dot", "x": "budget", "y": "dice", "tip": True}, {}, "budget 10, dice 0.25", "budget 10, dice 0.25"),
+    "cells in colours": ({"mark": "cell", "x": "budget", "y": "method", "fill": "share", "tip": True}, {"color": {"label": "share"}}, "share 0.5, budget 10, method <b>a", "share 0.75, budget 20, method b"),
+}  # fmt: skip
+
+
+@needs_browser
+@pytest.mark.parametrize("case", TIPS)
+def test_arrow_keys_read_every_kind_of_hint(case, tmp_path):
+    mark, options, first, last = TIPS[case]
+    path = tmp_path / "page.html"
+    path.write_text(fill_page("views-page.html", views=(Chart("C", "", ROWS, (mark,), options),)), encoding="utf-8")
+    script = """
+      const svg = document.querySelector(".plots svg[tabindex]"), found = [];
+      for (const key of ["Home", "End", "Escape"]) {
+        svg.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        await new Promise((done) => setTimeout(done, 500));
+        found.push(document.querySelector(".said").textContent);
+      }
+      return found;
+    """
+    answer = ask(path, script)
+    assert answer["problems"] == []
+    start, end, closed = answer["found"]
+    assert (start, end, closed) == (first, last, "")

@@ -50,20 +50,23 @@
       part.removeAttribute("aria-description");
     }
     const hinted = view.marks.find(({ tip, mark, pointer }) => tip || (mark === "tip" && pointer));
-    if (hinted) hintsByKeyboard(svg, made, hinted, rows.filter((row) => Object.entries(hinted.where ?? {}).every(([name, value]) => row[name] === value)));
+    if (hinted) hintsByKeyboard(svg, made, hinted, rows.filter((row) => Object.entries(hinted.where ?? {}).every(([name, value]) => row[name] === value)), options);
     return made;
   };
 
   // Hints without a mouse: arrow keys go through the rows from left to right, and the hint that shows is read out.
-  const hintsByKeyboard = (svg, made, { x, y, fy }, rows) => {
+  const hintsByKeyboard = (svg, made, { x, y, fy, title }, rows, axes) => {
     const at = (name, value) => {
       const scale = made.scale(name);
       return scale.apply(value) + (scale.bandwidth ?? 0) / 2;
     };
     const facet = fy ? made.scale("fy") : null;
     const places = rows.filter((row) => [row[x], row[y]].every((value) => value !== null && value !== undefined))
-      .map((row) => [at("x", row[x]), at("y", row[y]) + (facet ? facet.apply(row[fy]) - facet.range[0] : 0)]);
+      .map((row) => [at("x", row[x]), at("y", row[y]) + (facet ? facet.apply(row[fy]) - facet.range[0] : 0), row]);
     if (facet) places.sort((a, b) => a[1] - b[1] || a[0] - b[0]); else places.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    // What the hint says; one that is a name alone leaves to the axes what a reader sees there.
+    const text = (row) => [...svg.querySelectorAll("tspan:has(> tspan[font-weight=bold])")].map((each) => each.textContent.replace(/\u200b|\s*■/g, "").replace(/^fy /, "")).join(", ")
+      || [row[title], ...[["x", x], ["y", y]].map(([name, of]) => `${axes[name]?.label ?? of} ${typeof row[of] === "number" ? number(row[of]) : row[of]}`)].filter(Boolean).join(", ");
     let here = -1;
     const said = element("span", { className: "said" });
     said.setAttribute("aria-live", "polite");
@@ -79,7 +82,7 @@
       const [px, py] = here < 0 ? [0, 0] : places[here];
       svg.dispatchEvent(new PointerEvent(here < 0 ? "pointerleave" : "pointermove", { clientX: left + px * scale, clientY: top + py * scale, pointerType: "mouse", bubbles: true }));
       // The hint is drawn with one of the next frames.
-      setTimeout(() => { said.textContent = [...svg.querySelectorAll("tspan:has(> tspan[font-weight=bold])")].map((each) => each.textContent.replace("\u200b", "")).join(", "); }, 80);
+      setTimeout(() => { said.textContent = here < 0 ? "" : text(places[here][2]); }, 80);
     });
   };
 

@@ -51,16 +51,26 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
     if run is not None:
         return _run(run, scores, own)
     protocol = protocol_of(target)
-    found, missing = list[ScoreAnswers](), list[str]()
+    found, refused = list[ScoreAnswers](), dict[str, MethodError | UsageError]()
     for name in scores or _BY_DEFAULT:
         try:
             found.append(_asked(protocol, name))
         except (MethodError, UsageError) as error:
             if scores:
                 raise UsageError(f"{target}: {name} cannot be computed: {str(error).rstrip('.')}.") from error
+            refused[name] = error
     if not found:
-        raise UsageError(f"{target}: none of {', '.join(_BY_DEFAULT)} can be computed; name another one with --scores.")
-    return Opened(target.resolve().name, protocol, tuple(found), tuple(missing))
+        why = _why(refused)
+        raise UsageError(f"{why}." if target.name in why else f"{target} cannot be browsed: {why}.")
+    return Opened(target.resolve().name, protocol, tuple(found), ())
+
+
+def _why(refused: Mapping[str, MethodError | UsageError]) -> str:
+    """What is wrong with the data, which every score that reads them says; else what each score lacks."""
+    for error in refused.values():
+        if isinstance(error, UsageError):
+            return str(error).rstrip(".")
+    return "; ".join(f"{name}: {str(error).rstrip('.')}" for name, error in refused.items())
 
 
 def run_of(target: Path) -> RunResult | None:
