@@ -303,7 +303,7 @@ def test_tables_and_comparison_in_a_browser(toy: Path) -> None:
     assert set(answer["before"]) == {"good", "fair", "poor", "gap", "bound"}
     assert answer["sorted"] == sorted(answer["sorted"])
     assert answer["left"] == ["poor"]
-    assert answer["verdict"] == "good is better by mean."
+    assert answer["verdict"] == "good is better in the column “mean”."
     assert answer["wide"] <= 0, "only tables scroll sideways"
 
 

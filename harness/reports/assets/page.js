@@ -104,7 +104,9 @@
     place.append(...figures);
     drawn(place, () => panels.forEach(([name, rows], at) => {
       const label = `${view.title}${name ? ", " + name : ""}`;
-      slots[at].replaceChildren(plot(view, rows, Math.max(220, view.least_width, slots[at].clientWidth), label));
+      // A chart that may scroll grows no further than by a quarter: its cells need not be larger.
+      const most = view.least_width ? Math.min(slots[at].clientWidth, 1.25 * view.least_width) : slots[at].clientWidth;
+      slots[at].replaceChildren(plot(view, rows, Math.max(220, view.least_width, most), label));
     }));
   };
 
