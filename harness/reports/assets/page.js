@@ -120,12 +120,21 @@
     return [...found];
   };
 
+  // How many decimals a column of numbers needs, so that they stand below each other; null: each as it is.
+  const decimalsOf = (values) => {
+    const numbers = values.filter((value) => typeof value === "number");
+    if (numbers.every(Number.isInteger) || numbers.some((value) => value !== 0 && Math.abs(value) < 1e-4)) return null;
+    return Math.max(...numbers.map((value) => (number(value, 6).split(".")[1] ?? "").length));
+  };
+
   // A table of columns; cells are set as text.
   const tableOf = (columns) => {
     const names = Object.keys(columns), rows = rowsOf(columns);
+    const decimals = Object.fromEntries(names.map((name) => [name, decimalsOf(columns[name])]));
+    const text = (name, value) => (typeof value !== "number" ? value ?? "–" : decimals[name] === null ? number(value, 6) : value.toFixed(decimals[name]));
     const head = element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col", textContent: name }))));
     const body = element("tbody", {}, ...rows.map((row) => element("tr", {}, ...names.map((name) =>
-      element("td", { textContent: typeof row[name] === "number" ? number(row[name], 6) : row[name] ?? "–", className: typeof row[name] === "string" ? "words" : "" })))));
+      element("td", { textContent: text(name, row[name]), className: typeof row[name] === "string" ? "words" : "" })))));
     return element("table", {}, head, body);
   };
   const scrolling = (table, label) => {

@@ -107,10 +107,12 @@ def _learning_curves(
         f"Performance by {axis}",
         "What networks that were trained on the annotated data achieve on held-out data. Lines are means over seeds, thin "
         "lines the run's seeds."
-        + (" Foreground efficiency is the rate b of the fit c - a exp(-b (x - x0)), c the performance on full data: the "
+        + (
+            " Foreground efficiency is the rate b of the fit c - a exp(-b (x - x0)), c the performance on full data: the "
             "steeper, the better."
             if fits
-            else ""),
+            else ""
+        ),
         columns_of(rows),
         (*marks[:-1], seeds, *([fit] if fits else []), marks[-1], dots, tip),
         {"x": {"label": axis}, "y": {"label": PERFORMANCE[track.benchmark.performance]}},
@@ -162,7 +164,12 @@ def _beaten(track: QueryTrack, shown: Shown) -> Iterator[Chart]:
     names = [each.method.name for each in entries if each.method.name in table.index]
     shares = 100 * table.loc[names, names].to_numpy(dtype=float)
     rows = [
-        {"method": a, "against": b, "share": (share := round(float(shares[line, column]), 2)), "rounded": f"{share:.0f}" if share else ""}
+        {
+            "method": a,
+            "against": b,
+            "share": (share := round(float(shares[line, column]), 2)),
+            "rounded": f"{share:.0f}" if share else "",
+        }
         for line, a in enumerate(names)
         for column, b in enumerate(names)
         if a != b
