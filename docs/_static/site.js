@@ -10,8 +10,8 @@
   const sortable = (table) => {
     if (table.dataset.started) return;
     table.dataset.started = "yes";
-    const rows = table.tBodies[0].rows.length;
-    new DataTable(table, { order: [], paging: false, info: rows > 12, searching: rows > 12, autoWidth: false,
+    const long = table.tBodies[0].rows.length > (table.matches(".board") ? 4 : 12);
+    new DataTable(table, { order: [], paging: false, info: long, searching: long, autoWidth: false,
       language: { search: "Filter rows:", info: "_TOTAL_ rows", infoEmpty: "no row", infoFiltered: "of _MAX_" } });
   };
   for (const table of document.querySelectorAll("table.sortable")) {

@@ -32,16 +32,28 @@
     return Plot[mark](kept, tuned);
   };
 
+  // Names that take too much of a narrow chart are cut; the table below has them whole.
+  const fitted = (options, width) => {
+    const most = Math.floor(0.45 * width), letters = Math.floor((most - 24) / 6);
+    if (!(options.marginLeft > most)) return options;
+    const tickFormat = (name) => (name.length > letters ? `${name.slice(0, letters - 1)}…` : name);
+    return { ...options, marginLeft: most, y: { ...options.y, tickFormat } };
+  };
+
   const plot = (view, rows, width, label) => {
-    const { aspect, ...options } = view.options;
+    const { aspect, ...given } = view.options, options = fitted(given, width);
     const axis = { labelAnchor: "center", labelArrow: "none" };
     const inset = { marginLeft: 52, marginBottom: 38, marginTop: 12, marginRight: 14 };
-    const made = Plot.plot({
+    const drawing = (y) => Plot.plot({
       ...inset, grid: true, ...options, width, height: options.height ?? Math.round(width * (aspect ?? 0.66)), ariaLabel: label,
       style: { fontSize: "11px", background: "transparent" },
-      x: { ...axis, ...options.x }, y: { ...axis, ...options.y },
+      x: { ...axis, ...options.x }, y: { ...axis, ...options.y, ...y },
       marks: view.marks.map((mark) => markOf(mark, rows)),
     });
+    let made = drawing();
+    // Values that are all equal, such as no risk at all, span no axis of their own.
+    const [low, high] = made.scale("y")?.domain ?? [];
+    if (typeof low === "number" && low === high) made = drawing({ domain: [Math.min(0, low), Math.max(0, low) || 1] });
     // One image with a name; the table below it holds what it shows.
     const svg = made.matches("svg") ? made : made.querySelector("svg:last-of-type");
     svg.setAttribute("role", "img");
