@@ -34,7 +34,7 @@
 
   // Names that take too much of a narrow chart are cut; the table below has them whole.
   const fitted = (options, width) => {
-    const most = Math.floor(0.45 * width), letters = Math.floor((most - 24) / 6);
+    const most = Math.floor(Math.max(0.45 * width, width - 320)), letters = Math.floor((most - 24) / 6);
     if (!(options.marginLeft > most)) return options;
     const tickFormat = (name) => (name.length > letters ? `${name.slice(0, letters - 1)}…` : name);
     return { ...options, marginLeft: most, y: { ...options.y, tickFormat } };
