@@ -177,8 +177,8 @@ def _beaten(track: QueryTrack, shown: Shown) -> Iterator[Chart]:
     yield Chart(
         "Who beats whom",
         "Share in % of the budgets at which the method of the row is significantly better than that of the column "
-        "(t-test paired by seed, level 0.05, mean over studies); best first. A good method has a dark row and a light "
-        "column; 0 is left blank.",
+        "(t-test paired by seed, level 0.05, mean over studies); best first. A good method has a coloured row and a "
+        "pale column; 0 is left blank.",
         columns_of(rows),
         (
             {
