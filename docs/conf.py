@@ -32,6 +32,7 @@ maximum_signature_line_length = 88
 # Pages open from disk: an address names its file, and the search fetches no page to quote from it.
 html_context = {"default_mode": "auto"}
 html_copy_source = False
+html_domain_indices = False  # the index has every name of every module
 html_css_files = ["documentation.css", "site.css"]
 html_js_files = ["names.js"]
 html_show_search_summary = False

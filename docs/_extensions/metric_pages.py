@@ -50,7 +50,7 @@ class Metrics(SphinxDirective):
         found = []
         for documented, some in groupby(judged, key=lambda fact: source(fact.id)):
             alike = list(some)
-            name = documented.__name__ if len(alike) > 1 else alike[0].id.replace("_", " ")
+            name = documented.__name__ if len(alike) > 1 else alike[0].name
             ids = [f"metric-{fact.id.replace('_', '-')}" for fact in alike]
             found.append(self.section(getattr(documented, "title", name), ids, metric(documented, alike)))
         beside = [f"- `{fact.id}`: {fact.citation}" for fact in facts if fact.lower_is_better is None]

@@ -10,8 +10,8 @@
   const sortable = (table) => {
     if (table.dataset.started) return;
     table.dataset.started = "yes";
-    const rows = table.tBodies[0].rows.length;
-    new DataTable(table, { order: [], paging: false, info: rows > 4, searching: rows > 4, autoWidth: false,
+    const long = table.tBodies[0].rows.length > (table.matches(".board") ? 4 : 12);
+    new DataTable(table, { order: [], paging: false, info: long, searching: long, autoWidth: false,
       language: { search: "Filter rows:", info: "_TOTAL_ rows", infoEmpty: "no row", infoFiltered: "of _MAX_" } });
   };
   for (const table of document.querySelectorAll("table.sortable")) {
@@ -23,11 +23,11 @@
   const compare = (place, data) => {
     const names = Object.keys(data.rows), selects = place.querySelectorAll("select"), body = place.querySelector("tbody");
     const cell = (text, tag = "td", kind = "") => Object.assign(document.createElement(tag), { textContent: text, className: kind });
-    const line = ([, low, high], widest) => {
+    const line = ([value, low, high], widest) => {
       const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       const at = (value) => 50 + 48 * value / widest;
       for (const [name, value] of Object.entries({ class: "interval", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" })) svg.setAttribute(name, value);
-      for (const [kind, path] of [["axis", "M0 4H100"], ["zero", "M50 0V8"], ["span", `M${at(low)} 4H${at(high)}`]]) {
+      for (const [kind, path] of [["axis", "M0 4H100"], ["zero", "M50 0V8"], ["span", `M${at(low)} 4H${at(high)}`], ["value", `M${at(value)} 0V8`]]) {
         const drawn = document.createElementNS("http://www.w3.org/2000/svg", "path");
         drawn.setAttribute("class", kind);
         drawn.setAttribute("d", path);
@@ -60,8 +60,8 @@
       body.replaceChildren(...rows);
       const last = found[data.columns.length - 1], name = data.columns[data.columns.length - 1];
       place.querySelector(".verdict").textContent = a === b ? "Choose two different methods."
-        : !last ? "" : last[3] === "" ? `${a} and ${b} cannot be told apart by ${name}.`
-        : `${last[3] === "A" ? a : b} is better by ${name}.`;
+        : !last ? "" : last[3] === "" ? `${a} and ${b} cannot be told apart in the column “${name}”.`
+        : `${last[3] === "A" ? a : b} is better in the column “${name}”.`;
       sayScroll();
     };
     selects.forEach((select, side) => {

@@ -43,7 +43,7 @@ def browse(
 ) -> None:
     """Write a page to look at failures: all samples of a network in one picture, coloured by what scores say of them.
 
-    Of query strategies it shows held-out cases with truth and prediction and what was bought, of XAI methods every map,
+    Of query strategies it shows held-out cases with truth and prediction and what was queried, of XAI methods every map,
     those first on which metrics disagree.
 
     The page is one file that opens from disk and loads nothing. It holds what it shows: samples' labels, predictions and

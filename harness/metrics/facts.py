@@ -9,8 +9,9 @@ from typing import Literal
 
 from harness.spec.kinds import kinds, load
 
-Digits = Literal["fixed", "significant"]
-"""How tables show a metric: with one decimal, or in three digits, which suits what has no common scale."""
+Digits = Literal["fixed", "significant", "whole"]
+"""How tables show a metric: with one decimal, in three digits, which suits what has no common scale, or as a count."""
+_ACRONYMS = frozenset(("ap", "aubc", "augrc", "aurc", "auroc", "ece", "fpr", "irof", "mce", "nll", "road", "tpr"))
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class MetricFacts:
     @property
     def heading(self) -> str:
         """Its name with an arrow in the direction of better scores."""
-        arrow = {None: "", True: " ↓", False: " ↑"}[self.lower_is_better]
-        return self.id.replace("_", " ") + arrow
+        return self.name + {None: "", True: " ↓", False: " ↑"}[self.lower_is_better]
+
+    @property
+    def name(self) -> str:
+        """Its id as people write it: "failure_auroc" is "failure AUROC"."""
+        return " ".join(word.upper() if word in _ACRONYMS else word for word in self.id.split("_"))
 
     def text(self, value: float | None) -> str:
         """A value as tables show it; a dash where it is missing."""
@@ -42,7 +47,7 @@ class MetricFacts:
 
 def number_text(value: float, digits: Digits, decimals: int = 1) -> str:
     """A value that is scaled for display, with so many decimals where digits are fixed."""
-    return f"{value:.{decimals}f}" if digits == "fixed" else f"{value:.3g}"
+    return f"{value:.3g}" if digits == "significant" else f"{value:,.{decimals if digits == 'fixed' else 0}f}"
 
 
 def board_text(metric: str, value: float, decimals: int = 1) -> str:

@@ -121,7 +121,7 @@ def _intervals(board: Board) -> Chart:
             {"mark": "dot", "x": "value", "y": "method", "fill": "row", "r": 4.5, "tip": True},
         ),
         {
-            "x": {"label": None, "nice": True},
+            "x": {"label": scaled_title(board), "nice": True},
             "y": {"domain": names, "label": None},
             "color": {"domain": used, "range": [kinds[kind] for kind in used]},
             "marginLeft": 24 + 6 * max(map(len, names)),

@@ -9,7 +9,7 @@ from typing import Any
 from harness.boards.place import NO_BOARD, Place, overall
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
-from harness.metrics.facts import metric_facts
+from harness.metrics.facts import board_text, metric_facts
 from harness.reports.page import fill_page
 from harness.reports.rivals import board_rows
 from harness.spec.board import Cell
@@ -42,6 +42,7 @@ def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Pla
         overall=overall(places) if places else None,
         no_place=_no_place(place),
         cells=cells,
+        number=board_text,
         missing=" ".join(each for each in (board.missing, problem) if each),
         roles=[{"role": each.role, "name": each.name, "cells": each.cells} for each in board.rivals],
         caption=kind_of(document.spec.task).caption,
@@ -108,7 +109,7 @@ def score_table(summary: Iterable[Summary]) -> dict[str, Any]:
 def _costs(run: RunResult) -> list[tuple[str, str]]:
     """What the run took, by name."""
     timing = run.document.timing
-    found = [("time in units", f"{timing.seconds:,.1f} s")]
+    found = [("time of all units", f"{timing.seconds:,.1f} s")]
     if timing.passes is not None:
         found += [
             ("forward passes", f"{timing.passes.forward:,}"),
@@ -133,8 +134,8 @@ def _costs_beside(run: RunResult, rivals: Iterable[Rival]) -> Iterator[Numbers]:
     kept = [at for at in range(len(names)) if any(row[at] is not None for row in rows)]
     yield Numbers(
         "Cost",
-        "Seconds are as each maker's machine measured them; passes through networks, where methods are given networks, "
-        "are the same on every machine: a sample that goes through twice is counted twice.",
+        "Seconds are as each submitter's machine measured them. Passes of samples through networks, counted where methods "
+        "are given networks, are the same on every machine.",
         tuple(names[at] for at in kept),
         tuple(tuple(row[at] for at in kept) for row in rows),
     )

@@ -204,9 +204,9 @@ def colour(role: Role) -> str:
     return _COLOURS[role]
 
 
-def beside_the_board(title: str, text: str, shown: Shown, *, spread: bool = False) -> Iterator[Chart]:
+def beside_the_board(title: str, text: str, shown: Shown, *, axis: str, spread: bool = False) -> Iterator[Chart]:
     """The run's numbers in every column of the board beside its rivals', with intervals, or with their spread; nothing
-    for a run without a place."""
+    for a run without a place. axis: what the numbers are, and which are good."""
     of: dict[Role, tuple[str, Mapping[str, Cell]]] = {each.role: (each.name, each.cells) for each in shown.rivals}
     of["this run"] = ("", shown.cells)
     rows = []
@@ -238,12 +238,12 @@ def beside_the_board(title: str, text: str, shown: Shown, *, spread: bool = Fals
             {"mark": "dot", **every, "fill": "role", "r": 4.5, "tip": True, "channels": {"method": "method"}},
         ),
         {
-            "x": {"label": None, "nice": True},
+            "x": {"label": axis, "nice": True},
             "y": {"domain": roles, "axis": None},
             "fy": {"domain": list(shown.cells), "label": None, "axis": "left"},
             "color": {"domain": roles, "range": [_COLOURS[role] for role in roles]},
             "marginLeft": 110,
-            "height": 60 + 16 * len(roles) * len(shown.cells),
+            "height": 72 + 16 * len(roles) * len(shown.cells),
         },
         keys=tuple(key(role, of[role][0]) for role in roles),
     )

@@ -77,9 +77,9 @@ def test_an_empty_metric_is_explained(tmp_path: Path) -> None:
     toy = write_toy(tmp_path)
     toy.write_text(toy.read_text().replace('"failure_auroc"', '"failure_auroc", "ece"'))
     said = harness("evaluate", "mls", "--benchmark", "toy.toml", folder=tmp_path).stdout
-    assert re.search(r"^ece ↓ +– *$", said, re.MULTILINE)
+    assert re.search(r"^ECE ↓ +– *$", said, re.MULTILINE)
     assert (
-        "ece ↓ is – because it has no meaning here: it needs confidences that are probabilities, all from 0 to 1."
+        "ECE ↓ is – because it has no meaning here: it needs confidences that are probabilities, all from 0 to 1."
         in said
     )
     assert (

@@ -31,7 +31,7 @@ def test_it_is_a_table(result: harness.RunResult) -> None:
     page = result._repr_html_()
     (row,) = (row for row in result.document.summary if row.metric == "augrc")
     assert row.value is not None
-    assert f"<th>augrc ↓</th><td>{1000 * row.value:.1f}<br><small>{1000 * row.low:.1f}–{1000 * row.high:.1f}" in page
+    assert f"<th>AUGRC ↓</th><td>{1000 * row.value:.1f}<br><small>{1000 * row.low:.1f}–{1000 * row.high:.1f}" in page
     assert page.count("<tr>") == page.count("</tr>") == 4
     assert "<RunResult" not in page
 
@@ -43,7 +43,7 @@ def test_it_is_a_plot(result: harness.RunResult) -> None:
     (row,) = (row for row in result.document.summary if row.metric == "failure_auroc")
     assert axes.lines[0].get_xdata().tolist() == pytest.approx([100 * row.value])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["iid"]
-    assert result.plot().get_xlabel() == "augrc ↓ × 1000"
+    assert result.plot().get_xlabel() == "AUGRC ↓ × 1000"
     with pytest.raises(UsageError, match="this run has no scores of nll; it has: augrc, failure_auroc"):
         result.plot("nll")
 

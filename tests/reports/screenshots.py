@@ -1,7 +1,7 @@
 """Pictures of every page, to be looked at: `make screenshots`.
 
-Runs the examples of README, writes their pages and the site, and takes each page at two widths, light and dark. What is
-there already is not made again. Argument: the folder.
+Runs the examples of README, writes their pages, a board of one's own runs and the site, and takes a page of every template
+at two widths, light and dark. What is there already is not made again. Argument: the folder.
 """
 
 from __future__ import annotations
@@ -23,21 +23,46 @@ EXAMPLES = {
     "attribution-metric": ["top_patch_drop.py"],
 }
 BROWSED = ("confidence", "query", "query-volumes", "attribution")
-SITE = ("index.html", "search.html")
+BOARD = "query-mnist"  # with the run of the example that it is the benchmark of
+SITE = {
+    "index": "index.html",
+    "leaderboards": "leaderboards/index.html",
+    "board-confidence": "leaderboards/confidence-mnist/2/index.html",
+    "board-query": "leaderboards/query-mnist/2/index.html",
+    "board-attribution": "leaderboards/attribution-mnist/1/index.html",
+    "board-attribution-metric": "leaderboards/meta-mnist/1/index.html",
+    "board-published": "leaderboards/query-realistic-al/2/index.html",
+    "board-withdrawn": "leaderboards/attribution-latec/1/index.html",
+    "changes": "leaderboards/confidence-mnist/2/changes/index.html",
+    "method": "leaderboards/confidence-mnist/2/msr/index.html",
+    "comparison": "leaderboards/confidence-mnist/2/index.html",
+    "submit": "leaderboards/submit/index.html",
+    "datasets": "datasets/index.html",
+    "dataset": "datasets/acdc/index.html",
+    "guides": "guides/index.html",
+    "guide-confidence": "guides/confidence-scores.html",
+    "guide-query": "guides/query-strategies.html",
+    "guide-attribution": "guides/xai-methods.html",
+    "guide-attribution-metric": "guides/xai-metrics.html",
+    "metrics": "reference/metrics-confidence.html",
+    "protocols": "reference/protocols.html",
+    "benchmarks": "reference/benchmarks.html",
+    "api": "api/attribution.html",
+    "search": "search.html?q=augrc",
+}
+PARTS = {"comparison": "#apart"}  # of a page, where not all of it
 LONGEST = 6000  # of a page, in pixels
 
 
 def main(folder: Path) -> None:
     pages = dict(run_pages(folder))
-    if done([*HARNESS, "site", "build", "--out", str(folder / "site")], unless=folder / "site" / SITE[0]):
-        pages |= {
-            f"site-{'-'.join(path.with_suffix('').parts)}": folder / "site" / path
-            for path in site_pages(folder / "site")
-        }
+    if done([*HARNESS, "site", "build", "--out", str(folder / "site")], unless=folder / "site" / SITE["index"]):
+        pages |= {f"site-{name}": folder / "site" / path for name, path in SITE.items()}
     with browser(graphics=True) as started:
         for name, path in pages.items():
             for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")):
-                picture(started, path, folder / f"{name}-{width}-{scheme}.png", width, scheme)
+                part = PARTS.get(name.removeprefix("site-"), "")
+                picture(started, path, folder / f"{name}-{width}-{scheme}.png", width, scheme, part)
 
 
 def run_pages(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -50,15 +75,10 @@ def run_pages(folder: Path) -> Iterator[tuple[str, Path]]:
         yield f"report-{kind}", run / "report.html"
         if kind in BROWSED and done([*HARNESS, "browse", str(run)], unless=run / "browse.html"):
             yield f"browse-{kind}", run / "browse.html"
-
-
-def site_pages(site: Path) -> list[Path]:
-    """One of each kind: the others are made from the same templates."""
-    first: dict[tuple[str, ...], Path] = {}
-    for path in sorted(path for path in site.rglob("*.html") if "_static" not in path.parts):
-        place = path.relative_to(site)
-        first.setdefault((place.parts[0], str(len(place.parts))) if len(place.parts) > 1 else place.parts, place)
-    return list(first.values())
+    board = folder / "board"
+    command = [*HARNESS, "board", "build", BOARD, "--runs", str(folder / "runs" / "query"), "--out", str(board)]
+    if done(command, unless=board / "board.html"):
+        yield "local-board", board / "board.html"
 
 
 def done(command: list[str], *, unless: Path) -> bool:
@@ -69,13 +89,16 @@ def done(command: list[str], *, unless: Path) -> bool:
     return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
 
 
-def picture(started: object, page: Path, target: Path, width: int, scheme: str) -> None:
-    with opened(started, page, width=width, scheme=scheme) as seen:
+def picture(started: object, page: Path, target: Path, width: int, scheme: str, part: str) -> None:
+    """part: what of the page, a selector; empty for all, as far as `LONGEST` reaches."""
+    file, _, query = page.name.partition("?")
+    asked = f"?{query}" if query else ""
+    with opened(started, page.with_name(file), width=width, scheme=scheme, query=asked) as seen:
         seen.page.wait_for_timeout(1000)
         height = min(LONGEST, seen.page.evaluate("document.documentElement.scrollHeight"))
         seen.page.set_viewport_size({"width": width, "height": height})
         seen.page.wait_for_timeout(500)
-        seen.page.screenshot(path=target)
+        (seen.page.locator(part) if part else seen.page).screenshot(path=target)
     print(target, *seen.problems, flush=True)
 
 

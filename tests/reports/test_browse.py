@@ -431,3 +431,16 @@ def test_another_network_keeps_the_choices_and_classes_have_symbols(two_networks
     assert found["keys"] == 4
     assert [row[:3] for row in found["rows"]] == ["one", "two"]
     assert found["augrc"] in found["rows"][1]
+
+
+@needs_browser
+def test_in_print_the_picture_has_its_own_legend_and_nothing_waits_for_a_click(two_networks):
+    shown = "getComputedStyle(document.getElementById(name)).display !== 'none'"
+    with browser(graphics=True) as started, opened(started, two_networks / "browse.html") as seen:
+        seen.page.wait_for_function("typeof Browse !== 'undefined'")
+        seen.page.emulate_media(media="print")
+        found = {
+            name: seen.page.evaluate(f"(name) => {shown}", name)
+            for name in ("still", "threshold-part", "curve", "legend", "hover", "keys")
+        }
+    assert [name for name, seen in found.items() if seen] == ["still", "threshold-part", "curve"]

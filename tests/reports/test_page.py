@@ -179,3 +179,37 @@ def test_arrow_keys_read_every_kind_of_hint(case, tmp_path):
     assert answer["problems"] == []
     start, end, closed = answer["found"]
     assert (start, end, closed) == (first, last, "")
+
+
+@needs_browser
+def test_a_risk_that_is_nowhere_has_an_axis_from_0_to_1(tmp_path):
+    flat = Chart(
+        "R", "", {"x": [0.0, 1.0], "y": [0.0, 0.0]}, ({"mark": "line", "x": "x", "y": "y"},), {"y": {"zero": True}}
+    )
+    (tmp_path / "page.html").write_text(fill_page("views-page.html", views=(flat,)), encoding="utf-8")
+    answer = ask(
+        tmp_path / "page.html", "return [...document.querySelectorAll('svg text')].map((each) => each.textContent)"
+    )
+    assert answer["problems"] == []
+    assert {"0.0", "0.5", "1.0"} <= set(answer["found"])
+    assert "0.000000" not in answer["found"]
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "whole"), [(390, False), (1280, True)])
+def test_long_names_leave_room_for_what_is_drawn(width, whole, tmp_path):
+    name = "a-method-with-a-name-of-sixty-characters-that-goes-on-and-on"
+    marks = ({"mark": "dot", "x": "x", "y": "method", "r": 4},)
+    options = {"marginLeft": 24 + 6 * len(name), "y": {"domain": [name], "label": None}}
+    page = fill_page("views-page.html", views=(Chart("N", "", {"x": [1.0], "method": [name]}, marks, options),))
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    script = """
+      const box = (part) => { const { left, right } = part.getBoundingClientRect(); return [left, right]; };
+      const texts = [...document.querySelectorAll("svg text")];
+      const named = texts.find((each) => each.textContent.startsWith("a-method"));
+      return { name: named.textContent, at: box(named), dot: box(document.querySelector("svg circle")), wide: document.documentElement.scrollWidth };
+    """
+    found = ask(tmp_path / "page.html", script, width=width)["found"]
+    assert (found["name"] == name) == whole
+    assert found["name"] == name or found["name"].endswith("…")
+    assert 0 <= found["at"][0] < found["at"][1] < found["dot"][0] < found["dot"][1] <= found["wide"] == width

@@ -21,7 +21,7 @@ from harness.reports.site.build import build_site
 from harness.spec.errors import UsageError
 from tests.boards import workshop
 from tests.boards.support import BENCHMARK, record, told, write_submission
-from tests.reports.browser import ask, needs_browser
+from tests.reports.browser import ask, browser, needs_browser, opened
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<script>alert(1)</script>\"'&</h1><h2>`\n# x"
@@ -303,8 +303,27 @@ def test_tables_and_comparison_in_a_browser(toy: Path) -> None:
     assert set(answer["before"]) == {"good", "fair", "poor", "gap", "bound"}
     assert answer["sorted"] == sorted(answer["sorted"])
     assert answer["left"] == ["poor"]
-    assert answer["verdict"] == "good is better by mean."
+    assert answer["verdict"] == "good is better in the column “mean”."
     assert answer["wide"] <= 0, "only tables scroll sideways"
+
+
+@needs_browser
+def test_print_is_light_and_no_box_cuts_off_its_end(toy: Path) -> None:
+    script = """
+      const boxes = [], key = document.querySelector("details.reading");
+      for (let each = document.querySelector("article"); each; each = each.parentElement) boxes.push(each);
+      const before = [document.documentElement.dataset.theme, key.open];
+      dispatchEvent(new Event("beforeprint"));
+      const during = [document.documentElement.dataset.theme, key.open];
+      dispatchEvent(new Event("afterprint"));
+      return { before, during, after: document.documentElement.dataset.theme,
+        boxes: boxes.map((each) => [getComputedStyle(each).display, getComputedStyle(each).overflowY]) };
+    """
+    with browser() as started, opened(started, toy / "index.html", scheme="dark") as seen:
+        seen.page.emulate_media(media="print")
+        found = seen.page.evaluate(f"() => {{ {script} }}")
+    assert (found["before"], found["during"], found["after"]) == (["dark", False], ["light", True], "dark")
+    assert all(box == ["block", "visible"] for box in found["boxes"]), found["boxes"]  # blocks alone break into pages
 
 
 @needs_browser

@@ -146,7 +146,7 @@ def test_the_lines_of_the_documentation(tmp_path):
         assert done.returncode == 0, done.stderr
     rows = np.loadtxt(tmp_path / "results.csv", delimiter=",", skiprows=1)
     area = areas(rows[:, 2], (rows[:, 0] != rows[:, 1]).astype(float))["augrc"]
-    assert f"augrc ↓ {1000 * area:.1f}" in " ".join(done.stdout.split())
+    assert f"AUGRC ↓ {1000 * area:.1f}" in " ".join(done.stdout.split())
 
     (tmp_path / "other.csv").write_text(table.replace("0.64", "0.99"))
     replaced = re.sub(r"^models = .*$", several.strip(), whole, flags=re.MULTILINE)

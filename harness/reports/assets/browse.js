@@ -161,7 +161,7 @@
     const here = [rows[state.step]], line = { x: "coverage", strokeWidth: 2 };
     const made = Plot.plot({
       width, height: Math.round(Math.min(340, width * 0.45)), marginLeft: 52, marginBottom: 38, grid: true, ariaLabel: `Risk by coverage of ${state.score.name} in ${state.study.id}`,
-      style: { fontSize: "11px", background: "transparent" }, x: { domain: [0, 1], label: "coverage", labelAnchor: "center", labelArrow: "none" }, y: { label: "risk", zero: true, labelArrow: "none" },
+      style: { fontSize: "11px", background: "transparent" }, x: { domain: [0, 1], label: "coverage", labelAnchor: "center", labelArrow: "none" }, y: { label: "risk", zero: true, domain: curve.failures ? undefined : [0, 1], labelArrow: "none" },
       marks: [
         Plot.line(rows, { ...line, y: "generalized", stroke: "var(--own)" }), Plot.line(rows, { ...line, y: "selective", stroke: "var(--best)", strokeDasharray: "7 3" }),
         Plot.ruleX(here, { x: "coverage", stroke: "var(--muted)" }),

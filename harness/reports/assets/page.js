@@ -32,16 +32,28 @@
     return Plot[mark](kept, tuned);
   };
 
+  // Names that take too much of a narrow chart are cut; the table below has them whole.
+  const fitted = (options, width) => {
+    const most = Math.floor(Math.max(0.45 * width, width - 320)), letters = Math.floor((most - 24) / 6);
+    if (!(options.marginLeft > most)) return options;
+    const tickFormat = (name) => (name.length > letters ? `${name.slice(0, letters - 1)}…` : name);
+    return { ...options, marginLeft: most, y: { ...options.y, tickFormat } };
+  };
+
   const plot = (view, rows, width, label) => {
-    const { aspect, ...options } = view.options;
+    const { aspect, ...given } = view.options, options = fitted(given, width);
     const axis = { labelAnchor: "center", labelArrow: "none" };
     const inset = { marginLeft: 52, marginBottom: 38, marginTop: 12, marginRight: 14 };
-    const made = Plot.plot({
+    const drawing = (y) => Plot.plot({
       ...inset, grid: true, ...options, width, height: options.height ?? Math.round(width * (aspect ?? 0.66)), ariaLabel: label,
       style: { fontSize: "11px", background: "transparent" },
-      x: { ...axis, ...options.x }, y: { ...axis, ...options.y },
+      x: { ...axis, ...options.x }, y: { ...axis, ...options.y, ...y },
       marks: view.marks.map((mark) => markOf(mark, rows)),
     });
+    let made = drawing();
+    // Values that are all equal, such as no risk at all, span no axis of their own.
+    const [low, high] = made.scale("y")?.domain ?? [];
+    if (typeof low === "number" && low === high) made = drawing({ domain: [Math.min(0, low), Math.max(0, low) || 1] });
     // One image with a name; the table below it holds what it shows.
     const svg = made.matches("svg") ? made : made.querySelector("svg:last-of-type");
     svg.setAttribute("role", "img");
@@ -107,7 +119,9 @@
     place.append(...figures);
     drawn(place, () => panels.forEach(([name, rows], at) => {
       const label = `${view.title}${name ? ", " + name : ""}`;
-      slots[at].replaceChildren(plot(view, rows, Math.max(220, view.least_width, slots[at].clientWidth), label));
+      // A chart that may scroll grows no further than by a quarter: its cells need not be larger.
+      const most = view.least_width ? Math.min(slots[at].clientWidth, 1.25 * view.least_width) : slots[at].clientWidth;
+      slots[at].replaceChildren(plot(view, rows, Math.max(220, view.least_width, most), label));
     }));
   };
 
@@ -121,12 +135,21 @@
     return [...found];
   };
 
+  // How many decimals a column of numbers needs, so that they stand below each other; null: each as it is.
+  const decimalsOf = (values) => {
+    const numbers = values.filter((value) => typeof value === "number");
+    if (numbers.every(Number.isInteger) || numbers.some((value) => value !== 0 && Math.abs(value) < 1e-4)) return null;
+    return Math.max(...numbers.map((value) => (number(value, 6).split(".")[1] ?? "").length));
+  };
+
   // A table of columns; cells are set as text.
   const tableOf = (columns) => {
     const names = Object.keys(columns), rows = rowsOf(columns);
+    const decimals = Object.fromEntries(names.map((name) => [name, decimalsOf(columns[name])]));
+    const text = (name, value) => (typeof value !== "number" ? value ?? "–" : decimals[name] === null ? number(value, 6) : value.toFixed(decimals[name]));
     const head = element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col", textContent: name }))));
     const body = element("tbody", {}, ...rows.map((row) => element("tr", {}, ...names.map((name) =>
-      element("td", { textContent: typeof row[name] === "number" ? number(row[name], 6) : row[name] ?? "–", className: typeof row[name] === "string" ? "words" : "" })))));
+      element("td", { textContent: text(name, row[name]), className: typeof row[name] === "string" ? "words" : "" })))));
     return element("table", {}, head, body);
   };
   const scrolling = (table, label) => {

@@ -25,12 +25,12 @@ def picture(places: np.ndarray, points: Points) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DOTS)
-    axes = figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_axes((0, 0.06, 1, 0.94))
     axes.set_axis_off()
     for name, code, colour, size in _DRAWN:
         mine = points.outcome == code
         axes.scatter(places[mine, 0], places[mine, 1], s=size, c=colour, label=name, linewidths=0, alpha=0.7)
-    axes.legend(loc="lower left", markerscale=3, frameon=False)
+    figure.legend(loc="lower center", ncols=len(_DRAWN), markerscale=3, frameon=False)
     out = io.BytesIO()
     figure.savefig(out, format="webp", pil_kwargs={"quality": 75})
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")

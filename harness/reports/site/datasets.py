@@ -34,6 +34,7 @@ def write_datasets(source: Path) -> None:
             locked=manifest is not None and manifest.locked,
             card=markdown(body, "../../"),
         )
+    listed.sort(key=lambda each: each[1] is None)  # what benchmarks bring themselves stands last
     write_page(source, "datasets", "datasets", listed=listed)
 
 

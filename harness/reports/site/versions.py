@@ -61,14 +61,19 @@ def write_versions(source: Path, say: Callable[[str], None]) -> dict[str, bytes]
         say(f"{protocol.benchmark.name}: {f'{len(version.board.rows)} rows' if version.board else 'no board'}")
         files |= _write_version(source, version, datasets)
         versions.append(version)
-    tracks: dict[str, dict[str, list[Version]]] = {}
-    for version in versions:
-        benchmark = version.protocol.benchmark
-        tracks.setdefault(benchmark.task, {}).setdefault(benchmark.id, []).insert(0, version)
+    tracks: dict[str, list[Version]] = {}
+    for version in sorted(versions, key=_first_seen):
+        tracks.setdefault(version.protocol.benchmark.task, []).append(version)
     ordered = {task: tracks[task] for task in (*TRACKS, *sorted(tracks.keys() - TRACKS.keys())) if task in tracks}
     write_page(source, "leaderboards", "boards", tracks=ordered, titles=TRACKS)
     write_page(source, "leaderboards/submit", "submit", text=markdown(_how_to_submit(), "../../"))
     return files
+
+
+def _first_seen(version: Version) -> tuple[bool, bool, str, int]:
+    """The order of a list: boards with methods before those that wait for some, the latest version of a benchmark first."""
+    benchmark, board = version.protocol.benchmark, version.board
+    return benchmark.ended != "", board is None or not board.rows, benchmark.id, -benchmark.version
 
 
 def _write_version(source: Path, version: Version, datasets: Datasets) -> dict[str, bytes]:

@@ -78,7 +78,7 @@ def _rows(track: AttributionTrack, unit: Unit, values: Mapping[str, np.ndarray])
     for sample, of in enumerate(said):
         target, predicted = int(samples.targets[sample]), int(of.argmax())
         order = [each for each in np.argsort(places[:, sample], kind="stable") if np.isfinite(places[each, sample])]
-        at = [f"{names[each]} ({places[each, sample]:.2f})" for each in order]
+        at = [f"{names[each].replace('_', ' ')} ({places[each, sample]:.2f})" for each in order]
         yield {
             "study": unit.study,
             "network": unit.model,

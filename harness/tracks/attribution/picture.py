@@ -47,6 +47,7 @@ def attribution_views(track: AttributionTrack, shown: Shown, maps: Mapping[Unit,
         "Mean rank over the metrics of a criterion, low is good. The bar is how far these ranks disagree (± their standard "
         "deviation): read a mean rank only where it is short.",
         shown,
+        axis="mean rank, lower is better",
         spread=True,
     )
     yield from _agreement(track, shown)
@@ -57,8 +58,8 @@ def _gallery(track: AttributionTrack, maps: Mapping[Unit, np.ndarray]) -> Iterat
     if groups:
         yield Gallery(
             "Maps",
-            "A few samples of every unit: the input, the map, and the map over the input. Framed samples are classified "
-            "wrongly. Volumes are seen through the sum along their depth, point clouds from the front.",
+            "A few samples of every unit: the input, the map of what speaks for its true class, and the map over the input. "
+            "Samples framed in red are classified wrongly. Volumes are seen through the sum along their depth, point clouds from the front.",
             tuple(groups),
             (
                 f"linear-gradient(90deg, {', '.join(BAR)})",

@@ -15,8 +15,12 @@ def metric_views(track: AttributionMetricTrack, shown: Shown) -> Iterator[View]:
     """Views without anything to show are left out."""
     yield from beside_the_board(
         "What it is worth as a metric",
-        "Each view with its 95 % interval beside rows of the board; the text of the board says what each is.",
+        "With 95 % intervals, beside rows of the board. Agreement: with the order of XAI methods by the other metrics of "
+        "its criterion. Power: share of the pairs of methods that it tells apart. Sanity and randomisation: how much more "
+        "often it prefers a real map to one that knows nothing, or to that of a randomised network. Stability: the same "
+        "order by other samples and seeds, where chance is not 0. Overall: their mean.",
         shown,
+        axis="worth × 100: 0 chance, 100 best",
     )
     yield from _order(track, shown)
 
@@ -29,7 +33,7 @@ def _order(track: AttributionMetricTrack, shown: Shown) -> Iterator[Chart]:
         if criterion in judged.order:
             (tau,) = rounded(judged.draws[f"tau_{criterion}"][:1], 4)
             own, consensus = (rounded(each, 3) for each in judged.order[criterion])
-            panel = f"{unit.label}: tau {'undefined' if tau is None else f'{tau:.2f}'}"
+            panel = f"{unit.label}: Kendall's tau {'undefined' if tau is None else f'{tau:.2f}'}"
             for name, mine, theirs in zip(judged.methods, own, consensus, strict=True):
                 rows.append({"network": panel, "method": name, "rank": mine, "consensus": theirs, "tau": tau})
     if rows:
@@ -41,7 +45,6 @@ def _order(track: AttributionMetricTrack, shown: Shown) -> Iterator[Chart]:
             columns_of(rows),
             (
                 {"mark": "line", "values": [[0, 0], [most, most]], "stroke": "var(--muted)", "strokeDasharray": "4 4"},
-                {"mark": "dot", "x": "consensus", "y": "rank", "r": 3.5, "fill": colour("this run")},
                 {
                     "mark": "text",
                     "x": "consensus",
@@ -50,11 +53,15 @@ def _order(track: AttributionMetricTrack, shown: Shown) -> Iterator[Chart]:
                     "dx": 6,
                     "textAnchor": "start",
                     "fontSize": 9,
+                    "fill": "currentColor",
+                    "stroke": "var(--page)",
+                    "strokeWidth": 3,
                 },
+                {"mark": "dot", "x": "consensus", "y": "rank", "r": 3.5, "fill": colour("this run")},
                 {"mark": "tip", "pointer": "xy", "x": "consensus", "y": "rank", "title": "method"},
             ),
             {
-                "x": {"domain": [0, most], "label": "consensus: mean rank"},
+                "x": {"domain": [0, most], "label": "mean rank by the other metrics"},
                 "y": {"domain": [0, most], "label": "rank by this metric"},
                 "marginRight": 60,
                 "aspect": 0.95,

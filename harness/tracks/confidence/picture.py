@@ -258,7 +258,7 @@ def _reliability(judged: Mapping[Unit, JudgedConfidence]) -> Iterator[Chart]:
         yield Chart(
             "Reliability",
             "Share of correct predictions among samples of about the same confidence, in the 20 bins of the calibration "
-            "error, all networks together. On the dashed line the score says what is so; below it, it is too sure.",
+            "error, all networks together. On the dashed line confidence equals accuracy; below it, the score is too confident, above it too cautious.",
             columns_of(rows),
             (
                 {"mark": "line", "values": [[0, 0], [1, 1]], "stroke": "var(--muted)", "strokeDasharray": "4 4"},

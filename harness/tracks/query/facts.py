@@ -30,5 +30,5 @@ FACTS = (
         "start_performance", None, (0, 1), (), "performance on the start that all methods share", "frame", 100.0
     ),
     MetricFacts("annotated_foreground", None, (0, 1), (), "share of the pool's foreground annotated", "frame", 100.0),
-    MetricFacts("annotated_images", None, (0, math.inf), (), "images annotated at the end", "frame"),
+    MetricFacts("annotated_images", None, (0, math.inf), (), "images annotated at the end", "frame", digits="whole"),
 )

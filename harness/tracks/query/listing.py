@@ -1,4 +1,4 @@
-"""What can be looked at of a run of a query strategy: held-out samples that networks get wrong, and what was bought."""
+"""What can be looked at of a run of a query strategy: held-out samples that networks get wrong, and what was queried."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 Row = tuple[dict[str, Any], Callable[[], tuple[Card, ...]]]
 """Values by column, and how the row's pictures are made."""
-_DICE, _NETWORKS = "Dice", "networks that err"
+_DICE, _NETWORKS = "Dice", "networks wrong"
 _VOLUMES = (
     "Every held-out case and class as the networks of the last loop segment it, the lowest Dice first, and every patch that "
-    "was bought. Slices are cut across the shortest axis; the first one shown has most wrong voxels of the class."
+    "was queried. Slices are cut across the shortest axis; the first one shown has most wrong voxels of the class."
 )
 _NOT_KEPT = (
     "Of some networks no predicted segmentations are kept: runs of earlier harnesses, and rows of boards, have none."
 )
 _IMAGES = (
     "Test images that the network of the last loop gets wrong, those first that networks of most seeds get wrong, and every "
-    "image that was bought."
+    "image that was queried."
 )
 
 
@@ -62,7 +62,7 @@ def query_listing(
     if not rows:
         return None
     names = dict.fromkeys(name for row, _ in rows for name in row)
-    order = {_DICE: False, "true voxels": True} if segments else {_NETWORKS: True, "wrong in loops": True}
+    order = {_DICE: False, "true voxels": True} if segments else {_NETWORKS: True, "loops wrong": True}
     return SampleList(
         _VOLUMES if segments else _IMAGES,
         columns_of([{name: row.get(name) for name in names} for row, _ in rows]),
@@ -81,10 +81,10 @@ def query_listing(
     )
 
 
-def _bought(outputs: Answers) -> Iterator[tuple[str, np.ndarray]]:
+def _queried(outputs: Answers) -> Iterator[tuple[str, np.ndarray]]:
     """What the picks of each loop are called, and the picks."""
     for loop in range(sum(name.startswith(PICKS) for name in outputs)):
-        yield (f"bought in loop {loop}" if loop else "bought at the start"), outputs[f"{PICKS}{loop}"]
+        yield (f"queried in loop {loop}" if loop else "to start with"), outputs[f"{PICKS}{loop}"]
 
 
 def _segmented(unit: Unit, outputs: Answers, ledger: PatchLedger | None, kept: Path) -> Iterator[Row]:
@@ -109,7 +109,7 @@ def _segmented(unit: Unit, outputs: Answers, ledger: PatchLedger | None, kept: P
                 "wrongly predicted voxels": extra,
             }
             yield row, _later(case_cards, ledger, case, number, kept, counts[-1, case])
-    for what, picks in _bought(outputs):
+    for what, picks in _queried(outputs):
         for row, card in _patches(picks, ledger):
             yield {"what": what, **where, **row}, card
 
@@ -160,11 +160,11 @@ def _classified(setting: Setting, unit: Unit, outputs: Answers, others: list[Ans
             "class": int(targets[image]),
             "predicted": int(predicted[-1, image]),
             "at the start": "wrong" if wrong[0, image] else "right",
-            "wrong in loops": int(wrong[:, image].sum()),
+            "loops wrong": int(wrong[:, image].sum()),
             _NETWORKS: int(erring[image]),
         }
         yield row, pictured(images.test_inputs[image], f"test image {image} of class {row['class']}")
-    for what, picks in _bought(outputs):
+    for what, picks in _queried(outputs):
         for image in picks[:, 0].tolist():
             label = int(images.pool_targets[image])
             card = pictured(images.pool_inputs[image], f"image {image} of the pool, class {label}")

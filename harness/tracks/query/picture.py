@@ -107,7 +107,12 @@ def _learning_curves(
         f"Performance by {axis}",
         "What networks that were trained on the annotated data achieve on held-out data. Lines are means over seeds, thin "
         "lines the run's seeds."
-        + (" Efficiency is the rate b of the fit c - a exp(-b (x - x0)), c full data." if fits else ""),
+        + (
+            " Foreground efficiency is the rate b of the fit c - a exp(-b (x - x0)), c the performance on full data: the "
+            "steeper, the better."
+            if fits
+            else ""
+        ),
         columns_of(rows),
         (*marks[:-1], seeds, *([fit] if fits else []), marks[-1], dots, tip),
         {"x": {"label": axis}, "y": {"label": PERFORMANCE[track.benchmark.performance]}},
@@ -159,15 +164,21 @@ def _beaten(track: QueryTrack, shown: Shown) -> Iterator[Chart]:
     names = [each.method.name for each in entries if each.method.name in table.index]
     shares = 100 * table.loc[names, names].to_numpy(dtype=float)
     rows = [
-        {"method": a, "against": b, "share": round(float(shares[line, column]), 2)}
+        {
+            "method": a,
+            "against": b,
+            "share": (share := round(float(shares[line, column]), 2)),
+            "rounded": f"{share:.0f}" if share else "",
+        }
         for line, a in enumerate(names)
         for column, b in enumerate(names)
         if a != b
     ]
     yield Chart(
         "Who beats whom",
-        "Share in % of the budgets at which the method of the line is significantly better than that of the column "
-        "(t-test paired by seed, level 0.05, mean over studies); best first.",
+        "Share in % of the budgets at which the method of the row is significantly better than that of the column "
+        "(t-test paired by seed, level 0.05, mean over studies); best first. A good method has a coloured row and a "
+        "pale column; 0 is left blank.",
         columns_of(rows),
         (
             {
@@ -183,18 +194,19 @@ def _beaten(track: QueryTrack, shown: Shown) -> Iterator[Chart]:
                 "mark": "text",
                 "x": "against",
                 "y": "method",
-                "text": "share",
+                "text": "rounded",
                 "fill": "currentColor",
-                "fontSize": 8,
-                "where": {"method": name},
+                "stroke": "var(--page)",
+                "strokeWidth": 2,
+                "fontSize": 10,
             },
         ),
         {
-            "x": {"domain": names, "tickRotate": -60, "label": None},
-            "y": {"domain": names, "label": None},
+            "x": {"domain": names, "tickRotate": -60, "label": "… than this method"},
+            "y": {"domain": names, "label": "this method is better …"},
             "opacity": {"domain": [0, 100], "range": [0.06, 1]},
-            "marginLeft": 20 + 6 * max(map(len, names)),
-            "marginBottom": 130,
+            "marginLeft": 40 + 6 * max(map(len, names)),
+            "marginBottom": 40 + 6 * max(map(len, names)),
             "aspect": 0.95,
             "grid": False,
         },
@@ -203,7 +215,7 @@ def _beaten(track: QueryTrack, shown: Shown) -> Iterator[Chart]:
 
 
 def _queried(track: QueryTrack, answers: Mapping[Unit, Answers]) -> Iterator[Gallery]:
-    """What the first seed of every study bought, loop by loop."""
+    """What the first seed of every study queried, loop by loop."""
     groups: list[tuple[str, tuple[Card, ...]]] = []
     segments = False
     for study, setting in track.settings.items():
@@ -216,14 +228,14 @@ def _queried(track: QueryTrack, answers: Mapping[Unit, Answers]) -> Iterator[Gal
         segments = segments or setting.segments
         show = _patches if setting.segments else _images
         for loop, cards in enumerate(show(setting, unit.model_seed, picks)):
-            bought = f"{len(picks[loop])} of the start" if loop == 0 else f"{len(picks[loop])} bought in loop {loop}"
+            queried = f"{len(picks[loop])} to start with" if loop == 0 else f"{len(picks[loop])} queried in loop {loop}"
             shown = f", {len(cards)} shown" if len(cards) < len(picks[loop]) else ""
-            groups.append((f"{study} · {unit.model}: {bought}{shown}", tuple(cards)))
+            groups.append((f"{study} · {unit.model}: {queried}{shown}", tuple(cards)))
     if groups:
         what = (
-            "A slice through the middle of each patch, which is framed, across the shortest axis."
+            "A slice through the middle of each patch, which is framed in orange, across the shortest axis."
             if segments
-            else "The number is the class."
+            else "The number below an image is its class."
         )
         yield Gallery("What was queried", f"Of the first seed of every study, loop by loop. {what}", tuple(groups))
 

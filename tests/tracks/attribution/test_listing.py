@@ -27,9 +27,9 @@ def test_disagreement_is_the_spread_of_the_places(asked):
     for row, (best, worst) in enumerate(
         zip(listing.columns["best place"], listing.columns["worst place"], strict=True)
     ):
-        names = list(signs)
-        assert places[names.index(best.split()[0]), row] == places[:, row].min()
-        assert places[names.index(worst.split()[0]), row] == places[:, row].max()
+        names = [name.replace("_", " ") for name in signs]
+        assert places[names.index(best.partition(" (")[0]), row] == places[:, row].min()
+        assert places[names.index(worst.partition(" (")[0]), row] == places[:, row].max()
 
 
 def test_each_row_has_its_three_pictures_and_what_the_network_says(asked):

@@ -50,7 +50,10 @@ def test_every_network_and_method_is_there():
     }
     (chart,) = metric_views(track(orders), shown(*orders))
     columns = chart.columns
-    assert list(dict.fromkeys(columns["network"])) == ["image · cnn: tau 1.00", "image · vit: tau -1.00"]
+    assert list(dict.fromkeys(columns["network"])) == [
+        "image · cnn: Kendall's tau 1.00",
+        "image · vit: Kendall's tau -1.00",
+    ]
     assert columns["method"] == [*NAMES, *NAMES]
     assert columns["rank"] == [1.0, 2.0, 3.0, 3.0, 2.0, 1.0]
     assert columns["consensus"] == [1.2, 1.8, 2.9] * 2

@@ -64,15 +64,15 @@ def test_test_images_that_stay_wrong_are_listed_and_what_was_bought(data):
         assert [row["image"] for _, row in mine] == np.flatnonzero(of[-1]).tolist()
         for place, row in mine:
             image = row["image"]
-            assert row["wrong in loops"] == of[:, image].sum()
-            assert row["networks that err"] == sum(other[-1, image] for other in wrong.values())
+            assert row["loops wrong"] == of[:, image].sum()
+            assert row["networks wrong"] == sum(other[-1, image] for other in wrong.values())
             assert row["at the start"] == ("wrong" if of[0, image] else "right")
             assert row["predicted"] == answers[key]["evaluation.predictions"][-1, image]
             assert listing.cards(place)[0].pictures[0].alt == f"test image {image} of class {row['class']}"
-        bought = rows_of(listing, what="bought in loop 2", network=key.model)
+        bought = rows_of(listing, what="queried in loop 2", network=key.model)
         assert [row["image"] for _, row in bought] == answers[key]["picks.2"][:, 0].tolist()
         assert [row["class"] for _, row in bought] == data.pool_targets[answers[key]["picks.2"][:, 0]].tolist()
-        assert len(rows_of(listing, what="bought at the start", network=key.model)) == START
+        assert len(rows_of(listing, what="to start with", network=key.model)) == START
 
 
 def test_a_network_without_errors_leaves_what_was_bought(data):
@@ -81,7 +81,7 @@ def test_a_network_without_errors_leaves_what_was_bought(data):
     answers[unit("low", 1)]["evaluation.predictions"] = np.tile(data.test_targets, (LOOPS, 1)).astype(np.uint8)
     listing = query_listing(track, answers, lambda each: NOWHERE)
     assert {row["what"] for _, row in rows_of(listing)} == {
-        "bought at the start", *(f"bought in loop {loop}" for loop in range(1, LOOPS)),
+        "to start with", *(f"queried in loop {loop}" for loop in range(1, LOOPS)),
     }  # fmt: skip
     assert query_listing(track, {}, lambda each: NOWHERE) is None
 

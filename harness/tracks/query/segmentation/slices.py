@@ -22,7 +22,7 @@ _OPACITY = 0.6
 _FOUND, _MISSED, _WRONG = (86, 180, 233), (213, 94, 0), (240, 228, 66)
 KEYS = tuple(
     Key(name, f"rgb{of}")
-    for name, of in (("true, or found", _FOUND), ("missed", _MISSED), ("wrongly predicted", _WRONG))
+    for name, of in (("truth, or rightly predicted", _FOUND), ("missed", _MISSED), ("wrongly predicted", _WRONG))
 )
 
 

@@ -63,7 +63,7 @@ def test_a_case_is_seen_in_slices_with_truth_and_prediction(listed):
         wrong = [(np.roll(truth, 3, axis=1)[z] != truth[z]).sum() for z in range(16)]
         shown = int(next(card for card in cards if card.marked).caption.split()[1]) - 1
         assert wrong[shown] == max(wrong)
-    bought = [at for at, what in enumerate(listing.columns["what"]) if what == "bought in loop 1"]
+    bought = [at for at, what in enumerate(listing.columns["what"]) if what == "queried in loop 1"]
     assert len(bought) == 3
     assert "with the patch at" in listing.cards(bought[0])[0].pictures[0].alt
 
