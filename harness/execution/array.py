@@ -22,7 +22,7 @@ from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, wri
 from harness.execution.past import peaks
 from harness.execution.plan import unit_result
 from harness.execution.run_result import SEALED, RunResult
-from harness.execution.runner import JOURNAL, Observer, execute, finished_units
+from harness.execution.runner import JOURNAL, Observer, execute, unfinished
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
 from harness.spec.errors import UsageError, unknown
 from harness.spec.run import Unit
@@ -166,8 +166,9 @@ def _left(prepared: Prepared) -> dict[str, Unit]:
     """Units that are neither journaled nor ended on disk. What failed is tried once more."""
     plan = prepared.plan
     with Journal.open(plan.folder / JOURNAL) as journal:
-        done = finished_units(journal, plan)
-    return {key: unit for key, unit in plan.units.items() if key not in done and not has_ended(plan.folder, key)}
+        left = unfinished(journal, plan)
+    told = {path.name.partition(".")[0] for path in ends(plan.folder)}
+    return {key: unit for key, unit in left.items() if key not in told or not has_ended(plan.folder, key)}
 
 
 def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
@@ -200,6 +201,6 @@ def _units(file: Path, index: int, each: int) -> list[Unit]:
     if index < 1 or each < 1 or not wanted:
         raise UsageError(f"{file} has no unit number {index}; they are counted from 1.")
     try:
-        return [Unit.model_validate(json.loads(line)) for line in wanted]
-    except (ValueError, ValidationError) as error:
+        return [Unit.of(json.loads(line)) for line in wanted]
+    except (TypeError, ValueError, ValidationError) as error:
         raise IntegrityError(f"{file} is not a file of units; plan the run again.") from error
