@@ -10,7 +10,16 @@ from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Document, Slug, Spec
-from harness.spec.grids import NO_CHOICE, OWN_CHOICE, GridExperiment, GridModel, GridSource, Model, ReferenceSets, experiment_of
+from harness.spec.grids import (
+    NO_CHOICE,
+    OWN_CHOICE,
+    GridExperiment,
+    GridModel,
+    GridSource,
+    Model,
+    ReferenceSets,
+    experiment_of,
+)
 from harness.spec.sources import Source
 from harness.spec.submission import Tier
 

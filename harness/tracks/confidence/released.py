@@ -206,7 +206,7 @@ class ReleasedOutputs(SourceDefaults):
         """The checkpoint of a model; of several versions the one with the highest number."""
         name = self._source.experiment(model).weights
         manifest, folder = self._manifest(name), self._weights_folder(name)
-        found = sorted(folder.glob(model.checkpoint), key=_by_numbers)
+        found = sorted(folder.glob(model.checkpoint), key=_by_numbers) if folder.is_dir() else []
         if not found:
             archive = next((file.path for file in manifest.spec.files if _holds(file.into, model.checkpoint)), None)
             only = f" --file '{archive}'" if archive else ""
