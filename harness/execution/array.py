@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from harness.execution.child import end_abandoned
 from harness.execution.claims import note_death
-from harness.execution.ended import ends, has_ended, take_up
+from harness.execution.ended import ends_by_unit, standing, take_up
 from harness.execution.evaluate import Prepared, job_of
 from harness.execution.executor import Event
 from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, write_job
@@ -145,11 +145,10 @@ class GatheringExecutor:
     give_up: bool = False
 
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
-        missing = []
+        missing, told = [], ends_by_unit(self.run_folder)
         for key, unit in units.items():
-            left = next(ends(self.run_folder, key), None)
-            if left is not None:
-                yield take_up(self.run_folder, left.name)
+            if key in told:
+                yield take_up(self.run_folder, told[key][0].name)
             elif self.give_up:
                 yield UnitEnd(unit_result(unit, "lost", "no job left an end of it"), 0.0)
             else:
@@ -167,8 +166,8 @@ def _left(prepared: Prepared) -> dict[str, Unit]:
     plan = prepared.plan
     with Journal.open(plan.folder / JOURNAL) as journal:
         left = unfinished(journal, plan)
-    told = {path.name.partition(".")[0] for path in ends(plan.folder)}
-    return {key: unit for key, unit in left.items() if key not in told or not has_ended(plan.folder, key)}
+    told = ends_by_unit(plan.folder)
+    return {key: unit for key, unit in left.items() if standing(told.get(key, ())) is None}
 
 
 def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
