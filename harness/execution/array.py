@@ -24,6 +24,7 @@ from harness.execution.plan import unit_result
 from harness.execution.run_result import SEALED, RunResult
 from harness.execution.runner import JOURNAL, Observer, execute, unfinished
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
+from harness.execution.waiting import in_turns
 from harness.spec.errors import UsageError, unknown
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, Journal, RunLock, canonical_json, content_id, make_folder, write_text
@@ -80,12 +81,13 @@ def write_array(prepared: Prepared, system: str, retries: int = 2) -> Array:
     with RunLock(plan.folder):
         write_job(job, plan)
         left = _left(prepared)
-        text = "".join(canonical_json(unit.canonical()) + "\n" for unit in left.values())
-        name = content_id(list(left))[:8]  # jobs of an earlier array go on with theirs
+        each = max(1, math.ceil(len(left) / _MOST_JOBS))
+        order = list(left) if each > 1 else in_turns(left)  # a job goes on with a model, jobs of one unit do not
+        text = "".join(canonical_json(left[key].canonical()) + "\n" for key in order)
+        name = content_id(order)[:8]  # jobs of an earlier array go on with theirs
         units = folder / f"units-{name}.jsonl"
         write_text(units, text)
         make_folder(folder / LOGS)
-        each = max(1, math.ceil(len(left) / _MOST_JOBS))
         jobs = math.ceil(len(left) / each)
         if not left:
             return Array(units, None, 0, each)

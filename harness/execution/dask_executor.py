@@ -18,6 +18,7 @@ from harness.execution.job import Job, UnitEnd, jobs_folder, write_job
 from harness.execution.plan import Plan, unit_result
 from harness.execution.unit_client import UnitProcessDiedError
 from harness.execution.unit_server import MOST_DEATHS
+from harness.execution.waiting import in_turns
 from harness.spec.cluster import ClusterSpec
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
@@ -72,7 +73,7 @@ class DaskExecutor:
         if self.job.limits.device == "cuda":
             _refuse_without_cards(client)
         batch = _Batch(client, self.job)
-        completed = as_completed([batch.submit(key, unit) for key, unit in left.items()], loop=client.loop)
+        completed = as_completed([batch.submit(key, left[key]) for key in in_turns(left)], loop=client.loop)
         for future in completed:
             key = batch.keys[future.key]
             if future.status == "finished":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -26,6 +26,17 @@ class Room:
 
     def need(self, key: str) -> float:
         return (self.needs or {}).get(key, self.unknown)
+
+
+def in_turns(units: Mapping[str, Unit]) -> list[str]:
+    """One unit of each model, then another one of each, and so on: where workers do not go on with a model, those that
+    begin together would compute the same model's outputs, each for itself."""
+    turns: Counter[str] = Counter()
+    places = {}
+    for key, unit in units.items():
+        places[key] = turns[unit.model]
+        turns[unit.model] += 1
+    return sorted(units, key=places.__getitem__)  # a stable sort
 
 
 class Waiting:
@@ -55,7 +66,8 @@ class Waiting:
         free = None if limit is None or not self._under_way else limit - sum(self._under_way.values())
         if free is not None and free < self._least:
             return None
-        for name in chain((model,) if model in self._by_model else (), self._not_begun, self._by_model):
+        own = (model,) if model is not None and model in self._by_model else ()
+        for name in chain(own, self._not_begun, self._by_model):
             for key in self._by_model[name]:
                 if free is None or self._room.need(key) <= free:
                     self._begin(name, key)

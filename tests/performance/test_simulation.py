@@ -25,7 +25,8 @@ def tasks(lengths, shared=False, deadly=()):
         Task(
             str(i),
             tuple(
-                Step(7.0, "p") if shared and number == 0 and i % 3 == 0 else Step(each) for number, each in enumerate(one)
+                Step(7.0, "p") if shared and number == 0 and i % 3 == 0 else Step(each)
+                for number, each in enumerate(one)
             ),
             deadly=i in deadly,
         )
@@ -47,7 +48,9 @@ def test_no_schedule_beats_the_lower_bound(lengths, workers, shared):
 def test_one_worker_without_failures_takes_the_sum_of_all_work_and_starts(lengths):
     found = simulate(tasks(lengths), Cluster(1, worker=11.0, unit=3.0, head=0.25))
     work = sum(map(sum, lengths))
-    assert found.makespan == pytest.approx(11 + 3 * len(lengths) + work + 0.25)  # while it works, earlier ends are journaled
+    assert found.makespan == pytest.approx(
+        11 + 3 * len(lengths) + work + 0.25
+    )  # while it works, earlier ends are journaled
     assert found.useful == pytest.approx(work)
     assert (found.lost, found.twice, found.held) == (0, 0, 0)
 

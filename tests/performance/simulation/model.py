@@ -8,6 +8,7 @@ The rules are those of the harness, and where they can be called they are called
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
@@ -107,8 +108,8 @@ class _InOrder:
         self._heap = list(enumerate(keys))
         self._next = len(keys)
 
-    def __bool__(self) -> bool:
-        return bool(self._heap)
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def take(self, model: str | None) -> str | None:
         return heapq.heappop(self._heap)[1] if self._heap else None
@@ -134,7 +135,9 @@ class _Run:
         self.void_from: dict[str, float] = {}
         self.under_way: set[str] = set()
         self.head, self.journaled = simpy.Resource(self.env), 0
-        self.changed, self.over = self.env.event(), self.env.event()
+        self.idle: dict[int, simpy.Event] = {}
+        self.numbers, self.rng = itertools.count(), np.random.default_rng([seed, len(tasks)])
+        self.over = self.env.event()
         self.found = Outcome(cluster.workers)
 
     def outcome(self) -> Outcome:
@@ -148,25 +151,37 @@ class _Run:
         """A place for a worker: one that has gone is replaced after a wait in the queue."""
         env, cluster = self.env, self.cluster
         while not self._all_ended():
+            if cluster.array and not self.waiting:  # no job is there for nothing
+                yield from self._idle(math.inf)
+                continue
             yield env.timeout(_drawn(rng, cluster.queue) + cluster.worker)
             self.found.starting += cluster.worker
             vanishes, stops = env.now + _drawn(rng, cluster.mtbf), env.now + cluster.walltime
-            model: str | None = None
-            while env.now < min(vanishes, stops) and not self._all_ended():
-                key = self.waiting.take(model)
-                if key is None:
-                    yield self.changed | env.timeout(min(vanishes, stops, env.now + 1e9) - env.now)
-                    continue
-                model = cluster.machine[0][key].model if cluster.machine else None
+            yield from self._life(vanishes, stops, rng)
+
+    def _life(self, vanishes: float, stops: float, rng: np.random.Generator) -> Generator[Any, Any, None]:
+        """Of a worker that is ready: unit after unit, or the one that a job is for."""
+        machine, model = self.cluster.machine, None
+        while self.env.now < min(vanishes, stops) and not self._all_ended():
+            key = self.waiting.take(model)
+            if key is not None:
+                model = machine[0][key].model if machine else None
                 self.under_way.add(key)
                 self._note_memory()
                 yield from self._unit(self.tasks[key], vanishes, stops, rng)
                 self.under_way.discard(key)
                 self.waiting.give_back(key)
-                if cluster.machine or self.waiting or self._all_ended():
-                    self._tell()
-                if cluster.array:
-                    break
+                self._wake()
+            if self.cluster.array:
+                return
+            if key is None:
+                yield from self._idle(min(vanishes, stops))
+
+    def _idle(self, until: float) -> Generator[Any, Any, None]:
+        woken, number = self.env.event(), next(self.numbers)
+        self.idle[number] = woken
+        yield woken if until == math.inf else woken | self.env.timeout(until - self.env.now)
+        self.idle.pop(number, None)
 
     def _unit(self, task: Task, vanishes: float, stops: float, rng: np.random.Generator) -> Generator[Any, Any, None]:
         env, key = self.env, task.key
@@ -233,9 +248,11 @@ class _Run:
     def _all_ended(self) -> bool:
         return len(self.found.ends) == len(self.tasks)
 
-    def _tell(self) -> None:
-        changed, self.changed = self.changed, self.env.event()
-        changed.succeed()
+    def _wake(self) -> None:
+        """As many idle workers as there are tasks for them; on one machine all, for what is given back may let any fit."""
+        count = len(self.idle) if self.cluster.machine else min(len(self.idle), len(self.waiting))
+        for number in self.rng.choice(list(self.idle), size=count, replace=False) if count else ():
+            self.idle.pop(number).succeed()
 
     def _note_memory(self) -> None:
         if self.cluster.machine:

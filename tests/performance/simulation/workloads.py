@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.execution.evaluate import Prepared, Request, prepare
+from harness.execution.waiting import in_turns
 from harness.spec.kinds import kind_of
 from harness.spec.run import Unit
 from harness.storage import seed_of
@@ -70,7 +71,8 @@ def tasks_of(campaign: Campaign, seed: int = 0, spread: float = SPREAD) -> list[
     found = []
     for name in campaign.methods:
         prepared = prepare(Request(name, campaign.benchmark, out=Path("runs"), device="cpu"))
-        for key, unit in prepared.plan.units.items():
+        for key in in_turns(prepared.plan.units):
+            unit = prepared.plan.units[key]
             if prepared.track.inapplicable(unit):
                 continue
             cost = prepared.track.estimate([unit])
