@@ -98,7 +98,10 @@ def walltimes(tasks: Sequence[Task]) -> Iterator[tuple[str, ...]]:
     """What the length of jobs does to long trainings, of which nothing is kept until they end."""
     longest = max(step.seconds for task in tasks for step in task.steps)
     for hours in (12, 24, 48, 72, 168, math.inf):
-        row = [f"{hours:g} h" if hours < math.inf else "no limit", f"{hours * HOUR / longest:.1f}"]
+        row = [
+            f"{hours:g} h" if hours < math.inf else "no limit",
+            f"{hours * HOUR / longest:.1f}" if hours < math.inf else "–",
+        ]
         for array in (False, True):
             place = replace(_USUAL, workers=100, walltime=hours * HOUR, mtbf=1000 * HOUR, array=array)
             found = [simulate(tasks, place, seed) for seed in SEEDS]
@@ -121,7 +124,8 @@ def main(folder: Path) -> None:
     about = (
         f"Python {platform.python_version()}, {platform.machine()}. Units of harness plan, their lengths declared costs with a "
         f"log-normal spread of {SPREAD:g}. A worker: 5 min in the queue, 20 s to start; a unit: 30 s to its first step, 10 ms "
-        "of the process that journals. Medians of 5 draws; in brackets times the lower bound, max(work / GPUs, longest unit)."
+        "of the process that journals. Medians of 5 draws; in brackets times the lower bound, max(work / GPUs, longest unit). The last four columns: where a "
+        "worker vanishes every 1,000 h. Overhead is all time of GPUs that is no work which counts, idle time included."
     )
     cells = list(campaigns())
     campaign = tasks_of(CAMPAIGNS[0])

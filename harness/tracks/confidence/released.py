@@ -54,6 +54,8 @@ class ReleasedOutputs(SourceDefaults):
         a network that was trained without some classes, also the sha256 of the configuration that names them."""
         experiment = self._source.experiment(model)
         try:
+            if not self._weights_folder(experiment.weights).is_dir():  # quicker than to say so of each of its networks
+                raise UsageError(ABSENT)
             files = {"weights": self._checkpoint(model)}
         except UsageError:
             found = {"weights": ABSENT}
@@ -206,7 +208,7 @@ class ReleasedOutputs(SourceDefaults):
         """The checkpoint of a model; of several versions the one with the highest number."""
         name = self._source.experiment(model).weights
         manifest, folder = self._manifest(name), self._weights_folder(name)
-        found = sorted(folder.glob(model.checkpoint), key=_by_numbers) if folder.is_dir() else []
+        found = sorted(folder.glob(model.checkpoint), key=_by_numbers)
         if not found:
             archive = next((file.path for file in manifest.spec.files if _holds(file.into, model.checkpoint)), None)
             only = f" --file '{archive}'" if archive else ""
