@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -37,7 +38,7 @@ class Manifest:
     lock: Lock | None
     folder: Path
 
-    @property
+    @cached_property
     def key(self) -> str:
         """`<id>-<8 digits>`, its name in the cache: changes with what is fetched and laid out, not with the lock."""
         layout = {"path", "origin", "unpack", "into", "folder", "members"}

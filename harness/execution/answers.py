@@ -23,7 +23,11 @@ _NAMES, _COUNTS, _SCORE, _ARRAY = "names", "counts", "score.", "array."
 
 def outputs_path(folder: Path, unit_id: str) -> Path:
     """Where the method's answers of a unit are stored."""
-    return folder / OUTPUTS / f"{unit_id[:16]}.npz"
+    return folder / OUTPUTS / outputs_name(unit_id)
+
+
+def outputs_name(unit_id: str) -> str:
+    return f"{unit_id[:16]}.npz"
 
 
 def outputs_id(outputs: Answers) -> str:

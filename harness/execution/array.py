@@ -15,15 +15,16 @@ from pydantic import ValidationError
 
 from harness.execution.child import end_abandoned
 from harness.execution.claims import note_death
-from harness.execution.ended import ends, has_ended, take_up
+from harness.execution.ended import ends_by_unit, standing, take_up
 from harness.execution.evaluate import Prepared, job_of
 from harness.execution.executor import Event
 from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, write_job
 from harness.execution.past import peaks
 from harness.execution.plan import unit_result
 from harness.execution.run_result import SEALED, RunResult
-from harness.execution.runner import JOURNAL, Observer, execute, finished_units
+from harness.execution.runner import JOURNAL, Observer, execute, unfinished
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
+from harness.execution.waiting import in_turns
 from harness.spec.errors import UsageError, unknown
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, Journal, RunLock, canonical_json, content_id, make_folder, write_text
@@ -80,12 +81,13 @@ def write_array(prepared: Prepared, system: str, retries: int = 2) -> Array:
     with RunLock(plan.folder):
         write_job(job, plan)
         left = _left(prepared)
-        text = "".join(canonical_json(unit.canonical()) + "\n" for unit in left.values())
-        name = content_id(list(left))[:8]  # jobs of an earlier array go on with theirs
+        each = max(1, math.ceil(len(left) / _MOST_JOBS))
+        order = list(left) if each > 1 else in_turns(left)  # a job goes on with a model, jobs of one unit do not
+        text = "".join(canonical_json(left[key].canonical()) + "\n" for key in order)
+        name = content_id(order)[:8]  # jobs of an earlier array go on with theirs
         units = folder / f"units-{name}.jsonl"
         write_text(units, text)
         make_folder(folder / LOGS)
-        each = max(1, math.ceil(len(left) / _MOST_JOBS))
         jobs = math.ceil(len(left) / each)
         if not left:
             return Array(units, None, 0, each)
@@ -145,11 +147,10 @@ class GatheringExecutor:
     give_up: bool = False
 
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
-        missing = []
+        missing, told = [], ends_by_unit(self.run_folder)
         for key, unit in units.items():
-            left = next(ends(self.run_folder, key), None)
-            if left is not None:
-                yield take_up(self.run_folder, left.name)
+            if key in told:
+                yield take_up(self.run_folder, told[key][0].name)
             elif self.give_up:
                 yield UnitEnd(unit_result(unit, "lost", "no job left an end of it"), 0.0)
             else:
@@ -166,8 +167,9 @@ def _left(prepared: Prepared) -> dict[str, Unit]:
     """Units that are neither journaled nor ended on disk. What failed is tried once more."""
     plan = prepared.plan
     with Journal.open(plan.folder / JOURNAL) as journal:
-        done = finished_units(journal, plan)
-    return {key: unit for key, unit in plan.units.items() if key not in done and not has_ended(plan.folder, key)}
+        left = unfinished(journal, plan)
+    told = ends_by_unit(plan.folder)
+    return {key: unit for key, unit in left.items() if standing(told.get(key, ())) is None}
 
 
 def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
@@ -200,6 +202,6 @@ def _units(file: Path, index: int, each: int) -> list[Unit]:
     if index < 1 or each < 1 or not wanted:
         raise UsageError(f"{file} has no unit number {index}; they are counted from 1.")
     try:
-        return [Unit.model_validate(json.loads(line)) for line in wanted]
-    except (ValueError, ValidationError) as error:
+        return [Unit.of(json.loads(line)) for line in wanted]
+    except (TypeError, ValueError, ValidationError) as error:
         raise IntegrityError(f"{file} is not a file of units; plan the run again.") from error

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.execution.clusters import CARD, Wanted, scheduler_of
-from harness.execution.ended import clear_away, ends, has_ended, take_up
+from harness.execution.ended import clear_away, ends_by_unit, standing, take_up
 from harness.execution.executor import Event
 from harness.execution.job import Job, UnitEnd, jobs_folder, write_job
 from harness.execution.plan import Plan, unit_result
 from harness.execution.unit_client import UnitProcessDiedError
 from harness.execution.unit_server import MOST_DEATHS
+from harness.execution.waiting import in_turns
 from harness.spec.cluster import ClusterSpec
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
@@ -52,9 +53,9 @@ class DaskExecutor:
         """Raises UsageError, IntegrityError or StorageError where no unit can go on."""
         folder = self.job.folder
         left = dict(units)
-        for key in units:
-            if has_ended(folder, key):  # of an earlier session that did not journal it any more
-                yield from self._taken_up(left, key, next(ends(folder, key)).name)
+        for key, found in ends_by_unit(folder).items():  # of an earlier session that did not journal them any more
+            if key in left and (end := standing(found)) is not None:
+                yield from self._taken_up(left, key, end.name)
         if not left:
             return
         write_job(self.job, self.plan)
@@ -72,7 +73,7 @@ class DaskExecutor:
         if self.job.limits.device == "cuda":
             _refuse_without_cards(client)
         batch = _Batch(client, self.job)
-        completed = as_completed([batch.submit(key, unit) for key, unit in left.items()], loop=client.loop)
+        completed = as_completed([batch.submit(key, left[key]) for key in in_turns(left)], loop=client.loop)
         for future in completed:
             key = batch.keys[future.key]
             if future.status == "finished":

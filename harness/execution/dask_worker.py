@@ -30,7 +30,7 @@ def run_unit(run: str, session: str, plain: Mapping[str, Any]) -> str:
     Raises UnitProcessDiedError, WorkerStoppingError; UsageError, IntegrityError or StorageError where the run cannot go on
     here.
     """
-    folder, unit = Path(run), Unit.model_validate(plain)
+    folder, unit = Path(run), Unit.of(plain)
     with _PROCESSES.held(folder, session) as held:
         try:
             held.run(unit)

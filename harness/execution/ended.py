@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -44,6 +44,14 @@ def ends(run: Path, unit: str = "*") -> Iterator[Path]:
     yield from sorted(ended_folder(run).glob(f"{unit}.*{_SUFFIX}"))
 
 
+def ends_by_unit(run: Path) -> dict[str, list[Path]]:
+    """The same of every unit that has any, by one look at the folder: it may hold those of many thousands."""
+    found: dict[str, list[Path]] = {}
+    for path in ends(run):
+        found.setdefault(path.name.partition(".")[0], []).append(path)
+    return found
+
+
 def take_up(run: Path, name: str, patience: float = 0.0) -> UnitEnd:
     """Read an end and put its answers into their place among the outputs of the run. The caller holds the run's lock.
 
@@ -68,14 +76,14 @@ def take_up(run: Path, name: str, patience: float = 0.0) -> UnitEnd:
         time.sleep(_LOOK_AGAIN)
 
 
-def has_ended(run: Path, unit: str) -> bool:
-    """Whether a unit has an end that stands; one that is bad is removed, so that the unit is tried once more."""
-    for path in ends(run, unit):
+def standing(found: Iterable[Path]) -> Path | None:
+    """Of the ends of a unit one that stands; bad ones before it are removed, so that the unit is tried once more."""
+    for path in found:
         with contextlib.suppress(IntegrityError, OSError):
             if read_end(path).result.status in ("ok", "not-applicable"):
-                return True
+                return path
         path.unlink(missing_ok=True)
-    return False
+    return None
 
 
 def clear_away(run: Path, unit: str) -> None:

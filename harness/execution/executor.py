@@ -11,6 +11,7 @@ from typing import Protocol
 from harness.execution.job import Job, UnitEnd
 from harness.execution.plan import unit_result
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
+from harness.execution.waiting import Room, Waiting
 from harness.spec.result import UnitStatus
 from harness.spec.run import Unit
 
@@ -36,24 +37,6 @@ class Executor(Protocol):
     """
 
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]: ...
-
-
-@dataclass(frozen=True)
-class Room:
-    """What there is for unit processes on this machine.
-
-    memory: GiB that all of them together may take, None for no limit. needs: GiB that a unit needs, by id, where that is
-    known; a unit of which nothing is known counts as one that needs `unknown`. cards: a graphics processor's number for
-    each process in turn, none where they use none.
-    """
-
-    memory: float | None = None
-    needs: Mapping[str, float] | None = None
-    unknown: float = 1.0
-    cards: tuple[str, ...] = ()
-
-    def need(self, key: str) -> float:
-        return (self.needs or {}).get(key, self.unknown)
 
 
 class LocalExecutor:
@@ -108,53 +91,32 @@ class RefusingExecutor:
 
 
 class _Queue:
-    """Units by model, so that a process that has loaded and fitted a model goes on with it; given out as memory allows."""
+    """What waits, for several threads."""
 
     def __init__(self, units: Mapping[str, Unit], room: Room | None = None) -> None:
         self._changed = threading.Condition()
-        self._waiting = dict(units)
-        self._begun: set[str] = set()
-        self._room = room or Room()
-        self._under_way: dict[str, float] = {}
+        self._units = units
+        self._waiting = Waiting(units, room or Room())
 
     def take(self, model: str | None) -> tuple[str, Unit] | None:
-        """The next unit that fits beside what is under way: of the same model, else of one that nobody has begun, else
-        any. Waits where none fits; None where none is left."""
+        """The next unit (`Waiting.take`). Waits where none fits; None where none is left."""
         with self._changed:
             while self._waiting:
-                if (found := self._next(model)) is not None:
-                    return found
+                if (key := self._waiting.take(model)) is not None:
+                    return key, self._units[key]
                 self._changed.wait()
         return None
 
     def give_back(self, key: str) -> None:
         """A unit has ended, and its memory is free."""
         with self._changed:
-            self._under_way.pop(key, None)
+            self._waiting.give_back(key)
             self._changed.notify_all()
 
     def clear(self) -> None:
         with self._changed:
             self._waiting.clear()
             self._changed.notify_all()
-
-    def _next(self, model: str | None) -> tuple[str, Unit] | None:
-        for wanted in (
-            lambda unit: unit.model == model,
-            lambda unit: unit.model not in self._begun,
-            lambda unit: True,
-        ):
-            for key, unit in self._waiting.items():
-                if wanted(unit) and self._fits(key):
-                    del self._waiting[key]
-                    self._begun.add(unit.model)
-                    self._under_way[key] = self._room.need(key)
-                    return key, unit
-        return None
-
-    def _fits(self, key: str) -> bool:
-        limit = self._room.memory
-        return limit is None or not self._under_way or sum(self._under_way.values()) + self._room.need(key) <= limit
 
 
 class _Worker(threading.Thread):

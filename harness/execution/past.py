@@ -9,9 +9,6 @@ from glob import escape
 from pathlib import Path
 from statistics import median
 
-from pydantic import ValidationError
-
-from harness.execution.job import UnitEnd
 from harness.execution.plan import Plan
 from harness.execution.run_result import SEALED
 from harness.spec.run import Unit
@@ -64,26 +61,33 @@ class _Told:
     def __init__(self, plan: Plan, method: str) -> None:
         self.journals = 0
         self._ends: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        self._found: dict[tuple[str, str], tuple[float, float] | None] = {}
         benchmark = escape(plan.spec.benchmark.replace("@", "-"))
         for path in sorted(plan.folder.parent.glob(f"{benchmark}-{method}-*/{_JOURNAL}")):
-            with contextlib.suppress(IntegrityError, OSError, ValidationError, KeyError):
+            with contextlib.suppress(IntegrityError, OSError, KeyError, TypeError):
                 self._add(plan, path)
 
     def of(self, unit: Unit) -> tuple[float, float] | None:
         """The median of seconds, and the most memory; 0 where that was not recorded."""
-        found = self._ends.get((unit.study, unit.model)) or self._ends.get((unit.study, ""))
-        return None if not found else (median(each[0] for each in found), max(each[1] for each in found))
+        key = (unit.study, unit.model if (unit.study, unit.model) in self._ends else "")
+        if key not in self._found:
+            ends = self._ends.get(key)
+            self._found[key] = (median(each[0] for each in ends), max(each[1] for each in ends)) if ends else None
+        return self._found[key]
 
     def _add(self, plan: Plan, journal: Path) -> None:
-        records = Journal.read(journal)
-        about = next((each["about"] for each in reversed(records) if "about" in each), None)
+        about, found, any_end = None, [], False
+        for record in Journal.read(journal):
+            about = record.get("about", about)
+            if "unit" in record:
+                unit, any_end = record["unit"], True  # as plain data: there may be a million
+                if unit["status"] == "ok":
+                    found.append((unit["study"], unit["model"], (record["seconds"], record.get("memory") or 0.0)))
         if about is None:  # written before journals told it
             about = read_json(journal.with_name(SEALED))["spec"]
         if (about["device"], about["limit"]) != (plan.spec.device, plan.spec.limit):
             return
-        ends = [UnitEnd.of(each) for each in records if "unit" in each]
-        for end in ends:
-            if end.result.status == "ok":
-                for key in ((end.result.study, end.result.model), (end.result.study, "")):
-                    self._ends[key].append((end.seconds, end.memory or 0.0))
-        self.journals += bool(ends)
+        for study, model, took in found:
+            self._ends[study, model].append(took)
+            self._ends[study, ""].append(took)
+        self.journals += any_end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from harness.spec.kinds import kind_of, load
 from harness.spec.method import MethodSpec
 from harness.spec.result import UnitResult, UnitStatus
 from harness.spec.run import RunSpec, Unit
-from harness.storage import content_id
+from harness.storage import canonical_json, content_id
 from harness.tracks.base import Track
 
 
@@ -86,7 +87,21 @@ def run_spec(protocol: LoadedBenchmark, track: Track, method: MethodSpec, reques
 
 
 def _by_id(track: Track, spec: RunSpec) -> dict[str, Unit]:
-    return {content_id(unit.canonical()): unit for unit in track.units(spec)}
+    """Units by `content_id(unit.canonical())`, of which what they share is written and hashed once.
+
+    Canonical JSON sorts names: those up to `metrics_hash` are the same in all units on the same files. The others are
+    slugs and whole numbers, which JSON writes as they are.
+    """
+    task, begun, units = canonical_json(spec.task), {}, {}
+    for unit in track.units(spec):
+        if unit.artefacts_hash not in begun:
+            shared = {name: value for name, value in unit.canonical().items() if name <= "metrics_hash"}
+            begun[unit.artefacts_hash] = hashlib.sha256(canonical_json(shared)[:-1].encode())
+        digest = begun[unit.artefacts_hash].copy()
+        own = f'"model":"{unit.model}","model_seed":{unit.model_seed},"seed":{unit.seed},"study":"{unit.study}"'
+        digest.update(f',{own},"task":{task}}}'.encode())
+        units[digest.hexdigest()] = unit
+    return units
 
 
 def unit_result(unit: Unit, status: UnitStatus, reason: str = "") -> UnitResult:

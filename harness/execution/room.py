@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.execution.executor import Room
+from harness.execution.waiting import Room
 from harness.spec.run import Unit
 from harness.tracks.base import Track
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from harness.execution.answers import OUTPUTS, StoredAnswers, measured, outputs_path
+from harness.execution.answers import OUTPUTS, StoredAnswers, measured, outputs_name
 from harness.execution.environment import describe_environment
 from harness.execution.executor import Executor, UnitProgress
 from harness.execution.fence import choose, described, weakest
@@ -22,6 +23,7 @@ from harness.execution.plan import Plan
 from harness.execution.run_result import METHOD, PROTOCOL, SEALED, RunResult, ScoredRun
 from harness.execution.unit_server import KEPT, UNDER_WAY, workspace_folder
 from harness.spec.result import Passes, RunDocument, Timing
+from harness.spec.run import Unit
 from harness.storage import (
     IntegrityError,
     Journal,
@@ -62,24 +64,22 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, li
             remove_stale_temporaries(folder)
         write_bytes(plan.folder / METHOD, plan.source)
         write_json(plan.folder / PROTOCOL, {"path": str(track.protocol.path.resolve())})
-        done = finished_units(journal, plan)
+        remaining = unfinished(journal, plan)
         borders = {"fence": described(choose(limits.fence)), "readable": list(limits.readable)}
         about = {"method": plan.spec.method.name, "device": plan.spec.device, "limit": plan.spec.limit}
         about |= {"units": len(plan.units)}
         journal.append({"session": _now(), "run": plan.id, "about": about, **borders})
-        remaining = {key: unit for key, unit in plan.units.items() if key not in done}
-        observer.started(len(done), len(plan.units))
+        observer.started(len(plan.units) - len(remaining), len(plan.units))
         with closing(executor.run(remaining)) as events:
             for event in events:
                 if isinstance(event, UnitProgress):
                     observer.progressed(event)
                     continue
-                done[event.result.unit] = event
                 journal.append(event.canonical())
                 observer.finished(event)
         observer.sealing()
         journal.verify()
-        result = _result(plan, track, done, journal, limits.threads)
+        result = _result(plan, track, journal, limits.threads)
         write_json(plan.folder / SEALED, result.document.canonical())
         _clear(plan.folder, result.document)
     return result
@@ -113,32 +113,53 @@ def _make(folder: Path) -> None:
         raise StorageError(f"Could not make the folder {folder}: {error.strerror}.") from error
 
 
-def finished_units(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
-    """Units that need not run again: scored ones whose stored answers are there, and inapplicable ones.
+def unfinished(journal: Journal, plan: Plan) -> dict[str, Unit]:
+    """The units of a plan that are still to be run: not those that are scored and whose stored answers are there, and not
+    inapplicable ones.
 
-    What failed is tried once more, because a time-out or a full memory may have had other causes.
+    What failed is tried once more, because a time-out or a full memory may have had other causes. Raises IntegrityError
+    for a journal of another run, or of another version of the harness.
     """
-    done: dict[str, UnitEnd] = {}
-    for record in journal.records:
+    done, stored = set(), _names_in(plan.folder / OUTPUTS)
+    told = False
+    for record in _of_this_run(journal, plan):
+        told &= "session" not in record
+        if "unit" not in record:
+            continue
+        if not told:  # one for all of a session: they were written by the same version
+            _read_end(record, plan)
+            told = True
+        key, status = record["unit"]["unit"], record["unit"]["status"]
+        if status == "not-applicable" or (status == "ok" and outputs_name(key) in stored):
+            done.add(key)
+        else:
+            done.discard(key)
+    return {key: unit for key, unit in plan.units.items() if key not in done}
+
+
+def _names_in(folder: Path) -> set[str]:
+    """The files of a folder; none where it is not there. A look at each of a million files would take longer."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except FileNotFoundError:
+        return set()
+
+
+def _of_this_run(records: Iterable[dict[str, Any]], plan: Plan) -> Iterator[dict[str, Any]]:
+    for record in records:
         if record.get("run", plan.id) != plan.id:
             raise IntegrityError(f"{plan.folder / JOURNAL} belongs to another run; remove the folder or use --fresh.")
-        if "unit" in record:
-            try:
-                end = UnitEnd.of(record)
-            except (ValidationError, KeyError) as error:
-                raise IntegrityError(
-                    f"{plan.folder / JOURNAL} was written by another version of the harness; use --fresh."
-                ) from error
-            done[end.result.unit] = end
-    return {
-        key: end
-        for key, end in done.items()
-        if key in plan.units
-        and (
-            end.result.status == "not-applicable"
-            or (end.result.status == "ok" and outputs_path(plan.folder, key).is_file())
-        )
-    }
+        yield record
+
+
+def _read_end(record: dict[str, Any], plan: Plan) -> UnitEnd:
+    try:
+        return UnitEnd.of(record)
+    except (ValidationError, KeyError) as error:
+        raise IntegrityError(
+            f"{plan.folder / JOURNAL} was written by another version of the harness; use --fresh."
+        ) from error
 
 
 def _all_passes(ends: Iterable[UnitEnd]) -> Passes | None:
@@ -150,24 +171,26 @@ def _all_passes(ends: Iterable[UnitEnd]) -> Passes | None:
     return Passes(forward=sum(each.forward for each in known), backward=sum(each.backward for each in known))
 
 
-def _result(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal, threads: int) -> RunResult:
+def _result(plan: Plan, track: Track, journal: Journal, threads: int) -> RunResult:
+    sessions = [record for record in journal if "session" in record]
+    ends = [_read_end(record, plan) for record in journal if "unit" in record]
+    done = {end.result.unit: end for end in ends if end.result.unit in plan.units}
     results = [done[key].result for key in plan.units]
     answers = StoredAnswers(plan.folder, results)
     found = {
         plan.units[key]: measured(track, plan.units[key], answers[key], done[key].result.outputs) for key in answers
     }
     inapplicable = tuple(plan.units[each.unit] for each in results if each.status == "not-applicable")
-    sessions = [record["session"] for record in journal.records if "session" in record]
     document = RunDocument(
         id=plan.id,
         spec=plan.spec,
         environment=describe_environment(plan.spec.device, threads, {"run": plan.spec.seed}).model_copy(
-            update=_borders(journal)
+            update=_borders(sessions, ends)
         ),
         units=tuple(results),
         summary=summarize(track, found, inapplicable),
         timing=Timing(
-            started=sessions[0],
+            started=sessions[0]["session"],
             seconds=sum(end.seconds for end in done.values()),
             resumed=len(sessions) - 1,
             unit_seconds={key: done[key].seconds for key in plan.units},
@@ -179,12 +202,10 @@ def _result(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal
     return RunResult(sealed, plan.folder, answers, ScoredRun(track, plan.units, found, inapplicable))
 
 
-def _borders(journal: Journal) -> dict[str, Any]:
+def _borders(sessions: Iterable[dict[str, Any]], ends: Iterable[UnitEnd]) -> dict[str, Any]:
     """The weakest fence and all that was granted, of the sessions of a run and of the machines that units ran on. Older
     sessions have written down neither."""
-    sessions = [record for record in journal.records if "session" in record]
-    fences = {record.get("fence", described("none")) for record in sessions}
-    fences |= {record["fence"] for record in journal.records if "unit" in record and "fence" in record}
+    fences = {record.get("fence", described("none")) for record in sessions} | {end.fence for end in ends if end.fence}
     readable = {path for record in sessions for path in record.get("readable", ())}
     return {"fence": weakest(fences), "readable": tuple(sorted(readable))}
 

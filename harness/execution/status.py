@@ -64,7 +64,7 @@ class RunStatus:
 def run_status(folder: Path) -> RunStatus:
     """Raises UsageError for a folder that holds no run, IntegrityError for a damaged journal."""
     journal = folder / JOURNAL
-    records = Journal.read(journal) if journal.is_file() else ()
+    records = tuple(Journal.read(journal)) if journal.is_file() else ()
     planned = planned_units(folder)
     if not records and planned is None:
         raise UsageError(f"{folder} holds no run; name the folder that evaluate or plan printed.")

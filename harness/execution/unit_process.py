@@ -32,7 +32,7 @@ def main(fd: int, args: list[str]) -> None:
         description = channel.receive()
         with UnitServer(Job.of(description.meta, description.arrays["source"].tobytes())) as server:
             while True:
-                unit = Unit.model_validate(channel.receive().meta["unit"])
+                unit = Unit.of(channel.receive().meta["unit"])
                 channel.send(_reply(server, unit, _Reports(channel)))
     except ChannelClosedError:
         return

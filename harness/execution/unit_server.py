@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.answers import measured, outputs_id, outputs_path
@@ -88,11 +89,12 @@ class UnitServer:
 
     def _given_up(self, unit: Unit, claim: Claim) -> UnitResult | None:
         """The result of a unit that took too many workers with it already."""
-        if len(claim.deaths) >= MOST_DEATHS:
+        status = given_up(len(claim.deaths), claim.lost, self.job.retries)
+        if status == "failed":
             reason = f"{claim.deaths[-1]}, {len(claim.deaths)} times: it is not tried again in this run"
-            return unit_result(unit, "failed", reason)
-        if self.job.retries is not None and claim.lost > self.job.retries:
-            return unit_result(unit, "lost", f"{claim.lost} workers were lost while it was under way")
+            return unit_result(unit, status, reason)
+        if status == "lost":
+            return unit_result(unit, status, f"{claim.lost} workers were lost while it was under way")
         return None
 
     def _left(self, key: str) -> Path | None:
@@ -158,6 +160,14 @@ class UnitServer:
     @cached_property
     def _protocol(self) -> LoadedBenchmark:
         return load_protocol(self.job.benchmark)
+
+
+def given_up(deaths: int, lost: int, retries: int | None) -> Literal["failed", "lost"] | None:
+    """How a unit ends that took too much with it: unit processes that died in it, and workers that were lost; None where
+    it is begun again."""
+    if deaths >= MOST_DEATHS:
+        return "failed"
+    return "lost" if retries is not None and lost > retries else None
 
 
 def run_unit(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from harness.spec.artefact import Artefact
 from harness.spec.base import Document, Slug, Spec
-from harness.spec.grids import NO_CHOICE, OWN_CHOICE, GridSource, Model, ReferenceSets, experiment_of
+from harness.spec.grids import (
+    NO_CHOICE,
+    OWN_CHOICE,
+    GridExperiment,
+    GridModel,
+    GridSource,
+    Model,
+    ReferenceSets,
+    experiment_of,
+)
 from harness.spec.sources import Source
 from harness.spec.submission import Tier
 
@@ -135,18 +146,21 @@ class ConfidenceBenchmark(Benchmark):
 
     def studies_of(self, model: Model) -> tuple[Study, ...]:
         """The studies that a model is asked: all, or those on the sets of its own experiment."""
-        if not isinstance(self.source, GridSource):
-            return self.studies
-        own = set(experiment_of(self.source.experiments, model).set_names)
-        return tuple(study for study in self.studies if own.issuperset(study.sets))
+        return self._own_studies[model.experiment] if isinstance(model, GridModel) else self.studies
+
+    @cached_property
+    def _experiments(self) -> tuple[GridExperiment, ...]:
+        return tuple(self.source.experiments) if isinstance(self.source, GridSource) else ()
+
+    @cached_property
+    def _own_studies(self) -> dict[str, tuple[Study, ...]]:
+        """Of each experiment."""
+        names = {each.id: set(each.set_names) for each in self._experiments}
+        return {name: tuple(each for each in self.studies if own.issuperset(each.sets)) for name, own in names.items()}
 
     def runs_by_default(self, model: Model) -> bool:
         """Whether methods without a head are run on the model."""
-        own = (
-            experiment_of(self.source.experiments, model).default_family
-            if isinstance(self.source, GridSource)
-            else None
-        )
+        own = experiment_of(self._experiments, model).default_family if isinstance(model, GridModel) else None
         return model.family == (own or self.default_family)
 
     def reference_of(self, model: Model) -> ReferenceSets:
@@ -258,6 +272,6 @@ def require(condition: bool, claim: str, known: set[str]) -> None:
 
 def unique(names: list[str], what: str) -> None:
     """Raise a ValueError for a name that is there twice."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(f"{what} {', '.join(twice)} is defined more than once")

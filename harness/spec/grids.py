@@ -6,6 +6,7 @@ common, and its `Grid`s expand to the models. The kinds of source that are made 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Annotated, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -180,6 +181,6 @@ def check_experiment(experiment: GridExperiment, pattern: str) -> None:
 def check_names(source: GridSource) -> None:
     """Raise ValueError for an experiment or a set that is defined more than once."""
     for what, names in (("experiment", [each.id for each in source.experiments]), ("set", list(source.set_names))):
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"{what} {', '.join(twice)} is defined more than once")

@@ -116,7 +116,7 @@ class ReleasedExperiment(TrainedNetworks):
     def models(self) -> Iterator[ReleasedModel]:
         for grid in self.grids:
             for model, checkpoint in grid.expand(self.id, self.checkpoint):
-                yield ReleasedModel(**model.canonical(), network=self.network, checkpoint=checkpoint)
+                yield ReleasedModel(**dict(model), network=self.network, checkpoint=checkpoint)
 
 
 class ReleasedSource(Spec):

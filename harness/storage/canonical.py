@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ _CHUNK = 1 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PORTABLE_KINDS = "biufcSUmM"
 _PLATFORM_FLOATS = "gG"
+_TEXT, _SCALARS = frozenset({str}), frozenset({str, int, float, bool, type(None)})
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: object) -> str:
@@ -31,8 +34,14 @@ def canonical_json(value: object) -> str:
     anything JSON cannot hold, including keys that are not strings, and `ValueError` for a float that is
     not finite or a string that is not valid Unicode; both name the place inside `value`.
     """
-    check_json(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        text = _ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        check_json(value)  # says where
+        raise
+    if not _has_string_keys(value) or not (text.isascii() or _SURROGATE.search(text) is None):
+        check_json(value)
+    return text
 
 
 def content_id(value: object) -> str:
@@ -94,6 +103,25 @@ def check_dtype(dtype: np.dtype[Any]) -> None:
     """
     if dtype.kind not in _PORTABLE_KINDS or dtype.char in _PLATFORM_FLOATS:
         raise TypeError(f"An array of dtype {dtype} has no portable representation.")
+
+
+def _has_string_keys(value: object) -> bool:
+    """Of all dictionaries in `value`: JSON's own encoder makes text of a number that is a key. Millions of units are named
+    by what is written here, so that single values are not looked at. False where in doubt, as for a subclass of str."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            if not _TEXT.issuperset(map(type, each)):
+                return False
+            inside: Collection[object] = each.values()
+        elif isinstance(each, list | tuple):
+            inside = each
+        else:
+            continue
+        if not _SCALARS.issuperset(map(type, inside)):
+            left += inside
+    return True
 
 
 def check_json(value: object, where: tuple[str | int, ...] = ()) -> None:

@@ -16,9 +16,10 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from harness.storage.atomic import sync_directory
 from harness.storage.canonical import canonical_json
@@ -41,9 +42,8 @@ class Journal:
         self.path = path
         self._descriptor: int | None = descriptor
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            data = stream.read()
-        self._records, self._content = _replay(data, path)
-        self.torn_bytes = len(data) - self._content.size
+            self._content = _last(_replay(stream, path))
+            self.torn_bytes = os.fstat(descriptor).st_size - self._content.size
         if self.torn_bytes:
             self._restore(descriptor)
         sync_directory(path.parent)
@@ -67,18 +67,20 @@ class Journal:
             raise StorageError(f"Could not open the journal {path}: {reason(error)}; no record was changed.") from error
 
     @staticmethod
-    def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], ...]:
-        """The acknowledged records, while another process may be writing: nothing is locked, made or repaired.
+    def read(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+        """The acknowledged records, one by one, while another process may be writing: nothing is locked, made or repaired.
 
-        Raises `IntegrityError` for damage, `OSError` where there is no such file.
+        Raises `IntegrityError` for damage, when it comes to it; `OSError` where there is no such file.
         """
         path = Path(path)
-        return tuple(_replay(path.read_bytes(), path)[0])
+        with path.open("rb") as stream:
+            for number, (payload, _) in enumerate(_replay(stream, path), start=1):
+                yield _decode(payload, f"Line {number} of the journal {path}")
 
-    @property
-    def records(self) -> tuple[dict[str, Any], ...]:
-        """All records in the order they were appended, as JSON gives them back (a tuple became a list)."""
-        return tuple(self._records)
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """All records in the order they were appended, as JSON gives them back (a tuple became a list), from the file: a
+        journal may be larger than memory. Raises as `read`."""
+        return self.read(self.path)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one record; it is on disk when this returns.
@@ -93,7 +95,6 @@ class Journal:
         self._refuse_foreign_change(descriptor)
         try:
             _write_line(descriptor, line)
-            self._records.append(json.loads(payload))
             self._content = content  # the one step that acknowledges: an interrupt falls before or after it
         except BaseException as error:
             self._roll_back(descriptor, error)
@@ -111,12 +112,12 @@ class Journal:
         """
         descriptor = self._open_descriptor()
         try:
-            data = self.path.read_bytes()
-            same_file = _identity(self.path.stat()) == _identity(os.fstat(descriptor))
+            with self.path.open("rb") as stream:
+                same_file = _identity(os.fstat(stream.fileno())) == _identity(os.fstat(descriptor))
+                size, content = os.fstat(stream.fileno()).st_size, _last(_replay(stream, self.path))
         except OSError as error:
             raise IntegrityError(f"The journal {self.path} cannot be read back: {reason(error)}.") from error
-        _, content = _replay(data, self.path)
-        if not same_file or content != self._content or len(data) != content.size:
+        if not same_file or content != self._content or size != content.size:
             raise IntegrityError(f"The journal {self.path} was changed by another process while in use.")
 
     def close(self) -> None:
@@ -146,7 +147,6 @@ class Journal:
             raise IntegrityError(f"The journal {self.path} was changed by another process while in use.")
 
     def _roll_back(self, descriptor: int, cause: BaseException) -> None:
-        del self._records[self._content.lines :]
         try:
             self._restore(descriptor)
         except OSError:
@@ -176,19 +176,27 @@ def _extend(content: _Content, payload: bytes) -> tuple[bytes, _Content]:
     return line, _Content(content.size + len(line), content.lines + 1, chain)
 
 
-def _replay(data: bytes, path: Path) -> tuple[list[dict[str, Any]], _Content]:
-    """The records of all full lines; `content.size` is where a torn line begins."""
-    *lines, tail = data.split(b"\n")
-    records, content = [], _Content()
-    for number, line in enumerate(lines, start=1):
-        payload = line[_HEADER_BYTES:]
+def _replay(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, _Content]]:
+    """The payload of each full line, and the content up to there: the last one's size is where a torn line begins."""
+    content = _Content()
+    for number, line in enumerate(stream, start=1):
+        if not line.endswith(b"\n"):
+            if not _is_torn(line):
+                raise IntegrityError(f"Line {number} of the journal {path} is damaged.")
+            return
+        payload = line[_HEADER_BYTES:-1]
         expected, content = _extend(content, payload)
-        if expected != line + b"\n":
+        if expected != line:
             raise IntegrityError(f"Line {number} of the journal {path} is damaged.")
-        records.append(_decode(payload, f"Line {number} of the journal {path}"))
-    if not _is_torn(tail):
-        raise IntegrityError(f"Line {len(lines) + 1} of the journal {path} is damaged.")
-    return records, content
+        yield payload, content
+
+
+def _last(replayed: Iterable[tuple[bytes, _Content]]) -> _Content:
+    """What is known to be in the file after all lines."""
+    content = _Content()
+    for _, content in replayed:  # noqa: B007
+        pass
+    return content
 
 
 def _is_torn(tail: bytes) -> bool:
@@ -221,7 +229,7 @@ def _encode(record: dict[str, Any]) -> bytes:
 
 def _decode(payload: bytes, where: str) -> dict[str, Any]:
     try:
-        record = json.loads(payload)
+        record = json.loads(payload.decode())
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{where} is not JSON.") from error
     if not isinstance(record, dict):

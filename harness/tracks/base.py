@@ -285,26 +285,27 @@ class Track(ABC):
         """The samples of a run to look at one by one; None where the kind has none to show. kept: see `Workspace`."""
         return None
 
-    def units(self, spec: RunSpec) -> tuple[Unit, ...]:
+    def units(self, spec: RunSpec) -> Iterator[Unit]:
         """All units of a run."""
         method = content_id(spec.method.model_dump(mode="json", exclude={"target", "summary", "citation"}))
         metrics = content_id(spec.metric_versions)
-        return tuple(
-            Unit(
+        artefacts, artefacts_hash = object(), ""
+        for unit in self.planned():
+            if unit.artefacts is not artefacts:  # those that follow one another often share theirs
+                artefacts, artefacts_hash = unit.artefacts, content_id(unit.artefacts)
+            yield Unit(
                 task=spec.task,
                 benchmark_hash=spec.benchmark_hash,
                 method_hash=method,
                 model=unit.model,
                 model_seed=unit.seed,
-                artefacts_hash=content_id(unit.artefacts),
+                artefacts_hash=artefacts_hash,
                 study=unit.study,
                 seed=spec.seed,
                 device=spec.device,
                 limit=spec.limit,
                 metrics_hash=metrics,
             )
-            for unit in self.planned()
-        )
 
     def submitted(self, outputs: Answers) -> Answers:
         """The part of a unit's outputs that a submission carries and boards are computed from."""

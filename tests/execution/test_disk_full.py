@@ -103,7 +103,7 @@ def test_what_killed_writers_left_is_cleared(tmp_path):
 
 def journaled(folder):
     with Journal.open(folder / runner.JOURNAL) as journal:
-        return sum("unit" in record for record in journal.records)
+        return sum("unit" in record for record in journal)
 
 
 def assert_completed_as_if_nothing_had_been(tmp_path, prepared, kept):

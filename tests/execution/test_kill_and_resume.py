@@ -63,4 +63,4 @@ def wanted(folder, method):
 def units_of(folder):
     """How many units the journal of a killed run has."""
     with Journal.open(folder / "journal.log") as journal:
-        return sum("unit" in record for record in journal.records)
+        return sum("unit" in record for record in journal)

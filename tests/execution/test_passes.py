@@ -64,7 +64,7 @@ def test_a_run_of_an_earlier_harness_counts_nothing_also_if_it_is_taken_up_again
     result = run(prepared)
     path = result.folder / JOURNAL
     with Journal.open(path) as journal:
-        records = list(journal.records)
+        records = list(journal)
     path.unlink()
     with Journal.open(path) as journal:
         first = True

@@ -5,9 +5,12 @@ import math
 
 import pytest
 
-from harness.execution.evaluate import prepare, resolve_device
+from harness.data.catalog import find_protocol
+from harness.execution.evaluate import Request, prepare, resolve_device
 from harness.execution.method_process import Limits
 from harness.spec.errors import UsageError
+from harness.spec.kinds import kind_of
+from harness.storage import content_id
 
 from .support import HONEST, request_one, write_table
 
@@ -27,6 +30,15 @@ def plan_of(asked, **changes):
 def test_what_changes_no_number_is_not_in_the_name(asked, change):
     assert plan_of(asked, **change).id == plan_of(asked).id
     assert plan_of(asked, **change).units == plan_of(asked).units
+
+
+@pytest.mark.parametrize("name", ["confidence-mnist@2", "query-nnactive@1", "attribution-mnist@1", "meta-mnist@1"])
+def test_an_id_is_that_of_the_units_content(name):
+    protocol = find_protocol(name)
+    method = kind_of(protocol.benchmark.task).simple_method
+    units = prepare(Request(method, name, device="cpu", limit=7, seed=3)).plan.units
+    assert units
+    assert list(units) == [content_id(unit.canonical()) for unit in units.values()]
 
 
 def test_the_place_is_not_in_the_name(asked, tmp_path):

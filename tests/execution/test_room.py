@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from harness.execution import executor, room
-from harness.execution.executor import LocalExecutor, Room, UnitEnd, _Queue
+from harness.execution.executor import LocalExecutor, UnitEnd, _Queue
 from harness.execution.plan import unit_result
+from harness.execution.waiting import Room, Waiting, in_turns
 from harness.spec.run import Unit
 from harness.storage import content_id
 
@@ -142,3 +143,34 @@ def test_a_need_is_what_is_declared_or_was_seen_whatever_is_more():
     assert found.needs == {first: 3.0, second: 5.0, third: 0.5}
     assert found.cards == ()
     assert found.memory is None or found.memory > 0
+
+
+def test_units_of_a_model_are_begun_in_turns():
+    """m0 has s0, s3, s6; m1 has s1, s4; m2 has s2, s5: where a turn has none left of a model, the next model is at it."""
+    planned = units(7, models=3)
+    assert [planned[key].study for key in in_turns(planned)] == ["s0", "s1", "s2", "s3", "s4", "s5", "s6"]
+    grouped = dict(sorted(planned.items(), key=lambda each: each[1].model))
+    assert [unit.study for unit in grouped.values()] == ["s0", "s3", "s6", "s1", "s4", "s2", "s5"]
+    assert [grouped[key].study for key in in_turns(grouped)] == ["s0", "s1", "s2", "s3", "s4", "s5", "s6"]
+    assert in_turns({}) == []
+
+
+def test_a_process_goes_on_with_its_model_and_else_begins_one_that_nobody_has():
+    waiting, planned = Waiting(units(6, models=3), Room()), units(6, models=3)
+    first, second = waiting.take(None), waiting.take(None)
+    assert [planned[key].study for key in (first, second)] == ["s0", "s1"]
+    assert planned[waiting.take("m0")].study == "s3", "of its model"
+    assert planned[waiting.take("m0")].study == "s2", "of a model that nobody has begun"
+    assert [planned[waiting.take("m0")].study for _ in range(2)] == ["s4", "s5"], "what is left of others"
+    assert waiting.take("m0") is None
+    assert not waiting
+
+
+def test_what_fits_goes_before_what_does_not():
+    planned = units(3, models=3)
+    big, middle, small = planned
+    waiting = Waiting(planned, Room(4.0, {big: 4.0, middle: 3.0, small: 1.0}))
+    assert [waiting.take(None), waiting.take(None)] == [big, None]
+    waiting.give_back(big)
+    assert [waiting.take(None), waiting.take(None), waiting.take(None)] == [middle, small, None]
+    assert not waiting

@@ -16,7 +16,7 @@ def reopened(path):
     """The records of a journal that opens without complaint."""
     with Journal.open(path) as journal:
         journal.verify()
-        return list(journal.records)
+        return list(journal)
 
 
 def failing(code):

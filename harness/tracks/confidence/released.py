@@ -45,12 +45,17 @@ class ReleasedOutputs(SourceDefaults):
         self._network: Callable[[str], Any] = lru_cache(maxsize=1)(self._load_network)
         self._part: Callable[[str, str], Selection] = lru_cache(maxsize=4)(self._open_part)
         self._manifest: Callable[[str], Manifest] = cache(self._find_manifest)
+        self._weights_folder: Callable[[str], Path] = cache(lambda name: set_folder(self._manifest(name)))
+        self._reference: Callable[[str], str] = cache(lambda name: reference(self._manifest(name)))
+        self._part_identity: Callable[[str, str], str] = cache(lambda name, part: self._manifest(name).identity(part))
 
     def artefacts(self, model: Model) -> dict[str, str]:
         """The checkpoint's sha256, and an id of each set: of its files as they are pinned, its reader and its part. For
         a network that was trained without some classes, also the sha256 of the configuration that names them."""
         experiment = self._source.experiment(model)
         try:
+            if not self._weights_folder(experiment.weights).is_dir():  # quicker than to say so of each of its networks
+                raise UsageError(ABSENT)
             files = {"weights": self._checkpoint(model)}
         except UsageError:
             found = {"weights": ABSENT}
@@ -201,14 +206,15 @@ class ReleasedOutputs(SourceDefaults):
 
     def _find_checkpoint(self, model: ReleasedModel) -> Path:
         """The checkpoint of a model; of several versions the one with the highest number."""
-        manifest = self._manifest(self._source.experiment(model).weights)
-        found = sorted(set_folder(manifest).glob(model.checkpoint), key=_by_numbers)
+        name = self._source.experiment(model).weights
+        manifest, folder = self._manifest(name), self._weights_folder(name)
+        found = sorted(folder.glob(model.checkpoint), key=_by_numbers)
         if not found:
             archive = next((file.path for file in manifest.spec.files if _holds(file.into, model.checkpoint)), None)
             only = f" --file '{archive}'" if archive else ""
             raise UsageError(
-                f"the checkpoint {model.checkpoint} of {model.id} is not in {set_folder(manifest)}; run: "
-                f"harness data fetch {reference(manifest)}{only}"
+                f"the checkpoint {model.checkpoint} of {model.id} is not in {folder}; run: "
+                f"harness data fetch {self._reference(name)}{only}"
             )
         return found[-1]
 
@@ -231,7 +237,7 @@ class ReleasedOutputs(SourceDefaults):
                 f"{self._protocol.path}: set {chosen.id} is the part {chosen.part!r} of {spec.id}, which has: "
                 f"{', '.join(sorted(spec.parts)) or 'none'}."
             )
-        return manifest.identity(chosen.part)
+        return self._part_identity(chosen.dataset, chosen.part)
 
     def _cached(self, model: Model, name: str, kind: str) -> Path:
         artefacts, experiment = self.artefacts(model), self._source.experiment(model)

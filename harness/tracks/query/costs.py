@@ -21,7 +21,7 @@ def campaign_estimate(track: QueryTrack, units: Sequence[Unit]) -> Estimate:
     trainings = {each.id: each for each in benchmark.trainings}
     datasets = {each.id: each for each in benchmark.source.datasets}
     studies = {each.id: each for each in benchmark.studies}
-    sides = _prepared_sides()
+    sides = _prepared_sides() if any(isinstance(each, ArrayImages) for each in datasets.values()) else {}
     seconds, networks = 0.0, 0
     left_out: list[str] = []
     for unit in units:

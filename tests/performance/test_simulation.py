@@ -1,0 +1,142 @@
+"""The model of the executors keeps to what is proved of schedules, and to the rules of the harness."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.execution.claims import VOID_AFTER
+from harness.execution.waiting import Room
+from tests.execution.test_room import units
+from tests.performance.simulation.model import Cluster, Step, Task, lower_bound, simulate
+from tests.performance.simulation.workloads import CAMPAIGNS, tasks_of
+
+LENGTHS = st.lists(st.lists(st.integers(1, 1000).map(float), min_size=1, max_size=4), min_size=1, max_size=30)
+HARSH = Cluster(5, queue=50.0, worker=5.0, unit=2.0, head=0.1, mtbf=2000.0, deaths=5000.0, walltime=1500.0)
+
+
+def tasks(lengths, shared=False, deadly=()):
+    """The first step of every third task is a product that they share."""
+    return [
+        Task(
+            str(i),
+            tuple(
+                Step(7.0, "p") if shared and number == 0 and i % 3 == 0 else Step(each)
+                for number, each in enumerate(one)
+            ),
+            deadly=i in deadly,
+        )
+        for i, one in enumerate(lengths)
+    ]
+
+
+@given(LENGTHS, st.integers(1, 12), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_no_schedule_beats_the_lower_bound(lengths, workers, shared):
+    given_tasks = tasks(lengths, shared)
+    found = simulate(given_tasks, Cluster(workers, unit=1.0))
+    assert found.makespan >= lower_bound(given_tasks, workers) * (1 - 1e-9)
+    assert 0 <= found.overhead < 1
+
+
+@given(LENGTHS)
+@settings(max_examples=40, deadline=None)
+def test_one_worker_without_failures_takes_the_sum_of_all_work_and_starts(lengths):
+    found = simulate(tasks(lengths), Cluster(1, worker=11.0, unit=3.0, head=0.25))
+    work = sum(map(sum, lengths))
+    assert found.makespan == pytest.approx(
+        11 + 3 * len(lengths) + work + 0.25
+    )  # while it works, earlier ends are journaled
+    assert found.useful == pytest.approx(work)
+    assert (found.lost, found.twice, found.held) == (0, 0, 0)
+
+
+@given(LENGTHS, st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_more_workers_keep_to_the_bound_of_list_scheduling(lengths, workers):
+    """Graham 1969: total / m + (1 - 1/m) * longest, whatever the order; so at most 2 - 1/m times the best."""
+    found = simulate(tasks(lengths), Cluster(workers))
+    each = [sum(one) for one in lengths]
+    assert found.makespan <= (sum(each) / workers + (1 - 1 / workers) * max(each)) * (1 + 1e-9)
+    assert found.makespan <= (2 - 1 / workers) * lower_bound(tasks(lengths), workers) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_every_task_ends_once_whatever_fails_and_no_time_is_lost_from_sight(seed, array):
+    given_tasks = tasks([[300.0, 200.0, 100.0]] * 40, shared=True, deadly={4, 5})
+    cluster = Cluster(**{**vars(HARSH), "array": array})
+    found = simulate(given_tasks, cluster, seed)
+    assert set(found.ends) == {task.key for task in given_tasks}
+    assert set(found.ends.values()) <= {"ok", "failed", "lost"}
+    assert found.lost > 0, "something fails in such a place"
+    # What tasks that came to an end kept is useful, and a product counts once; tasks that were given up may have kept steps.
+    ok = [task for task in given_tasks if found.ends[task.key] == "ok"]
+    kept = sum(step.seconds for task in ok for step in task.steps if not step.product)
+    every = sum(step.seconds for task in given_tasks for step in task.steps if not step.product) + 7.0
+    assert kept <= found.useful <= every + 1e-6
+    spent = found.useful + found.lost + found.twice + found.starting + found.held
+    assert spent <= found.workers * found.makespan * (1 + 1e-9)
+    assert simulate(given_tasks, cluster, seed) == found, "the same seed is the same run"
+
+
+def test_a_unit_that_kills_two_processes_is_left_and_the_rest_goes_on():
+    found = simulate(tasks([[100.0]] * 10, deadly={3}), Cluster(2, unit=1.0))
+    assert found.ends == {str(i): "failed" if i == 3 else "ok" for i in range(10)}
+    assert found.lost == pytest.approx(2 * 50.0), "half of its step, twice"
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_unit_is_lost_with_one_worker_more_than_it_may_be_begun_again(retries):
+    """A step of a thousand mean lives never ends."""
+    found = simulate(tasks([[1e6]]), Cluster(1, mtbf=1000.0, retries=retries), seed=1)
+    assert found.ends == {"0": "lost"}
+    assert found.held == pytest.approx(VOID_AFTER * retries, rel=0.5), "each next worker waits until the claim is void"
+
+
+def test_what_is_kept_is_not_done_again():
+    """A worker's time is up in the second step: 100 s of work were kept, and 50 s are lost."""
+    found = simulate(tasks([[100.0, 100.0]]), Cluster(1, walltime=150.0))
+    assert found.ends == {"0": "ok"}
+    assert (found.useful, found.lost, found.makespan) == (200.0, 50.0, 250.0)
+
+
+def test_workers_that_begin_together_make_a_product_twice():
+    given_tasks = [Task(str(i), (Step(60.0, "outputs"), Step(1.0))) for i in range(4)]
+    together, one = simulate(given_tasks, Cluster(4)), simulate(given_tasks, Cluster(1))
+    assert (together.useful, together.twice) == (64.0, 180.0)
+    assert (one.useful, one.twice, one.makespan) == (64.0, 0.0, 64.0)
+
+
+@pytest.mark.parametrize(("memory", "workers"), [(10.0, 4), (4.0, 4), (2.0, 3)])
+def test_on_one_machine_units_under_way_together_fit_into_memory(memory, workers):
+    planned = units(12, models=5)
+    needs = {key: 1.0 + i % 3 for i, key in enumerate(planned)}
+    machine = (planned, Room(memory, needs))
+    found = simulate([Task(key, (Step(10.0),)) for key in planned], Cluster(workers, machine=machine))
+    assert Counter(found.ends.values()) == {"ok": 12}
+    assert 3.0 <= found.most <= max(memory, 3.0)
+    assert found.makespan >= 120 / workers
+
+
+def test_a_slow_journal_holds_the_end_up_and_not_the_workers():
+    found = simulate(tasks([[1.0]] * 100), Cluster(100, head=0.5))
+    assert found.makespan == pytest.approx(1 + 100 * 0.5)
+
+
+def test_paper_scale_plans_become_tasks_whose_work_is_what_the_plan_declares():
+    """One strategy of nnActive: 16 settings, 4 seeds, 5 loops of 5 trainings, 200 epochs of 250 steps each."""
+    found = tasks_of(CAMPAIGNS[0], spread=0.0)
+    assert len(found) == 16 * 4
+    assert {len(task.steps) for task in found} == {25}
+    products = [step.product for task in found for step in task.steps if step.product]
+    assert len(products) == len(set(products)) == 64 * 5, "no other strategy shares the start of a seed"
+    assert all(math.isclose(step.seconds, 200 * 250 * 0.4) for task in found for step in task.steps)
+    drawn = tasks_of(CAMPAIGNS[0])
+    assert [task.key for task in drawn] == [task.key for task in found]
+    mean = sum(step.seconds for task in drawn for step in task.steps) / (64 * 25)
+    assert mean == pytest.approx(20000, rel=0.03), "a spread does not change the mean: 4 standard errors"
