@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from harness.metrics.attribution._prepared import prepared
 from harness.metrics.attribution.map_batch import MapBatch
 from harness.storage import content_id, file_id
 
@@ -37,7 +38,8 @@ class Forwards:
     representation: name of the layer whose output `features` returns; by default the input of the last linear
     layer. micro_batch: how many inputs are run at once; by default from the size of the activations, not from a
     clock, so that numbers do not depend on how busy a machine is. store: remembers shared results across runs, under
-    `identity`: a hash of all that may change the model's answers, which weights alone do not tell.
+    `identity`: a hash of all that may change the model's answers, which weights alone do not tell. prepare: run it in a
+    cheaper way if there is one that gives the same (see `prepared`); the model's weights must then stay as they are.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Forwards:
         micro_batch: int | None = None,
         store: Store | None = None,
         identity: str = "",
+        prepare: bool = False,
     ) -> None:
         if store is not None and not identity:
             raise ValueError("a store needs the identity of the model, or it would mix the answers of two.")
@@ -55,10 +58,13 @@ class Forwards:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.count = 0
         self._representation = representation
+        self._representing: nn.Module | None = None
         self._micro_batch = micro_batch
         self._store = store
         self._memory: dict[str, dict[str, Tensor]] = {}
         self._identity = identity
+        self._prepare = prepare and self.device.type == "cpu"
+        self._prepared: dict[nn.Module, nn.Module] = {}
 
     @classmethod
     def of(cls, model: nn.Module | Forwards) -> Forwards:
@@ -66,9 +72,7 @@ class Forwards:
 
     def logits(self, inputs: Tensor) -> Tensor:
         """(m, classes) float64 of any number of inputs."""
-        size = self.micro_batch(inputs)
-        parts = [self._run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
-        return torch.cat(parts) if parts else inputs.new_zeros((0, 0), dtype=torch.float64)
+        return self._outputs(self.model, inputs)
 
     def base(self, samples: MapBatch) -> Tensor:
         """Logits (n, classes) of the unperturbed inputs."""
@@ -101,25 +105,15 @@ class Forwards:
         chosen = torch.arange(count) if wanted is None else wanted.flatten().nonzero()[:, 0]
         for pairs in chosen.split(self.micro_batch(samples.inputs)):
             rows = pairs // steps
-            logits = self._run(perturb(rows, pairs % steps))
+            logits = self._run(self.model, perturb(rows, pairs % steps))
             result[pairs] = of_targets(logits, samples.targets[rows], read)
         return result.view(len(samples), steps)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Inner representation (m, f) float64 of any number of inputs."""
-        layer, before = self._representation_layer()
-        self.micro_batch(inputs)  # may run the model, which must not be recorded
-        seen: list[Tensor] = []
-
-        def keep(module: nn.Module, given: Any, out: Any = None) -> None:
-            seen.append((given[0] if before else out).detach().flatten(1).cpu().to(torch.float64))
-
-        handle = layer.register_forward_pre_hook(keep) if before else layer.register_forward_hook(keep)
-        try:
-            self.logits(inputs)
-        finally:
-            handle.remove()
-        return torch.cat(seen)
+        if self._representing is None:
+            self._representing = _Representation(self.model, *self._representation_layer())
+        return self._outputs(self._representing, inputs)
 
     def shared(
         self, name: str, constants: Mapping[str, Any], samples: MapBatch, compute: Callable[[], dict[str, Tensor]]
@@ -146,11 +140,20 @@ class Forwards:
             self._micro_batch = int(min(most, max(_SMALLEST, _CACHE_BYTES // max(1, largest))))
         return self._micro_batch
 
-    def _run(self, inputs: Tensor) -> Tensor:
+    def _outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        size = self.micro_batch(inputs)
+        parts = [self._run(network, inputs[start : start + size]) for start in range(0, len(inputs), size)]
+        return torch.cat(parts) if parts else inputs.new_zeros((0, 0), dtype=torch.float64)
+
+    def _run(self, network: nn.Module, inputs: Tensor) -> Tensor:
         self.count += len(inputs)
+        if self._prepare:
+            if network not in self._prepared:
+                self._prepared[network] = prepared(network, inputs)
+            network = self._prepared[network]
         with torch.inference_mode():
-            logits: Tensor = self.model(inputs.to(self.device))
-        return logits.to("cpu", torch.float64).clone()
+            outputs: Tensor = network(inputs.to(self.device))
+        return outputs.to("cpu", torch.float64).clone()
 
     def _largest_activation(self, one: Tensor) -> int:
         """Bytes of the largest output of any layer for one input."""
@@ -162,7 +165,8 @@ class Forwards:
 
         handles = [module.register_forward_hook(measure) for module in self.model.modules()]
         try:
-            self._run(one)
+            with torch.inference_mode():
+                self.model(one.to(self.device))
         finally:
             for handle in handles:
                 handle.remove()
@@ -182,6 +186,28 @@ class Forwards:
         return content_id(
             [self._identity, source_id(), self._representation, name, dict(constants), samples.seed, content]
         )
+
+
+class _Representation(nn.Module):
+    """The output (m, f) of a layer of a model, or the input that it is given, while the model runs."""
+
+    def __init__(self, model: nn.Module, layer: nn.Module, before: bool) -> None:
+        super().__init__()
+        self.model, self._layer, self._before = model, [layer], before  # in a list: it is a part of the model already
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, given: Any, out: Any = None) -> None:
+            seen.append((given[0] if self._before else out).flatten(1))
+
+        (layer,) = self._layer
+        handle = layer.register_forward_pre_hook(keep) if self._before else layer.register_forward_hook(keep)
+        try:
+            self.model(inputs)
+        finally:
+            handle.remove()
+        return seen[0]
 
 
 @cache

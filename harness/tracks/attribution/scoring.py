@@ -68,6 +68,7 @@ def score_maps(
         representation=explained.built.anatomy.representation,
         store=CacheStore(),
         identity=explained.identity,
+        prepare=True,
     )
     maps = torch.from_numpy(explained.maps)
     given = (
