@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import AT_ONCE, one_by_one
+from harness.methods.baselines.attribution._batches import at_once
 from harness.methods.baselines.attribution._captum import captum
 from harness.methods.baselines.attribution._maps import scaled
 from harness.methods.interface import explainer
@@ -22,15 +22,19 @@ STRIDE = {"image": 25, "volume": 4, "point-cloud": 1}
 @explainer(version="1.0", citation="Zeiler & Fergus, ECCV 2014")
 def occlusion(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Fall of the logit when a window is set to 0, the mean over all windows that a place lies in."""
+    from harness.methods.baselines.attribution._lean import in_lean_batches
+
     channels, spatial = inputs.shape[1], inputs.shape[2:]
     window = (channels, *(scaled(WINDOW[context.modality], side, context) for side in spatial))
     stride = (channels, *(scaled(STRIDE[context.modality], side, context) for side in spatial))
 
-    def explain(one: Tensor, target: Tensor) -> Tensor:
+    size = at_once(inputs)
+
+    def explain(lean: nn.Module, some: Tensor, classes: Tensor) -> Tensor:
         with captum() as attr:
-            maps: Tensor = attr.Occlusion(model).attribute(
-                one, window, stride, target=target, perturbations_per_eval=AT_ONCE
+            maps: Tensor = attr.Occlusion(lean).attribute(
+                some, window, stride, target=classes, perturbations_per_eval=max(1, size // len(some))
             )
         return maps
 
-    return one_by_one(explain, inputs, targets)
+    return in_lean_batches(explain, model, inputs, targets)
