@@ -58,13 +58,12 @@ class Forwards:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.count = 0
         self._representation = representation
-        self._representing: nn.Module | None = None
         self._micro_batch = micro_batch
         self._store = store
         self._memory: dict[str, dict[str, Tensor]] = {}
         self._identity = identity
         self._prepare = prepare and self.device.type == "cpu"
-        self._prepared: dict[nn.Module, nn.Module] = {}
+        self._prepared: nn.Module | None = None
 
     @classmethod
     def of(cls, model: nn.Module | Forwards) -> Forwards:
@@ -72,11 +71,13 @@ class Forwards:
 
     def logits(self, inputs: Tensor) -> Tensor:
         """(m, classes) float64 of any number of inputs."""
-        return self._outputs(self.model, inputs)
+        size = self.micro_batch(inputs)
+        parts = [self._run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
+        return torch.cat(parts) if parts else inputs.new_zeros((0, 0), dtype=torch.float64)
 
     def base(self, samples: MapBatch) -> Tensor:
         """Logits (n, classes) of the unperturbed inputs."""
-        return self.shared("base", {}, samples, lambda: {"logits": self.logits(samples.inputs)})["logits"]
+        return self.shared("base", {}, samples, lambda: {"logits": self.logits(samples.inputs)}, drawn=False)["logits"]
 
     def probability(self, samples: MapBatch) -> Tensor:
         """Soft-max probability (n,) of each target, unperturbed."""
@@ -105,24 +106,42 @@ class Forwards:
         chosen = torch.arange(count) if wanted is None else wanted.flatten().nonzero()[:, 0]
         for pairs in chosen.split(self.micro_batch(samples.inputs)):
             rows = pairs // steps
-            logits = self._run(self.model, perturb(rows, pairs % steps))
+            logits = self._run(perturb(rows, pairs % steps))
             result[pairs] = of_targets(logits, samples.targets[rows], read)
         return result.view(len(samples), steps)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Inner representation (m, f) float64 of any number of inputs."""
-        if self._representing is None:
-            self._representing = _Representation(self.model, *self._representation_layer())
-        return self._outputs(self._representing, inputs)
+        layer, before = self._representation_layer()
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, given: Any, out: Any = None) -> None:
+            seen.append((given[0] if before else out).detach().flatten(1).cpu().to(torch.float64))
+
+        size = self.micro_batch(inputs)  # may run the model, which must not be recorded
+        handle = layer.register_forward_pre_hook(keep) if before else layer.register_forward_hook(keep)
+        try:
+            for some in inputs.split(size):
+                self._run(some, self.model)
+        finally:
+            handle.remove()
+        return torch.cat(seen)
 
     def shared(
-        self, name: str, constants: Mapping[str, Any], samples: MapBatch, compute: Callable[[], dict[str, Tensor]]
+        self,
+        name: str,
+        constants: Mapping[str, Any],
+        samples: MapBatch,
+        compute: Callable[[], dict[str, Tensor]],
+        *,
+        drawn: bool = True,
     ) -> Mapping[str, Tensor]:
-        """What depends on the model, the samples and the seed, but on no map: computed once for all methods.
+        """What depends on the model, the samples and, if anything is drawn, the seed, but on no map: computed once for
+        all methods.
 
         `name` and `constants` must tell two different computations apart. Values keep the samples' order.
         """
-        key = self._key(name, constants, samples)
+        key = self._key(name, constants, samples, samples.seed if drawn else None)
         if key not in self._memory:
             stored = self._store.get(key) if self._store is not None else None
             if stored is None:
@@ -140,20 +159,14 @@ class Forwards:
             self._micro_batch = int(min(most, max(_SMALLEST, _CACHE_BYTES // max(1, largest))))
         return self._micro_batch
 
-    def _outputs(self, network: nn.Module, inputs: Tensor) -> Tensor:
-        size = self.micro_batch(inputs)
-        parts = [self._run(network, inputs[start : start + size]) for start in range(0, len(inputs), size)]
-        return torch.cat(parts) if parts else inputs.new_zeros((0, 0), dtype=torch.float64)
-
-    def _run(self, network: nn.Module, inputs: Tensor) -> Tensor:
+    def _run(self, inputs: Tensor, model: nn.Module | None = None) -> Tensor:
+        """Logits of a few inputs, of the model itself if it is given, because its parts are watched."""
         self.count += len(inputs)
-        if self._prepare:
-            if network not in self._prepared:
-                self._prepared[network] = prepared(network, inputs)
-            network = self._prepared[network]
+        if model is None and self._prepared is None:
+            self._prepared = prepared(self.model, inputs) if self._prepare else self.model
         with torch.inference_mode():
-            outputs: Tensor = network(inputs.to(self.device))
-        return outputs.to("cpu", torch.float64).clone()
+            logits: Tensor = (model or self._prepared)(inputs.to(self.device))  # type: ignore[misc]
+        return logits.to("cpu", torch.float64).clone()
 
     def _largest_activation(self, one: Tensor) -> int:
         """Bytes of the largest output of any layer for one input."""
@@ -181,33 +194,9 @@ class Forwards:
             raise ValueError("the model has no linear layer; name the layer of its representation.")
         return linear[-1], True
 
-    def _key(self, name: str, constants: Mapping[str, Any], samples: MapBatch) -> str:
+    def _key(self, name: str, constants: Mapping[str, Any], samples: MapBatch, seed: int | None) -> str:
         content = hashlib.sha256(b"".join(samples.digests)).hexdigest()
-        return content_id(
-            [self._identity, source_id(), self._representation, name, dict(constants), samples.seed, content]
-        )
-
-
-class _Representation(nn.Module):
-    """The output (m, f) of a layer of a model, or the input that it is given, while the model runs."""
-
-    def __init__(self, model: nn.Module, layer: nn.Module, before: bool) -> None:
-        super().__init__()
-        self.model, self._layer, self._before = model, [layer], before  # in a list: it is a part of the model already
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        seen: list[Tensor] = []
-
-        def keep(module: nn.Module, given: Any, out: Any = None) -> None:
-            seen.append((given[0] if self._before else out).flatten(1))
-
-        (layer,) = self._layer
-        handle = layer.register_forward_pre_hook(keep) if self._before else layer.register_forward_hook(keep)
-        try:
-            self.model(inputs)
-        finally:
-            handle.remove()
-        return seen[0]
+        return content_id([self._identity, source_id(), self._representation, name, dict(constants), seed, content])
 
 
 @cache

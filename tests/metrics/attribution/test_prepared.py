@@ -117,11 +117,3 @@ def test_scores_and_passes_are_the_same(metric, modality):
     torch.testing.assert_close(given.score(made, model=runs), expected, rtol=1e-4, atol=1e-5, equal_nan=True)
     assert runs.count == plain.count
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in given.model.modules())
-
-
-@pytest.mark.parametrize("layer", [None, "0"])
-def test_features_are_the_same(layer):
-    given = world("image", samples=5, dtype=torch.float32)
-    plain, runs = (Forwards(given.model, representation=layer, prepare=prepare) for prepare in (False, True))
-    torch.testing.assert_close(runs.features(given.inputs), plain.features(given.inputs), rtol=1e-5, atol=1e-6)
-    assert runs.features(given.inputs[:2]).shape == plain.features(given.inputs[:2]).shape

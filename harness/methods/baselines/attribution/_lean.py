@@ -32,12 +32,11 @@ def in_lean_batches(
 
     if inputs.ndim != 4 or inputs.device.type != "cpu":
         return of(model)
-    lean = copy.deepcopy(model)
-    _fold_batch_norm(lean)
-    lean.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
-        return of(lean)
-    except RuntimeError:  # "view size is not compatible"; anything else is raised again
+        lean = copy.deepcopy(model)
+        _fold_batch_norm(lean)
+        return of(lean.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    except RuntimeError:  # "view size is not compatible", or no copy can be made; anything else is raised again
         return of(model)
 
 
@@ -53,13 +52,15 @@ def _fold_batch_norm(model: nn.Module) -> None:
     calls = Counter(node.target for node in nodes)
     for node in nodes:
         before = node.args[0] if node.args else None
-        if before not in nodes or len(before.users) > 1 or calls[node.target] > 1 or calls[before.target] > 1:
+        if not isinstance(before, torch.fx.Node) or before.op != "call_module" or len(before.users) > 1:
+            continue
+        if calls[node.target] > 1 or calls[before.target] > 1:
             continue
         convolution, norm = modules[before.target], modules[node.target]
         plain = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
         if plain and not any(_hooks(module) for module in (convolution, norm)):
-            _replace(model, before.target, fuse_conv_bn_eval(convolution, norm))
-            _replace(model, node.target, nn.Identity())
+            _replace(model, str(before.target), fuse_conv_bn_eval(convolution, norm))
+            _replace(model, str(node.target), nn.Identity())
 
 
 def _hooks(module: nn.Module) -> int:

@@ -26,6 +26,6 @@ def deep_lift_shap(model: nn.Module, inputs: Tensor, targets: Tensor, context: C
         count = len(baselines)
         pairs = some.repeat_interleave(count, dim=0), baselines.repeat(len(some), *[1] * (some.ndim - 1))
         parts = contributions(model, *pairs, classes.repeat_interleave(count))
-        return parts.unflatten(0, (len(some), count)).mean(dim=1)
+        return parts.view(len(some), count, *parts.shape[1:]).mean(dim=1)
 
     return in_batches(explain, inputs, targets, max(1, at_once(inputs) // max(1, len(baselines))))

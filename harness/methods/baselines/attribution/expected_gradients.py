@@ -38,6 +38,7 @@ def expected_gradients(model: nn.Module, inputs: Tensor, targets: Tensor, contex
         ends = some.repeat_interleave(SAMPLES, dim=0) + noise.repeat(count, *single)
         starts, along = background[rows].repeat(count, *single), places.repeat(count, *single)
         gradients = input_gradients(lean, along * ends + (1 - along) * starts, classes.repeat_interleave(SAMPLES))
-        return ((ends - starts) * gradients).unflatten(0, (count, SAMPLES)).mean(dim=1)
+        parts = (ends - starts) * gradients
+        return parts.view(count, SAMPLES, *parts.shape[1:]).mean(dim=1)
 
     return in_lean_batches(explain, model, inputs, targets, max(1, at_once(inputs) // SAMPLES))
