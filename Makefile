@@ -10,7 +10,7 @@ SETTINGS := pyproject.toml requirements/constraints.txt
 # As many test processes as there are cores; a file's tests stay together, so that what they share is made once.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help demo test test-all lint types tests format bench bench-board models board query pins clean
+.PHONY: help demo test test-all lint types tests format screenshots bench bench-board models board query pins clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ demo: .venv/.core  ## set up, then score an example method against the embedded 
 
 test: lint types tests  ## set up, then lint, check types, run the tests
 
-test-all: lint types .venv/.dev  ## the same with the long campaigns
+test-all: lint types .venv/.dev .venv/.system  ## the same with the long campaigns
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 
 lint: .venv/.dev  ## ruff: rules and format; zizmor: workflows
@@ -32,12 +32,15 @@ lint: .venv/.dev  ## ruff: rules and format; zizmor: workflows
 types: .venv/.dev  ## mypy --strict
 	$(BIN)/mypy
 
-tests: .venv/.dev  ## the tests alone
+tests: .venv/.dev .venv/.system  ## the tests alone
 	$(PYTEST)
 
 format: .venv/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: .venv/.dev .venv/.system  ## pictures of every page, at two widths, light and dark, in runs/screenshots
+	PYTHONPATH=. $(BIN)/python tests/reports/screenshots.py runs/screenshots
 
 bench: .venv/.dev  ## measure speed: what may take how long, attribution metrics against Quantus (some minutes; close everything else)
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/limits.py
@@ -95,4 +98,15 @@ clean:  ## remove the environment and everything computed in this folder
 .venv/.dev: .venv/.core .venv/.query
 	@echo "==> installing the tools for tests"
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Tests of pages need chromium, those of the sandbox bubblewrap: installed on Debian as root. Elsewhere, and where that
+# fails, these tests are skipped and say why.
+.venv/.system: .venv/.made
+	@if { command -v chromium && command -v bwrap; } > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; \
+	then :; else \
+	  echo "==> installing chromium and bubblewrap"; \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium bubblewrap; } > /dev/null 2>&1 \
+	    || echo "they could not be installed"; \
+	fi
 	@touch $@

@@ -124,9 +124,12 @@ def target_of(method: str | Path | Any) -> str:
         return str(method)
     if not hasattr(method, DECLARATION):
         raise UsageError(f"{method!r} is neither a name nor decorated; put @confidence_score above its definition.")
+    if not hasattr(method, "__qualname__"):
+        name = type(method).__name__
+        raise UsageError(f"{method!r} is an object of {name}; give the class itself: harness.evaluate({name}).")
     try:
         path = inspect.getsourcefile(method)
-    except TypeError:
+    except (TypeError, OSError):  # OSError: of a class whose module has no file
         path = None
     if path is None or not Path(path).is_file():
         raise UsageError(

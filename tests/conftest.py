@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +43,21 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Made:
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole_site(made_once: Made) -> Path:
+    """The site of the repository in `html`, and what Sphinx said in `said.txt`."""
+
+    def fill(folder: Path) -> None:
+        # In a process of its own: the tests that come here first may have put other boards in place of these.
+        code = "from harness.cli import main; main()"
+        command = [sys.executable, "-c", code, "site", "build", "--out", str(folder / "html")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
+        assert done.returncode == 0, done.stderr
+        (folder / "said.txt").write_text(done.stderr)
+
+    return made_once("whole-site", fill)
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from harness.execution.channel import Message
-from harness.execution.executor import _RUN_STOPPERS, Job, UnitEnd, _Queue
+from harness.execution.executor import _Queue
+from harness.execution.job import Job, UnitEnd
 from harness.execution.method_process import _counted, _reported, _sum
-from harness.execution.unit_process import _reply, _UnitServer
+from harness.execution.unit_server import UnitServer
 from harness.execution.worker import _answer, _Host
 from harness.methods.client import MethodError
 from harness.spec.kinds import kind_of
-from harness.spec.result import Passes, UnitResult
 from harness.spec.run import Unit
 
 
@@ -87,23 +86,25 @@ class MethodHere:
 class HereExecutor:
     """As `LocalExecutor` with one worker: each unit as the unit process runs it."""
 
-    def __init__(self, job: Job, workers: int) -> None:
+    def __init__(self, job: Job, workers: int, room=None) -> None:
         self._job = job
 
     def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
         todo, model = _Queue(units), None
-        facts = {"folder": str(self._job.folder), "benchmark": str(self._job.benchmark)}
-        facts["shuffle"] = self._job.shuffle
-        with MethodHere(self._job.method) as method:
-            bench = _UnitServer(Message("run", {**facts, "limits": asdict(self._job.limits)}), method)
+        with UnitServer(self._job, MethodHere(self._job.method)) as server:
             while taken := todo.take(model):
                 model = taken[1].model
-                reply = _reply(bench, taken[1], lambda what, share: None)
-                if reply.what == "stop":
-                    raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
-                passes = reply.meta["passes"]
-                yield UnitEnd(
-                    UnitResult.model_validate(reply.meta["result"]),
-                    reply.meta["seconds"],
-                    None if passes is None else Passes.model_validate(passes),
-                )
+                yield server.run(taken[1])
+
+
+class UnitProcessHere:
+    """As `UnitProcess`, without the process."""
+
+    def __init__(self, job: Job, environment=None) -> None:
+        self._server = UnitServer(job, MethodHere(job.method))
+
+    def run(self, unit: Unit, report=lambda what, share: None) -> UnitEnd:
+        return self._server.run(unit, report)
+
+    def close(self, *, give_back: bool = False) -> None:
+        self._server.method.close()

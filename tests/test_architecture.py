@@ -46,6 +46,8 @@ HEAVY = {
     "captum",
     "nnunetv2",
     "dask",
+    "distributed",
+    "dask_jobqueue",
 }
 MAY_IMPORT_HEAVY_AT_TOP = {
     "tracks/confidence/networks.py",  # defines nn.Modules; itself imported only inside functions
@@ -66,6 +68,7 @@ MAY_IMPORT_HEAVY_AT_TOP = {
     *(f"tracks/query/classification/{name}.py" for name in ("colours", "warps", "draws")),
     *(f"tracks/query/segmentation/{name}.py" for name in ("plans", "prediction", "trainer")),
     "tracks/attribution/networks.py",
+    "execution/dask_worker.py",  # runs on workers of dask alone
     "tracks/attribution/training.py",
     *(path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "tracks").glob("**/zoo/*.py")),
 }

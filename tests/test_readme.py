@@ -1,10 +1,11 @@
-"""README is true: its methods keep their contract, its files are read, its commands exist, its output is what is printed."""
+"""README and the documentation are true: their methods keep their contract, their files are read, their commands exist,
+their output is what is printed."""
 
+import itertools
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,37 +14,51 @@ import torch
 import typer
 
 from harness.cli import application
-from harness.data.catalog import load_protocol
+from harness.data.catalog import find_protocol, load_protocol
+from harness.methods.discovery import baseline_names
 from harness.testing import check_method
-
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-BLOCKS = BLOCK.findall(TEXT)
-PYTHON = [text for kind, text in BLOCKS if kind == "python"]
-DECLARE = re.compile(r"@?\b(?:confidence_score|query_strategy|explainer|attribution_metric)\(")
-METHODS = [text for text in PYTHON if DECLARE.search(text)]
-SNIPPETS = [text for text in PYTHON if not DECLARE.search(text)]
-FILES = [text for kind, text in BLOCKS if kind == "toml" and text.startswith("schema_version")]
-DOCS = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("datasets/*/README.md"))]
-COMMANDS = [
-    line
-    for kind, text in (*BLOCKS, *(block for path in DOCS for block in BLOCK.findall(path.read_text())))
-    for line in text.splitlines()
-    if not kind and line.startswith("harness ")
-]
+from tests.printed import (
+    BLOCK,
+    BLOCKS,
+    COMMANDS,
+    FILES,
+    METHODS,
+    NAMED,
+    OTHERS,
+    OUTPUTS,
+    ROOT,
+    SNIPPETS,
+    TEXTS,
+    TOML,
+    declared,
+    method_before,
+)
 
 
 def test_every_kind_of_block_was_found():
-    assert len(METHODS) >= 8
-    assert len(SNIPPETS) >= 4
-    assert len(FILES) >= 5
-    assert len(COMMANDS) >= 30
+    assert len(METHODS) >= 14
+    assert sum(map(len, SNIPPETS.values())) >= 8
+    assert len(FILES) >= 6
+    assert len(COMMANDS) >= 25
+    assert len(OUTPUTS) >= 5
+    assert len(NAMED) >= 70
 
 
-def declared(text):
-    names = re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE)
-    return names or re.findall(r"^(\w+) = explainer", text, re.MULTILINE)
+def test_every_block_has_a_test():
+    """A snippet of another language, or a fragment of a file, would need one like those below."""
+    assert {kind for kind, _ in BLOCKS} == {"", "python", "toml", "text"}
+    fragments = [text for text in TOML if text not in FILES]
+    tried = ('kind = "fd-shifts"', 'head = "mine"', "[options]")  # the last by the tests of clusters
+    assert len(fragments) == 3
+    assert all(any(each in text for each in tried) for text in fragments)
+    assert [text.partition("\n")[0] for kind, text in BLOCKS if kind == "text"] == ["label,prediction,confidence"]
+
+
+def test_links_of_readme_lead_somewhere():
+    """Those of the other pages are followed when they are built."""
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", TEXTS["README.md"])
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 @pytest.mark.parametrize(
@@ -79,11 +94,13 @@ def made_up():
     }
 
 
-@pytest.mark.parametrize("text", SNIPPETS, ids=lambda text: text.split("\n")[0])
-def test_a_snippet_runs_as_printed(tmp_path, monkeypatch, text):
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_snippets_run_as_printed(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_method.py").write_text(METHODS[0])
-    exec(compile(text, "README.md", "exec"), made_up())
+    known = made_up()
+    for text in SNIPPETS[name]:
+        exec(compile(text, name, "exec"), known)
 
 
 @pytest.mark.parametrize("text", FILES, ids=range(len(FILES)))
@@ -94,7 +111,7 @@ def test_a_benchmark_file_as_printed_is_read(tmp_path, text):
 
 
 def test_a_source_of_fd_shifts_results_as_printed_fits_into_a_benchmark_file(tmp_path):
-    (source,) = (text for kind, text in BLOCKS if kind == "toml" and 'kind = "fd-shifts"' in text)
+    (source,) = (text for text in TOML if 'kind = "fd-shifts"' in text)
     head, _, _ = next(text for text in FILES if 'kind = "table"' in text).partition("[source]")
     study = '[[studies]]\nid = "iid"\nkind = "iid"\nsamples = "iid"\ngroup = "iid"\n'
     path = tmp_path / "my_benchmark.toml"
@@ -103,11 +120,11 @@ def test_a_source_of_fd_shifts_results_as_printed_fits_into_a_benchmark_file(tmp
 
 
 def test_other_pages_show_commands_and_trees_alone():
-    """A snippet of another language would need a test like those of README's."""
-    assert {kind for path in DOCS for kind, _ in BLOCK.findall(path.read_text())} <= {""}
+    """A snippet of another language would need a test like those above."""
+    assert {kind for path in OTHERS for kind, _ in BLOCK.findall(path.read_text())} <= {""}
 
 
-@pytest.mark.parametrize("line", dict.fromkeys(COMMANDS))
+@pytest.mark.parametrize("line", dict.fromkeys((*COMMANDS, *NAMED)))
 def test_a_command_as_printed_exists(line):
     command = typer.main.get_command(application())
     words = re.split(r"\s{2,}|\s+#", line)[0].split()[1:]
@@ -119,17 +136,32 @@ def test_a_command_as_printed_exists(line):
     assert {word for word in words if word.startswith("--")} <= known
 
 
-def test_the_output_is_what_is_printed(tmp_path):
-    (printed,) = (text for kind, text in BLOCKS if not kind and text.startswith("$ "))
-    command, _, expected = printed.partition("\n")
-    words = command.split()[2:]
-    assert words == ["evaluate", "examples/margin.py"]
+@pytest.mark.parametrize("line", dict.fromkeys((*COMMANDS, *NAMED)))
+def test_names_of_baselines_and_benchmarks_in_a_command_exist(line):
+    """Words in capitals, and files, stand for the reader's own."""
+    words = re.split(r"\s{2,}|\s+#", line)[0].split()[1:]
+    for before, word in itertools.pairwise(words):
+        if re.fullmatch(r"[a-z][a-z0-9@-]*", word) and before == "evaluate":
+            assert word in baseline_names(), line
+        if re.fullmatch(r"[a-z][a-z0-9@-]*", word) and before == "--benchmark":
+            assert find_protocol(word).benchmark.id == word.partition("@")[0], line
+
+
+@pytest.mark.parametrize(("name", "text"), OUTPUTS, ids=[name for name, _ in OUTPUTS])
+def test_the_output_is_what_is_printed(tmp_path, name, text):
+    command, _, expected = text.partition("\n")
+    program, verb, path = command.removeprefix("$ ").split()
+    assert program.endswith("harness")
+    if (ROOT / path).is_file():
+        path = str(ROOT / path)
+    else:
+        (tmp_path / path).write_text(method_before(name, text))
     done = subprocess.run(
-        [sys.executable, "-c", "from harness.cli import main; main()", "evaluate", str(ROOT / words[1])],
+        [sys.executable, "-c", "from harness.cli import main; main()", verb, path],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80" if verb == "evaluate" else "120", "NO_COLOR": "1"},
     )
     assert done.returncode == 0, done.stderr
     shown = [line for line in (done.stderr + done.stdout).splitlines() if not line.startswith("  … ")]  # slow machines

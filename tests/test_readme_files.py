@@ -1,4 +1,4 @@
-"""Every benchmark file of README is evaluated as it stands, on made-up data; where a training would take long, a shorter one."""
+"""Every benchmark file of README and the documentation is evaluated as it stands, on made-up data; where a training would take long, a shorter one."""
 
 from __future__ import annotations
 
@@ -11,28 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from tests.cli.support import harness
-from tests.test_readme import FILES
+from tests.printed import FILES, SNIPPETS
 from tests.tracks.query.segmentation.support import needs, raw_folder
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
-NETWORK = """
-import torch
-
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer4 = torch.nn.Conv2d(1, 4, 3)
-        self.head = torch.nn.Linear(4, 2)
-
-    def forward(self, x):
-        return self.head(torch.relu(self.layer4(x)).mean((2, 3)))
-
-
-def build():
-    return Net()
-"""
+(NETWORK,) = (text for text in SNIPPETS["docs/guides/own-models-and-data.md"] if "def build():" in text)
 RNG = np.random.default_rng(0)
 
 
@@ -71,6 +55,7 @@ def network(folder: Path) -> None:
 
 
 EVALUATED = {  # title: what lies beside the file, a method, what is shorter
+    "My results": (results, "head-confidence", {}),
     "My score on my classifier": (results, "head-confidence", {}),
     "My classifier under shift": (outputs, "msr", {}),
     "My images": (

@@ -21,7 +21,7 @@ TRIGGERS = {
         "push": {"branches": ["main"]},
         "pull_request": {
             "branches": ["main"],
-            "paths": ["harness/**", "leaderboards/**", "datasets/**", "requirements/**", "pyproject.toml"],
+            "paths": ["harness/**", "leaderboards/**", "datasets/**", "docs/**", "requirements/**", "pyproject.toml"],
         },
     },
     "release": {"release": {"types": ["published"]}},

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.boards.diff import append_changes
 from harness.boards.entries import Progress, Scored, leaderboard_of, score_submissions
 from harness.boards.published import FILE, read_published
-from harness.boards.render import board_csv, board_json, board_markdown
+from harness.boards.render import CHECKOUT, board_csv, board_json, board_markdown
 from harness.boards.submissions import StoredSubmission, read_submissions, submission_folders, submissions_folder
 from harness.boards.tiers import current_record
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
@@ -32,29 +34,30 @@ def _no_progress(done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class ScoredSubmission:
-    """A complete submission and what it is worth."""
+class Standing:
+    """A complete method, whether a submission or a run: what it is worth, and its row without numbers, made when it is
+    shown. citation: of the method."""
 
-    submission: StoredSubmission
-    scored: Scored
+    entry: Entry
+    row: Callable[[], Row]
+    citation: str = ""
 
 
 @dataclass(frozen=True)
 class Standings:
     """All complete methods, and why the others are not ranked."""
 
-    complete: tuple[ScoredSubmission, ...]
-    unranked: tuple[Unranked, ...]
+    complete: tuple[Standing, ...] = ()
+    unranked: tuple[Unranked, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        return tuple(each.scored.entry for each in self.complete)
+        return tuple(each.entry for each in self.complete)
 
     @property
     def of_all_tiers(self) -> Standings:
         """The same, with nobody waiting."""
-        found = [(each, replace(each.scored.entry, waits=False)) for each in self.complete]
-        complete = (replace(each, scored=replace(each.scored, entry=entry)) for each, entry in found)
+        complete = (replace(each, entry=replace(each.entry, waits=False)) for each in self.complete)
         return replace(self, complete=tuple(complete))
 
 
@@ -69,13 +72,21 @@ def build_board(
 
     all_tiers: rank also what is not reproduced, where ranks have to be earned: for the curious, never written down.
     """
-    standings = read_standings(protocol, progress, workers)
+    return board_of(protocol, read_standings(protocol, progress, workers), all_tiers=all_tiers)
+
+
+def board_of(protocol: LoadedBenchmark, standings: Standings, *, all_tiers: bool = False) -> Board:
+    """Rank methods that are scored already; `all_tiers` as in `build_board`."""
     standings = standings.of_all_tiers if all_tiers else standings
     ranked = [each for each in standings.entries if not each.waits]
     leaderboard = leaderboard_of(protocol)
     shows, columns = leaderboard.shows, leaderboard.columns
     cells = {name: column.cells() for name, column in leaderboard.compared(standings.entries).items()}
-    rows = [_row(each, cells, shows.scale) for each in standings.complete]
+    rows = []
+    for each in standings.complete:
+        name, waits = each.entry.method.name, each.entry.waits and not each.entry.method.reference
+        own = {column: _scaled(of[name], shows.scale) for column, of in cells.items() if name in of}
+        rows.append(each.row().model_copy(update={"waits": waits, "cells": own}))
     rows.sort(key=lambda row: _order(row, columns))
     return Board(
         benchmark=protocol.benchmark.name,
@@ -95,26 +106,30 @@ def build_board(
     )
 
 
-def write_board(board: Board, protocol: LoadedBenchmark) -> tuple[str, ...]:
-    """Write `board.json`, `.csv` and `.md` beside the benchmark's file. Returns their paths.
+def write_board(
+    board: Board, protocol: LoadedBenchmark, folder: Path | None = None, checkout: str = CHECKOUT
+) -> tuple[str, ...]:
+    """Write `board.json`, `.csv` and `.md` into a folder, by default beside the benchmark's file. Returns their paths.
+
+    checkout: the way from there to where the folders of rows are named from.
 
     What changed since the board that lies there goes into `CHANGES.md` first: if this is cut off, it is not lost, and
     the next build does not say it twice.
     """
-    folder = protocol.path.parent
-    append_changes(folder, _written(protocol), board)
-    files = board_files(board, protocol)
+    folder = folder or protocol.path.parent
+    append_changes(folder, _written(protocol, folder), board)
+    files = board_files(board, protocol, checkout)
     for name, text in files.items():
         write_text(folder / name, text)
     return tuple(str(folder / name) for name in files)
 
 
-def board_files(board: Board, protocol: LoadedBenchmark) -> dict[str, str]:
-    """What a board is written as: file name -> text."""
+def board_files(board: Board, protocol: LoadedBenchmark, checkout: str = CHECKOUT) -> dict[str, str]:
+    """What a board is written as: file name -> text; `checkout` as in `write_board`."""
     return {
         JSON: board_json(board),
         "board.csv": board_csv(board),
-        "board.md": board_markdown(board, protocol.benchmark),
+        "board.md": board_markdown(board, protocol.benchmark, checkout),
     }
 
 
@@ -158,15 +173,18 @@ def read_standings(
         if isinstance(found, str):
             unranked.append(Unranked(method=submission.about.name, reason=found))
         elif found.entry.complete:
-            complete.append(ScoredSubmission(submission, found))
+            about = submission.about
+            row = partial(_row, submission, found)
+            complete.append(Standing(found.entry, row, about.citation or about.method.citation))
         else:
-            unranked.append(_incomplete(leaderboard, found.entry))
+            unranked.append(incomplete(leaderboard, found.entry))
     return Standings(tuple(complete), tuple(sorted(unranked, key=lambda each: each.method)))
 
 
-def read_board(protocol: LoadedBenchmark) -> Board:
-    """The board as last built. Raises UsageError if there is none, IntegrityError if it is damaged."""
-    path = protocol.path.parent / JSON
+def read_board(protocol: LoadedBenchmark, folder: Path | None = None) -> Board:
+    """The board as last built, by default beside the benchmark's file. Raises UsageError if there is none, IntegrityError
+    if it is damaged."""
+    path = (folder or protocol.path.parent) / JSON
     if not path.is_file():
         name, ended = protocol.benchmark.name, protocol.benchmark.ended
         raise UsageError(
@@ -178,15 +196,15 @@ def read_board(protocol: LoadedBenchmark) -> Board:
         raise IntegrityError(f"{path} is not a board: {first_problem(error)[:-1]}; build it again.") from error
 
 
-def _written(protocol: LoadedBenchmark) -> Board | None:
+def _written(protocol: LoadedBenchmark, folder: Path) -> Board | None:
     """The board as it lies there; a damaged one tells nothing of what was before."""
     try:
-        return read_board(protocol)
+        return read_board(protocol, folder)
     except (UsageError, IntegrityError):
         return None
 
 
-def _incomplete(leaderboard: Leaderboard, entry: Entry) -> Unranked:
+def incomplete(leaderboard: Leaderboard, entry: Entry) -> Unranked:
     """What an incomplete method has: those columns for which all of its units are there, beside nobody."""
     units = f"{entry.scored}/{entry.planned}"
     reason = f"{entry.scored} of {entry.planned} units are there"
@@ -198,9 +216,8 @@ def _incomplete(leaderboard: Leaderboard, entry: Entry) -> Unranked:
     return Unranked(method=entry.method.name, reason=reason, units=units, cells=cells)
 
 
-def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], scale: float) -> Row:
-    about, entry = standing.submission.about, standing.scored.entry
-    own = {column: table[about.name] for column, table in cells.items() if about.name in table}
+def _row(submission: StoredSubmission, scored: Scored) -> Row:
+    about, entry = submission.about, scored.entry
     record = current_record(about)
     again = record if record is not None and record.same else None
     return Row(
@@ -211,15 +228,14 @@ def _row(standing: ScoredSubmission, cells: Mapping[str, Mapping[str, Cell]], sc
         units=f"{entry.scored}/{entry.planned}",
         exempt=entry.exempt,
         tier="reproduced" if again else "recomputed",
-        waits=entry.waits and not about.method.reference,
-        as_reported=() if again else standing.scored.as_reported,
-        remark="; ".join(again.counted) if again else standing.submission.remark(),
+        as_reported=() if again else scored.as_reported,
+        remark="; ".join(again.counted) if again else submission.remark(),
         cost=again.cost if again else about.cost,
         submitted=about.submitted,
         folder=f"submissions/{about.benchmark}/{about.name}",
         maps="" if about.maps is None else about.maps.address,
         state=content_id([about.method.version, about.run, about.outputs]),
-        cells={column: _scaled(cell, scale) for column, cell in own.items()},
+        cells={},
     )
 
 

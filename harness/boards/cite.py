@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +67,19 @@ def _of_run(run: RunResult) -> list[CitedWork]:
     return [*found, CitedWork(named, f"method {method.name}")]
 
 
-def board_references(board: Board, protocol: LoadedBenchmark) -> list[CitedWork]:
-    """What rests behind a board: its benchmark, and all methods that stand on it."""
+def board_references(
+    board: Board, protocol: LoadedBenchmark, citations: Mapping[str, str] | None = None
+) -> list[CitedWork]:
+    """What rests behind a board: its benchmark, and all methods that stand on it; `citations` of them by name, where they
+    are no submissions."""
     found = references(protocol)
     for row in board.rows:
-        folder = submissions_folder(board.benchmark) / row.method
-        about = read_submission(folder).about
-        found.append(CitedWork(about.citation or about.method.citation, f"method {row.method}"))
+        if citations is None:
+            about = read_submission(submissions_folder(board.benchmark) / row.method).about
+            cited = about.citation or about.method.citation
+        else:
+            cited = citations[row.method]
+        found.append(CitedWork(cited, f"method {row.method}"))
     return [*found, *(CitedWork(each.source, "published numbers") for each in board.published)]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.boards.build import read_board, read_standings
 from harness.boards.diff import RowChange, board_at, board_changes
@@ -19,11 +19,7 @@ from harness.spec.errors import UsageError
 from harness.statistics import contains_zero, percentile_interval
 from harness.tracks.leaderboard import BoardMetric, Column, Entry
 
-if TYPE_CHECKING:
-    pass
-
-
-_JOINED = "A method that joins the pool meets one rival more than its members do: half a rank is taken off, which the board shows."
+JOINED = "A method that joins the pool meets one rival more than its members do: half a rank is taken off, which the board shows."
 
 
 @dataclass(frozen=True)
@@ -77,9 +73,14 @@ def compare(a: str, b: str, own: Path | None = None) -> Comparison | BoardCompar
         found = [_board(name, boards[0]) for name in (a, b)]
         return BoardComparison(a, b, board_changes(*found))
     one, other = _entry(a, own), _entry(b, own)
+    if one[0].hash != other[0].hash and one[0].benchmark.name == other[0].benchmark.name:
+        raise UsageError(
+            f"{a} and {b} were made for different states of {one[0].benchmark.name}: its file was changed in between, or "
+            "two files bear this name; evaluate both under one."
+        )
     if one[0].hash != other[0].hash:
         raise UsageError(
-            f"{a} is about {one[0].benchmark.name} and {b} about {other[0].benchmark.name}, or another state of it; "
+            f"{a} is about {one[0].benchmark.name} and {b} about {other[0].benchmark.name}; "
             "only methods under the same benchmark can be compared."
         )
     return compare_entries(one[0], one[1], other[1])
@@ -93,9 +94,23 @@ def compare_entries(protocol: LoadedBenchmark, a: Entry, b: Entry) -> Comparison
     for title, column in leaderboard.compared(entries).items():
         if all(name in column.draws for name in names):
             found.append(_difference(shows, title, column, *names))
-            note = _JOINED if any(column.shown.get(name) for name in names) else note
+            note = JOINED if any(column.shown.get(name) for name in names) else note
     a_shown, b_shown = _shown(a, b)
     return Comparison(protocol.benchmark.name, shows, a_shown, b_shown, tuple(found), note)
+
+
+def all_differences(shows: BoardMetric, columns: Mapping[str, Column]) -> dict[tuple[str, str], tuple[Difference, ...]]:
+    """Every two methods, each pair once and by name, in every column in which both have a score."""
+    names = sorted({name for column in columns.values() for name in column.draws})
+    found = {
+        (a, b): tuple(
+            _difference(shows, title, column, a, b)
+            for title, column in columns.items()
+            if a in column.draws and b in column.draws
+        )
+        for a, b in combinations(names, 2)
+    }
+    return {pair: differences for pair, differences in found.items() if differences}
 
 
 def _difference(shows: BoardMetric, title: str, column: Column, a: str, b: str) -> Difference:
@@ -148,6 +163,11 @@ def _entry(name: str, own: Path | None) -> tuple[LoadedBenchmark, Entry]:
         if protocol.hash != submission.about.benchmark_hash:
             raise UsageError(f"{name} was made for another state of {protocol.benchmark.name} (its hash differs).")
         return protocol, submission_entry(protocol, submission)
+    if folder.suffix == ".toml":
+        raise UsageError(
+            f"{name} is a benchmark, and runs are compared; harness board build {name} --runs runs puts all of one's own "
+            "side by side."
+        )
     if not folder.exists():
         known = ", ".join(benchmark_files())
         raise UsageError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.boards.cite import bibtex, board_references, latex
 from harness.boards.render import (
+    CHECKOUT,
     COLUMNS,
     INTEGERS,
     board_csv,
@@ -30,8 +31,16 @@ Format = Literal["json", "csv", "markdown", "latex", "parquet", "bibtex"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 
-def export_board(board: Board, protocol: LoadedBenchmark, name: str) -> bytes:
-    """The board in one of `FORMATS`; the same bytes every time. Raises UsageError for another format."""
+def export_board(
+    board: Board,
+    protocol: LoadedBenchmark,
+    name: str,
+    *,
+    citations: Mapping[str, str] | None = None,
+    checkout: str = CHECKOUT,
+) -> bytes:
+    """The board in one of `FORMATS`; the same bytes every time. `citations` as in `board_references`, `checkout` as in
+    `board_markdown`. Raises UsageError for another format."""
     if name not in FORMATS:
         raise unknown("format", name, FORMATS)
     if name == "parquet":
@@ -39,9 +48,9 @@ def export_board(board: Board, protocol: LoadedBenchmark, name: str) -> bytes:
     texts = {
         "json": lambda: board_json(board),
         "csv": lambda: board_csv(board),
-        "markdown": lambda: board_markdown(board, protocol.benchmark),
+        "markdown": lambda: board_markdown(board, protocol.benchmark, checkout),
         "latex": lambda: board_latex(board, protocol),
-        "bibtex": lambda: bibtex(board_references(board, protocol)),
+        "bibtex": lambda: bibtex(board_references(board, protocol, citations)),
     }
     return texts[name]().encode()
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from shlex import quote
 
 from harness.boards.build import read_standings
 from harness.boards.entries import Progress, leaderboard_of, method_entry
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.run_result import RunResult
+from harness.spec.errors import UsageError
 from harness.spec.method import MethodSpec
 from harness.tracks.leaderboard import Entry, Leaderboard
+
+NO_BOARD = "this benchmark has no board"
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
     """The run's place in every column, its own earlier submission left out; or why it has none."""
     spec = run.document.spec
     if spec.benchmark not in benchmark_files():
-        return "this benchmark has no board"
+        return f"{NO_BOARD}, but {local_command(run)} ranks your runs under it"
     protocol = find_protocol(spec.benchmark)
     if protocol.hash != spec.benchmark_hash:
         return "the run was made for another state of the benchmark"
@@ -57,6 +62,21 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
     if all(each.waits or each.method.reference for each in others) and any(each.waits for each in others):
         return f"no row of the board is reproduced yet; harness board show {spec.benchmark} --all-tiers ranks all"
     return _places(leaderboard, others, own)
+
+
+def local_command(run: RunResult) -> str:
+    """What builds the board of the runs among which this one lies."""
+    try:
+        named = str(run.protocol().path)
+    except UsageError:  # its file was moved
+        named = "BENCHMARK.toml"
+    return f"harness board build {quote(_nearby(Path(named)))} --runs {quote(str(run.folder.parent))}"
+
+
+def _nearby(path: Path) -> str:
+    """As it is written from here, where it lies below."""
+    here = Path.cwd().resolve()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def overall(places: tuple[Place, ...]) -> Place:

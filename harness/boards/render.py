@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from harness.boards.sources import source_page
@@ -10,9 +9,10 @@ from harness.boards.text import markdown_text, spreadsheet_text
 from harness.metrics.facts import board_text, metric_facts
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row
-from harness.storage import fill_template
+from harness.storage import fill_template, json_text
 
-_UP = "../../.."  # from a board's folder to the checkout
+CHECKOUT = "../../.."
+"""The way from a board's folder to the checkout, from which the folders of its rows are named."""
 COLUMNS = (
     *("benchmark", "method", "version", "reference", "column", "metric", "scale"),
     *("value", "low", "high", "spread", "rank", "rank_low", "rank_high", "group"),
@@ -23,7 +23,7 @@ INTEGERS = ("rank", "rank_low", "rank_high", "group", "trainings", "forwards", "
 
 def board_json(board: Board) -> str:
     """The whole board; equal boards give equal text."""
-    return json.dumps(board.canonical(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(board.canonical()) + "\n"
 
 
 def board_csv(board: Board) -> str:
@@ -55,8 +55,11 @@ def long_table(board: Board) -> list[dict[str, object]]:
     return records
 
 
-def board_markdown(board: Board, benchmark: Benchmark) -> str:
-    """A page that a person reads: the ranking, what its columns mean, and who is not ranked."""
+def board_markdown(board: Board, benchmark: Benchmark, checkout: str = CHECKOUT) -> str:
+    """A page that a person reads: the ranking, what its columns mean, and who is not ranked.
+
+    checkout: the way from the page to where the folders of rows are named from.
+    """
     return fill_template(
         Path(__file__).with_name("templates") / "board.md",
         board=board,
@@ -66,7 +69,7 @@ def board_markdown(board: Board, benchmark: Benchmark) -> str:
         rows=competitors_first(board),
         reported=_reported(board),
         published=published_tables(board),
-        checkout=_UP,
+        checkout=checkout,
         score=lambda cell: _score_text(cell, board.metric),
         number=lambda cell: board_text(board.metric, cell.value),
         cost=cost_text,

@@ -90,9 +90,14 @@ class StoredSubmission:
             environment = Environment.model_validate(stored["environment"])
         except (OSError, IntegrityError, ValidationError, KeyError, TypeError):
             return ""
-        unfenced = ["without a fence around the method"] if environment.fence == described("none") else []
-        opened = f"with further files open to the method: {len(environment.readable)}, see its run.json"
-        return "; ".join((*unfenced, *([opened] if environment.readable else [])))
+        return fence_remark(environment)
+
+
+def fence_remark(environment: Environment) -> str:
+    """What a run records of a weak fence around the method; empty where there is nothing to say."""
+    unfenced = ["without a fence around the method"] if environment.fence == described("none") else []
+    opened = f"with further files open to the method: {len(environment.readable)}, see its run.json"
+    return "; ".join((*unfenced, *([opened] if environment.readable else [])))
 
 
 def submissions_folder(benchmark: str) -> Path:

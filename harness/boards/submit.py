@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from harness.boards.disclosure import Disclosure
 from harness.boards.maps import FILE as MAPS
 from harness.boards.maps import LARGEST_FETCHED, maps_of, write_maps
+from harness.boards.place import local_command
 from harness.boards.submissions import SOURCES, SUBMISSIONS, read_about, require_ranked, write_about, write_submission
 from harness.data.catalog import LoadedBenchmark, bundled_folder, load_protocol
 from harness.data.folders import HeldFolder
@@ -52,17 +53,18 @@ def checkout_of(folder: Path | None) -> Path:
 
 def require_submittable(run: RunResult, checkout: Path) -> LoadedBenchmark:
     """The run's benchmark as the checkout has it. Raises UsageError for a run that cannot be submitted there."""
-    require_ranked(run)
     spec, method = run.document.spec, run.document.spec.method
-    if run.document.environment.git_dirty:
-        raise UsageError(
-            f"{run.folder} was made by a harness with changes that are not committed; commit or undo them and evaluate again."
-        )
     identifier, _, version = spec.benchmark.partition("@")
     path = checkout / LEADERBOARDS / identifier / version / "benchmark.toml"
     if not path.is_file():
         raise UsageError(
-            f"{checkout} has no benchmark {spec.benchmark}; update it, or submit into another with --into."
+            f"{checkout} has no benchmark {spec.benchmark}; update it, or submit into another with --into. A benchmark of "
+            f"your own has no official board to submit to, but {local_command(run)} ranks your runs."
+        )
+    require_ranked(run)
+    if run.document.environment.git_dirty:
+        raise UsageError(
+            f"{run.folder} was made by a harness with changes that are not committed; commit or undo them and evaluate again."
         )
     protocol = load_protocol(path)
     if protocol.hash != spec.benchmark_hash:

@@ -91,14 +91,18 @@ def application() -> typer.Typer:
         data,
         doctor,
         evaluate,
+        gather,
         listing,
         plan,
         replay,
         report,
         reproduce,
         show,
+        site,
+        status,
         submit,
         validate,
+        worker,
     )
 
     app = typer.Typer(
@@ -124,12 +128,14 @@ def application() -> typer.Typer:
             validate.validate,
         ),
         *(reproduce.reproduce, compare.compare, claims.claims, cite.cite),
+        *(worker.worker, gather.gather, status.status),
     ):
         app.command(verb.__name__)(verb)
     app.command("list")(listing.listing)
     app.command("doctor")(doctor.doctor)
     app.add_typer(board.app, name="board")
     app.add_typer(data.app, name="data")
+    app.add_typer(site.app, name="site")
     return app
 
 

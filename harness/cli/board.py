@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
+    from harness.boards.local import LocalBoard
     from harness.data.catalog import LoadedBenchmark
     from harness.spec.board import Board
 
@@ -21,23 +23,56 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(help="id@version")]
 NameOrNone = Annotated[str | None, typer.Argument(help="id@version")]
+OwnName = Annotated[str, typer.Argument(help="id@version, or path.toml of your own")]
+Runs = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="a board of the runs in this folder, beside the official rows if there are any; nothing official changes. "
+        "Default for a benchmark of your own: runs",
+    ),
+]
 All = Annotated[
     bool, typer.Option("--all", help="every bundled benchmark that has a board, or something to put on one")
 ]
 
 
 @app.command()
-def build(benchmark: NameOrNone = None, all: All = False, workers: options.Workers = None) -> None:
+def build(
+    benchmark: Annotated[str | None, typer.Argument(help="id@version, or path.toml of your own")] = None,
+    all: All = False,
+    runs: Runs = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="where a board of runs goes; default: <id>-<version>-board in their folder"),
+    ] = None,
+    workers: options.Workers = None,
+    show: Annotated[bool, typer.Option("--open", help="open the page of a board of runs in the browser")] = False,
+) -> None:
     """Score all submissions and rank those that have earned it; write board.json, .csv and .md, and what changed into CHANGES.md.
 
-    Boards of query benchmarks get the picture curves.svg as well.
+    Boards of query benchmarks get the picture curves.svg as well. With --runs, or for a benchmark of your own, the rows
+    are your runs, and board.html is a page of them that opens from disk.
 
     Example: harness board build confidence-mnist@2
+
+    Example: harness board build my.toml --runs runs --open
+
+    Example: harness board build confidence-mnist@2 --runs runs --out my-board
     """
     from harness.boards.build import write_board
     from harness.cli.render import print_board
+    from harness.spec.errors import UsageError
 
-    for protocol in _chosen(benchmark, all):
+    protocols = _chosen(benchmark, all)
+    if runs is not None or not (all or protocols[0].bundled):
+        if all:
+            raise UsageError("--runs makes the board of one benchmark; name it in place of --all.")
+        _build_local(protocols[0], runs, out, workers, show=show)
+        return
+    if out is not None or show:
+        raise UsageError("--out and --open are for boards of runs; name their folder with --runs.")
+    for protocol in protocols:
         board = _built(protocol, workers)
         paths = [*write_board(board, protocol), *_write_picture(protocol)]
         if not all:
@@ -57,7 +92,7 @@ def check(benchmark: NameOrNone = None, all: All = False, workers: options.Worke
     from harness.boards.build import board_drift
     from harness.boards.frozen import frozen_problems
 
-    protocols = _chosen(benchmark, all)
+    protocols = [_official(each, benchmark) for each in _chosen(benchmark, all)]
     problems = list(frozen_problems(None if all else protocols[0].benchmark.name))
     for protocol in protocols:
         drift = board_drift(_built(protocol, workers), protocol)
@@ -79,7 +114,7 @@ def diff(revision: Annotated[str, typer.Argument(help="commit, branch or tag")],
     from harness.boards.diff import board_at, changes_section
     from harness.data.catalog import find_protocol
 
-    protocols = [find_protocol(benchmark)] if benchmark else boards_to_keep()
+    protocols = [_official(find_protocol(benchmark), benchmark)] if benchmark else boards_to_keep()
     for protocol in protocols:
         old = board_at(revision, protocol)
         lines = changes_section(old, read_board(protocol)).splitlines()[1:]
@@ -95,20 +130,26 @@ def lock(benchmark: Name) -> None:
     Example: harness board lock confidence-mnist@2
     """
     from harness.boards.frozen import lock_path, lock_version
+    from harness.data.catalog import find_protocol
 
+    if benchmark.endswith(".toml"):
+        _official(find_protocol(benchmark), benchmark)
     added = lock_version(benchmark)
     typer.echo(f"{benchmark} is locked {'now' if added else 'already'} ({lock_path()}).")
 
 
 @app.command()
 def export(
-    benchmark: Name,
+    benchmark: OwnName,
     format: Annotated[str, typer.Option(help="json, csv, markdown, latex, parquet or bibtex")] = "csv",
     out: Annotated[Path | None, typer.Option(help="file to write; default: print it")] = None,
+    runs: Runs = None,
 ) -> None:
-    """Give the board as it was last built to a paper or another program.
+    """Give the board as it was last built to a paper or another program; a board of runs as it is now.
 
     Example: harness board export confidence-mnist@2 --format latex --out table.tex
+
+    Example: harness board export my.toml --runs runs --format latex
     """
     from harness.boards.build import read_board
     from harness.boards.exports import export_board
@@ -117,7 +158,12 @@ def export(
     from harness.storage import write_bytes
 
     protocol = find_protocol(benchmark)
-    data = export_board(read_board(protocol), protocol, format)
+    if runs is not None or not protocol.bundled:
+        local = _local(protocol, runs, None)
+        checkout = Path(os.path.relpath(local.runs, out.parent if out else Path())).as_posix()
+        data = export_board(local.board, protocol, format, citations=local.citations, checkout=checkout)
+    else:
+        data = export_board(read_board(protocol), protocol, format)
     if out is not None:
         if not out.parent.is_dir():
             raise UsageError(f"the folder {out.parent} does not exist; make it, or name another file.")
@@ -131,17 +177,20 @@ def export(
 
 @app.command()
 def show(
-    benchmark: Name,
+    benchmark: OwnName,
     json: options.AsJson = False,
     all_tiers: Annotated[
         bool, typer.Option("--all-tiers", help="rank also what is not reproduced: scored now, for the curious")
     ] = False,
+    runs: Runs = None,
 ) -> None:
-    """Show the board as it was last built.
+    """Show the board as it was last built; a board of runs as it is now.
 
     Example: harness board show confidence-mnist@2
 
     Example: harness board show confidence-mnist@2 --all-tiers
+
+    Example: harness board show my.toml --runs runs
     """
     from harness.boards.build import read_board
     from harness.boards.render import board_json
@@ -149,7 +198,10 @@ def show(
     from harness.data.catalog import find_protocol
 
     protocol = find_protocol(benchmark)
-    board = _built(protocol, None, all_tiers=True) if all_tiers else read_board(protocol)
+    if runs is not None or not protocol.bundled:
+        board = _local(protocol, runs, None, all_tiers=all_tiers).board
+    else:
+        board = _built(protocol, None, all_tiers=True) if all_tiers else read_board(protocol)
     if json:
         typer.echo(board_json(board), nl=False)
     else:
@@ -174,7 +226,7 @@ def publish(
     from harness.publish.hub import files_of
     from harness.publish.hub import publish as publish_files
 
-    protocols = _chosen(benchmark, all)
+    protocols = [_official(each, benchmark) for each in _chosen(benchmark, all)]
     with TemporaryDirectory(prefix="harness-boards-") as folder:
         write_boards(protocols, Path(folder))
         names = ", ".join(protocol.benchmark.name for protocol in protocols)
@@ -198,9 +250,22 @@ def baselines(
     from harness.cli.progress import run_bar
     from harness.data.catalog import find_protocol
 
+    protocol = _official(find_protocol(benchmark), benchmark)
     with run_bar("running baselines") as bar:
-        for name, where in submit_baselines(find_protocol(benchmark), out, bar.listener, names or None):
+        for name, where in submit_baselines(protocol, out, bar.listener, names or None):
             typer.echo(f"{name}: {where}")
+
+
+def _official(protocol: LoadedBenchmark, named: str | None) -> LoadedBenchmark:
+    """The benchmark, if it is one of the harness's own. Raises UsageError for one of the user's."""
+    from harness.spec.errors import UsageError
+
+    if protocol.bundled:
+        return protocol
+    raise UsageError(
+        f"{named} is a benchmark of your own, which has no official board; one of your runs: "
+        f"harness board build {named} --runs runs"
+    )
 
 
 def _chosen(benchmark: str | None, every: bool) -> list[LoadedBenchmark]:
@@ -224,6 +289,37 @@ def _built(protocol: LoadedBenchmark, workers: int | None, *, all_tiers: bool = 
         require_data(protocol)
     with run_bar(f"scoring {protocol.benchmark.name}") as bar:
         return build_board(protocol, bar.scoring_board, workers, all_tiers=all_tiers)
+
+
+def _local(protocol: LoadedBenchmark, runs: Path | None, workers: int | None, *, all_tiers: bool = False) -> LocalBoard:
+    """The board of runs as it is now, by default of those in the folder that `harness evaluate` keeps them in."""
+    from harness.boards.local import RUNS, local_board
+    from harness.cli.progress import run_bar
+    from harness.execution.needs import require_data
+
+    protocol.refuse_withdrawn()
+    require_data(protocol)
+    with run_bar(f"scoring {protocol.benchmark.name}") as bar:
+        return local_board(protocol, runs or RUNS, bar.scoring_board, workers, all_tiers=all_tiers)
+
+
+def _build_local(
+    protocol: LoadedBenchmark, runs: Path | None, out: Path | None, workers: int | None, *, show: bool
+) -> None:
+    from harness.cli.render import print_board
+    from harness.reports.local_board import write_local_board
+
+    local, benchmark = _local(protocol, runs, workers), protocol.benchmark
+    paths = write_local_board(local, protocol, out or local.runs / f"{benchmark.id}-{benchmark.version}-board")
+    print_board(local.board, benchmark)
+    if local.others:
+        typer.echo(f"{local.runs} holds {local.others} more of other benchmarks.")
+    for path in paths:
+        typer.echo(path)
+    if show:
+        import webbrowser
+
+        webbrowser.open(Path(paths[0]).resolve().as_uri())
 
 
 def _write_picture(protocol: LoadedBenchmark) -> list[str]:

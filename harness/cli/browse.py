@@ -21,7 +21,10 @@ def browse(
             help="rows of the board or baselines to show beside the run's own: a,b, or all rows: all; default: best, median, simplest",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="the network to show; default: the run's first")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="networks to choose from on the page: a,b, or all; default: the run's first four"),
+    ] = None,
     embedding: Annotated[
         str, typer.Option(help="auto, pca, tsne or umap; auto takes tsne or umap where reliabench[browse] is installed")
     ] = "auto",
@@ -40,6 +43,9 @@ def browse(
 ) -> None:
     """Write a page to look at failures: all samples of a network in one picture, coloured by what scores say of them.
 
+    Of query strategies it shows held-out cases with truth and prediction and what was bought, of XAI methods every map,
+    those first on which metrics disagree.
+
     The page is one file that opens from disk and loads nothing. It holds what it shows: samples' labels, predictions and
     small images. Leave the images out with --no-images.
 
@@ -49,19 +55,31 @@ def browse(
 
     from harness.cli.output import say_json
     from harness.reports.browse.embedding import HOW, How
-    from harness.reports.browse.opening import open_browsed
+    from harness.reports.browse.listing import write_listing
+    from harness.reports.browse.opening import open_browsed, run_of
     from harness.reports.browse.page import PAGE, PageRequest, write_browser
     from harness.spec.errors import UsageError, unknown
 
     if embedding not in HOW:
         raise unknown("embedding", embedding, HOW)
-    names = [name.strip() for each in scores or () for name in each.split(",") if name.strip()]
-    opened = open_browsed(target, names, benchmark)
-    page = out or (target if opened.document is not None and target.is_dir() else Path()) / PAGE
+    names, models = (
+        [name.strip() for each in given or () for name in each.split(",") if name.strip()] for given in (scores, model)
+    )
+    run = run_of(target)
+    page = out or (run.folder if run else Path()) / PAGE
     if page.is_dir() or not page.parent.is_dir():
         raise UsageError(f"--out {page}: name a file in a folder that exists.")
-    request = PageRequest(page, model, cast(How, embedding), images, points, lambda text: typer.echo(text, err=True))
-    write_browser(opened, request)
+    if run is not None and run.document.spec.task != "confidence":
+        if names or models:
+            raise UsageError(
+                f"{target} is a run of {run.document.spec.task}: --scores and --model are for confidence scores."
+            )
+        write_listing(run, run.protocol(benchmark), page, images)
+    else:
+        say = PageRequest(
+            page, tuple(models), cast(How, embedding), images, points, lambda text: typer.echo(text, err=True)
+        )
+        write_browser(open_browsed(target, names, benchmark), say)
     if show:
         import webbrowser
 

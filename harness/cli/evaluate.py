@@ -28,10 +28,19 @@ def evaluate(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     workers: options.Workers = None,
+    threads: options.Threads = 1,
     timeout: options.Seconds = 300.0,
     memory: options.Memory = 8.0,
     fence: options.Fence = "auto",
     allow_read: options.AllowRead = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="where units run: local, or dask with the extra `cluster`")
+    ] = "local",
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", help="of dask: local, tcp://HOST:PORT of a scheduler, slurm, lsf, or FILE.toml"),
+    ] = None,
+    retries: options.Retries = 2,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the units and stop")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="never use the network")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="discard what an earlier run of the same kind left")] = False,
@@ -43,6 +52,8 @@ def evaluate(
     the other, each into a run of its own; nothing is run before all of them are found.
 
     Example: harness evaluate my_method.py --limit 200
+
+    Example: harness evaluate my_method.py --executor dask --cluster slurm --workers 8 --out /shared/runs
     """
     from harness.execution.evaluate import Request, prepare
 
@@ -57,11 +68,15 @@ def evaluate(
             seed=seed,
             device=device,
             workers=workers,
+            threads=threads,
             timeout=timeout,
             memory=memory,
             fresh=fresh,
             fence=fence,
             allow_read=tuple(allow_read or ()),
+            executor=executor,
+            cluster=cluster,
+            retries=retries,
         )
         for method in methods
     ]
@@ -82,7 +97,7 @@ def evaluate(
         found = [each.shown for each in runs]
         say_json(found[0] if len(found) == 1 else found)
     elif len(runs) > 1:
-        _say_next([each.folder for each in runs])
+        _say_next([each.folder for each in runs], benchmark if not prepared[0].protocol.bundled else None)
     raise typer.Exit(max(each.code for each in runs))
 
 
@@ -95,12 +110,14 @@ class _Evaluated:
     shown: dict[str, object]
 
 
-def _say_next(folders: list[Path]) -> None:
+def _say_next(folders: list[Path], own: str | None) -> None:
     from harness.cli.output import say
 
     first, *others = dict.fromkeys(folders)
     if others:
-        say("\n  ".join(["\nSide by side:", *(f"harness compare {first} {other}" for other in others)]))
+        board = [f"harness board build {quote(own)} --runs {quote(str(first.parent))}"] if own else []
+        pairs = (f"harness compare {first} {other}" for other in others)
+        say("\n  ".join(["\nSide by side:", *board, *pairs]))
 
 
 def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: bool) -> _Evaluated:
@@ -108,7 +125,7 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
     from harness.cli import render
     from harness.cli.output import say
     from harness.cli.progress import run_bar
-    from harness.execution.evaluate import evaluate_prepared
+    from harness.execution.evaluate import evaluate_prepared, executor_for
     from harness.execution.fence import landlock_problem
     from harness.reports.run_report import write_run_report
 
@@ -117,7 +134,9 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
             typer.echo(
                 f"No fence: {landlock_problem()}. An audit hook alone watches the method (SECURITY.md).", err=True
             )
-        result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh)
+        result = evaluate_prepared(
+            prepared, bar.listener, fresh=request.fresh, executor=executor_for(request, prepared)
+        )
         place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)
     if not as_json:

@@ -30,7 +30,13 @@ Seconds = Annotated[float, typer.Option("--timeout", help="seconds that one call
 Memory = Annotated[float, typer.Option("--memory", help="GiB by which the method may grow")]
 Repo = Annotated[str, typer.Option("--repo", help="data set repository on the Hub, ORG/NAME; made if it is missing")]
 CreatePr = Annotated[bool, typer.Option("--create-pr", help="as a pull request, for those who may not write")]
-Workers = Annotated[int | None, typer.Option(help="unit processes; default: one per core, at most 4")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="unit processes, or workers of a cluster; default: one per core or graphics processor, at most 4"
+    ),
+]
+Threads = Annotated[int, typer.Option(help="processor threads of each unit process; recorded with the run")]
 Fence = Annotated[
     str,
     typer.Option(
@@ -42,4 +48,8 @@ AllowRead = Annotated[
     typer.Option(
         "--allow-read", help="a file or folder that the method may read beside its own folder; recorded with the run"
     ),
+]
+Retries = Annotated[
+    int,
+    typer.Option(help="how often a unit is begun again on another worker after one was lost with it; then it is lost"),
 ]

@@ -28,16 +28,104 @@ def plan(
     limit: options.Limit = None,
     device: options.Device = "auto",
     out: options.Out = Path("runs"),
+    seed: options.Seed = 0,
+    threads: options.Threads = 1,
+    timeout: options.Seconds = 300.0,
+    memory: options.Memory = 8.0,
+    fence: options.Fence = "auto",
+    allow_read: options.AllowRead = None,
+    retries: options.Retries = 2,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="hours and memory, from the journals of past runs under --out")
+    ] = False,
+    array: Annotated[
+        str | None,
+        typer.Option(help="slurm or lsf: check the method, then write a script whose jobs run one unit each"),
+    ] = None,
     json: options.AsJson = False,
 ) -> None:
     """Show the units of a run, the data it needs with their size and terms, and what it costs. Runs none of them.
 
+    With --array the folder of runs, --out, must lie where all machines see it. Submit the script as it is, or with more
+    of the batch system's own options; `harness status` tells how the jobs get on, and `harness gather` seals the run.
+
     Example: harness plan --benchmark confidence-fdshifts
+
+    Example: harness plan my_method.py --benchmark query-nnactive --array slurm --out /shared/runs
     """
     from harness.execution.evaluate import Request, prepare
 
-    request = Request(method=method or _any_method(benchmark), benchmark=benchmark, limit=limit, device=device, out=out)
-    render_plan(prepare(request), as_json=json)
+    request = Request(
+        method=method or _any_method(benchmark),
+        benchmark=benchmark,
+        out=out,
+        limit=limit,
+        seed=seed,
+        device=device,
+        threads=threads,
+        timeout=timeout,
+        memory=memory,
+        fence=fence,
+        allow_read=tuple(allow_read or ()),
+    )
+    prepared = prepare(request)
+    if array is not None:
+        _write_array(prepared, array, retries, as_json=json)
+    elif estimate:
+        _print_expected(prepared, as_json=json)
+    else:
+        render_plan(prepared, as_json=json)
+
+
+def _write_array(prepared: Any, system: str, retries: int, *, as_json: bool) -> None:
+    from shlex import quote
+
+    from harness.cli.progress import run_bar
+    from harness.execution.array import SUBMIT, known_system, write_array
+    from harness.execution.evaluate import admit
+    from harness.spec.errors import UsageError
+
+    known_system(system)
+    with run_bar("checking the method", quiet=as_json) as bar:
+        failed = admit(prepared, bar.listener)
+    if failed is not None:
+        raise UsageError(f"the method fails its check: {failed.problem}; nothing was written.")
+    made, folder = write_array(prepared, system, retries), prepared.plan.folder
+    submit = SUBMIT[system].format(quote(str(made.script))) if made.script else None
+    if as_json:
+        facts = {"folder": str(folder), "units": str(made.units), "jobs": made.jobs, "units_of_a_job": made.each}
+        say_json({**facts, "script": str(made.script) if made.script else None, "submit": submit})
+        return
+    if submit is None:
+        say(f"No unit is left to be run.\n  harness gather {quote(str(folder))}")
+        return
+    say(f"{made.jobs} jobs of {made.each} unit{'s' if made.each > 1 else ''}: {made.script}")
+    follow = (f"harness {verb} {quote(str(folder))}" for verb in ("status", "gather"))
+    say("\n  ".join(["Submit it, look, and seal:", submit, *follow]))
+
+
+def _print_expected(prepared: Any, *, as_json: bool) -> None:
+    """What past journals, or declared costs, say of the run; and where nothing is known."""
+    from dataclasses import asdict
+
+    from harness.execution.past import expected
+
+    found = expected(prepared.plan)
+    declared = prepared.track.estimate(list(prepared.plan.units.values()))
+    if as_json:
+        say_json({**asdict(found), "workers": prepared.workers, "gpu_hours_declared": declared and declared.hours})
+        return
+    if found.known:
+        of = "of this method" if found.same_method else "of other methods"
+        hours = found.hours / prepared.workers
+        say(f"From {found.journals} past run{'s' if found.journals > 1 else ''} {of}, for {found.known} units:")
+        say(f"  {found.hours:.3g} hours of one worker; with {prepared.workers} about {hours:.3g}.")
+        most = "memory: not recorded" if found.memory is None else f"at most {found.memory:.3g} GiB for a unit"
+        say(f"  {most}.")
+    if found.unknown:
+        say(f"Nothing is known of {found.unknown} of {len(prepared.plan.units)} units: no past run has them.")
+    if declared is not None and declared.hours is not None:
+        _print_cost(declared, declared.hours)
 
 
 def _any_method(benchmark: str | None) -> str:

@@ -26,7 +26,8 @@ from rich.progress import (
 from harness.cli.output import FAILED, PASSED, say
 from harness.data.origins.base import ProgressListener
 from harness.execution.evaluate import Listener
-from harness.execution.executor import UnitEnd, UnitProgress
+from harness.execution.executor import UnitProgress
+from harness.execution.job import UnitEnd
 from harness.execution.runner import Observer
 from harness.methods.conformance import Check
 

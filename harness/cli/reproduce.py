@@ -25,7 +25,7 @@ def reproduce(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="largest difference, relative to the largest magnitude of each output; default: what the track allows "
+            help="largest difference, relative to the magnitude of each number; default: what the track allows "
             "it, 1e-4 for confidences and maps, 1e-3 for their scores, ten times as much for stochastic explainers"
         ),
     ] = None,
@@ -107,7 +107,9 @@ def _closest(found: Reproduction) -> str:
     if (closest := _closest_output(found)) is None:
         return ""
     name, difference, allowed = closest
-    return f"{name} by at most {difference:.2g}, where {allowed:g} is allowed, "
+    forked = sum(each.forked for each in found.tolerances.values())
+    aside = f" but of {forked} values that nearly equal pixels decide" if forked else ""
+    return f"{name} by at most {difference:.2g}, where {allowed:g} is allowed{aside}, "
 
 
 def _largest(found: Reproduction) -> str:

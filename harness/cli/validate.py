@@ -64,6 +64,7 @@ def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch |
     from harness.boards.gate import validate_all, validate_bounded, validate_changed
     from harness.boards.gate.revision import checkout_of
     from harness.boards.submissions import ABOUT
+    from harness.execution.run_result import SEALED
     from harness.spec.errors import UsageError
 
     if changed_since is not None:
@@ -74,6 +75,8 @@ def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch |
         for path in paths:
             if not path.exists():
                 raise UsageError(f"{path} does not exist; name a folder submissions/<benchmark>@<version>/<method>.")
+            if (path / SEALED).is_file() and not (path / ABOUT).exists():
+                raise UsageError(f"{path} is a run and no submission; harness submit {path} makes one of it.")
             inside = sorted(each.parent for each in (*path.glob(f"*/{ABOUT}"), *path.glob(f"*/*/{ABOUT}")))
             if inside and not (path / ABOUT).exists():
                 raise UsageError(f"{path} holds submissions and is none; name one, such as {inside[0]}, or use --all.")

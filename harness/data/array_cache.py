@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from harness.data.catalog import cache_folder
-from harness.storage import IntegrityError, StorageError, read_arrays, write_arrays
+from harness.storage import IntegrityError, StorageError, make_folder, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,5 +26,5 @@ def write_cached(kind: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Keep arrays under a key. A cache that cannot be written only costs time."""
     path = cache_folder() / kind / key[:2] / f"{key}.npz"
     with contextlib.suppress(OSError, StorageError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_arrays(path, arrays, compressed=False)

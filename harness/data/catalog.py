@@ -32,6 +32,12 @@ class LoadedBenchmark:
     hash: str
     path: Path
 
+    @property
+    def bundled(self) -> bool:
+        """Whether it travels with the harness, and so has submissions and a board; else it is one of the user's own."""
+        known = benchmark_files().get(self.benchmark.name)
+        return known is not None and known.resolve() == self.path.resolve()
+
     def of(self, kind: type[Kind]) -> Kind:
         """The benchmark, for a caller that serves this kind only."""
         if not isinstance(self.benchmark, kind):

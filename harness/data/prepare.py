@@ -26,6 +26,7 @@ from harness.storage import (
     RunLock,
     content_id,
     file_id,
+    make_folder,
     read_json,
     remove_stale_folders,
     remove_stale_temporaries,
@@ -87,7 +88,7 @@ def prepare(job: ProductJob, tick: Tick = lambda done: None, make_weights: MakeW
     old product then stays as it was.
     """
     folder = dataset_folder(job.manifest)
-    job.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(job.path.parent)
     with RunLock(job.path.parent):
         remove_stale_temporaries(job.path.parent)
         remove_stale_folders(job.path.parent)

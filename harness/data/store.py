@@ -202,8 +202,9 @@ def locked(path: Path, what: str, progress: ProgressListener) -> Iterator[None]:
     """Be the only process that works on `path`; waits for another one, and says so."""
     from filelock import FileLock, Timeout
 
-    make_folder(path.parent)
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    folder = make_folder(path.parent)
+    # Who may write into the folder may lock what lies in it.
+    lock = FileLock(path.with_name(f"{path.name}.lock"), mode=0o666 & folder.stat().st_mode)
     try:
         try:
             lock.acquire(timeout=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -115,6 +116,13 @@ class ChildProcess:
             log.seek(max(0, self.log.stat().st_size - length))
             return log.read().decode(errors="replace").strip()
         return ""
+
+    def ask_to_end(self, wait: float) -> None:
+        """SIGTERM, and so many seconds to heed it."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+            self._ended(wait)
 
     def kill(self) -> None:
         """End the process, its group, and what it started that left the group; remove its folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,16 +15,19 @@ from pathlib import Path
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
 from harness.execution.child import end_abandoned, inside_worker
-from harness.execution.executor import Executor, Job, LocalExecutor, RefusingExecutor
+from harness.execution.executor import Executor, LocalExecutor, RefusingExecutor
 from harness.execution.fence import choose
+from harness.execution.job import Job
 from harness.execution.method_process import Limits, MethodProcess, runs_around
+from harness.execution.past import peaks
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
+from harness.execution.room import default_workers, room_for
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute
 from harness.methods.client import MethodClient
 from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, unknown
 from harness.spec.kinds import kind_of, load
 from harness.tracks.base import Track
 
@@ -34,10 +38,12 @@ _CHECK_SECONDS = 60.0
 class Request:
     """What a user asks for. Only `method`, `benchmark`, `seed`, `device` and `limit` may change a number.
 
-    out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: one per core, at
-    most four). timeout: seconds for each call of the method. memory: GiB by which the method may grow.
+    out: folder for runs. device: auto, cpu or cuda. workers: unit processes (default: as many as
+    have cores for their threads, at most four; one per graphics processor). threads: of each. timeout: seconds for each call of the method. memory: GiB by which the method may grow.
     fresh: discard what an earlier run of the same specification left. fence: around the method's process
     (`execution.fence`). allow_read: files and folders that the method may read beside its own folder.
+    executor: local, or dask on a `cluster` (local, tcp://…, slurm, lsf, or a file.toml). retries: how often a unit is begun
+    again on another worker of a cluster after one was lost with it.
     """
 
     method: str
@@ -52,6 +58,10 @@ class Request:
     fresh: bool = False
     fence: str = "auto"
     allow_read: tuple[Path, ...] = ()
+    threads: int = 1
+    executor: str = "local"
+    cluster: str | None = None
+    retries: int = 2
 
 
 @dataclass(frozen=True)
@@ -81,14 +91,41 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
 
     Units that fail are part of the result: see `RunResult.failed`.
     """
-    return evaluate_prepared(prepare(request), listener or Listener(), fresh=request.fresh)
+    prepared = prepare(request)
+    executor = executor_for(request, prepared)
+    return evaluate_prepared(prepared, listener or Listener(), fresh=request.fresh, executor=executor)
 
 
-def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> RunResult:
-    """The steps after planning: check the method, run what is left, seal.
+def executor_for(request: Request, prepared: Prepared) -> Executor | None:
+    """What runs the units as it was asked for; None for this machine's own processes."""
+    if request.executor == "local":
+        return None
+    from harness.execution.clusters import named_cluster
+    from harness.execution.dask_executor import DaskExecutor
+
+    cluster = named_cluster(request.cluster or "local")
+    job = job_of(prepared, retries=request.retries, detached=True)
+    return DaskExecutor(job, prepared.plan, cluster, cluster.workers or prepared.workers)
+
+
+def evaluate_prepared(
+    prepared: Prepared, listener: Listener, *, fresh: bool = False, executor: Executor | None = None
+) -> RunResult:
+    """The steps after planning: check the method, run what is left, by default on this machine, seal.
 
     A method that fails the check is not run: all its units end with the check's status and reason. Raises UsageError
     for one that passes and cannot be applied in any unit.
+    """
+    failed = admit(prepared, listener, fresh=fresh)
+    if failed is not None:
+        executor = RefusingExecutor(failed.status, failed.problem)
+    return run(prepared, listener.observer, executor)
+
+
+def admit(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> Check | None:
+    """All that comes before units are run, wherever that is; returns the check that the method fails, if any.
+
+    Raises UsageError for a method that passes and cannot be applied in any unit.
     """
     _refuse_ways_out(prepared.plan.folder)
     prepared.track.check_own_files()
@@ -97,10 +134,10 @@ def evaluate_prepared(prepared: Prepared, listener: Listener, *, fresh: bool = F
     for check in check_method(prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method)):
         listener.checked(check)
         if not check.passed:
-            return run(prepared, listener.observer, RefusingExecutor(check.status, check.problem))
+            return check
     costly = prepared.track.estimate(list(prepared.plan.units.values())) is not None
     refuse_where_none_applies(prepared.track, prepared.plan, inapplicable(prepared, rehearse=costly))
-    return run(prepared, listener.observer)
+    return None
 
 
 def prepare(request: Request) -> Prepared:
@@ -113,17 +150,20 @@ def prepare(request: Request) -> Prepared:
     device = resolve_device(request.device)
     _positive("limit", request.limit)
     _positive("workers", request.workers)
+    _positive("threads", request.threads)
+    _refuse_executor(request)
     _finite("timeout", request.timeout)
     _finite("memory", request.memory)
     limits = Limits(
-        *(request.timeout, request.memory),
+        *(request.timeout, request.memory, request.threads),
         device=device,
         fence=choose(request.fence),
         readable=readable(request.allow_read),
     )
     track = open_track(protocol, method.spec, device)
     plan = make_plan(protocol, track, method, PlanRequest(request.out, request.seed, device, request.limit))
-    return Prepared(method, protocol, track, plan, limits, request.workers or min(os.cpu_count() or 1, 4))
+    workers = request.workers or default_workers(request.threads, device)
+    return Prepared(method, protocol, track, plan, limits, workers)
 
 
 def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]:
@@ -141,12 +181,20 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
 def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:
     """Execute a prepared run, by default on this machine, and seal it."""
     plan = prepared.plan
-    job = Job(prepared.protocol.path, prepared.method, plan.folder, prepared.limits, prepared.shuffle)
+    job = job_of(prepared)
     _make(plan.folder)
     _refuse_ways_out(plan.folder)
     end_abandoned()
-    executor = executor or LocalExecutor(job, prepared.workers)
+    if executor is None:
+        room = room_for(prepared.track, plan.units, prepared.limits.device, peaks(plan))
+        executor = LocalExecutor(job, prepared.workers, room)
     return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits)
+
+
+def job_of(prepared: Prepared, *, retries: int | None = None, detached: bool = False) -> Job:
+    """A prepared run as those see it who run its units; with a session of its own."""
+    where = (prepared.protocol.path, prepared.method, prepared.plan.folder, prepared.limits, prepared.shuffle)
+    return Job(*where, retries=retries, session=secrets.token_hex(8), detached=detached)
 
 
 def check_method(method: FoundMethod, limits: Limits, hidden: tuple[str, ...] = ()) -> tuple[Check, ...]:
@@ -196,6 +244,20 @@ def readable(paths: Sequence[Path]) -> tuple[str, ...]:
     if missing is not None:
         raise UsageError(f"--allow-read {missing}: there is no such file or folder.")
     return tuple(str(path.resolve()) for path in paths)
+
+
+def _refuse_executor(request: Request) -> None:
+    """Raises UsageError for an executor or a cluster that is not known, before anything is planned."""
+    if request.executor not in ("local", "dask"):
+        raise unknown("executor", request.executor, ("local", "dask"))
+    if request.executor == "dask":
+        from harness.execution.clusters import named_cluster
+
+        named_cluster(request.cluster or "local")
+    elif request.cluster is not None:
+        raise UsageError(f"--cluster {request.cluster} goes with --executor dask.")
+    if not isinstance(request.retries, int) or request.retries < 0:
+        raise UsageError(f"--retries must be a whole number of at least 0, it is {request.retries!r}.")
 
 
 def _positive(name: str, value: int | None) -> None:

@@ -5,34 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
-from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
-from harness.execution.child import ChildProcess, one_line
-from harness.execution.method_process import Limits
+from harness.execution.job import Job, UnitEnd
 from harness.execution.plan import unit_result
-from harness.methods.discovery import FoundMethod
-from harness.spec.errors import UsageError
-from harness.spec.result import Passes, UnitResult, UnitStatus
+from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
+from harness.spec.result import UnitStatus
 from harness.spec.run import Unit
-from harness.storage import IntegrityError, StorageError
-
-_RUN_STOPPERS: dict[str, type[Exception]] = {
-    "UsageError": UsageError,
-    "IntegrityError": IntegrityError,
-    "StorageError": StorageError,
-}
-
-
-@dataclass(frozen=True)
-class UnitEnd:
-    """How a unit ended, how long it took, and what the method passed through networks, where it got any."""
-
-    result: UnitResult
-    seconds: float
-    passes: Passes | None = None
 
 
 @dataclass(frozen=True)
@@ -51,38 +31,48 @@ Event = UnitEnd | UnitProgress
 class Executor(Protocol):
     """Runs units somewhere. The order in which they end is not fixed and changes no number.
 
-    Closing the generator ends what is still running.
+    The answers of a unit lie in their place in the run's folder when its end is told. Closing the generator ends what is
+    still running.
     """
 
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]: ...
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a unit process must know about the run."""
+class Room:
+    """What there is for unit processes on this machine.
 
-    benchmark: Path
-    method: FoundMethod
-    folder: Path
-    limits: Limits
-    shuffle: int = 0
+    memory: GiB that all of them together may take, None for no limit. needs: GiB that a unit needs, by id, where that is
+    known; a unit of which nothing is known counts as one that needs `unknown`. cards: a graphics processor's number for
+    each process in turn, none where they use none.
+    """
+
+    memory: float | None = None
+    needs: Mapping[str, float] | None = None
+    unknown: float = 1.0
+    cards: tuple[str, ...] = ()
+
+    def need(self, key: str) -> float:
+        return (self.needs or {}).get(key, self.unknown)
 
 
 class LocalExecutor:
     """Unit processes on this machine, each with a method worker beside it.
 
-    A unit process that dies takes only its unit with it; a new one goes on with the next.
+    A unit process that dies takes only its unit with it; a new one goes on with the next. Never more units are under way
+    than fit into memory; one that needs more than there is runs alone.
     """
 
-    def __init__(self, job: Job, workers: int) -> None:
+    def __init__(self, job: Job, workers: int, room: Room | None = None) -> None:
         self._job = job
         self._workers = workers
+        self._room = room or Room()
 
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
         """Yield units as they end, and how far long ones have come. Raises UsageError, IntegrityError or StorageError where no unit can go on."""
-        todo = _Queue(units)
+        todo = _Queue(units, self._room)
         events: queue.Queue[Event | Exception] = queue.Queue()
-        workers = [_Worker(self._job, todo, events) for _ in range(min(self._workers, len(units)))]
+        workers = [_Worker(self._process(number), todo, events) for number in range(min(self._workers, len(units)))]
         for worker in workers:
             worker.start()
         try:
@@ -100,6 +90,10 @@ class LocalExecutor:
             for worker in workers:
                 worker.join(timeout=15)
 
+    def _process(self, number: int) -> UnitProcess:
+        cards = self._room.cards
+        return UnitProcess(self._job, {"CUDA_VISIBLE_DEVICES": cards[number % len(cards)]} if cards else None)
+
 
 @dataclass(frozen=True)
 class RefusingExecutor:
@@ -114,41 +108,61 @@ class RefusingExecutor:
 
 
 class _Queue:
-    """Units by model, so that a process that has loaded and fitted a model goes on with it."""
+    """Units by model, so that a process that has loaded and fitted a model goes on with it; given out as memory allows."""
 
-    def __init__(self, units: Mapping[str, Unit]) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, units: Mapping[str, Unit], room: Room | None = None) -> None:
+        self._changed = threading.Condition()
         self._waiting = dict(units)
         self._begun: set[str] = set()
+        self._room = room or Room()
+        self._under_way: dict[str, float] = {}
 
     def take(self, model: str | None) -> tuple[str, Unit] | None:
-        """The next unit: of the same model, else of one that nobody has begun, else any."""
-        with self._lock:
-            for wanted in (
-                lambda unit: unit.model == model,
-                lambda unit: unit.model not in self._begun,
-                lambda unit: True,
-            ):
-                for key, unit in self._waiting.items():
-                    if wanted(unit):
-                        del self._waiting[key]
-                        self._begun.add(unit.model)
-                        return key, unit
+        """The next unit that fits beside what is under way: of the same model, else of one that nobody has begun, else
+        any. Waits where none fits; None where none is left."""
+        with self._changed:
+            while self._waiting:
+                if (found := self._next(model)) is not None:
+                    return found
+                self._changed.wait()
         return None
 
+    def give_back(self, key: str) -> None:
+        """A unit has ended, and its memory is free."""
+        with self._changed:
+            self._under_way.pop(key, None)
+            self._changed.notify_all()
+
     def clear(self) -> None:
-        with self._lock:
+        with self._changed:
             self._waiting.clear()
+            self._changed.notify_all()
+
+    def _next(self, model: str | None) -> tuple[str, Unit] | None:
+        for wanted in (
+            lambda unit: unit.model == model,
+            lambda unit: unit.model not in self._begun,
+            lambda unit: True,
+        ):
+            for key, unit in self._waiting.items():
+                if wanted(unit) and self._fits(key):
+                    del self._waiting[key]
+                    self._begun.add(unit.model)
+                    self._under_way[key] = self._room.need(key)
+                    return key, unit
+        return None
+
+    def _fits(self, key: str) -> bool:
+        limit = self._room.memory
+        return limit is None or not self._under_way or sum(self._under_way.values()) + self._room.need(key) <= limit
 
 
 class _Worker(threading.Thread):
     """One unit process, kept busy and replaced when it dies."""
 
-    def __init__(self, job: Job, todo: _Queue, events: queue.Queue[Event | Exception]) -> None:
+    def __init__(self, process: UnitProcess, todo: _Queue, events: queue.Queue[Event | Exception]) -> None:
         super().__init__(daemon=True)
-        self._job, self._todo, self._events = job, todo, events
-        self._child: ChildProcess | None = None
-        self._owning = threading.Lock()
+        self._process, self._todo, self._events = process, todo, events
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -157,71 +171,24 @@ class _Worker(threading.Thread):
             while not self._stopping.is_set() and (taken := self._todo.take(model)):
                 key, unit = taken
                 model = unit.model
-                self._events.put(self._end(key, unit))
+                end = self._end(key, unit)
+                self._todo.give_back(key)
+                self._events.put(end)
         except Exception as error:  # whatever it is, the consumer must not wait for ever
             self._events.put(error)
         finally:
-            self._close()
+            self._process.close()
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         self._stopping.set()
-        self._close()
+        self._process.close()
 
     def _end(self, key: str, unit: Unit) -> UnitEnd:
+        def report(what: str, share: float) -> None:
+            self._events.put(UnitProgress(key, unit.label, what, share))
+
         try:
-            child = self._child or self._open()
-            child.channel.send(Message("run", {"unit": unit.canonical()}))
-            while (reply := child.channel.receive()).what == "progress":
-                self._events.put(UnitProgress(key, unit.label, reply.meta["what"], reply.meta["share"]))
-        except (ChannelClosedError, MalformedMessageError):
-            return UnitEnd(self._died(key, unit), 0.0)
-        if reply.what == "stop":
-            raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
-        passes = reply.meta["passes"]
-        return UnitEnd(
-            UnitResult.model_validate(reply.meta["result"]),
-            reply.meta["seconds"],
-            None if passes is None else Passes.model_validate(passes),
-        )
-
-    def _open(self) -> ChildProcess:
-        import numpy as np
-
-        threads = str(self._job.limits.threads)
-        child = ChildProcess(
-            "harness.execution.unit_process",
-            environment={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-            clean=False,
-        )
-        with self._owning:
-            self._child = child
-        if self._stopping.is_set():  # `stop` came before there was a process to end
-            self._close()
-            raise ChannelClosedError("the run is stopping")
-        method = self._job.method
-        meta = {
-            "benchmark": str(self._job.benchmark.resolve()),
-            "folder": str(self._job.folder.resolve()),
-            "limits": asdict(self._job.limits),
-            "shuffle": self._job.shuffle,
-            "method": method.spec.canonical(),
-            "module": method.module,
-            "path": str(method.path),
-        }
-        child.channel.send(Message("open", meta, {"source": np.frombuffer(method.source, dtype=np.uint8)}))
-        return child
-
-    def _died(self, key: str, unit: Unit) -> UnitResult:
-        child = self._child
-        code = child.ended(wait=5.0) if child else None
-        words = child.last_words(300).splitlines() if child else []
-        self._close()
-        detail = f": {one_line(words[-1])}" if words else ""
-        return unit_result(unit, "failed", f"the unit process died (exit code {code}){detail}")
-
-    def _close(self) -> None:
-        with self._owning:
-            child, self._child = self._child, None
-        if child is not None:
-            child.kill()
+            return self._process.run(unit, report)
+        except UnitProcessDiedError as error:
+            return UnitEnd(unit_result(unit, "failed", str(error)), 0.0)

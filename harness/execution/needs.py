@@ -22,6 +22,9 @@ from harness.spec.query import RawFolder
 from harness.spec.released import ReleasedSource
 from harness.spec.sources import FDShiftsStudy, ImageSource
 
+Datasets = tuple[dict[str, Manifest], dict[str, str]]
+"""All bundled ones, and what is wrong with any."""
+
 
 @dataclass(frozen=True)
 class Need:
@@ -71,9 +74,12 @@ class _Wanted:
     products: list[str] = field(default_factory=list)
 
 
-def needs_of(protocol: LoadedBenchmark) -> Needs:
-    """The data sets of a benchmark, whatever its track. Raises UsageError for one that is not known or cannot be read."""
-    manifests, problems = read_datasets()
+def needs_of(protocol: LoadedBenchmark, datasets: Datasets | None = None) -> Needs:
+    """The data sets of a benchmark, whatever its track. Raises UsageError for one that is not known or cannot be read.
+
+    datasets: from `read_datasets`, for who asks about many benchmarks.
+    """
+    manifests, problems = datasets or read_datasets()
     owners = {product.path: name for name, manifest in manifests.items() for product in manifest.spec.products}
     wanted: dict[str, _Wanted] = {}
     absent, unexplained = [], []
@@ -93,9 +99,9 @@ def needs_of(protocol: LoadedBenchmark) -> Needs:
     return Needs(data, tuple(absent), tuple(unexplained))
 
 
-def require_data(protocol: LoadedBenchmark) -> None:
+def require_data(protocol: LoadedBenchmark, datasets: Datasets | None = None) -> None:
     """Raise UsageError that says how to get the data of a benchmark, where any of them are not here."""
-    commands = [command for need in needs_of(protocol).data for command in (*need.fetch, *need.prepare)]
+    commands = [command for need in needs_of(protocol, datasets).data for command in (*need.fetch, *need.prepare)]
     if commands:
         raise UsageError(f"the data of {protocol.benchmark.name} are not here yet; run: {' && '.join(commands)}")
 

@@ -46,6 +46,18 @@ def processor_seconds() -> float:
     return own.user + own.system + own.children_user + own.children_system + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def peak_memory() -> int:
+    """Bytes that this process and its living descendants have held at most, each since it was started. 0 off Linux."""
+    return sum(map(_peak, (os.getpid(), *_descendants(os.getpid()))))
+
+
+def _peak(pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) << 10
+    return 0
+
+
 def _ticks(pid: int) -> int:
     """Of a living process and its ended children."""
     with contextlib.suppress(OSError, ValueError, IndexError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from harness.execution.answers import OUTPUTS, StoredAnswers, measured, outputs_path
 from harness.execution.environment import describe_environment
-from harness.execution.executor import Executor, UnitEnd, UnitProgress
+from harness.execution.executor import Executor, UnitProgress
 from harness.execution.fence import choose, described, weakest
+from harness.execution.job import JOBS, UnitEnd
 from harness.execution.method_process import PRINTED, Limits
 from harness.execution.plan import Plan
 from harness.execution.run_result import METHOD, PROTOCOL, SEALED, RunResult, ScoredRun
-from harness.execution.unit_process import UNDER_WAY, workspace_folder
-from harness.spec.result import Passes, RunDocument, Timing, UnitResult
+from harness.execution.unit_server import KEPT, UNDER_WAY, workspace_folder
+from harness.spec.result import Passes, RunDocument, Timing
 from harness.storage import (
     IntegrityError,
     Journal,
@@ -61,9 +62,11 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, li
             remove_stale_temporaries(folder)
         write_bytes(plan.folder / METHOD, plan.source)
         write_json(plan.folder / PROTOCOL, {"path": str(track.protocol.path.resolve())})
-        done = _replayed(journal, plan)
+        done = finished_units(journal, plan)
         borders = {"fence": described(choose(limits.fence)), "readable": list(limits.readable)}
-        journal.append({"session": _now(), "run": plan.id, **borders})
+        about = {"method": plan.spec.method.name, "device": plan.spec.device, "limit": plan.spec.limit}
+        about |= {"units": len(plan.units)}
+        journal.append({"session": _now(), "run": plan.id, "about": about, **borders})
         remaining = {key: unit for key, unit in plan.units.items() if key not in done}
         observer.started(len(done), len(plan.units))
         with closing(executor.run(remaining)) as events:
@@ -72,7 +75,7 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, li
                     observer.progressed(event)
                     continue
                 done[event.result.unit] = event
-                journal.append(_record(event))
+                journal.append(event.canonical())
                 observer.finished(event)
         observer.sealing()
         journal.verify()
@@ -89,7 +92,7 @@ def discard(folder: Path) -> None:
     with RunLock(folder):
         for name in (SEALED, JOURNAL):
             (folder / name).unlink(missing_ok=True)
-        for name in (OUTPUTS, UNDER_WAY, PRINTED):
+        for name in (OUTPUTS, UNDER_WAY, KEPT, PRINTED, JOBS):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -98,6 +101,7 @@ def _clear(folder: Path, document: RunDocument) -> None:
     for each in document.units:
         if each.status == "ok":
             shutil.rmtree(workspace_folder(folder, each.unit), ignore_errors=True)
+    shutil.rmtree(folder / JOBS, ignore_errors=True)
     with contextlib.suppress(OSError):  # not there, or not empty
         (folder / UNDER_WAY).rmdir()
 
@@ -109,7 +113,7 @@ def _make(folder: Path) -> None:
         raise StorageError(f"Could not make the folder {folder}: {error.strerror}.") from error
 
 
-def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
+def finished_units(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
     """Units that need not run again: scored ones whose stored answers are there, and inapplicable ones.
 
     What failed is tried once more, because a time-out or a full memory may have had other causes.
@@ -120,7 +124,7 @@ def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
             raise IntegrityError(f"{plan.folder / JOURNAL} belongs to another run; remove the folder or use --fresh.")
         if "unit" in record:
             try:
-                end = _end(record)
+                end = UnitEnd.of(record)
             except (ValidationError, KeyError) as error:
                 raise IntegrityError(
                     f"{plan.folder / JOURNAL} was written by another version of the harness; use --fresh."
@@ -135,22 +139,6 @@ def _replayed(journal: Journal, plan: Plan) -> dict[str, UnitEnd]:
             or (end.result.status == "ok" and outputs_path(plan.folder, key).is_file())
         )
     }
-
-
-def _record(end: UnitEnd) -> dict[str, Any]:
-    """A journal's line of a unit."""
-    passes = {} if end.passes is None else {"passes": end.passes.canonical()}
-    return {"unit": end.result.canonical(), "seconds": end.seconds, **passes}
-
-
-def _end(record: Mapping[str, Any]) -> UnitEnd:
-    """Raises KeyError or ValidationError for a line that `_record` did not make."""
-    passes = record.get("passes")
-    return UnitEnd(
-        UnitResult.model_validate(record["unit"]),
-        record["seconds"],
-        None if passes is None else Passes.model_validate(passes),
-    )
 
 
 def _all_passes(ends: Iterable[UnitEnd]) -> Passes | None:
@@ -192,15 +180,17 @@ def _result(plan: Plan, track: Track, done: dict[str, UnitEnd], journal: Journal
 
 
 def _borders(journal: Journal) -> dict[str, Any]:
-    """The weakest fence and all that was granted, of the sessions of a run. Older ones have written down neither."""
+    """The weakest fence and all that was granted, of the sessions of a run and of the machines that units ran on. Older
+    sessions have written down neither."""
     sessions = [record for record in journal.records if "session" in record]
     fences = {record.get("fence", described("none")) for record in sessions}
+    fences |= {record["fence"] for record in journal.records if "unit" in record and "fence" in record}
     readable = {path for record in sessions for path in record.get("readable", ())}
     return {"fence": weakest(fences), "readable": tuple(sorted(readable))}
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 class SilentObserver:

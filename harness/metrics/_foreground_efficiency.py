@@ -53,7 +53,11 @@ def foreground_efficiency(
     tolerance: float = 0.01,
     compatibility: Literal["nnactive"] | None = None,
 ) -> dict[str, float]:
-    """Rate b at which each method closes the gap to full data per unit of annotated foreground. Higher is better.
+    r"""Rate b at which each method closes the gap to full data per unit of annotated foreground. Higher is better.
+
+    $$ y = c - a \, e^{-b (x - x_0)} $$
+
+    $x$: annotated share of the foreground; $y$: performance; $b$ is the efficiency.
 
     Of curves of one setting, {method: (fraction, performance)}: all loops and seeds, cumulative, in arrays of any
     shape. b is fitted to y = c - a exp(-b (x - x0)) by least squares, with c = `full_performance` in [0, 1], x0 the

@@ -15,7 +15,12 @@ from harness.metrics._weighted import Replicates, point_value, row_dot
 
 
 def balanced_augrc(confidence: ArrayLike, residual: ArrayLike, labels: ArrayLike) -> float:
-    """AUGRC with each residual weighted by n / (classes * samples of its class).
+    r"""AUGRC with each residual weighted by n / (classes * samples of its class).
+
+    $$ \frac{1}{K n} \sum_i \frac{r_i}{n_{y_i}} \left( \rho_i - \frac{1}{2} \right) $$
+
+    $K$ classes; $n_k$ samples of class $k$; $y_i$: the true class; $\rho_i$: rank of $c_i$, 1 for the lowest, ties
+    sharing their mean.
 
     Of confidence (n,), residual (n,) >= 0 and integer labels (n,). Lower is better; in [0, 1) for
     residuals in [0, 1]; equals AUGRC when all classes have the same size. A tie scores the mean over all
@@ -35,7 +40,11 @@ def balanced_augrc_kernel(replicates: Replicates) -> FloatArray:
 
 
 def balanced_aurc(confidence: ArrayLike, residual: ArrayLike, labels: ArrayLike) -> float:
-    """AURC of the class-balanced selective risk: the mean over classes of their own selective risks.
+    r"""AURC of the class-balanced selective risk: the mean over classes of their own selective risks.
+
+    $$ \int_0^1 \frac{1}{K} \sum_{k=1}^{K} S_k \, d\varphi $$
+
+    $S_k$: the selective risk among samples of class $k$; $\varphi$: coverage of all samples.
 
     Of confidence (n,), residual (n,) >= 0 and integer labels (n,). Lower is better; in [0, max residual].
     A class of which no sample is kept any more contributes a risk of 0, as in FD-Shifts, so a classifier

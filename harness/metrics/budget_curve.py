@@ -45,10 +45,14 @@ __all__ = [
 
 
 def aubc(performance: ArrayLike) -> float | FloatArray:
-    """Area under the budget curve: its mean height, by trapezoids between equally spaced loops.
+    r"""Area under the budget curve: its mean height, by trapezoids between equally spaced loops.
 
-    Of performance (..., loops): a float for a single curve, an array (...) otherwise. Higher is better; a constant
-    curve has its own value. The budgets themselves do not enter. ValueError for empty or non-finite input and for
+    $$ \mathrm{AUBC} = \frac{1}{L - 1} \sum_{l=1}^{L-1} \frac{a_l + a_{l+1}}{2} $$
+
+    $a_l$: performance after loop $l$ of $L$.
+
+    Of performance (..., loops): a float for a single curve, an array (...) otherwise. Higher is better; in [0, 1] for
+    performance in [0, 1]; a constant curve has its own value. The budgets themselves do not enter. ValueError for empty or non-finite input and for
     less than two loops. Zhan et al. 2021, "A Comparative Survey: Benchmarking for Pool-based Active Learning".
     """
     curve = _curve(performance)
@@ -59,9 +63,11 @@ def aubc(performance: ArrayLike) -> float | FloatArray:
 
 
 def final_performance(performance: ArrayLike) -> float | FloatArray:
-    """Performance after the last loop, of (..., loops), as a float or an array (...). Higher is better.
+    r"""Performance after the last loop, of (..., loops), as a float or an array (...).
 
-    ValueError for empty or non-finite input.
+    $$ a_L $$
+
+    $a_L$: performance after loop $L$, the last. Higher is better; in [0, 1] for performance in [0, 1]. ValueError for empty or non-finite input.
     """
     curve = _curve(performance)
     return curve[..., -1].copy() if curve.ndim > 1 else float(curve[-1])
@@ -78,7 +84,11 @@ def pairwise_penalty(
     correction: Literal["holm"] | None = None,
     pairing: Literal["seed", "nnactive"] = "seed",
 ) -> pd.DataFrame:
-    """Share of the budgets at which the row's method is significantly better than the column's.
+    r"""Share of the budgets at which the row's method is significantly better than the column's.
+
+    $$ \frac{1}{B} \sum_{b=1}^{B} [d_b > 0][p_b < \alpha] $$
+
+    $B$ budgets; $d_b$: mean over seeds of the row's value minus the column's at budget $b$; $p_b$: its p-value.
 
     `frame` has one row per run and budget, in columns of these names; higher values are better. Two methods are
     compared at every budget by a two-sided paired t-test over seeds at level `alpha`, uncorrected or by Holm's

@@ -18,7 +18,11 @@ from harness.metrics._weighted import Replicates, point_value
 
 
 def ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
-    """Expected calibration error: |accuracy - mean confidence|, averaged over samples by bin.
+    r"""Expected calibration error: |accuracy - mean confidence|, averaged over samples by bin.
+
+    $$ \mathrm{ECE} = \sum_b \frac{n_b}{n} \left| \mathrm{acc}_b - \mathrm{conf}_b \right| $$
+
+    $n_b$: samples of bin $b$; $\mathrm{acc}_b$: share of them that are correct; $\mathrm{conf}_b$: their mean confidence.
 
     Of confidence (n,), clipped to [0, 1], and binary residual (n,). Lower is better; in [0, 1]. Bins of
     equal width from 0 to 1 + 1e-8, as FD-Shifts has them: a confidence at a multiple of 1 / bins lies just
@@ -38,7 +42,11 @@ def ece_kernel(replicates: Replicates, bins: int = 20) -> FloatArray:
 
 
 def mce(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
-    """Maximum calibration error: the largest |accuracy - mean confidence| of a bin that is not empty.
+    r"""Maximum calibration error: the largest |accuracy - mean confidence| of a bin that is not empty.
+
+    $$ \mathrm{MCE} = \max_b \left| \mathrm{acc}_b - \mathrm{conf}_b \right| $$
+
+    Symbols as for `ece`.
 
     Of confidence (n,), clipped to [0, 1], and binary residual (n,). Lower is better; in [0, 1]. Bins,
     ties and ValueError as for `ece`. Naeini et al. 2015; Guo et al. 2017.
@@ -53,7 +61,11 @@ def mce_kernel(replicates: Replicates, bins: int = 20) -> FloatArray:
 
 
 def adaptive_ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
-    """Expected calibration error over bins of equal mass.
+    r"""Expected calibration error over bins of equal mass.
+
+    $$ \sum_b \frac{n_b}{n} \left| \mathrm{acc}_b - \mathrm{conf}_b \right| $$
+
+    Symbols as for `ece`.
 
     Of confidence (n,), clipped to [0, 1], and binary residual (n,). Lower is better; in [0, 1]. Samples
     are ranked by confidence and cut into `bins` parts whose sizes differ by at most one; a tie goes as a

@@ -20,7 +20,14 @@ TPR_TOLERANCE = 5e-4
 
 
 def failure_auroc(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """Area under the ROC curve with success as the positive class (AUROC_f).
+    r"""Area under the ROC curve with success as the positive class (AUROC_f).
+
+    $$
+    \frac{1}{n_0 n_1} \sum_{i : r_i = 0} \,
+    \sum_{j : r_j = 1} \left( [c_i > c_j] + \frac{1}{2} [c_i = c_j] \right)
+    $$
+
+    $n_0$ successes, $n_1$ failures; $[\cdot]$ is 1 where it holds, else 0.
 
     Of confidence (n,) and binary residual (n,). Higher is better; in [0, 1], 1/2 for an uninformative
     score. The probability that a success is more confident than a failure; a tie counts half. nan if
@@ -41,7 +48,14 @@ def failure_auroc_kernel(replicates: Replicates) -> FloatArray:
 
 
 def fpr_at_tpr(confidence: ArrayLike, residual: ArrayLike, tpr: float = 0.95) -> float:
-    """Lowest false positive rate at which at least `tpr` of the successes are accepted (FPR@95TPR).
+    r"""Lowest false positive rate at which at least `tpr` of the successes are accepted (FPR@95TPR).
+
+    $$
+    \min \left\{ \frac{1}{n_1}
+    \sum_{j : r_j = 1} [c_j \ge t] \; : \; \frac{1}{n_0} \sum_{i : r_i = 0} [c_i \ge t] \ge \mathrm{tpr} \right\}
+    $$
+
+    The least over all thresholds $t$; $n_0$ successes, $n_1$ failures.
 
     Of confidence (n,) and binary residual (n,). Lower is better; in [0, 1]. Success is the positive
     class, so this is the share of failures that go undetected. Ties share one threshold. Rates are
@@ -70,7 +84,12 @@ def fpr_at_tpr_kernel(replicates: Replicates, tpr: float = 0.95) -> FloatArray:
 def failure_ap(
     confidence: ArrayLike, residual: ArrayLike, positive: Literal["failure", "success"] = "failure"
 ) -> float:
-    """Average precision of detecting failures by low confidence, or successes by high confidence.
+    r"""Average precision of detecting failures by low confidence, or successes by high confidence.
+
+    $$ \sum_k (\mathrm{recall}_k - \mathrm{recall}_{k-1}) \, \mathrm{precision}_k $$
+
+    $k$: thresholds, in the order in which they flag more and more samples; recall and precision of the positive class;
+    $\mathrm{recall}_0 = 0$.
 
     Of confidence (n,) and binary residual (n,). Higher is better; in [0, 1]. The step-wise sum of
     precision over gains in recall, without interpolation; ties share one threshold. 0.0 if the positive

@@ -15,7 +15,11 @@ from harness.metrics.risk_coverage import augrc_kernel, aurc_kernel
 
 
 def excess_augrc(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """AUGRC above that of the ideal ranking of the same residuals (e-AUGRC).
+    r"""AUGRC above that of the ideal ranking of the same residuals (e-AUGRC).
+
+    $$ \mathrm{AUGRC}(c, r) - \mathrm{AUGRC}(-r, r) $$
+
+    $\mathrm{AUGRC}(-r, r)$: of the ideal ranking. See `augrc`.
 
     Of confidence (n,) and residual (n,) >= 0. Lower is better; 0 for an ideal ranking, at most 1/4 for
     residuals in [0, 1]. The ideal ranking has the largest residual at the lowest confidence; for binary
@@ -30,7 +34,11 @@ def excess_augrc_kernel(replicates: Replicates) -> FloatArray:
 
 
 def excess_aurc(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """AURC above its optimum (e-AURC).
+    r"""AURC above its optimum (e-AURC).
+
+    $$ \mathrm{AURC} - \left( e + (1 - e) \ln (1 - e) \right) $$
+
+    $e$: the error rate. See `aurc`.
 
     Of confidence (n,) and residual (n,) >= 0; ties and ValueError as for `aurc`. Lower is better; for
     binary residuals in (-1/2, 1). Their optimum is the analytic `e + (1 - e) ln(1 - e)` of an infinite
@@ -47,7 +55,11 @@ def excess_aurc_kernel(replicates: Replicates) -> FloatArray:
 
 
 def achievable_aurc(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """AURC of the risk-coverage curve that a user of the score can achieve.
+    r"""AURC of the risk-coverage curve that a user of the score can achieve.
+
+    $$ \int_0^1 \frac{\check{G}(\varphi)}{\varphi} \, d\varphi $$
+
+    $\check{G}$: the lower convex hull of the generalized risk over coverage $\varphi$, from (0, 0) on.
 
     Of confidence (n,) and residual (n,) >= 0; a tie is one operating point; ValueError as for `aurc`.
     Lower is better; in [0, max residual]. For binary residuals only the dominant operating points count,

@@ -40,7 +40,14 @@ def are_probabilities(confidence: ArrayLike) -> bool:
 
 
 def brier(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """Brier score; lower is better.
+    r"""Brier score; lower is better.
+
+    $$
+    \frac{1}{n} \sum_i \left( c_i - (1 - r_i) \right)^2
+    \quad \mathrm{or} \quad \frac{1}{n} \sum_i \sum_k \left( p_{ik} - [y_i = k] \right)^2
+    $$
+
+    $c_i$: confidence, $r_i$: residual; $p_{ik}$: probability of class $k$, $y_i$: the true class.
 
     Of the event "correct": confidence (n,) in [0, 1] and binary residual (n,) (1 failure) give the mean
     squared difference, in [0, 1]. Of all classes: probabilities (n, classes) and integer class labels
@@ -57,7 +64,11 @@ def brier(confidence: ArrayLike, residual: ArrayLike) -> float:
 
 
 def nll(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """Mean negative log-likelihood in nats; lower is better, in [0, 16.12].
+    r"""Mean negative log-likelihood in nats; lower is better, in [0, 16.12].
+
+    $$ - \frac{1}{n} \sum_i \ln \max (q_i, 10^{-7}) $$
+
+    $q_i$: the probability that was given to what happened.
 
     Input as in `brier`: of the event "correct", or of the true class. Probabilities below `NLL_EPSILON`
     count as that. Not divided by the number of classes, unlike the FD-Shifts code. ValueError as in
@@ -74,7 +85,11 @@ def nll(confidence: ArrayLike, residual: ArrayLike) -> float:
 
 
 def failure_nll(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """Negative log-likelihood of the event "correct", in the form of FD-Shifts; lower is better.
+    r"""Negative log-likelihood of the event "correct", in the form of FD-Shifts; lower is better.
+
+    $$ - \frac{1}{n} \sum_i \left( (1 - r_i) \ln (c_i + 10^{-7}) + r_i \ln (1 - c_i + 10^{-7}) \right) $$
+
+    $c_i$: confidence, $r_i$: residual.
 
     `-mean[(1 - r) ln(c + 1e-7) + r ln(1 - c + 1e-7)]`, in [-1e-7, 16.12]. confidence (n,) c; residual
     (n,) r in [0, 1], a soft target between success and failure if fractional. nan if any confidence lies

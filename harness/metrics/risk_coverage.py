@@ -32,7 +32,15 @@ class RiskCoverageCurve:
 
 
 def risk_coverage_curve(confidence: ArrayLike, residual: ArrayLike) -> RiskCoverageCurve:
-    """Selective and generalized risk at every distinct threshold.
+    r"""Selective and generalized risk at every distinct threshold.
+
+    $$
+    \varphi(t) = \frac{1}{n} \sum_i [c_i \ge t],
+    \quad G(t) = \frac{1}{n} \sum_i r_i [c_i \ge t], \quad S(t) = \frac{G(t)}{\varphi(t)}
+    $$
+
+    Coverage $\varphi$, generalized risk $G$ and selective risk $S$ at threshold $t$; $[\cdot]$ is 1 where it holds,
+    else 0.
 
     Of confidence (n,) and residual (n,) >= 0. Samples that tie form one point; the fields of the result
     say how the points are ordered and closed. Risks lie in [0, max residual]. ValueError for empty,
@@ -53,7 +61,11 @@ def risk_coverage_curve(confidence: ArrayLike, residual: ArrayLike) -> RiskCover
 
 
 def augrc(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """Area under the generalized risk-coverage curve: the mean risk of an undetected failure.
+    r"""Area under the generalized risk-coverage curve: the mean risk of an undetected failure.
+
+    $$ \mathrm{AUGRC} = \int_0^1 G \, d\varphi = \frac{1}{n^2} \sum_i r_i \left( \rho_i - \frac{1}{2} \right) $$
+
+    $\rho_i$: rank of $c_i$, 1 for the lowest; ties share their mean rank. $G$, $\varphi$: see `risk_coverage_curve`.
 
     Of confidence (n,) and residual (n,) >= 0. Lower is better; in [0, max residual / 2], so at most 1/2
     for residuals in [0, 1]. The generalized risk is linear across a tie: a tie scores the mean over all
@@ -72,7 +84,11 @@ def augrc_kernel(replicates: Replicates) -> FloatArray:
 
 
 def partial_augrc(confidence: ArrayLike, residual: ArrayLike, low: float = 0.0, high: float = 1.0) -> float:
-    """Area under the generalized risk for coverages in [low, high], not divided by the width.
+    r"""Area under the generalized risk for coverages in [low, high], not divided by the width.
+
+    $$ \int_{\mathrm{low}}^{\mathrm{high}} G \, d\varphi $$
+
+    $G$, $\varphi$: see `risk_coverage_curve`.
 
     Of confidence (n,) and residual (n,) >= 0. Lower is better; for residuals in [0, 1] in
     [0, (high**2 - low**2) / 2]. Exact, as the curve is piecewise linear, also across ties. Adjacent
@@ -97,7 +113,12 @@ def partial_augrc_kernel(replicates: Replicates, low: float = 0.0, high: float =
 
 
 def aurc(confidence: ArrayLike, residual: ArrayLike) -> float:
-    """Area under the selective risk-coverage curve.
+    r"""Area under the selective risk-coverage curve.
+
+    $$ \mathrm{AURC} = \sum_{g=1}^{m} (\varphi_g - \varphi_{g-1}) \, \frac{S_g + S_{g-1}}{2}, \quad S_0 = S_1 $$
+
+    $g$: the groups of equal confidence, the most confident first; $\varphi_0 = 0$; $S_g$, $\varphi_g$ with all groups
+    up to $g$ kept.
 
     Of confidence (n,) and residual (n,) >= 0. Lower is better; in [0, max residual]. Trapezoids between
     the operating points; the risk of the most confident group is held down to coverage 0. A tie is one
@@ -120,7 +141,11 @@ def aurc_kernel(replicates: Replicates) -> FloatArray:
 
 
 def risk_at_coverage(confidence: ArrayLike, residual: ArrayLike, coverage: float) -> float:
-    """Lowest selective risk among the operating points that keep at least `coverage` of the samples.
+    r"""Lowest selective risk among the operating points that keep at least `coverage` of the samples.
+
+    $$ \min \{ S(t) : \varphi(t) \ge \mathrm{coverage} \} $$
+
+    $S$, $\varphi$: see `risk_coverage_curve`.
 
     Of confidence (n,) and residual (n,) >= 0. The FD-Shifts meaning of "risk@80cov": the best the score
     offers while it serves the target, not the risk at the target itself. Lower is better; in [0, mean
@@ -138,7 +163,11 @@ def risk_at_coverage_kernel(replicates: Replicates, coverage: float) -> FloatArr
 
 
 def coverage_at_risk(confidence: ArrayLike, residual: ArrayLike, risk: float) -> float:
-    """Highest coverage whose selective risk is at most `risk`; 0.0 if there is none.
+    r"""Highest coverage whose selective risk is at most `risk`; 0.0 if there is none.
+
+    $$ \max \{ \varphi(t) : S(t) \le \mathrm{risk} \} $$
+
+    $S$, $\varphi$: see `risk_coverage_curve`.
 
     Of confidence (n,) and residual (n,) >= 0. Higher is better; in [0, 1]. A tie is one operating point.
     ValueError unless risk >= 0, and for empty, non-finite, negative or mismatched input. Geifman &

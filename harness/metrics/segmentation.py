@@ -54,7 +54,9 @@ def segmentation_counts(
 
 
 def dice(counts: ArrayLike) -> FloatArray:
-    """Dice coefficient 2 TP / (2 TP + FP + FN): (..., classes).
+    r"""Dice coefficient 2 TP / (2 TP + FP + FN): (..., classes).
+
+    $$ \mathrm{Dice} = \frac{2 \, \mathrm{TP}}{2 \, \mathrm{TP} + \mathrm{FP} + \mathrm{FN}} $$
 
     Of counts (..., classes, 3 or 4): TP, FP, FN and possibly TN, whole numbers >= 0. In [0, 1], higher is
     better; nan where a class is in neither prediction nor reference. ValueError for other counts. Dice 1945,
@@ -124,7 +126,11 @@ def segmentation_summary(
 
 
 def accuracy(prediction: ArrayLike, labels: ArrayLike) -> float:
-    """Share of samples with the true class. In [0, 1], higher is better.
+    r"""Share of samples with the true class. In [0, 1], higher is better.
+
+    $$ \frac{1}{n} \sum_i [g_i = y_i] $$
+
+    $g_i$: predicted class, $y_i$: true class.
 
     Of integers (n,) and (n,). ValueError for empty, mismatched or other input.
     """
@@ -133,7 +139,11 @@ def accuracy(prediction: ArrayLike, labels: ArrayLike) -> float:
 
 
 def balanced_accuracy(prediction: ArrayLike, labels: ArrayLike) -> float:
-    """Recall, averaged over the classes that occur in `labels`. In [0, 1], higher is better.
+    r"""Recall, averaged over the classes that occur in `labels`. In [0, 1], higher is better.
+
+    $$ \frac{1}{K} \sum_{k=1}^{K} \frac{1}{n_k} \sum_{i : y_i = k} [g_i = k] $$
+
+    $K$ classes; $n_k$ samples of class $k$; $g_i$: predicted class, $y_i$: true class.
 
     Of integers (n,) and (n,). ValueError for empty, mismatched or other input. Brodersen et al. 2010, "The
     Balanced Accuracy and Its Posterior Distribution", ICPR.

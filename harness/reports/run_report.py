@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.boards.place import Place, overall
+from harness.boards.place import NO_BOARD, Place, overall
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
@@ -37,10 +37,10 @@ def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Pla
         document=document,
         title=protocol.benchmark.title,
         failed=run.failed,
-        scores=_scores(document.summary),
+        scores=score_table(document.summary),
         places=places,
         overall=overall(places) if places else None,
-        no_place=place if isinstance(place, str) else "",
+        no_place=_no_place(place),
         cells=cells,
         missing=" ".join(each for each in (board.missing, problem) if each),
         roles=[{"role": each.role, "name": each.name, "cells": each.cells} for each in board.rivals],
@@ -61,6 +61,13 @@ def _views(views: Iterable[View], last: Iterable[View]) -> tuple[list[View], str
     return [*found, *last], ""
 
 
+def _no_place(place: tuple[Place, ...] | str) -> str:
+    """Why there is none, without what only helps where the command ran: a page may be read elsewhere."""
+    if not isinstance(place, str):
+        return ""
+    return NO_BOARD if place.startswith(NO_BOARD) else place
+
+
 def _cells(places: tuple[Place, ...]) -> dict[str, Cell]:
     """The run's own numbers by column, scaled as the board shows its rows."""
     return {
@@ -77,7 +84,7 @@ def _cells(places: tuple[Place, ...]) -> dict[str, Cell]:
     }
 
 
-def _scores(summary: Iterable[Summary]) -> dict[str, Any]:
+def score_table(summary: Iterable[Summary]) -> dict[str, Any]:
     """The main table, scaled for display: studies by metrics, or the other way round where that is narrower.
 
     corner: heading of the first column; columns, rows: headings; cells: (row, column) -> (text, interval, value).

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from harness.spec.base import Document, Grown, Sha256, Slug, Spec
 from harness.spec.run import RunSpec
 
-UnitStatus = Literal["ok", "invalid", "failed", "timeout", "out-of-memory", "not-applicable"]
+UnitStatus = Literal["ok", "invalid", "failed", "timeout", "out-of-memory", "lost", "not-applicable"]
 """ok: scored. invalid: answered, but not with usable scores. failed: crashed. timeout, out-of-memory:
-hit a limit. not-applicable: the method needs what this model does not offer; not a failure."""
+hit a limit. lost: the machines that worked on it vanished, each time it was tried. not-applicable: the method needs what this model does not offer; not a failure."""
 
 
 class Record(Spec):

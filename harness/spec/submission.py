@@ -99,10 +99,19 @@ class Submission(Document):
 class Allowance(Spec):
     """How far an output was allowed to differ, and did."""
 
-    allowed: float = Field(ge=0, allow_inf_nan=False, description="relative to the largest magnitude of an array")
+    allowed: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="relative to the magnitude of a number, see harness.tracks.repetition.magnitudes",
+    )
     reason: str = Field(description="where such differences come from")
     found: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="the largest in any unit; none where it is not finite"
+    )
+    forked: int = Field(
+        default=0,
+        ge=0,
+        description="values that differ by more than allowed: few of a unit, whose mean and median do not",
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.statistics.ranks import tied_ranks
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -95,6 +97,30 @@ def kendall_tau(a: pd.Series[float], b: pd.Series[float]) -> tuple[float, float]
         return np.nan, np.nan
     tau, p_value = kendalltau(a, b)
     return float(tau), float(p_value)
+
+
+def rank_spread(costs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far metrics disagree about each sample: population SD over the metrics of its places, see `places_of`.
+
+    (samples,) in [0, 0.5]: 0 where all put it at the same place; NaN where fewer than two metrics are defined.
+    """
+    places = places_of(costs)
+    defined = np.isfinite(places)
+    count = np.maximum(defined.sum(axis=0), 1)
+    mean = np.where(defined, places, 0).sum(axis=0) / count
+    spread = np.sqrt(np.where(defined, (places - mean) ** 2, 0).sum(axis=0) / count)
+    return np.where(defined.sum(axis=0) < 2, np.nan, spread)
+
+
+def places_of(costs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(metrics, samples): where each metric puts a sample among those that it is defined for, from 0, the lowest cost, to 1.
+
+    Ties share their mean; a metric that is equal for all samples puts them all at 1/2. NaN where a cost is not finite.
+    """
+    defined = np.isfinite(costs)
+    ranks = tied_ranks(np.where(defined, costs, np.nan))
+    others = defined.sum(axis=1, keepdims=True) - 1
+    return np.where(others > 0, (ranks - 1) / np.maximum(others, 1), np.where(defined, 0.5, np.nan))
 
 
 def concordance(table: pd.DataFrame) -> tuple[float, float]:

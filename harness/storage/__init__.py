@@ -6,6 +6,7 @@ Importing it loads the standard library only; numpy, torch and jinja2 are loaded
 from harness.storage.arrays import MAX_ARRAY_BYTES, read_arrays, write_arrays
 from harness.storage.atomic import (
     MAX_JSON_BYTES,
+    json_text,
     read_json,
     remove_stale_temporaries,
     replacing,
@@ -23,10 +24,10 @@ from harness.storage.canonical import (
     seed_of,
 )
 from harness.storage.errors import IntegrityError, RunLockedError, StorageError, UnsafeArtefactError
-from harness.storage.files import adopt, copy_file, growing, link, make_folder, move_into, remove
+from harness.storage.files import adopt, copy_file, growing, link, make_folder, move, move_into, remove
 from harness.storage.folders import remove_stale_folders, replacing_folder
 from harness.storage.journal import MAX_RECORD_BYTES, Journal
-from harness.storage.lock import LOCK_NAMES, RunLock
+from harness.storage.lock import LOCK_NAMES, RunLock, process_space
 from harness.storage.streams import ArrayStream, StoredArray, stored_arrays, write_array_streams
 from harness.storage.tables import TABLE_SUFFIXES, write_table
 from harness.storage.templates import fill_template
@@ -56,9 +57,12 @@ __all__ = [
     "file_id",
     "fill_template",
     "growing",
+    "json_text",
     "link",
     "make_folder",
+    "move",
     "move_into",
+    "process_space",
     "read_arrays",
     "read_json",
     "remove",

@@ -38,13 +38,29 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented JSON with sorted keys; guarantees and errors as `write_bytes`.
+    """Write `value` as indented JSON with sorted keys, a row of plain values on one line; guarantees and errors as `write_bytes`.
 
     Equal values give equal bytes. Raises `TypeError` or `ValueError`, as `canonical_json`, before it writes.
     """
     check_json(value)
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: object, margin: str = "") -> str:
+    """Indented JSON with sorted keys. Objects and lists that hold no other stand on one line each, so that a file of
+    rows stays small and its differences are about rows."""
+    if isinstance(value, dict):
+        nested = [(f"{json.dumps(name, ensure_ascii=False)}: ", each) for name, each in sorted(value.items())]
+    elif isinstance(value, list | tuple):
+        nested = [("", each) for each in value]
+    else:
+        nested = []
+    if not any(isinstance(each, dict | list | tuple) for _, each in nested):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    inside = f"{margin} "
+    lines = f",\n{inside}".join(head + json_text(each, inside) for head, each in nested)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    return f"{first}\n{inside}{lines}\n{margin}{last}"
 
 
 def read_json(path: str | os.PathLike[str], *, max_bytes: int = MAX_JSON_BYTES) -> Any:

@@ -15,6 +15,7 @@ from harness.storage.atomic import sync_directory
 from harness.storage.errors import StorageError, reason
 
 READ_ONLY = 0o444
+_SHARED = stat.S_ISGID | stat.S_IWGRP
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def growing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 def adopt(path: Path, target: Path) -> None:
     """Make a finished file read-only and move it to `target`, on the same file system, durably and at once."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         path.chmod(READ_ONLY)
         path.replace(target)
         sync_directory(target.parent)
@@ -45,11 +46,20 @@ def adopt(path: Path, target: Path) -> None:
         raise StorageError(f"Could not keep {target}: {reason(error)}.") from error
 
 
+def move(path: Path, target: Path) -> None:
+    """Give a finished file another name on the same file system, durably and at once."""
+    try:
+        path.replace(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise StorageError(f"Could not move {path} to {target}: {reason(error)}.") from error
+
+
 def link(path: Path, target: Path, *, hard: bool = True) -> None:
     """Let `target` be `path` under another name, at once: a hard link, or a symbolic one where there can be none."""
     temporary = target.with_name(f".harness-{secrets.token_hex(8)}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
             if not hard:
                 raise OSError
@@ -68,7 +78,7 @@ def move_into(folder: Path, target: Path) -> None:
     """Move what lies in `folder` to the same places below `target`, on the same file system; files there are replaced,
     links never followed."""
     try:
-        target.mkdir(parents=True, exist_ok=True)
+        make_folder(target)
         for path in sorted(folder.iterdir()):
             place = target / path.name
             if path.is_dir() and place.is_dir() and not place.is_symlink():
@@ -80,9 +90,18 @@ def move_into(folder: Path, target: Path) -> None:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder and those above it where they are missing."""
+    """Make a folder and those above it where they are missing.
+
+    In a folder that a group shares (group-writable, with the set-group-id bit: `chmod g+ws`) the group may write into
+    them too, whatever the user's umask.
+    """
     try:
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        for each in reversed(missing):
+            if each.parent.stat().st_mode & _SHARED == _SHARED:
+                with suppress(PermissionError):  # another user of the group was first
+                    each.chmod(stat.S_IMODE(each.stat().st_mode) | stat.S_ISGID | stat.S_IRWXG)
     except OSError as error:
         raise StorageError(f"Could not make the folder {folder}: {reason(error)}.") from error
     return folder
@@ -91,7 +110,7 @@ def make_folder(folder: Path) -> Path:
 def copy_file(path: Path, target: Path) -> None:
     """Copy a file's bytes to a new name, read-only; where that fails there is none."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         shutil.copyfile(path, target)
         target.chmod(READ_ONLY)
     except OSError as error:

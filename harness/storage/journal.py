@@ -66,6 +66,15 @@ class Journal:
         except OSError as error:
             raise StorageError(f"Could not open the journal {path}: {reason(error)}; no record was changed.") from error
 
+    @staticmethod
+    def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], ...]:
+        """The acknowledged records, while another process may be writing: nothing is locked, made or repaired.
+
+        Raises `IntegrityError` for damage, `OSError` where there is no such file.
+        """
+        path = Path(path)
+        return tuple(_replay(path.read_bytes(), path)[0])
+
     @property
     def records(self) -> tuple[dict[str, Any], ...]:
         """All records in the order they were appended, as JSON gives them back (a tuple became a list)."""

@@ -140,12 +140,16 @@ def _read(path: Path) -> _Owner | None:
     return owner if valid else None
 
 
-def _this_process() -> _Owner:
+def process_space() -> str:
+    """In which space processes are numbered here: containers can share a host's name, but not its numbers."""
     try:
-        space = str(Path("/proc/self/ns/pid").readlink())
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
-        space = ""
-    return _Owner(socket.gethostname(), space, os.getpid())
+        return ""
+
+
+def _this_process() -> _Owner:
+    return _Owner(socket.gethostname(), process_space(), os.getpid())
 
 
 def _explain(path: Path, found: _Owner | None, here: _Owner) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.methods.client import MethodClient
     from harness.spec.result import Passes
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Shown, View
+    from harness.tracks.views import SampleList, Shown, View
 
 Answers = Mapping[str, "np.ndarray"]
 """What a method answered in one unit, as stored: named arrays."""
@@ -54,10 +54,12 @@ def _no_report(what: str, share: float) -> None:
 @dataclass(frozen=True)
 class Workspace:
     """Where a long unit works. `folder` keeps what is done so far, so that a kill costs little; `report` takes what
-    is being done and the share of the unit that is done, in [0, 1]."""
+    is being done and the share of the unit that is done, in [0, 1]. `kept` outlives the unit: for what pages show and no
+    number rests on, such as predicted segmentations."""
 
     folder: Path
     report: Callable[[str, float], None] = _no_report
+    kept: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,15 @@ class Scope:
 class Tolerance:
     """How far an output may differ when a method runs again on another machine.
 
-    `relative` is the largest difference of a floating-point number, as a share of the largest magnitude of its array;
-    `reason` says in a few words where such differences come from. Integers must be equal whatever it says.
+    `relative` is the largest difference of a floating-point number, as a share of its magnitude: the larger of the two
+    in a sample's part of the array, and at least the median of these (`harness.tracks.repetition.magnitudes`); `reason` says in a few words where such differences come from. Integers must be equal whatever it says.
+    forks: share of the values of an array that may differ by more, as long as the mean and the median of all do not:
+    where samples are scored one by one, and the order of nearly equal numbers decides a score.
     """
 
     relative: float
     reason: str
+    forks: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -260,9 +265,17 @@ class Track(ABC):
         """Hours of a graphics card; None for benchmarks that are small enough for a laptop."""
         return None
 
+    def memory(self, unit: Unit) -> float | None:
+        """GiB that the processes of a unit need together, where that is known: never more units run at once than fit."""
+        return None
+
     def views(self, shown: Shown) -> Iterator[View]:
         """What a page shows of a run beside its scores, in this order."""
         return iter(())
+
+    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> SampleList | None:
+        """The samples of a run to look at one by one; None where the kind has none to show. kept: see `Workspace`."""
+        return None
 
     def units(self, spec: RunSpec) -> tuple[Unit, ...]:
         """All units of a run."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.spec.errors import UsageError
-from harness.storage import MAX_ARRAY_BYTES, IntegrityError, read_arrays, write_arrays
+from harness.storage import MAX_ARRAY_BYTES, IntegrityError, StorageError, make_folder, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +27,10 @@ def cached_arrays(
             return dict(read_arrays(path, max_bytes=max_bytes))
     arrays = dict(compute())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"the cache folder {path.parent} cannot be made ({error.strerror}); set HARNESS_CACHE."
-        ) from error
+        make_folder(path.parent)
+    except StorageError as error:
+        why = getattr(error.__cause__, "strerror", error)
+        raise UsageError(f"the cache folder {path.parent} cannot be made ({why}); set HARNESS_CACHE.") from error
     write_arrays(path, arrays, compressed=False)
     return arrays
 

@@ -1,4 +1,4 @@
-"""Asking again: on what else than its sample does an answer rest?"""
+"""Asking again: do two answers for a sample agree, and on what else than its sample does an answer rest?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+def magnitudes(one: np.ndarray, other: np.ndarray, every: np.ndarray) -> np.ndarray:
+    """(n,) float64: what the difference of two answers (n, ...) for a sample is measured against.
+
+    It is the largest number in either, and at least what is usual: the median of that over all answers `every` (m, ...).
+    So a few huge answers hide nothing in the others. Where all are 0 it is 1. NaN and infinities do not count.
+    """
+    import numpy as np
+
+    first, second, all_of_them = map(_peaks, (one, other, every))
+    usual = float(np.median(all_of_them)) if len(all_of_them) else 0.0
+    found: np.ndarray = np.maximum(np.maximum(first, second), usual)
+    return np.where(found == 0, 1.0, found)
+
+
+def _peaks(answers: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    sizes = np.abs(answers.astype(np.complex128 if answers.dtype.kind == "c" else np.float64, copy=False))
+    finite = np.where(np.isfinite(sizes), sizes, 0.0)
+    peaks: np.ndarray = finite.max(axis=tuple(range(1, finite.ndim)), initial=0.0)
+    return peaks
 
 
 def what_it_rests_on(

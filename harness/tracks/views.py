@@ -137,6 +137,27 @@ View = Chart | Numbers | Thresholds | Gallery
 
 
 @dataclass(frozen=True)
+class SampleList:
+    """Samples of a run to look at one by one: `harness browse` filters, orders, shows and exports them.
+
+    columns: samples by column, None where one has no meaning. filters: columns of few different values, by which rows are
+    chosen. orders: numeric columns -> whether the largest stands first; the first is the order at the beginning. caption:
+    columns that a sample's card names. cards: place of a row -> its pictures, several cards where it is seen in slices,
+    of which the first marked one is seen first; asked for in the first order until the page is full. notes: sentences
+    on what is not here.
+    """
+
+    text: str
+    columns: Columns
+    filters: tuple[str, ...]
+    orders: Mapping[str, bool]
+    caption: tuple[str, ...]
+    cards: Callable[[int], tuple[Card, ...]]
+    keys: tuple[Key, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Rival:
     """A row of the board that a run is shown beside.
 
@@ -256,6 +277,23 @@ def image_uri(pixels: Any, scale: int = 1) -> str:
     stream = io.BytesIO()
     Image.fromarray(large).save(stream, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def compact_uri(pixels: Any, side: int = 256) -> str:
+    """(h, w) or (h, w, 3) uint8 as a data URI of few bytes: of at most `side` pixels, where larger ones lose a little."""
+    import base64
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    image = Image.fromarray(np.asarray(pixels, np.uint8))
+    if max(image.size) <= 64:
+        return image_uri(pixels)
+    image.thumbnail((side, side))
+    stream = io.BytesIO()
+    image.save(stream, "webp", quality=85)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def levels(values: Any) -> Any:

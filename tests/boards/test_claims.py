@@ -25,6 +25,7 @@ from harness.spec.errors import UsageError
 from harness.tracks.leaderboard import Entry
 from tests.boards.test_rows import _maps
 from tests.boards.workshop import GAP, evaluate, write_workshop
+from tests.printed import NAMED
 
 BOARDS = Path(__file__).parents[2] / "leaderboards"
 APP = typer.Typer()
@@ -253,9 +254,8 @@ def test_other_programs_get_every_comparison() -> None:
     assert set(found["FDS-1"]["comparisons"][0]["share"]) == {"count", "trials", "share", "low", "high", "p_value"}
 
 
-def test_the_examples_of_the_readme_run() -> None:
-    text = (BOARDS.parent / "README.md").read_text()
-    lines = [line.split("   ")[0].split()[2:] for line in text.splitlines() if line.startswith("harness claims")]
+def test_the_examples_of_the_documentation_run() -> None:
+    lines = [line.split()[2:] for line in NAMED if line.startswith("harness claims")]
     assert [] in lines
     for words in lines:
         if not any(word.isupper() for word in words):

@@ -30,7 +30,7 @@ from harness.spec.result import UnitResult
 from harness.spec.submission import Cost, Reproduction
 from harness.storage import IntegrityError, bytes_id, file_id, read_json
 from harness.tracks.base import Track
-from tests.boards.support import change_outputs, reproduced, told, write_submission
+from tests.boards.support import change_outputs, reproduced, told, write_submission, wrong
 from tests.boards.workshop import GAP, TODAY, forged, store, write_workshop
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -121,6 +121,26 @@ def test_every_unit_of_a_forged_submission_is_named(submission: Path) -> None:
     assert "gap differs in 2 places (confidence by at most 0." in done.output
     assert ", where 0.0001 is allowed, " in done.output
     assert tier_of(read_about(submission)) == "recomputed"
+
+
+OFFSET = GAP.replace("    return ", "    return 1e6 + ", 1)
+
+
+def test_an_offset_hides_no_forgery(checkout: Path) -> None:
+    """Confidences above which 1e6 stands agree within the rounding of that; what they are worth does not."""
+    folder = store(checkout, OFFSET)
+    assert reproduce(folder).same
+
+    def forge(arrays: dict[str, np.ndarray]) -> None:
+        for name, model, study in (("one--iid--confidence", "one", "iid"), ("two--iid--confidence", "two", "iid")):
+            arrays[name] -= 5.0 * wrong(find_protocol("toy@1"), model, study)
+
+    change_outputs(folder, forge)
+    found = reproduce(folder)
+    assert not found.same
+    assert {sentence.split(": ")[0] for sentence in found.differences} == {"iid · one", "iid · two"}
+    assert "augrc is now" in found.differences[0]
+    assert "from outputs that agree within their rounding" in found.differences[0]
 
 
 def test_answers_of_the_last_digits_are_the_same_within_the_tolerance_only(submission: Path) -> None:
@@ -257,11 +277,37 @@ def test_how_far_an_output_may_differ_is_a_matter_of_the_track(
         assert comparison.allowances[name].allowed == pytest.approx(relative)
 
 
+MAPS_SCORES = np.linspace(0.0, 1.0, 30)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        pytest.param({3: 0.01}, True, id="one of thirty"),
+        pytest.param({place: 0.01 * (-1) ** place for place in range(2, 8)}, True, id="a fifth"),
+        pytest.param({place: 0.01 * (-1) ** place for place in range(2, 9)}, False, id="more than a fifth"),
+        pytest.param({3: 0.04}, False, id="the mean moves"),
+        pytest.param({14: 0.01, 15: 0.01, 3: -0.02}, False, id="the median moves"),
+        pytest.param({3: np.nan}, False, id="no number"),
+    ],
+)
+def test_few_scores_may_go_the_other_way_at_a_fork(changed: dict[int, float], same: bool) -> None:
+    comparison = boards._Comparison(track_of("attribution-mnist", "saliency"), None)
+    new = MAPS_SCORES.copy()
+    for place, change in changed.items():
+        new[place] += change
+    found = list(comparison.differences({"score.deletion": MAPS_SCORES}, {"score.deletion": new}, UNIT))
+    assert (found == []) == same
+    assert comparison.allowances["score.deletion"].forked == (len(changed) if same else 0)
+    maps = boards._Comparison(track_of("attribution-mnist", "saliency"), None)
+    assert list(maps.differences({"maps": MAPS_SCORES}, {"maps": new}, UNIT)), "maps themselves have no forks"
+
+
 def test_a_query_that_differs_by_one_image_is_another_query() -> None:
     comparison = boards._Comparison(track_of("query-mnist", "bald"), None)
     old, new = {"picks.1": np.array([[1], [2], [3]])}, {"picks.1": np.array([[1], [2], [4]])}
     assert list(comparison.differences(old, new, UNIT)) == [
-        "picks.1 differs in 1 of 3 values, by up to 0.33 of the largest magnitude."
+        "picks.1 differs in 1 of 3 values, by up to 0.25 of its magnitude."
     ]
 
 
@@ -274,21 +320,24 @@ def test_a_difference_that_is_no_number_is_recorded_as_none() -> None:
 
 COMPARED: dict[str, tuple[Any, Any, float, int, float]] = {
     "equal": ([1.0, 2.0], [1.0, 2.0], 0.0, 0, 0.0),
-    "within": ([1.0, 100.0], [1.005, 100.0], 1e-4, 0, 5e-5),
-    "beyond": ([1.0, 100.0], [1.02, 100.0], 1e-4, 1, 2e-4),
+    "within": ([1.0, 100.0], [1.005, 100.0], 1e-4, 0, 0.005 / 50.5025),
+    "beyond": ([1.0, 100.0], [1.02, 100.0], 1e-4, 1, 0.02 / 50.51),
+    "a huge number hides nothing": ([1.0, 1.0, 1e9], [1.0, 1.5, 1e9], 1e-4, 1, 0.5 / 1.5),
+    "nor one that is claimed": ([1.0, 1.0, 1e9], [1.0, 1.5, 1.0], 1e-4, 2, 1.0),
+    "numbers of a sample share a scale": ([[1e-9, 1.0]] * 3, [[2e-9, 1.0]] * 3, 1e-4, 0, 1e-9),
     "nan is nan": ([np.nan, 1.0], [np.nan, 1.0], 0.0, 0, 0.0),
     "nan is no number": ([np.nan, 1.0], [1.0, 1.0], 0.5, 1, np.inf),
     "infinity is infinity": ([np.inf, 1.0], [np.inf, 1.0], 0.0, 0, 0.0),
     "infinity is no number": ([np.inf, 1.0], [-np.inf, 1.0], 0.5, 1, np.inf),
-    "all zero": ([0.0, 0.0], [0.0, 1e-3], 1e-4, 1, 1e-3),
-    "whole numbers are exact": ([1000, 5], [1001, 5], 0.5, 1, 1e-3),
+    "all zero": ([0.0, 0.0], [0.0, 1e-3], 1e-4, 1, 1.0),
+    "whole numbers are exact": ([1000, 5], [1001, 5], 0.5, 1, 1 / 1001),
     "beyond what floats can tell": ([2**60], [2**60 + 1], 0.5, 1, 0.0),
     "empty": (np.zeros(0), np.zeros(0), 0.0, 0, 0.0),
 }
 
 
 @pytest.mark.parametrize("case", COMPARED)
-def test_values_are_compared_relative_to_the_largest_magnitude(case: str) -> None:
+def test_values_are_compared_relative_to_their_magnitude(case: str) -> None:
     old, new, tolerance, count, largest = COMPARED[case]
     found, distance = boards._compare(np.array(old), np.array(new), tolerance)
     assert found == count

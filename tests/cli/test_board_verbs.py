@@ -165,3 +165,28 @@ def test_tables_behind_the_ranking_are_shown(protocol: LoadedBenchmark, capsys: 
     assert "Who beats whom" in text
     assert "1 good" in text
     assert "12.3" in text
+
+
+@pytest.mark.usefixtures("protocol")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--all", "--runs", "runs"], "--runs makes the board of one benchmark; name it in place of --all."),
+        (["toy@1", "--out", "board"], "--out and --open are for boards of runs; name their folder with --runs."),
+        (["toy@1", "--open"], "--out and --open are for boards of runs; name their folder with --runs."),
+        (
+            ["toy@1", "--runs", "nowhere"],
+            "nowhere is no folder; .* harness evaluate METHOD --benchmark toy@1 --out nowhere",
+        ),
+    ],
+)
+def test_a_board_of_runs_is_of_one_benchmark_with_runs(words: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        run("board", "build", *words)
+
+
+def test_a_bundled_benchmark_named_by_its_file_is_no_benchmark_of_ones_own(protocol: LoadedBenchmark) -> None:
+    assert protocol.bundled
+    run("board", "build", str(protocol.path))
+    run("board", "show", str(protocol.path))
+    assert (protocol.path.parent / "board.json").is_file()

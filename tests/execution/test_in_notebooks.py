@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +20,6 @@ pytestmark = pytest.mark.usefixtures("in_this_process")
 @pytest.fixture
 def result(tmp_path: Path) -> harness.RunResult:
     toy = write_toy(tmp_path)
-    toy.write_text(toy.read_text().replace('id = "iid"\nkind', 'id = "<b>iid"\nkind') if False else toy.read_text())
     return harness.evaluate(tmp_path / "margin.py", benchmark=str(toy), out=tmp_path / "runs", workers=1)
 
 
@@ -50,11 +53,41 @@ def test_an_opened_run_shows_the_same(result: harness.RunResult) -> None:
 
 
 def test_without_a_board_it_says_so(result: harness.RunResult) -> None:
-    assert result.board() == "this benchmark has no board"
+    command = f"harness board build {result.folder.parents[1] / 'toy.toml'} --runs {result.folder.parent}"
+    assert result.board() == f"this benchmark has no board, but {command} ranks your runs under it"
 
 
-def test_a_method_of_a_cell_is_told_how(tmp_path: Path) -> None:
-    cell: dict[str, object] = {"__name__": "__main__"}
-    exec("from harness import confidence_score\n\n@confidence_score(version='1')\ndef mine(outputs): ...\n", cell)
-    with pytest.raises(UsageError, match="%%writefile"):
-        harness.evaluate(cell["mine"])
+CELL = """
+from harness import confidence_score, explainer
+
+@confidence_score(version="1")
+def function(outputs): ...
+
+@confidence_score(version="1")
+class Class:
+    def score(self, outputs): ...
+
+anonymous = explainer(version="1")(lambda model, inputs, targets: inputs)
+"""
+
+
+@pytest.fixture
+def cell(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What a cell defines: its source is in no file, only where tracebacks look for it, and `__main__` has none either."""
+    name = "/tmp/ipykernel_1/2.py"
+    monkeypatch.setitem(linecache.cache, name, (len(CELL), None, CELL.splitlines(keepends=True), name))
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    scope: dict[str, object] = {"__name__": "__main__"}
+    exec(compile(CELL, name, "exec"), scope)
+    return scope
+
+
+@pytest.mark.parametrize("name", ["function", "Class", "anonymous"])
+def test_a_method_of_a_cell_is_told_how(name: str, cell: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=r"was not defined in a file, .*%%writefile my_method\.py"):
+        harness.evaluate(cell[name])
+
+
+def test_an_object_of_a_method_is_not_its_class(cell: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"is an object of Class; give the class itself: harness\.evaluate\(Class\)"):
+        harness.evaluate(cell["Class"]())

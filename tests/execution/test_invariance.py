@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.execution.evaluate import prepare, run
-from harness.execution.executor import Job, LocalExecutor
+from harness.execution.executor import LocalExecutor
+from harness.execution.job import Job
 from harness.storage import IntegrityError, write_arrays
 
 from .support import HONEST, request, stored, untimed

@@ -13,7 +13,8 @@ import pytest
 from harness.data.scratch import offered_folder, private_folder
 from harness.execution.child import ChildProcess, end_abandoned
 from harness.execution.evaluate import prepare, run
-from harness.execution.executor import Job, LocalExecutor
+from harness.execution.executor import LocalExecutor
+from harness.execution.job import Job
 from harness.storage import StorageError
 
 from .support import (

@@ -13,7 +13,7 @@ import pytest
 from harness.execution.run_result import RunResult
 from harness.storage import read_arrays
 from tests.cli.support import harness, write_toy
-from tests.reports.browser import ask, needs_browser
+from tests.reports.browser import ask, browser, needs_browser, opened
 from tests.reports.test_page import HOSTILE, Tags
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -56,9 +56,9 @@ def browse(*arguments, folder: Path, **environment: str) -> Path:
     return folder / done.stdout.strip()
 
 
-def read(page: Path):
-    """What the page's script reads, arrays unpacked."""
-    return _unpacked(json.loads(Tags(page.read_text("utf-8")).data)["browse"])
+def read(page: Path, network: int = 0):
+    """What the page's script reads of a network, arrays unpacked."""
+    return _unpacked(json.loads(Tags(page.read_text("utf-8")).data)["networks"][network])
 
 
 def _unpacked(value):
@@ -232,6 +232,7 @@ UNLUCKY = {
     "no failure": {"logits": NOISE[:, :4], "labels": NOISE[:, :4].argmax(axis=1)},
     "failures only": {"logits": NOISE[:, :4], "labels": (NOISE[:, :4].argmax(axis=1) + 1) % 4},
     "two hundred classes": {"logits": NOISE, "labels": np.arange(400) % 200},
+    "results alone": {"label": np.arange(400) % 4, "prediction": np.arange(400) % 3, "confidence": NOISE[:, 0]},
     "one class": {"logits": NOISE[:, :2], "labels": np.zeros(400, int)},
     "one sample": {"logits": NOISE[:1, :2], "labels": np.zeros(1, int)},
     "equal samples": {"logits": np.tile(NOISE[:1, :4], (400, 1)) + np.eye(400, 4), "labels": np.zeros(400, int)},
@@ -255,14 +256,16 @@ def test_unlucky_tables_have_a_page_too(case, tmp_path):
       return { undetected: document.querySelector("[data-figure=undetected]").textContent, bold: document.querySelectorAll("b").length,
         rows: document.querySelectorAll("#table tbody tr").length };
     """
-    answer = ask(page, script, tmp_path)
+    answer = ask(page, script)
     assert answer["problems"] == []
     arrays = UNLUCKY[case]
     mine = arrays["set"] == HOSTILE if "set" in arrays else slice(None)
-    failures = int((arrays["logits"].argmax(axis=1) != arrays["labels"])[mine].sum())
+    predicted = arrays["logits"].argmax(axis=1) if "logits" in arrays else arrays["prediction"]
+    labels = arrays["labels" if "labels" in arrays else "label"]
+    failures = int((predicted != labels)[mine].sum())
     assert answer["found"]["undetected"].endswith(f" of {failures}")
     assert answer["found"]["bold"] == 0
-    assert answer["found"]["rows"] == min(25, len(arrays["labels"]))
+    assert answer["found"]["rows"] == min(25, len(labels))
 
 
 DRIVE = """
@@ -290,6 +293,7 @@ DRIVE = """
   document.querySelector("input[value='3']").click();
   found.solid = !find("solid").hidden;
   found.works = Browse.stage.works;
+  found.still = getComputedStyle(find("still")).display !== "none" && find("still").naturalWidth > 0;
   found.wide = document.documentElement.scrollWidth - innerWidth;
   return found;
 """
@@ -301,11 +305,12 @@ DRIVE = """
 def test_the_page_answers_as_numpy_does(run, table, tmp_path, graphics, width):
     _, failure, confidence, msr = table
     page = run / "browse.html"
-    answer = ask(page, DRIVE, tmp_path, width=width, graphics=graphics)
+    answer = ask(page, DRIVE, width=width, graphics=graphics)
     assert answer["problems"] == []
     assert answer["loaded"] == []
     found = answer["found"]
     assert found["works"] == found["solid"] == graphics
+    assert found["still"] == (not graphics)  # a picture stands where nothing can be drawn
     assert found["wide"] <= 0
     thresholds = read(page)["studies"][0]["curves"]["margin"]["threshold"]
     for at, coverage, selective, generalized, undetected, legend in found["steps"]:
@@ -332,3 +337,72 @@ def test_the_page_answers_as_numpy_does(run, table, tmp_path, graphics, width):
     assert found["lasso"] == "3"
     assert found["csv"].count("\r\n") == 4
     assert found["none"].startswith("0 points")
+
+
+@pytest.fixture(scope="module")
+def two_networks(tmp_path_factory):
+    """A sealed run on two networks that saw the same samples, with its page."""
+    folder = tmp_path_factory.mktemp("networks")
+    text = write_toy(folder).read_text()
+    arrays = read_arrays(folder / "table.npz")
+    rng = np.random.default_rng(7)
+    np.savez(folder / "other.npz", labels=arrays["labels"], logits=arrays["logits"] + rng.normal(size=(400, 4)))
+    other = '[[source.models]]\nid = "two"\ntable = { path = "other.npz" }\n'
+    (folder / "toy.toml").write_text(text.replace("[source.sets]", other + "[source.sets]"))
+    done = harness("evaluate", "margin.py", "--benchmark", "toy.toml", "--workers", "1", folder=folder)
+    assert done.returncode == 0, done.stderr
+    (found,) = folder.glob("runs/*")
+    browse(found, "--benchmark", "toy.toml", "--scores", "msr", folder=folder)
+    return found
+
+
+def test_networks_stand_on_one_page_each_with_its_own_numbers(two_networks):
+    sealed = {each["model"]: each["records"] for each in json.loads((two_networks / "run.json").read_text())["units"]}
+    for number, name in enumerate(("one", "two")):
+        network = read(two_networks / "browse.html", number)
+        assert network["name"] == name
+        expected = {record["metric"]: record["value"] for record in sealed[name]}
+        assert expected == pytest.approx(network["studies"][0]["metrics"]["margin"], rel=1e-12)
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("two", ["two"]), ("two,one", ["two", "one"]), ("all", ["one", "two"])])
+def test_networks_are_chosen_by_name(two_networks, asked, shown):
+    toy = two_networks.parent.parent
+    page = browse(two_networks, "--benchmark", "toy.toml", "--model", asked, "--out", "named.html", folder=toy)
+    text = page.read_text("utf-8")
+    assert [each["name"] for each in json.loads(Tags(text).data)["networks"]] == shown
+    assert ("shows others, too: one" in text) == (shown == ["two"])
+
+
+CHOOSE = """() => {
+  const change = (id, value) => { const each = document.getElementById(id); each.value = value; each.dispatchEvent(new Event("change")); };
+  change("score", 1);
+  change("symbols", "class");
+  change("colour", "class");
+  change("network", "two");
+}"""
+SHOWN = """() => {
+  const find = (id) => document.getElementById(id);
+  return { title: document.querySelector("h1").textContent, score: Browse.state.score.name, colour: find("colour").value,
+    symbols: Browse.symbolsDrawn, said: find("symbols-drawn").textContent, keys: document.querySelectorAll("#legend path").length,
+    augrc: document.querySelector("[data-metric=augrc]").textContent,
+    rows: [...document.querySelectorAll("#networks tbody tr")].map((row) => row.textContent) };
+}"""
+
+
+@needs_browser
+def test_another_network_keeps_the_choices_and_classes_have_symbols(two_networks):
+    with browser(graphics=True) as started, opened(started, two_networks / "browse.html") as seen:
+        seen.page.evaluate(CHOOSE)
+        seen.page.wait_for_function(
+            "typeof Browse !== 'undefined' && Browse.name === 'two' && Browse.symbolsDrawn !== undefined"
+        )
+        found = seen.page.evaluate(SHOWN)
+    assert seen.problems == []
+    assert found["title"] == "Failures of two"
+    assert (found["score"], found["colour"]) == ("msr", "class")
+    assert found["symbols"] == 300
+    assert found["said"] == ""
+    assert found["keys"] == 4
+    assert [row[:3] for row in found["rows"]] == ["one", "two"]
+    assert found["augrc"] in found["rows"][1]

@@ -15,6 +15,7 @@ from harness.reports.browse.groups import failure_groups, prototypes
 from harness.reports.browse.sprites import sprites
 
 RNG = np.random.default_rng(11)
+NONE = np.array([], int)
 
 
 @pytest.mark.parametrize("width", [2, 6, 200])
@@ -131,22 +132,33 @@ def test_each_point_has_its_image(channels):
     images = np.zeros((70, channels, 28, 28), np.float32)
     for each in range(70):
         images[each] = each / 69
-    found = sprites(*browsed_of(images), np.array([5, 3]))
+    found = sprites([(*browsed_of(images), np.array([5, 3]))])
     assert found is not None
-    assert found.cell[[5, 3, 0, 1]].tolist() == [0, 1, 2, 3]
+    assert found.cells[0][[5, 3, 0, 1]].tolist() == [0, 1, 2, 3]
     sheet = Image.open(io.BytesIO(base64.b64decode(found.sheets[0].partition(",")[2]))).convert("L")
     pixels = np.asarray(sheet)
     for point in range(70):
-        row, column = divmod(int(found.cell[point]), found.across)
+        row, column = divmod(int(found.cells[0][point]), found.across)
         middle = pixels[row * found.side + 14, column * found.side + 14]
         assert middle == pytest.approx(255 * point / 69, abs=6)
 
 
 def test_large_images_are_made_smaller_and_no_images_are_none():
-    found = sprites(*browsed_of(RNG.normal(size=(3, 3, 100, 80)).astype(np.float32)), np.array([], int))
+    found = sprites([(*browsed_of(RNG.normal(size=(3, 3, 100, 80)).astype(np.float32)), NONE)])
     assert found is not None
     assert found.side == 48
-    assert sprites(*browsed_of(np.zeros((3, 2, 4, 4, 4), np.float32)), np.array([], int)) is None
+    assert sprites([(*browsed_of(np.zeros((3, 2, 4, 4, 4), np.float32)), NONE)]) is None
     browsed, chosen = browsed_of(np.zeros((3, 1, 4, 4)))
     browsed.track.source.inputs = lambda name: None
-    assert sprites(browsed, chosen, np.array([], int)) is None
+    assert sprites([(browsed, chosen, NONE)]) is None
+
+
+def test_networks_share_the_images_of_a_sample():
+    images = np.stack([np.full((1, 28, 28), each / 9, np.float32) for each in range(10)])
+    (browsed, chosen), (other, fewer) = browsed_of(images), browsed_of(images)
+    fewer.sets, fewer.samples = np.zeros(3, int), np.array([7, 2, 9])
+    found = sprites([(browsed, chosen, NONE), (other, fewer, np.array([2]))])
+    assert found is not None
+    assert found.cells[0][[7, 2, 9]].tolist() == found.cells[1].tolist()
+    assert found.cells[1][2] == 0  # sample 9 goes before all others
+    assert len(found.sheets) == 1

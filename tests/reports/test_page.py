@@ -140,7 +140,7 @@ def test_every_view_is_drawn_without_a_word(page, tmp_path):
         wide: document.documentElement.scrollWidth,
       };
     """
-    answer = ask(path, script, tmp_path)
+    answer = ask(path, script)
     assert answer["problems"] == []
     assert answer["loaded"] == []
     found = answer["found"]

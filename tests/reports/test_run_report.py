@@ -149,7 +149,7 @@ def test_unlucky_runs_have_a_page_too(case, tmp_path):
     done = harness("evaluate", "margin.py", "--benchmark", "toy.toml", "--workers", "1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (page,) = tmp_path.glob("runs/*/report.html")
-    answer = ask(page, "return document.querySelector('[data-figure=undetected]').textContent;", tmp_path)
+    answer = ask(page, "return document.querySelector('[data-figure=undetected]').textContent;")
     assert answer["problems"] == []
     _, failure = answers_of(page.parent)
     points = json.loads(Tags(page.read_text("utf-8")).data)["views"]
@@ -173,7 +173,7 @@ def test_the_slider_moves_the_numbers(run, data, answers, tmp_path, width):
       head?.click();
       return { found, wide: document.documentElement.scrollWidth, window: innerWidth, plots: document.querySelectorAll(".plots svg").length };
     """
-    answer = ask(run / "report.html", script, tmp_path, width=width)
+    answer = ask(run / "report.html", script, width=width)
     assert answer["problems"] == []
     assert answer["loaded"] == []
     found = answer["found"]
@@ -188,3 +188,25 @@ def test_the_slider_moves_the_numbers(run, data, answers, tmp_path, width):
         assert generalized == pytest.approx(wrong / len(failure), rel=1e-3)
         assert undetected == f"{wrong} of {failure.sum()}"
         assert listed == min(100, wrong)
+
+
+HINTS = """
+  const svg = document.querySelector(".plots svg[tabindex]"), press = (key) => svg.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  const pause = () => new Promise((done) => setTimeout(done, 300));
+  press("End");
+  await pause();
+  const first = document.querySelector(".said").textContent;
+  press("Home");
+  await pause();
+  return [first, document.querySelector(".said").textContent];
+"""
+
+
+@needs_browser
+def test_hints_of_charts_are_reached_by_arrow_keys_and_read_out(run, answers, tmp_path):
+    answer = ask(run / "report.html", HINTS)
+    assert answer["problems"] == []
+    last, first = answer["found"]
+    assert last.startswith("coverage 1,")
+    assert float(last.split()[-1]) == pytest.approx(answers[1].mean(), rel=1e-2)
+    assert first.startswith("coverage 0,")

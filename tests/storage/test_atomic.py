@@ -1,6 +1,7 @@
 """A file is whole or absent, whatever fails."""
 
 import errno
+import json
 import os
 import resource
 import stat
@@ -10,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.storage import (
     IntegrityError,
     StorageError,
+    json_text,
     read_json,
     remove_stale_temporaries,
     replacing,
@@ -169,9 +173,20 @@ def test_removal_of_temporaries_reports_failure(tmp_path):
 
 def test_json_is_sorted_indented_and_ends_in_a_newline(tmp_path):
     path = tmp_path / "run.json"
-    write_json(path, {"b": [1.5], "a": "é"})
-    assert path.read_text("utf-8") == '{\n  "a": "é",\n  "b": [\n    1.5\n  ]\n}\n'
-    assert read_json(path) == {"a": "é", "b": [1.5]}
+    write_json(path, {"b": [{"d": 2, "c": 1.5}, []], "a": "é"})
+    assert path.read_text("utf-8") == '{\n "a": "é",\n "b": [\n  {"c": 1.5, "d": 2},\n  []\n ]\n}\n'
+    assert read_json(path) == {"a": "é", "b": [{"c": 1.5, "d": 2}, []]}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_laid_out_json_is_the_same_value_in_the_same_order(value):
+    assert json.loads(json_text(value)) == value
+    assert json.dumps(json.loads(json_text(value))) == json.dumps(value, sort_keys=True)
 
 
 @pytest.mark.parametrize(("value", "error"), [(float("nan"), ValueError), ({1: 2}, TypeError)])

@@ -21,6 +21,7 @@ from harness.spec.pack import INDEX
 from harness.tracks.confidence.packing import PackRequest, write_pack
 from harness.tracks.confidence.sources import open_source
 from tests.cli.support import harness
+from tests.printed import TEXTS
 from tests.tracks.test_user_sources import FORMULAS, SETS, Network, areas, evaluate, found, mean_of_members
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -127,12 +128,12 @@ def test_all_metrics_of_results_equal_brute_force(tmp_path, suffix):
     assert_equal(found(evaluate("head-confidence", benchmark(tmp_path, suffix), tmp_path)), expected(columns))
 
 
-def test_the_lines_of_the_readme(tmp_path):
+def test_the_lines_of_the_documentation(tmp_path):
     """As a user copies them: the files, then each command."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    section = readme.split("## Your own models")[1].split("Where there are logits")[0]
+    page = TEXTS["docs/guides/own-models-and-data.md"]
+    section = page.split("## Results that you have already")[1].split("## Logits or probabilities")[0]
     blocks = re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)
-    (table,) = (text for kind, text in blocks if kind == "csv")
+    (table,) = (text for kind, text in blocks if kind == "text")
     (tmp_path / "results.csv").write_text(table)
     whole, several = (text for kind, text in blocks if kind == "toml")
     (tmp_path / "my_results.toml").write_text(whole)

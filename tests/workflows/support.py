@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("harness", ".github", ".gitignore", "Makefile", "pyproject.toml", "requirements")
+COPIED = ("harness", "docs", ".github", ".gitignore", "Makefile", "pyproject.toml", "requirements")
 STUB = """#!{python}
 from harness.cli import main
 main()

@@ -239,7 +239,8 @@ def test_the_main_branch(world: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", str(world / "origin"), "clone")
     steps = list(run_job("board", "rebuild", tmp_path / "clone", temporary(tmp_path)))
     assert [(step.name, step.code) for step in steps] == [("Validate", 0), ("Rebuild", 0), ("Pages", 0)], steps
-    assert "<td>msr</td>" in (tmp_path / "temp" / "site" / "toy" / "1" / "index.html").read_text()
+    page = tmp_path / "temp" / "site" / "leaderboards" / "toy" / "1" / "index.html"
+    assert ">msr</a>" in page.read_text()
 
 
 @pytest.mark.slow

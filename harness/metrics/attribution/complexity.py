@@ -24,7 +24,11 @@ _FLOOR = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Sparseness(MapMetric):
-    """Gini index of the |attributions|.
+    r"""Gini index of the |attributions|.
+
+    $$ \frac{\sum_{i=1}^{N} (2 i - N - 1) \, |a|_{(i)}}{N \sum_{i=1}^{N} |a|_{(i)}} $$
+
+    $|a|_{(i)}$: the sizes of the $N$ attributions in ascending order.
 
     Higher is better; in [0, 1): 0 for a map that is constant or zero everywhere, 1 - 1/N where one of N positions
     holds all. Chalasani et al. 2020.
@@ -53,7 +57,9 @@ class Sparseness(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class Complexity(MapMetric):
-    """Entropy, in nats, of the |attributions| as shares of their sum.
+    r"""Entropy, in nats, of the |attributions| as shares of their sum.
+
+    $$ - \sum_i p_i \ln p_i, \quad p_i = \frac{|a_i|}{\sum_j |a_j|} $$
 
     Lower is better; in [0, ln N]: 0 where one of N positions holds all, ln N for a map that is constant or zero
     everywhere. Bhatt et al. 2020.
@@ -79,7 +85,9 @@ class Complexity(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class EffectiveComplexity(MapMetric):
-    """How many positions have an |attribution| above `epsilon` times the largest.
+    r"""How many positions have an |attribution| above `epsilon` times the largest.
+
+    $$ \sum_i [ |a_i| > \epsilon \max_j |a_j| ] $$
 
     Lower is better; in [1, N]: N for a map that is constant or zero everywhere. Nguyen & Martínez 2020.
 

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Sufficiency(MapMetric):
-    """Share of the samples with a similar map for which the model predicts the same class.
+    r"""Share of the samples with a similar map for which the model predicts the same class.
+
+    $$
+    \frac{1}{|N_i|} \sum_{j \in N_i} [g_j = g_i],
+    \quad N_i = \left\{ j \ne i : d(a_i, a_j) \le \tau \max d \right\}
+    $$
+
+    $g$: predicted class; $d$: distance of maps; $\tau$: the threshold.
 
     Higher is better; in [0, 1]; 0 for a sample whose map is like no other. The one metric whose samples speak about
     each other: give it all samples in one call. Maps are taken by |attribution|, and are similar if their distance is
@@ -94,7 +101,14 @@ class Sufficiency(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class Infidelity(MapMetric):
-    """How badly a map, as a linear model, predicts the change of the target's logit under noise.
+    r"""How badly a map, as a linear model, predicts the change of the target's logit under noise.
+
+    $$
+    \frac{\min_{b \ge 0} \sum_d \left( b \, \langle I_d, a \rangle - \Delta_d \right)^2}{\sum_d \Delta_d^2},
+    \quad \Delta_d = F(x) - F(x - I_d)
+    $$
+
+    $F$: logit of the target; $I_d$: draw $d$ of the noise; $a$: attribution.
 
     Over `draws` of noise I ~ N(0, noise²), the same for all methods: the mean square of b <I, a> - (F(x) - F(x - I)),
     where the factor b >= 0 fits the map best, divided by the mean square of the change F(x) - F(x - I). So the scale

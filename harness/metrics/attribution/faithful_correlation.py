@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FaithfulnessCorrelation(MapMetric):
-    """Pearson correlation, over random subsets, of a subset's attribution and the drop of the probability without it.
+    r"""Pearson correlation, over random subsets, of a subset's attribution and the drop of the probability without it.
+
+    $$ \mathrm{corr}_S \left( \sum_{i \in S} a_i, \; f(x) - f(x_{-S}) \right) $$
+
+    $S$: a subset; $a$: attribution; $f$: probability of the target; $x_{-S}$: the input without $S$.
 
     Higher is better; in [-1, 1]; 0 for a constant map. The subsets of a sample are the same for all methods. Bhatt et
     al. 2020. LATEC's reading takes the drop of the target's logit.
@@ -85,7 +89,11 @@ class FaithfulnessCorrelation(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class FaithfulnessEstimate(MapMetric):
-    """Pearson correlation, over steps from the highest attribution to the lowest, of attribution and drop.
+    r"""Pearson correlation, over steps from the highest attribution to the lowest, of attribution and drop.
+
+    $$ \mathrm{corr}_k \left( m_k, \; f(x) - f(x_{-T_k}) \right) $$
+
+    $T_k$: positions of step $k$; $m_k$: their mean attribution; $f$: probability of the target.
 
     Each step is removed alone: its mean attribution (LATEC: the sum) goes with the drop of the probability (LATEC: of
     the logit). Higher is better; in [-1, 1]; 0 for a constant map. Alvarez-Melis & Jaakkola 2018.
@@ -125,7 +133,15 @@ class FaithfulnessEstimate(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class MonotonicityCorrelation(MapMetric):
-    """Spearman correlation, over steps from the lowest |attribution| to the highest, of it and the model's reaction.
+    r"""Spearman correlation, over steps from the lowest |attribution| to the highest, of it and the model's reaction.
+
+    $$
+    \mathrm{spearman}_k \left( m_k, \; \frac{1}{D} \sum_{d=1}^{D}
+    \left( f(x_{k,d}) - f(x) \right)^2 \right)
+    $$
+
+    $m_k$: mean |attribution| of the positions of step $k$; $x_{k,d}$: the input with draw $d$ of $D$
+    there; $f$: probability of the target.
 
     Each step is replaced alone by `draws` random colours, drawn between the sample's smallest and largest number
     (LATEC: from U(0, 1)); the reaction is the mean square change of the probability, where changes below 1e-6, within

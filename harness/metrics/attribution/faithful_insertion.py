@@ -19,7 +19,11 @@ _PETSIUK = "Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation
 
 @dataclass(frozen=True, kw_only=True)
 class Insertion(MapMetric):
-    """Mean probability while a degraded input is restored, from the highest attribution to the lowest.
+    r"""Mean probability while a degraded input is restored, from the highest attribution to the lowest.
+
+    $$ \frac{1}{K} \sum_{k=1}^{K} \frac{f(x_{k-1}) + f(x_k)}{2}, \quad x_0 \; \mathrm{degraded}, \quad x_K = x $$
+
+    $x_k$: the input after $k$ of $K$ steps; $f$: probability of the target.
 
     Images and volumes start blurred, point clouds with noise N(0, noise²), the same for all methods. Area under the
     curve from the degraded input to the whole one. Higher is better; in [0, 1]. Petsiuk et al. 2018.
@@ -87,7 +91,11 @@ class Insertion(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class Deletion(MapMetric):
-    """Mean probability while an input is replaced by the baseline, from the highest attribution to the lowest.
+    r"""Mean probability while an input is replaced by the baseline, from the highest attribution to the lowest.
+
+    $$ \frac{1}{K} \sum_{k=1}^{K} \frac{f(x_{k-1}) + f(x_k)}{2}, \quad x_0 = x $$
+
+    $x_k$: the input after $k$ of $K$ steps; $f$: probability of the target.
 
     Area under the curve from the whole input to none of it. Lower is better; in [0, 1]. Petsiuk et al. 2018.
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RegionPerturbation(MapMetric):
-    """Mean drop of the probability while regions are removed, from the highest mean attribution on.
+    r"""Mean drop of the probability while regions are removed, from the highest mean attribution on.
+
+    $$ \frac{1}{K} \sum_{k=1}^{K} \left( f(x) - \frac{f(x_{k-1}) + f(x_k)}{2} \right) $$
+
+    $x_k$: the input without the first $k$ of $K$ regions; $f$: probability of the target.
 
     Regions are patches; in point clouds, whose points come in no order, clusters by k-means. Area between the curve
     and the probability of the whole input, divided by the number of steps. Higher is better; in [-1, 1]. Samek et al.
@@ -88,7 +92,11 @@ class RegionPerturbation(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class IROF(MapMetric):
-    """Iterative removal of features: area over the curve of the probability while superpixels are removed.
+    r"""Iterative removal of features: area over the curve of the probability while superpixels are removed.
+
+    $$ 1 - \frac{1}{K} \sum_{k=1}^{K} \frac{s_{k-1} + s_k}{2}, \quad s_k = \min \left( 1, \frac{f(x_k)}{f(x)} \right) $$
+
+    $x_k$: the input without the first $k$ of $K$ superpixels; $s_0 = 1$; $f$: probability of the target.
 
     Superpixels (supervoxels; clusters of points by k-means) go from the highest mean attribution on. The curve is the
     probability as a share of that of the whole input, at most 1: a removal that helps the target is no loss. The area

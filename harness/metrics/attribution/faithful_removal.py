@@ -19,7 +19,11 @@ _ODD = tuple(range(1, 100, 2))
 
 @dataclass(frozen=True, kw_only=True)
 class PixelFlipping(MapMetric):
-    """Mean probability while the positions are removed, from the highest attribution to the lowest.
+    r"""Mean probability while the positions are removed, from the highest attribution to the lowest.
+
+    $$ \frac{1}{K} \sum_{k=1}^{K} \frac{f(x_{k-1}) + f(x_k)}{2} $$
+
+    $x_k$: the input after $k$ of $K$ steps, $x_0$ the whole one; $f$: probability of the target.
 
     Area under the curve from the whole input to none of it, divided by the number of steps. Lower is better; in
     [0, 1]. Bach et al. 2015. LATEC's reading starts after the first step and is not divided: in [0, steps - 1]; the
@@ -76,7 +80,11 @@ class PixelFlipping(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class ROAD(MapMetric):
-    """Remove and debias: how often the target stays predicted while the highest attributions are imputed away.
+    r"""Remove and debias: how often the target stays predicted while the highest attributions are imputed away.
+
+    $$ \frac{1}{|P|} \sum_{p \in P} \left[ g(x_p) = y \right] $$
+
+    $P$: the percentages; $x_p$: the input after imputation; $g$: predicted class, $y$: target.
 
     The highest `percentages` of the pixels or voxels become weighted means of their neighbours (see
     `harness.metrics.attribution._imputation`), plus N(0, noise²); points of a cloud, which have no neighbours, are

@@ -34,7 +34,11 @@ class LocalisationMetric(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class RelevanceMass(LocalisationMetric):
-    """Share of the positive attribution that lies inside the mask (relevance mass accuracy).
+    r"""Share of the positive attribution that lies inside the mask (relevance mass accuracy).
+
+    $$ \frac{\sum_{i \in M} \max(a_i, 0)}{\sum_i \max(a_i, 0)} $$
+
+    $M$: the positions inside the mask.
 
     Higher is better; in [0, 1]. A map that is constant or zero everywhere gets the mask's share of the positions; one
     without any positive attribution 0. Arras et al. 2022.
@@ -52,7 +56,11 @@ class RelevanceMass(LocalisationMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class RelevanceRank(LocalisationMetric):
-    """Share of the K highest attributions that lie inside the mask of K positions (relevance rank accuracy).
+    r"""Share of the K highest attributions that lie inside the mask of K positions (relevance rank accuracy).
+
+    $$ \frac{|\mathrm{top}_K(a) \cap M|}{K}, \quad K = |M| $$
+
+    $M$: the positions inside the mask.
 
     Higher is better; in [0, 1]. Where the K-th value is shared by several positions, the score is its expectation
     over all ways to order them: a map that is constant everywhere gets the mask's share of the positions. Arras et
@@ -76,7 +84,11 @@ class RelevanceRank(LocalisationMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class PointingGame(LocalisationMetric):
-    """Whether the highest attribution lies inside the mask.
+    r"""Whether the highest attribution lies inside the mask.
+
+    $$ [\arg\max_i a_i \in M] $$
+
+    $M$: the positions inside the mask.
 
     Higher is better; in [0, 1]. Several highest positions: the share of them that is inside, so that a map that is
     constant everywhere gets the mask's share of the positions. There is no margin around the mask. Zhang et al. 2018.

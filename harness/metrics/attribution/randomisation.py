@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterRandomisation(MapMetric):
-    """Likeness of the map and the maps of models whose parameters are randomised from the last layer down (MPRT).
+    r"""Likeness of the map and the maps of models whose parameters are randomised from the last layer down (MPRT).
+
+    $$ \frac{1}{S} \sum_{s=1}^{S} \left| \mathrm{spearman}(a, a_s) \right| $$
+
+    $a_s$: the map of the model of stage $s$ of $S$.
 
     Mean, over the stages of the cascade, of the |Spearman correlation| by position (channels averaged). Lower is
     better; in [0, 1]. A map that is constant before and after, and so never changes, counts 1; one that is constant

@@ -124,7 +124,11 @@ class RelativeStability(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class RelativeInputStability(RelativeStability):
-    """Largest relative change of the map over that of the input, ||(x - x') / x|| (see `RelativeStability`).
+    r"""Largest relative change of the map over that of the input, ||(x - x') / x|| (see `RelativeStability`).
+
+    $$ \max_d \frac{\lVert (a - a_d) / a \rVert}{\max \left( \lVert (x - x_d) / x \rVert, \epsilon \right)} $$
+
+    $x_d$: draw $d$ of an input nearby, $a_d$: its map; divisions number by number.
 
     Lower is better; in [0, inf). 0 for a method that answers the same to all inputs.
     """
@@ -143,7 +147,11 @@ class RelativeInputStability(RelativeStability):
 
 @dataclass(frozen=True, kw_only=True)
 class RelativeOutputStability(RelativeStability):
-    """Largest relative change of the map over the change of the output, ||h(x) - h(x')|| (see `RelativeStability`).
+    r"""Largest relative change of the map over the change of the output, ||h(x) - h(x')|| (see `RelativeStability`).
+
+    $$ \max_d \frac{\lVert (a - a_d) / a \rVert}{\max \left( \lVert h(x) - h(x_d) \rVert, \epsilon \right)} $$
+
+    $x_d$: draw $d$ of an input nearby, $a_d$: its map; $h$: the logits.
 
     h: the logits. Lower is better; in [0, inf). 0 for a method that answers the same to all inputs.
     """
@@ -157,7 +165,11 @@ class RelativeOutputStability(RelativeStability):
 
 @dataclass(frozen=True, kw_only=True)
 class RelativeRepresentationStability(RelativeStability):
-    """Largest relative change of the map over that of the inner representation, ||(l - l') / l||.
+    r"""Largest relative change of the map over that of the inner representation, ||(l - l') / l||.
+
+    $$ \max_d \frac{\lVert (a - a_d) / a \rVert}{\max \left( \lVert (l(x) - l(x_d)) / l(x) \rVert, \epsilon \right)} $$
+
+    $x_d$: draw $d$ of an input nearby, $a_d$: its map; $l$: the representation.
 
     The representation is what `Forwards.features` returns (see also `RelativeStability`). Lower is better; in
     [0, inf). 0 for a method that answers the same to all inputs.

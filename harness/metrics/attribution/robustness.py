@@ -35,7 +35,11 @@ _TINY = 1e-10
 
 @dataclass(frozen=True, kw_only=True)
 class LocalLipschitz(MapMetric):
-    """Largest ||a - a'|| / ||x - x'|| over `draws` inputs x' = x + N(0, std²), with maps a, a' of largest |value| 1.
+    r"""Largest ||a - a'|| / ||x - x'|| over `draws` inputs x' = x + N(0, std²), with maps a, a' of largest |value| 1.
+
+    $$ \max_d \frac{\lVert a - a_d \rVert}{\lVert x - x_d \rVert} $$
+
+    $x_d$: draw $d$ of an input nearby, $a_d$: its map.
 
     Lower is better; in [0, inf). 0 for a method that answers the same to all inputs. Alvarez-Melis & Jaakkola 2018.
 
@@ -75,7 +79,11 @@ class LocalLipschitz(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class MaxSensitivity(MapMetric):
-    """Largest ||a - a'|| / ||a|| over `draws` inputs x' = x + U(-radius, radius), with maps of largest |value| 1.
+    r"""Largest ||a - a'|| / ||a|| over `draws` inputs x' = x + U(-radius, radius), with maps of largest |value| 1.
+
+    $$ \max_d \frac{\lVert a - a_d \rVert}{\lVert a \rVert} $$
+
+    $x_d$: draw $d$ of an input nearby, $a_d$: its map.
 
     Lower is better; in [0, inf). 0 for a method that answers the same to all inputs. Yeh et al. 2019.
 
@@ -114,7 +122,11 @@ class MaxSensitivity(MapMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class Continuity(MapMetric):
-    """How far the attribution of each part of the input goes with the probability of the target while the input moves.
+    r"""How far the attribution of each part of the input goes with the probability of the target while the input moves.
+
+    $$ \frac{1}{|Q|} \sum_{q \in Q} \mathrm{spearman}_k \left( \sum_{i \in q} |a_{k,i}|, \; f(x_k) \right) $$
+
+    $q$: a patch; $x_k$: the input after move $k$, $a_k$: its map; $f$: probability of the target.
 
     Mean, over patches, of the Spearman correlation over `steps` moves between the sum of |attribution| within the
     patch (maps of largest |value| 1) and the target's probability. Higher is better; in [-1, 1]. A patch whose

@@ -2,7 +2,7 @@
 "use strict";
 const Browse = {};
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent).browse;
+  const data = JSON.parse(document.getElementById("data").textContent);
   const arrays = { i4: Int32Array, f4: Float32Array, f8: Float64Array, u1: Uint8Array };
   // {type: base64} -> typed array, everywhere below.
   const unpacked = (value) => {
@@ -16,14 +16,19 @@ const Browse = {};
     }
     return Object.fromEntries(entries.map(([name, each]) => [name, unpacked(each)]));
   };
-  Object.assign(Browse, unpacked(data));
+  // The address after # says which network is shown, and how: another network is the page loaded anew.
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const entry = (entries, of, name) => entries.find((each) => each[of] === asked.get(name)) ?? entries[0];
+  const network = entry(data.networks, "name", "network");
+  Object.assign(Browse, unpacked(network), { networks: data.networks });
+  Browse.sprites = data.sprites && Browse.cell ? { ...data.sprites, cell: Browse.cell } : null;
   const count = (Browse.count = Browse.set.length);
   const [SUCCESS, FAILURE, LEFT_OUT] = [0, 1, 2];
   const UNTOLD = -2;
 
   const state = (Browse.state = {
-    score: Browse.scores[0], study: Browse.studies[0], colour: "outcome", layout: Browse.layouts[0], solid: false, size: 4, opacity: 0.7,
-    threshold: 0, step: 0, sets: new Set(Browse.sets.keys()), classes: new Set(Browse.label), picked: [], pinned: [], every: 1,
+    score: entry(Browse.scores, "name", "score"), study: entry(Browse.studies, "id", "study"), colour: asked.get("colour") ?? "outcome",
+    symbols: asked.get("symbols") ?? "", layout: Browse.layouts[0], solid: false, size: 4, opacity: 0.7, threshold: 0, step: 0, sets: new Set(Browse.sets.keys()), classes: new Set(Browse.label), picked: [], pinned: [], every: 1,
   });
   Browse.classes = [...state.classes].sort((a, b) => a - b);
   Browse.classText = (label) => (label === UNTOLD ? "not stored" : label < 0 ? "none" : String(label));
@@ -110,7 +115,16 @@ const Browse = {};
     class: () => byClass((point) => Browse.label[point]),
     predicted: () => byClass(Browse.predictedOf),
   };
-  Browse.colouring = () => modes[state.colour]();
+  Browse.colouring = () => (modes[state.colour] ?? modes.outcome)();
+
+  // Symbols of classes, of which there are seven; with more classes, the class itself is written. null: no symbols.
+  Browse.symbols = () => {
+    if (!state.symbols) return null;
+    const of = state.symbols === "predicted" ? Browse.predictedOf : (point) => Browse.label[point];
+    const values = [...new Set([...Browse.classes, ...Browse.predicted[state.score.classifier]])].sort((a, b) => a - b);
+    const place = new Map(values.map((value, at) => [value, at])), few = values.length <= d3.symbolsFill.length;
+    return { of: (point) => (few ? d3.symbolsFill[place.get(of(point))] : of(point) < 0 ? "∅" : String(of(point))), keys: few ? values.map((value, at) => [Browse.classText(value), d3.symbolsFill[at]]) : [] };
+  };
 
   // The points that pass the filters; what is drawn last lies on top: failures.
   Browse.visible = () => {

@@ -4,6 +4,7 @@
   const stage = document.getElementById("stage"), flat = document.getElementById("flat"), solid = document.getElementById("solid");
   const still = document.getElementById("still");
   const events = { hover: () => {}, click: () => {}, lasso: () => {} };
+  const SYMBOLS = 1500; // drawn at once, failures before others
   const FEW = 10; // points up to which marked ones get the colour of the text; more stay coloured, and the rest fades
   let shown = []; // number of what is drawn -> point
   let numberOf = new Map();
@@ -16,6 +17,7 @@
   })();
   if (!hasWebGL) {
     flat.hidden = true;
+    document.getElementById("symbols").disabled = true;
     Browse.stage = { events, draw: () => {}, mark: () => {}, whole: () => {}, frame: () => {}, lasso: () => {}, works: false };
     return;
   }
@@ -62,6 +64,7 @@
     regl.poll();
     regl.clear({ color: [...rgb(background()), 1], depth: 1 });
     if (shown.length) drawSolid();
+    symbols();
   };
   // Where a point of the cloud is on the screen, as the shader says it.
   const projected = (point) => {
@@ -78,6 +81,54 @@
     }
     return found;
   };
+  // Symbols lie above the points, on a canvas of their own; while the camera moves they follow it.
+  const glyphs = document.getElementById("glyphs"), pen = glyphs.getContext("2d"), note = document.getElementById("symbols-drawn");
+  let colouring = null, due = false;
+  // Where a point is on the screen: in two dimensions by the view of regl-scatterplot's camera, columns after each other.
+  const placed = () => {
+    if (Browse.state.solid) return projected;
+    const view = plot.get("cameraView"), flat = Browse.state.layout.flat, { clientWidth: width, clientHeight: height } = stage;
+    return (point) => {
+      const [x, y] = [flat[2 * point], flat[2 * point + 1]];
+      return [(width + height * (view[0] * x + view[4] * y + view[12])) / 2, (height * (1 - view[1] * x - view[5] * y - view[13])) / 2];
+    };
+  };
+  const drawSymbols = () => {
+    due = false;
+    const { clientWidth: width, clientHeight: height } = stage, of = Browse.symbols();
+    [glyphs.width, glyphs.height] = [width * devicePixelRatio, height * devicePixelRatio];
+    Browse.symbolsDrawn = 0;
+    note.textContent = "";
+    if (!of || !colouring) return;
+    pen.scale(devicePixelRatio, devicePixelRatio);
+    Object.assign(pen, { strokeStyle: background(), lineWidth: 1, textAlign: "center", textBaseline: "middle", font: `600 ${6 + 1.5 * Browse.state.size}px system-ui, sans-serif` });
+    const area = 12 * Browse.state.size ** 1.5 + 10, fills = colouring.colours;
+    const inside = [[], []];
+    const place = placed();
+    shown.forEach((point, number) => {
+      const [x, y] = place(point);
+      if (x >= 0 && y >= 0 && x <= width && y <= height) inside[Number(Browse.outcome[point] === Browse.codes.FAILURE)].push([number, x, y]);
+    });
+    const some = (entries, most) => entries.filter((_, at) => Math.floor((at * most) / entries.length) !== Math.floor(((at - 1) * most) / entries.length) || entries.length <= most);
+    const failures = some(inside[1], SYMBOLS), drawn = [...some(inside[0], SYMBOLS - failures.length), ...failures], count = inside[0].length + inside[1].length;
+    note.textContent = drawn.length < count ? `Symbols of ${drawn.length.toLocaleString("en")} of ${count.toLocaleString("en")} points in sight, failures before others: zoom in for the rest.` : "";
+    for (const [number, x, y] of drawn) {
+      const what = of.of(shown[number]);
+      pen.fillStyle = fills[colouring.of(shown[number])];
+      pen.save();
+      pen.translate(x, y);
+      if (typeof what === "string") { pen.lineWidth = 3; pen.strokeText(what, 0, 0); pen.fillText(what, 0, 0); } else { pen.beginPath(); d3.symbol(what, area).context(pen)(); pen.fill(); pen.stroke(); }
+      pen.restore();
+    }
+    Browse.symbolsDrawn = drawn.length;
+  };
+  const symbols = () => {
+    if (due || (!Browse.state.symbols && !Browse.symbolsDrawn)) return;
+    due = true;
+    requestAnimationFrame(drawSymbols);
+  };
+  plot.subscribe("view", symbols);
+
   let drag = null;
   solid.addEventListener("pointerdown", (event) => { drag = { x: event.clientX, y: event.clientY, moved: false }; solid.setPointerCapture(event.pointerId); });
   solid.addEventListener("pointermove", (event) => {
@@ -108,28 +159,30 @@
     solid.width = width * devicePixelRatio;
     solid.height = height * devicePixelRatio;
     renderSolid();
+    symbols();
   };
   new ResizeObserver(fit).observe(stage);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { plot.set(colours()); renderSolid(); });
 
-  const draw = async (points, colouring) => {
+  const draw = async (points, coloured) => {
     shown = points;
+    colouring = coloured;
     numberOf = new Map(points.map((point, number) => [point, number]));
     const { layout, size, opacity, solid: three } = Browse.state;
     flat.hidden = three;
     solid.hidden = !three;
     if (three) {
       if (!regl) startSolid();
-      const place = new Float32Array(3 * points.length), colour = new Float32Array(4 * points.length), table = colouring.colours.map(rgb);
+      const places = new Float32Array(3 * points.length), colour = new Float32Array(4 * points.length), table = colouring.colours.map(rgb);
       const chosen = new Set(marked), few = marked.length <= FEW, others = few ? opacity : opacity / 4;
       points.forEach((point, number) => {
-        place.set(layout.solid.subarray(3 * point, 3 * point + 3), 3 * number);
+        places.set(layout.solid.subarray(3 * point, 3 * point + 3), 3 * number);
         const own = table[colouring.of(point)];
         colour.set(chosen.has(point) ? [...(few ? rgb(ink()) : own), few ? 2 : 1] : [...own, others], 4 * number);
       });
       buffers?.place.destroy();
       buffers?.colour.destroy();
-      buffers = { place: regl.buffer(place), colour: regl.buffer(colour) };
+      buffers = { place: regl.buffer(places), colour: regl.buffer(colour) };
       fit();
       return;
     }
@@ -139,6 +192,7 @@
       columns.y[number] = layout.flat[2 * point + 1];
       columns.z[number] = colouring.of(point);
     });
+    symbols();
     await put(columns, { pointColor: colouring.colours, colorBy: "valueA", pointSize: size, opacity });
   };
   // One picture at a time: of those asked for meanwhile, the last follows.

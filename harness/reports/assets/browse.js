@@ -38,6 +38,7 @@
     const list = element("dl", {}, ...described(point).flatMap(([name, text]) => [element("dt", { textContent: name }), element("dd", { textContent: text })]));
     return element("div", { className: "sample" }, ...image(point, 112), element("p", { className: "name", textContent: Browse.nameOf(point) }), list);
   };
+  const address = (network) => new URLSearchParams({ network, score: state.score.name, study: state.study.id, colour: state.colour, symbols: state.symbols });
   const hover = (point) => { if (point !== null && point !== undefined) find("hover").replaceChildren(detail(point)); };
 
   const showPinned = () => {
@@ -98,7 +99,12 @@
       dot.style.background = colour;
       return element("li", {}, dot, `${label} (${number(counts.get(at))})`);
     });
-    find("legend").replaceChildren(...bars, ...items, ...(keys.length > 24 ? [element("li", { textContent: `and ${keys.length - 24} more` })] : []));
+    const symbols = (Browse.symbols()?.keys ?? []).map(([label, type]) => {
+      const key = element("li", { innerHTML: `<svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true"><path fill="currentColor" d="${d3.symbol(type, 60)()}"/></svg>` });
+      key.append(`class ${label}`);
+      return key;
+    });
+    find("legend").replaceChildren(...bars, ...items, ...(keys.length > 24 ? [element("li", { textContent: `and ${keys.length - 24} more` })] : []), ...symbols);
   };
 
   // The threshold runs over the operating points of the judged study, which rest on all its samples.
@@ -129,7 +135,23 @@
       place.textContent = number(value === null || value === undefined ? null : value * Number(place.dataset.scale));
     }
     drawCurve(curve);
+    showNetworks();
   };
+  // The judged study and the score in every network.
+  const showNetworks = () => {
+    if (Browse.networks.length < 2) return;
+    const shown = [...document.querySelectorAll("[data-metric]")].map(({ dataset, previousElementSibling: { textContent } }) => [dataset.metric, textContent, Number(dataset.scale)]);
+    const rows = Browse.networks.map(({ name, studies }) => {
+      const values = studies.find(({ id }) => id === state.study.id)?.metrics[state.score.name] ?? {};
+      const button = element("button", { type: "button", textContent: name, disabled: name === find("network").value });
+      button.addEventListener("click", () => open(name));
+      const cells = shown.map(([metric, , scale]) => element("td", { textContent: number((values[metric] ?? NaN) * scale) }));
+      return element("tr", {}, element("th", { scope: "row" }, button), ...cells);
+    });
+    const head = element("tr", {}, ...["network", ...shown.map(([, heading]) => heading)].map((textContent) => element("th", { scope: "col", textContent })));
+    find("networks").replaceChildren(element("caption", { textContent: `${state.score.name} in ${state.study.id}, of every network` }), element("thead", {}, head), element("tbody", {}, ...rows));
+  };
+  const open = (network) => { location.hash = address(network); };
   const drawCurve = (curve) => {
     const place = find("curve"), width = place.clientWidth;
     if (!curve || !width) { place.replaceChildren(...(curve ? [] : [none("This score has no answers in this study.")])); return; }
@@ -232,15 +254,23 @@
     next.focus();
   });
 
-  // Choices.
+  // Choices. Another address is the page loaded anew: see browse-points.js.
+  addEventListener("hashchange", () => location.reload());
   const options = (select, entries) => select.append(...entries.map((text, value) => element("option", { textContent: text, value })));
   options(find("score"), Browse.scores.map((score) => score.name));
+  find("network").append(...Browse.networks.map(({ name }) => element("option", { value: name, textContent: name })));
+  find("network").addEventListener("change", ({ target }) => open(target.value));
+  find("network").value = Browse.name;
+  find("model").textContent = Browse.name;
+  find("notes").replaceChildren(...Browse.notes.map((textContent) => element("li", { textContent })));
+  find("still").src = Browse.picture;
   options(find("study"), Browse.studies.map((study) => study.id));
   options(find("layout"), Browse.layouts.map((layout) => layout.title));
   const judgeAnew = () => { Browse.judge(); resetThreshold(); draw(); showPinned(); look(); };
   find("score").addEventListener("change", ({ target }) => { state.score = Browse.scores[target.value]; judgeAnew(); });
   find("study").addEventListener("change", ({ target }) => { state.study = Browse.studies[target.value]; judgeAnew(); });
   find("colour").addEventListener("change", ({ target }) => { state.colour = target.value; draw(); });
+  find("symbols").addEventListener("change", ({ target }) => { state.symbols = target.value; draw(); });
   find("layout").addEventListener("change", ({ target }) => { state.layout = Browse.layouts[target.value]; draw(); });
   for (const radio of document.getElementsByName("dimensions")) radio.addEventListener("change", () => {
     state.solid = radio.value === "3";
@@ -307,27 +337,9 @@
     return [head, points.map((point) => [Browse.sets[Browse.set[point]].name, Browse.sample[point], ...(Browse.ids ? [Browse.ids[point]] : []), Browse.classText(Browse.label[point]), Browse.classText(Browse.predictedOf(point)),
       Browse.studies[Browse.studyOf[point]]?.id ?? "", outcomes[Browse.outcome[point]], Browse.quadrants[Browse.quadrant(point)], Number.isNaN(Browse.confidence[point]) ? null : Browse.confidence[point], Browse.rank(point)])];
   };
-  // A cell that a spreadsheet would take for a formula is marked as text.
-  const cell = (value) => {
-    const text = value === null ? "" : typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
-    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  Browse.csv = () => {
-    const [head, rows] = table(state.picked.length ? state.picked : visible);
-    return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
-  };
-  find("export").addEventListener("click", () => {
-    const address = URL.createObjectURL(new Blob([Browse.csv()], { type: "text/csv" }));
-    element("a", { href: address, download: "samples.csv" }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
-  });
-  find("table").addEventListener("toggle", ({ target }) => {
-    if (!target.open) return;
-    target.querySelector(".dt-container")?.remove();
-    const [head, rows] = table(visible), made = element("table");
-    target.append(made);
-    new DataTable(made, { data: rows, columns: head.map((title) => ({ title, render: DataTable.render.text() })), pageLength: 25, autoWidth: false, order: [], deferRender: true });
-  });
+  Browse.csv = () => Sheet.csv(table(state.picked.length ? state.picked : visible));
+  find("export").addEventListener("click", () => Sheet.save(Browse.csv()));
+  Sheet.table(find("table"), () => table(visible));
 
   // The keyboard goes through the points, the most confident failures first.
   let cursor = -1, walk = [];
@@ -338,6 +350,7 @@
       walk = d3.sort(visible, (point) => -(Browse.outcome[point] === codes.FAILURE), (point) => -Browse.confidence[point]);
       cursor = Math.max(0, Math.min(walk.length - 1, cursor + step));
       if (walk.length) { hover(walk[cursor]); stage.mark([...state.pinned, walk[cursor]]); }
+      if (state.solid) draw();
     } else if (event.key === "Enter" && walk[cursor] !== undefined) pin(walk[cursor]);
     else if (event.key === "Escape") { state.pinned = []; showPinned(); }
     else return;
@@ -345,8 +358,11 @@
   });
 
   Object.assign(stage.events, { hover, click: pin, lasso: (points) => { pick(points); look("lasso"); } });
-  find("score").value = find("study").value = find("layout").value = 0;
-  find("colour").value = "outcome";
+  find("score").value = Browse.scores.indexOf(state.score);
+  find("study").value = Browse.studies.indexOf(state.study);
+  find("layout").value = 0;
+  find("colour").value = state.colour;
+  find("symbols").value = state.symbols;
   Browse.judge();
   resetThreshold();
   draw();

@@ -49,7 +49,38 @@
       part.removeAttribute("aria-label");
       part.removeAttribute("aria-description");
     }
+    const hinted = view.marks.find(({ tip, mark, pointer }) => tip || (mark === "tip" && pointer));
+    if (hinted) hintsByKeyboard(svg, made, hinted, rows.filter((row) => Object.entries(hinted.where ?? {}).every(([name, value]) => row[name] === value)));
     return made;
+  };
+
+  // Hints without a mouse: arrow keys go through the rows from left to right, and the hint that shows is read out.
+  const hintsByKeyboard = (svg, made, { x, y, fy }, rows) => {
+    const at = (name, value) => {
+      const scale = made.scale(name);
+      return scale.apply(value) + (scale.bandwidth ?? 0) / 2;
+    };
+    const facet = fy ? made.scale("fy") : null;
+    const places = rows.filter((row) => [row[x], row[y]].every((value) => value !== null && value !== undefined))
+      .map((row) => [at("x", row[x]), at("y", row[y]) + (facet ? facet.apply(row[fy]) - facet.range[0] : 0)]);
+    if (facet) places.sort((a, b) => a[1] - b[1] || a[0] - b[0]); else places.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    let here = -1;
+    const said = element("span", { className: "said" });
+    said.setAttribute("aria-live", "polite");
+    svg.setAttribute("tabindex", "0");
+    svg.setAttribute("aria-description", "Arrow keys go through the values.");
+    svg.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: places.length - 1, Escape: -1 }[event.key];
+      if (to === undefined || !places.length) return;
+      event.preventDefault();
+      if (!said.isConnected) svg.after(said);
+      here = Math.max(event.key === "Escape" ? -1 : 0, Math.min(places.length - 1, to));
+      const { left, top, width } = svg.getBoundingClientRect(), scale = width / Number(svg.getAttribute("width"));
+      const [px, py] = here < 0 ? [0, 0] : places[here];
+      svg.dispatchEvent(new PointerEvent(here < 0 ? "pointerleave" : "pointermove", { clientX: left + px * scale, clientY: top + py * scale, pointerType: "mouse", bubbles: true }));
+      // The hint is drawn with one of the next frames.
+      setTimeout(() => { said.textContent = [...svg.querySelectorAll("tspan:has(> tspan[font-weight=bold])")].map((each) => each.textContent.replace("\u200b", "")).join(", "); }, 80);
+    });
   };
 
   // Draws now and whenever the width changes.

@@ -47,10 +47,9 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
 
     Raises UsageError for what cannot be browsed, IntegrityError for damaged files.
     """
-    if target.name == SEALED or (target / SEALED).is_file():
-        if (target / ABOUT).is_file():
-            raise UsageError(f"{target} is a submission; name a run, and its rows with --scores {target.name}.")
-        return _run(RunResult.open(target), scores, own)
+    run = run_of(target)
+    if run is not None:
+        return _run(run, scores, own)
     protocol = protocol_of(target)
     found, missing = list[ScoreAnswers](), list[str]()
     for name in scores or _BY_DEFAULT:
@@ -64,12 +63,17 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
     return Opened(target.resolve().name, protocol, tuple(found), tuple(missing))
 
 
+def run_of(target: Path) -> RunResult | None:
+    """The run in this folder; None where there is something else. Raises UsageError for a submission."""
+    if target.name != SEALED and not (target / SEALED).is_file():
+        return None
+    if (target / ABOUT).is_file():
+        raise UsageError(f"{target} is a submission; name a run, and its rows with --scores {target.name}.")
+    return RunResult.open(target)
+
+
 def _run(run: RunResult, scores: Sequence[str], own: Path | None) -> Opened:
     spec = run.document.spec
-    if spec.task != "confidence":
-        raise UsageError(
-            f"{run.folder} is a run of {spec.task}; browse shows confidence scores, harness report any run."
-        )
     protocol = run.protocol(own)
     units, track = run.units(protocol)
     assert isinstance(track, ConfidenceTrack)

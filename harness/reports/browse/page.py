@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.metrics.facts import metric_facts
-from harness.reports.browse.chosen import Chosen, chosen_samples
+from harness.reports.browse.chosen import chosen_samples
 from harness.reports.browse.embedding import How, Places, layouts, principal_components
 from harness.reports.browse.opening import Opened
 from harness.reports.browse.payload import Points, by_confidence, content
@@ -23,50 +23,91 @@ if TYPE_CHECKING:
 
 PAGE = "browse.html"
 MOST_POINTS = 20_000
-_PARTS = ("browse.css", "browse-points.js", "browse-stage.js", "browse.js")
+_NETWORKS = 4  # shown where the user names none
+_FEWEST = 100  # points of a network
+_PARTS = ("browse.css", "browse-sheet.js", "browse-points.js", "browse-stage.js", "browse.js")
 _LIBRARIES = ("regl.min.js", "pub-sub.umd.min.js", "regl-scatterplot.min.js")
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """What the user chose. model: a network's name, None for the first. say: told what takes long."""
+    """What the user chose. models: names of networks; none for the first ones, "all" for all. points: of all networks
+    together. say: told what takes long."""
 
     out: Path
-    model: str | None = None
+    models: tuple[str, ...] = ()
     embedding: How = "auto"
     images: bool = True
     points: int = MOST_POINTS
     say: Callable[[str], None] = lambda text: None
 
 
+@dataclass(frozen=True)
+class _Network:
+    """A network as it is shown: its points, their principal components, and ways to lay them out."""
+
+    browsed: Browsed
+    points: Points
+    components: np.ndarray | None
+    ways: tuple[Places, ...]
+
+
 def write_browser(opened: Opened, request: PageRequest) -> Path:
     """Write the page and return its path. Errors as those of `Browsed` and `layouts`."""
     import numpy as np
 
-    browsed = Browsed(opened.scores, request.model)
-    chosen = chosen_samples(browsed, request.points)
-    points = Points(browsed, chosen)
-    components, ways = _laid_out(browsed, points, request)
-    shown = sprites(browsed, chosen, np.flatnonzero(points.outcome == FAILURE)) if request.images else None
+    names = list(dict.fromkeys(unit.model for unit in opened.scores[0].answers))
+    wanted = names if "all" in request.models else request.models or names[:_NETWORKS] or (None,)
+    shown = [_network(opened, model, request, len(wanted)) for model in wanted]
+    images = None
+    if request.images:
+        images = sprites([(n.browsed, n.points.chosen, np.flatnonzero(n.points.outcome == FAILURE)) for n in shown])
+    cells: tuple[np.ndarray | None, ...] = images.cells if images else (None,) * len(shown)
+    pictures = [picture(each.ways[0].flat, each.points) for each in shown]
+    notes = [list(_notes(opened, each, of, request)) for each, of in zip(shown, cells, strict=True)]
     facts = metric_facts()
+    networks = [
+        {
+            "name": each.browsed.model.id,
+            "notes": said,
+            "picture": still,
+            **content(each.points, each.components, each.ways, of),
+        }
+        for each, of, still, said in zip(shown, cells, pictures, notes, strict=True)
+    ]
     page = fill_page(
         "browse.html",
-        data={"browse": content(points, components, ways, shown)},
+        data={"networks": networks, "sprites": _sheets(images)},
         libraries=_LIBRARIES,
         parts=_PARTS,
         title=opened.title,
         benchmark=opened.protocol.benchmark,
-        model=browsed.model.id,
-        networks=sorted({unit.model for unit in opened.scores[0].answers}),
+        model=shown[0].browsed.model.id,
+        shown=len(shown),
+        others=[name for name in names if name not in {each.browsed.model.id for each in shown}],
         document=opened.document,
-        notes=tuple(_notes(opened, browsed, chosen, shown, request)),
-        metrics=[(name, facts[name].heading, facts[name].scale) for name in points.metrics],
-        picture=picture(ways[0].flat, points),
-        layout=ways[0].title,
-        vectors=browsed.vectors,
+        notes=notes[0],
+        metrics=[
+            (name, facts[name].heading, facts[name].scale)
+            for name in dict.fromkeys(name for each in shown for name in each.points.metrics)
+        ],
+        picture=pictures[0],
+        layout=shown[0].ways[0].title,
     )
     write_text(request.out, page)
     return request.out
+
+
+def _network(opened: Opened, model: str | None, request: PageRequest, count: int) -> _Network:
+    browsed = Browsed(opened.scores, model)
+    points = Points(browsed, chosen_samples(browsed, max(_FEWEST, request.points // count)))
+    return _Network(browsed, points, *_laid_out(browsed, points, request))
+
+
+def _sheets(shown: Sprites | None) -> dict[str, Any] | None:
+    if shown is None:
+        return None
+    return {"sheets": shown.sheets, "side": shown.side, "across": shown.across, "perSheet": shown.per_sheet}
 
 
 def _laid_out(browsed: Browsed, points: Points, request: PageRequest) -> tuple[np.ndarray | None, tuple[Places, ...]]:
@@ -88,10 +129,9 @@ def _laid_out(browsed: Browsed, points: Points, request: PageRequest) -> tuple[n
     return components, layouts(components, request.embedding, request.say)
 
 
-def _notes(
-    opened: Opened, browsed: Browsed, chosen: Chosen, shown: Sprites | None, request: PageRequest
-) -> Iterator[str]:
+def _notes(opened: Opened, network: _Network, cells: np.ndarray | None, request: PageRequest) -> Iterator[str]:
     """What a reader must know of what is not shown."""
+    browsed, chosen = network.browsed, network.points.chosen
     points = len(chosen.sets)
     if chosen.complete:
         yield f"All {points:,} samples are points, {chosen.failures:,} of {chosen.tested:,} tested ones being failures."
@@ -105,10 +145,11 @@ def _notes(
         yield "There are results alone, neither features nor logits: points lie by confidence and class."
     elif not any(each.role == "training" for each in browsed.sets):
         yield "The training set is not here."
-    if request.images and shown is None:
+    pictured = 0 if cells is None else int((cells >= 0).sum())
+    if request.images and not pictured:
         yield "There are no images here."
-    elif shown is not None and int((shown.cell >= 0).sum()) < points:
-        yield f"Images of {int((shown.cell >= 0).sum()):,} points are inside, failures before others."
+    elif request.images and pictured < points:
+        yield f"Images of {pictured:,} points are inside, failures before others."
     if browsed.elsewhere:
         names = ", ".join(browsed.elsewhere)
         yield f"Scores without answers on these samples of {browsed.model.id} are left out: {names}."

@@ -13,7 +13,6 @@ from harness.reports.browse.chosen import Chosen
 from harness.reports.browse.embedding import Places
 from harness.reports.browse.groups import failure_groups, prototypes
 from harness.reports.browse.samples import FAILURE, LEFT_OUT, Browsed, JudgedStudy
-from harness.reports.browse.sprites import Sprites
 from harness.tracks.confidence.model_outputs import NO_CLASS
 
 if TYPE_CHECKING:
@@ -89,9 +88,10 @@ class Points:
 
 
 def content(
-    points: Points, components: np.ndarray | None, ways: Sequence[Places], shown: Sprites | None
+    points: Points, components: np.ndarray | None, ways: Sequence[Places], cells: np.ndarray | None
 ) -> dict[str, Any]:
-    """All of it; `components`, by which groups and prototypes are found, may be missing."""
+    """All of a network; `components`, by which groups and prototypes are found, and `cells`, places of images, may be
+    missing."""
     browsed, chosen = points.browsed, points.chosen
     ids = _ids(points)
     return {
@@ -106,7 +106,7 @@ def content(
         "studies": [_study(chosen, study) for study in browsed.studies],
         "groups": [] if components is None else list(_groups(points, components)),
         "prototypes": [] if components is None else list(_prototypes(points, components)),
-        "sprites": None if shown is None else _sheets(shown),
+        "cell": None if cells is None else packed(cells),
     }
 
 
@@ -222,13 +222,3 @@ def _ids(points: Points) -> list[str]:
     pairs = zip(points.chosen.sets.tolist(), points.chosen.samples.tolist(), strict=True)
     known = [each.ids for each in sets]
     return ["" if (ids := known[which]) is None else str(ids[sample]) for which, sample in pairs]
-
-
-def _sheets(shown: Sprites) -> dict[str, Any]:
-    return {
-        "sheets": list(shown.sheets),
-        "side": shown.side,
-        "across": shown.across,
-        "perSheet": shown.per_sheet,
-        "cell": packed(shown.cell),
-    }

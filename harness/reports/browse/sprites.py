@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,43 +22,63 @@ _MOST_BYTES = 12_000_000
 
 @dataclass(frozen=True)
 class Sprites:
-    """Sheets as data URIs, of rows of `across` images of `side` x `side` pixels. cell (n,): place of each point's image,
-    sheet after sheet; -1 where there is none."""
+    """Sheets as data URIs, of rows of `across` images of `side` x `side` pixels. cells: for each network (n,), place of each
+    point's image, sheet after sheet; -1 where there is none."""
 
     sheets: tuple[str, ...]
     side: int
     across: int
     per_sheet: int
-    cell: np.ndarray
+    cells: tuple[np.ndarray, ...]
 
 
-def sprites(browsed: Browsed, chosen: Chosen, first: np.ndarray) -> Sprites | None:
-    """Images of the points, those of `first` (points that are surely looked at) before the others, as many as fit into
-    12 MB; None where the benchmark has no images."""
+def sprites(of: Sequence[tuple[Browsed, Chosen, np.ndarray]]) -> Sprites | None:
+    """Images of the points of networks, each sample's once, as many as fit into 12 MB; None where there are none.
+
+    of: networks with their points, and numbers of points that go before the others: those that are surely looked at.
+    """
     import numpy as np
 
-    side, images = 0, dict[int, np.ndarray]()
-    for number, each in enumerate(browsed.sets):
-        points = np.flatnonzero(chosen.sets == number)
-        inputs = browsed.track.source.inputs(each.name) if len(points) else None
-        if inputs is None or inputs.ndim != 4 or inputs.shape[1] not in (1, 3):
-            continue
-        small = _small(inputs[chosen.samples[points]])
-        side = max(side, small.shape[1])
-        images |= dict(zip(points.tolist(), small, strict=True))
+    wanted = [_samples(browsed, chosen, first) for browsed, chosen, first in of]
+    images = _images(of[0][0], dict.fromkeys(sample for found, _ in wanted for sample in found))
     if not images or len({image.shape for image in images.values()}) > 1:
         return None
-    order = [point for point in dict.fromkeys([*first.tolist(), *sorted(images)]) if point in images]
-    cell, sheets, taken = np.full(len(chosen.sets), -1), list[str](), 0
+    ahead = dict.fromkeys(sample for _, first in wanted for sample in first)
+    order = [sample for sample in [*ahead, *(each for each in images if each not in ahead)] if sample in images]
+    place, sheets, taken = dict[tuple[str, int], int](), list[str](), 0
     for start in range(0, len(order), _SHEET):
         part = order[start : start + _SHEET]
-        sheet = _sheet([images[point] for point in part])
+        sheet = _sheet([images[sample] for sample in part])
         taken += len(sheet)
         if sheets and taken > _MOST_BYTES:
             break
-        cell[part] = np.arange(start, start + len(part))
+        place |= {sample: start + number for number, sample in enumerate(part)}
         sheets.append(sheet)
-    return Sprites(tuple(sheets), side, _ACROSS, _SHEET, cell)
+    cells = tuple(np.array([place.get(sample, -1) for sample in found], dtype=int) for found, _ in wanted)
+    return Sprites(tuple(sheets), next(iter(images.values())).shape[0], _ACROSS, _SHEET, cells)
+
+
+def _samples(
+    browsed: Browsed, chosen: Chosen, first: np.ndarray
+) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """Set and number of each point's sample, and of those of `first`."""
+    names = [each.name for each in browsed.sets]
+    found = [(names[which], row) for which, row in zip(chosen.sets.tolist(), chosen.samples.tolist(), strict=True)]
+    return found, [found[point] for point in first.tolist()]
+
+
+def _images(browsed: Browsed, samples: Iterable[tuple[str, int]]) -> dict[tuple[str, int], np.ndarray]:
+    """Of samples in sets that have images: (side, side, 1 or 3) uint8."""
+    by_set: dict[str, list[int]] = {}
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for name, row in samples:
+        by_set.setdefault(name, []).append(row)
+    for name, rows in by_set.items():
+        inputs = browsed.track.source.inputs(name)
+        if inputs is not None and inputs.ndim == 4 and inputs.shape[1] in (1, 3):
+            ordered = sorted(rows)
+            found |= {(name, row): image for row, image in zip(ordered, _small(inputs[ordered]), strict=True)}
+    return found
 
 
 def _small(inputs: np.ndarray) -> np.ndarray:

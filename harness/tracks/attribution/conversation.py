@@ -18,14 +18,14 @@ from harness.spec.run import Unit
 from harness.storage import array_id, content_id, seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
-from harness.tracks.repetition import what_it_rests_on
+from harness.tracks.repetition import magnitudes, what_it_rests_on
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
 ROUNDING = 1e-4
-"""Of the largest value of the maps: what another order of sums may change."""
+"""Of the magnitude of a map: what another order of sums may change."""
 
 _AGAIN = 8  # samples that are explained again
 _OFTEN = 0.05  # share of the calls of metrics of which some samples are
@@ -107,9 +107,8 @@ class ExplainSession:
         """
         import numpy as np
 
-        allowed = ROUNDING * float(np.abs(maps).max())
-
         def same(one: np.ndarray, other: np.ndarray) -> bool:
+            allowed = ROUNDING * magnitudes(one[None], other[None], maps)
             return one.shape == other.shape and bool(np.abs(one - other).max() <= allowed)
 
         companies = [company for company in (again[:1], again[1:]) if len(company)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 _SAMPLES = 6
 _AGAINST, _NOTHING, _FOR = (33, 102, 172), (247, 247, 247), (178, 24, 43)  # diverging, colour-blind safe
+BAR = tuple(f"rgb{each}" for each in (_AGAINST, _NOTHING, _FOR))
+"""CSS colours of a map: against the class, nothing, for it."""
 _CLOUD = 56  # pixels of a side of a point cloud's picture
+_AT_ONCE = 32  # samples that go through a network together
 
 
 def attribution_views(track: AttributionTrack, shown: Shown, maps: Mapping[Unit, np.ndarray]) -> Iterator[View]:
@@ -52,14 +55,13 @@ def attribution_views(track: AttributionTrack, shown: Shown, maps: Mapping[Unit,
 def _gallery(track: AttributionTrack, maps: Mapping[Unit, np.ndarray]) -> Iterator[Gallery]:
     groups = [(unit.label, tuple(_cards(track, unit, its_maps))) for unit, its_maps in maps.items()]
     if groups:
-        css = ", ".join(f"rgb{each}" for each in (_AGAINST, _NOTHING, _FOR))
         yield Gallery(
             "Maps",
             "A few samples of every unit: the input, the map, and the map over the input. Framed samples are classified "
             "wrongly. Volumes are seen through the sum along their depth, point clouds from the front.",
             tuple(groups),
             (
-                f"linear-gradient(90deg, {css})",
+                f"linear-gradient(90deg, {', '.join(BAR)})",
                 "against the class",
                 "Each map is scaled by its own largest value.",
                 "for the class",
@@ -70,31 +72,35 @@ def _gallery(track: AttributionTrack, maps: Mapping[Unit, np.ndarray]) -> Iterat
 def _cards(track: AttributionTrack, unit: Unit, maps: np.ndarray) -> Iterator[Card]:
     samples = track.samples(unit)
     rows = spread(len(samples.inputs), _SAMPLES)
-    probabilities = _probabilities(track, unit, samples.inputs[rows])
-    for row, of in zip(rows.tolist(), probabilities, strict=True):
+    for row, of in zip(rows.tolist(), probabilities(track, unit, samples.inputs[rows]), strict=True):
         target, predicted = int(samples.targets[row]), int(of.argmax())
-        grey, coloured, both = _pictures(samples.inputs[row], maps[row].mean(axis=0))
-        what = f"sample {row} of class {target}"
         yield Card(
-            (
-                Picture(image_uri(grey), what, "input"),
-                Picture(image_uri(coloured), f"map of {what}", "map"),
-                Picture(image_uri(both), f"map over {what}", "overlay"),
-            ),
+            map_pictures(samples.inputs[row], maps[row], f"sample {row} of class {target}", image_uri),
             f"class {target}, predicted {predicted}\np({target}) = {of[target]:.2f}"
             + (f", p({predicted}) = {of[predicted]:.2f}" if predicted != target else ""),
             marked=predicted != target,
         )
 
 
-def _probabilities(track: AttributionTrack, unit: Unit, inputs: np.ndarray) -> np.ndarray:
+def map_pictures(one: np.ndarray, its_map: np.ndarray, what: str, uri: Callable[[Any], str]) -> tuple[Picture, ...]:
+    """An input (c, *spatial), its map (1 or c, *spatial) and both, by the encoding `uri`; `what`: the input in words."""
+    grey, coloured, both = _pictures(one, its_map.mean(axis=0))
+    return (
+        Picture(uri(grey), what, "input"),
+        Picture(uri(coloured), f"map of {what}", "map"),
+        Picture(uri(both), f"map over {what}", "overlay"),
+    )
+
+
+def probabilities(track: AttributionTrack, unit: Unit, inputs: np.ndarray) -> np.ndarray:
     """What the network says of inputs (m, ...): (m, classes)."""
     import numpy as np
     import torch
 
     network = built(track.source, track.model(unit.model), "cpu").network
+    parts = torch.from_numpy(np.ascontiguousarray(inputs)).split(_AT_ONCE)
     with torch.inference_mode():
-        logits = network(torch.from_numpy(np.ascontiguousarray(inputs)))
+        logits = torch.cat([network(part) for part in parts])
     return np.asarray(torch.softmax(logits.double(), dim=1).numpy())
 
 
@@ -171,7 +177,7 @@ def _agreement(track: AttributionTrack, shown: Shown) -> Iterator[Chart]:
             "color": {
                 "type": "linear",
                 "domain": [-1, 0, 1],
-                "range": [f"rgb{_AGAINST}", f"rgb{_NOTHING}", f"rgb{_FOR}"],
+                "range": BAR,
                 "legend": True,
                 "marginLeft": 14,
             },

@@ -15,7 +15,7 @@ from harness.spec.attribution import AttributionBenchmark
 from harness.spec.errors import UsageError
 from harness.statistics import shared_weights
 from harness.statistics.order_statistics import medians
-from harness.storage import IntegrityError, StorageError, read_arrays, seed_of, write_arrays
+from harness.storage import IntegrityError, StorageError, make_folder, read_arrays, seed_of, write_arrays
 from harness.tracks.base import Score
 from harness.tracks.torch_state import keep_freed_memory
 
@@ -97,7 +97,7 @@ class CacheStore:
     def put(self, key: str, values: Mapping[str, Tensor]) -> None:
         path = self._path(key)
         with contextlib.suppress(OSError, StorageError):  # a cache that cannot be written only costs time
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_arrays(path, {name: value.numpy() for name, value in values.items()}, compressed=False)
 
     def _path(self, key: str) -> Path:

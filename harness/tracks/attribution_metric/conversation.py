@@ -13,13 +13,13 @@ from harness.storage import seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
 from harness.tracks.attribution_metric.maps import MapFile
-from harness.tracks.repetition import what_it_rests_on
+from harness.tracks.repetition import magnitudes, what_it_rests_on
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-_ROUNDING = 1e-3  # of the spread of the scores: what another batch may change
+_ROUNDING = 1e-3  # of the spread of the scores and of their magnitude: what another batch may change
 
 
 def check_maps(maps: MapFile, samples: SampleSet, where: str) -> None:
@@ -94,9 +94,10 @@ class ScoringSession:
         import numpy as np
 
         defined = scores[np.isfinite(scores)]
-        allowed = _ROUNDING * (float(np.ptp(defined)) if defined.size else 0.0)
+        spread = float(np.ptp(defined)) if defined.size else 0.0
 
         def same(one: np.ndarray, other: np.ndarray) -> bool:
+            allowed = _ROUNDING * min(spread, float(magnitudes(one[None], other[None], defined)[0]))
             return bool(np.isclose(one, other, rtol=0.0, atol=allowed, equal_nan=True))
 
         def ask(numbers: np.ndarray) -> np.ndarray:

@@ -51,7 +51,14 @@ def ordered(scores: Floats) -> Floats:
 def agreement(
     scores: Floats, references: Sequence[ReferenceScores], replicates: int, seed: int
 ) -> dict[str, tuple[Draws, Floats, Floats]]:
-    """Kendall's tau-b between the order of methods by this metric and the consensus of each criterion.
+    r"""Kendall's tau-b between the order of methods by this metric and the consensus of each criterion.
+
+    $$
+    \tau_b = \frac{\sum_{i<j} \mathrm{sgn}(u_i - u_j) \, \mathrm{sgn}(v_i - v_j)}
+    {\sqrt{\sum_{i<j} [u_i \ne u_j] \; \sum_{i<j} [v_i \ne v_j]}}
+    $$
+
+    $u$: ranks of the methods by this metric, $v$: the consensus.
 
     criterion -> (draws in [-1, 1], ranks by this metric (methods,), consensus (methods,)). The consensus is the mean
     rank over the criterion's metrics, as boards of XAI methods have it (`harness.statistics.mean_ranks`; Klein et al.
@@ -72,7 +79,15 @@ def agreement(
 
 
 def power(scores: Floats, weights: Weights, alpha: float) -> Draws:
-    """Share of pairs of methods that the metric tells apart, in [0, 1].
+    r"""Share of pairs of methods that the metric tells apart, in [0, 1].
+
+    $$
+    \frac{2}{m (m - 1)} \sum_{i<j} \left[ |R_i - R_j| \ge q_{\alpha}
+    \sqrt{\frac{m (m + 1)}{12 \, n}} \right]
+    $$
+
+    $m$ methods, $n$ samples; $R_i$: mean rank; $q_\alpha$: upper quantile of the studentised range of $m$ normal
+    values.
 
     Samples are the blocks of Friedman's test, pairs are told apart by Nemenyi's (familywise level alpha; Demšar
     2006). The share is the discriminative power of Sakai 2006, "Evaluating Evaluation Metrics Based on the Bootstrap".
@@ -89,7 +104,11 @@ def power(scores: Floats, weights: Weights, alpha: float) -> Draws:
 
 
 def superiority(better: Floats, worse: Floats, weights: Weights) -> Draws:
-    """How much more often the first scores are the higher ones, sample by sample, in [-1, 1]: 2 AUC - 1.
+    r"""How much more often the first scores are the higher ones, sample by sample, in [-1, 1]: 2 AUC - 1.
+
+    $$ \frac{1}{m m' n} \sum_{i=1}^{m} \sum_{j=1}^{m'} \sum_{s=1}^{n} \mathrm{sgn} (b_{is} - w_{js}) $$
+
+    $b_{is}$: score of method $i$ on sample $s$; $w_{js}$: of map $j$ that knows nothing.
 
     better (methods, n), worse (others, n): every method meets every other. With `paired` rows use `paired_effect`.
     """
@@ -98,18 +117,36 @@ def superiority(better: Floats, worse: Floats, weights: Weights) -> Draws:
 
 
 def paired_effect(scores: Floats, randomised: Floats, weights: Weights) -> Draws:
-    """The same, each method against its own maps of a randomised network: both (methods, n)."""
+    r"""How much more often a method's own maps get the higher scores than its maps of a randomised network, in [-1, 1].
+
+    $$ \frac{1}{m n} \sum_{i=1}^{m} \sum_{s=1}^{n} \mathrm{sgn} (b_{is} - w_{is}) $$
+
+    $b_{is}$: score of method $i$ on sample $s$; $w_{is}$: of its map of the randomised network. As
+    `superiority`, but each method meets itself alone: both (methods, n).
+    """
     return _mean(np.sign(scores - randomised).mean(axis=0), weights)
 
 
 def share_above(scores: Floats, sanity: Floats, weights: Weights) -> Draws:
-    """Share of methods whose median score is above those of all sanity rows, in [0, 1]."""
+    r"""Share of methods whose median score is above those of all sanity rows, in [0, 1].
+
+    $$ \frac{1}{m} \sum_{i=1}^{m} \left[ \mathrm{med}_s \, b_{is} > \max_j \, \mathrm{med}_s \, w_{js} \right] $$
+
+    $b_{is}$: score of method $i$ on sample $s$; $w_{js}$: of map $j$ that knows nothing.
+    """
     middle, bound = _medians(scores, weights), _medians(sanity, weights).max(axis=0)
     return np.asarray((middle > bound).mean(axis=0))
 
 
 def concordance_of_halves(scores: Floats, halvings: int, seed: int) -> Draws:
-    """Kendall's W between the orders that two halves of the samples give, in [0, 1]; 1/2 by chance.
+    r"""Kendall's W between the orders that two halves of the samples give, in [0, 1]; 1/2 by chance.
+
+    $$
+    W = \frac{\sum_i \left( \sum_j R_{ji} - k \frac{m + 1}{2} \right)^2}
+    {k \sum_j \sum_i \left( R_{ji} - \frac{m + 1}{2} \right)^2}, \quad k = 2
+    $$
+
+    $R_{ji}$: rank of method $i$ of $m$ by half $j$.
 
     First the mean over random halvings, then that of each: their spread is over halvings, not a confidence interval. 0
     where all methods are tied. NaN for less than four samples or three methods.
@@ -125,7 +162,14 @@ def concordance_of_halves(scores: Floats, halvings: int, seed: int) -> Draws:
 
 
 def concordance_of_networks(scores: Sequence[Floats], replicates: int, seed: int) -> Draws:
-    """Kendall's W between the orders that the metric gives on networks that differ in the seed of their training.
+    r"""Kendall's W between the orders that the metric gives on networks that differ in the seed of their training.
+
+    $$
+    W = \frac{\sum_i \left( \sum_j R_{ji} - k \frac{m + 1}{2} \right)^2}
+    {k \sum_j \sum_i \left( R_{ji} - \frac{m + 1}{2} \right)^2}
+    $$
+
+    $R_{ji}$: rank of method $i$ of $m$ by network $j$ of $k$.
 
     In [0, 1]; one over the number of networks by chance, 0 where all methods are tied. Networks with as many samples
     share their resamples. NaN for less than three methods.

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 from harness.methods.client import MethodError
 from harness.methods.conformance import LARGEST_BATCH
 from harness.tracks.confidence.model_outputs import ModelOutputs
-from harness.tracks.repetition import what_it_rests_on
+from harness.tracks.repetition import magnitudes, what_it_rests_on
 
 if TYPE_CHECKING:
     import numpy as np
 
 _TWICE, _LEAST_TWICE = 0.02, 32  # share and number of samples that come twice
-_MAGNITUDE = 0.99  # quantile: a single huge confidence shall not hide what the others do
 
 Ask = Callable[[dict[str, "np.ndarray"]], "np.ndarray"]
 """Arrays of a batch (label-free) in, its confidences (n,) as the method gave them out. Raises MethodError."""
@@ -28,8 +27,8 @@ Ask = Callable[[dict[str, "np.ndarray"]], "np.ndarray"]
 def ask_as_stream(sets: Mapping[str, ModelOutputs], ask: Ask, seed: int, tolerance: float) -> dict[str, np.ndarray]:
     """The confidences of each set, in its own order; finite or not.
 
-    seed: of the order and the batches. tolerance: by how much two answers for one sample may differ, as a share of the
-    magnitude of all. Sets that hold other arrays than the rest (or of another type or size) make a stream of their own.
+    seed: of the order and the batches. tolerance: by how much two answers for one sample may differ, as a share of
+    their magnitude (`magnitudes`). Sets that hold other arrays than the rest (or of another type or size) make a stream of their own.
     Raises MethodError with status *invalid* where an answer rests on more than its sample.
     """
     alike: dict[tuple[object, ...], list[str]] = {}
@@ -83,8 +82,8 @@ class _Stream:
     def _agree(self, one: np.ndarray, other: np.ndarray, every: np.ndarray) -> np.ndarray:
         import numpy as np
 
-        finite = np.abs(every[np.isfinite(every)])
-        allowed = self._tolerance * (float(np.quantile(finite, _MAGNITUDE)) if finite.size else 0.0)
+        one, other = np.atleast_1d(one), np.atleast_1d(other)
+        allowed = self._tolerance * magnitudes(one, other, every)
         same: np.ndarray = np.isclose(one, other, rtol=0.0, atol=allowed, equal_nan=True)
         return same
 

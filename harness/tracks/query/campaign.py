@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data.catalog import cache_folder
 from harness.data.scratch import offered_folder, private_folder
-from harness.storage import IntegrityError, array_id, content_id, read_arrays, read_json, write_arrays, write_json
+from harness.storage import (
+    IntegrityError,
+    array_id,
+    content_id,
+    make_folder,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_json,
+)
 from harness.tracks.base import Answers
 from harness.tracks.query.order import with_own_names
 
@@ -210,7 +219,7 @@ class _Stage:
 
         report("", 0.0)
         weights = self._learner.train(loop, number, picks, report)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_arrays(path, weights, compressed=False)
         return weights
 

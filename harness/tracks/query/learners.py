@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from harness.spec.method import PoolPart
 from harness.tracks.query.campaign import Learner, Ledger
@@ -18,15 +19,17 @@ def open_ledger(setting: Setting, seed: int) -> Ledger:
     return open_learner(setting, seed)
 
 
-def open_learner(setting: Setting, seed: int, needs: Collection[PoolPart] = (), device: str = "cpu") -> Learner:
-    """Opens the data, which can take minutes for large volumes.
+def open_learner(
+    setting: Setting, seed: int, needs: Collection[PoolPart] = (), device: str = "cpu", kept: Path | None = None
+) -> Learner:
+    """Opens the data, which can take minutes for large volumes. `kept`: a folder for predicted segmentations.
 
     Raises UsageError or IntegrityError for data that cannot be used.
     """
     if setting.segments:
         from harness.tracks.query.segmentation.learner import SegmentationLearner
 
-        return SegmentationLearner(setting, seed, needs, device)
+        return SegmentationLearner(setting, seed, needs, device, kept)
     from harness.tracks.query.classification.learner import ClassificationLearner
 
     return ClassificationLearner(setting, seed, needs, device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics.budget_curve import foreground_efficiency_fit
@@ -12,7 +12,7 @@ from harness.tracks.base import Answers
 from harness.tracks.leaderboard import Entry
 from harness.tracks.query.campaign import PICKS
 from harness.tracks.query.curves import PERFORMANCE, SHARE, Curves, curves_of, penalties
-from harness.tracks.query.geometry import within
+from harness.tracks.query.geometry import Patch, within
 from harness.tracks.views import (
     Card,
     Chart,
@@ -34,6 +34,8 @@ from harness.tracks.views import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.tracks.query.classification.data import Images
+    from harness.tracks.query.segmentation.cases import Cases
     from harness.tracks.query.sources import Setting
     from harness.tracks.query.track import QueryTrack
 
@@ -227,42 +229,61 @@ def _queried(track: QueryTrack, answers: Mapping[Unit, Answers]) -> Iterator[Gal
 
 
 def _images(setting: Setting, seed: int, picks: list[np.ndarray]) -> Iterator[list[Card]]:
-    import numpy as np
-
     from harness.tracks.query.classification.data import open_images
 
     images = open_images(setting, seed)
-    low, high = (each.reshape(-1, 1, 1) for each in (images.black, images.white))
     for each in picks:
         cards = []
         for row in each[:_MOST_IMAGES, 0].tolist():
-            scaled = np.clip((images.pool_inputs[row] - low) / np.maximum(high - low, 1e-12), 0, 1) * 255
-            pixels = np.moveaxis(scaled, 0, -1) if len(scaled) == 3 else scaled.mean(axis=0)
-            label = int(images.pool_targets[row])
+            label, pixels = int(images.pool_targets[row]), image_pixels(images, images.pool_inputs[row])
             cards.append(Card((Picture(image_uri(pixels), f"queried image, class {label}", str(label)),)))
         yield cards
 
 
-def _patches(setting: Setting, seed: int, picks: list[np.ndarray]) -> Iterator[list[Card]]:
+def image_pixels(images: Images, one: np.ndarray) -> np.ndarray:
+    """An input (c, h, w) as (h, w) or (h, w, 3) uint8, from the black to the white of its data set."""
     import numpy as np
 
+    low, high = (each.reshape(-1, 1, 1) for each in (images.black, images.white))
+    scaled = np.clip((one - low) / np.maximum(high - low, 1e-12), 0, 1) * 255
+    return np.asarray(np.moveaxis(scaled, 0, -1) if len(scaled) == 3 else scaled.mean(axis=0), dtype=np.uint8)
+
+
+def _patches(setting: Setting, seed: int, picks: list[np.ndarray]) -> Iterator[list[Card]]:
     from harness.tracks.query.segmentation.ledger import PatchLedger
 
     ledger = PatchLedger(setting, seed)
     for each in picks:
-        cards = []
-        for patch in ledger.patches([each[:_MOST_PATCHES]]):
-            volume = ledger.cases.image(patch.image)[0]
-            corner, size = within(patch.box, volume.shape)
-            axis = int(np.argmin(volume.shape)) if volume.ndim == 3 else None
-            place = 0 if axis is None else corner[axis] + size[axis] // 2
-            flat = volume if axis is None else volume.take(place, axis=axis)
-            kept = [each for each in range(volume.ndim) if each != axis]
-            pixels = np.repeat(levels(flat)[..., None], 3, axis=-1)
-            _frame(pixels, [corner[each] for each in kept], [size[each] for each in kept])
-            where = patch.image if axis is None else f"{patch.image}, slice {place}"
-            cards.append(Card((Picture(image_uri(pixels), f"{where}, with the patch at {tuple(corner)}"),), where))
-        yield cards
+        yield [patch_card(ledger.cases, patch, image_uri) for patch in ledger.patches([each[:_MOST_PATCHES]])]
+
+
+def patch_card(cases: Cases, patch: Patch, uri: Callable[[Any], str]) -> Card:
+    """A slice through the middle of a patch, which is framed, across the shortest axis; of flat images all of them."""
+
+    volume = cases.image(patch.image)
+    corner, size = within(patch.box, volume.shape[1:])
+    axis = shortest_axis(volume.shape[1:])
+    place = 0 if axis is None else corner[axis] + size[axis] // 2
+    kept = [each for each in range(volume.ndim - 1) if each != axis]
+    pixels = slice_pixels(volume, axis, place)
+    _frame(pixels, [corner[each] for each in kept], [size[each] for each in kept])
+    where = patch.image if axis is None else f"{patch.image}, slice {place}"
+    return Card((Picture(uri(pixels), f"{where}, with the patch at {tuple(map(int, corner))}"),), where)
+
+
+def shortest_axis(shape: Sequence[int]) -> int | None:
+    """The axis that volumes are cut across; None for flat images."""
+    return min(range(3), key=lambda axis: shape[axis]) if len(shape) == 3 else None
+
+
+def slice_pixels(image: np.ndarray, axis: int | None, place: int) -> np.ndarray:
+    """(h, w, 3) uint8 of an image (channels, *shape): its first channel, of flat images in colours all three."""
+    import numpy as np
+
+    if axis is None and len(image) == 3:
+        return np.asarray(levels(np.moveaxis(image, 0, -1)))
+    flat = image[0] if axis is None else image[0].take(place, axis=axis)
+    return np.repeat(levels(flat)[..., None], 3, axis=-1)
 
 
 def _frame(pixels: np.ndarray, corner: Sequence[int], size: Sequence[int]) -> None:

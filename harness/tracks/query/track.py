@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.tracks.costs import Estimate
-    from harness.tracks.views import Shown, View
+    from harness.tracks.views import SampleList, Shown, View
 
 
 class QueryTrack(Track):
@@ -68,7 +68,7 @@ class QueryTrack(Track):
         if workspace is None:
             with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
                 return self.ask(unit, method, Workspace(Path(folder)))
-        learner = open_learner(setting, unit.model_seed, self.method.needs, self.device)
+        learner = open_learner(setting, unit.model_seed, self.method.needs, self.device, workspace.kept)
         campaign = Campaign(self._loops(unit), setting.study.query, self.method.oracle)
         conversation = _QuerySession(self.method, unit, method, campaign)
         return run_campaign(campaign, learner, conversation.ask, workspace.folder, workspace.report)
@@ -146,6 +146,11 @@ class QueryTrack(Track):
         from harness.tracks.query.picture import query_views
 
         return query_views(self, shown)
+
+    def listing(self, answers: Mapping[Unit, Answers], kept: Callable[[Unit], Path]) -> SampleList | None:
+        from harness.tracks.query.listing import query_listing
+
+        return query_listing(self, answers, kept)
 
     @cached_property
     def settings(self) -> dict[str, Setting]:

@@ -14,7 +14,7 @@ from harness.boards.loops import write_loops
 from harness.boards.replay import replay
 from harness.execution.run_result import PROTOCOL, RunResult
 from harness.execution.runner import _clear
-from harness.execution.unit_process import workspace_folder
+from harness.execution.unit_server import workspace_folder
 from harness.spec.errors import UsageError
 from tests.tracks.query.classification.support import write_benchmark
 

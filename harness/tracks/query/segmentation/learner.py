@@ -20,6 +20,7 @@ from harness.tracks.base import Answers
 from harness.tracks.query.campaign import PoolOffer
 from harness.tracks.query.geometry import Corner, Size
 from harness.tracks.query.segmentation.cases import UNLABELLED, scored_classes
+from harness.tracks.query.segmentation.kept import keep_segmentation
 from harness.tracks.query.segmentation.ledger import PatchLedger, slices
 from harness.tracks.query.sources import Setting
 
@@ -39,7 +40,9 @@ Report = Callable[[str, float], None]
 class SegmentationLearner:
     """See `harness.tracks.query.campaign.Learner`."""
 
-    def __init__(self, setting: Setting, seed: int, needs: Collection[PoolPart], device: str) -> None:
+    def __init__(
+        self, setting: Setting, seed: int, needs: Collection[PoolPart], device: str, kept: Path | None = None
+    ) -> None:
         _require_nnunet()
         training = setting.training
         if not isinstance(training, NnUNetTraining):
@@ -47,6 +50,7 @@ class SegmentationLearner:
         self._training, self._seed, self._needs, self._device = training, seed, frozenset(needs), device
         self.ledger = PatchLedger(setting, seed)
         self._cases, self._rule = self.ledger.cases, self.ledger.rule
+        self._kept = kept
         self._plan: tuple[str, NetworkPlan] | None = None
         self._prepared: dict[str, tuple[list[Any], PreparedCase]] = {}
         self.trainings = training.trainings
@@ -98,9 +102,12 @@ class SegmentationLearner:
         counts = []
         with deterministic(0, self._device):
             window = Window(plan, self._device, training.validation_window_step, mirroring=mirroring)
-            for name in self._cases.held_out:
+            for number, name in enumerate(self._cases.held_out):
                 found = ensemble_outputs(window, plan.network_input(self._cases.image(name)), weights)
-                of = (plan.segmentation(found), self._cases.labels(name), len(self._cases.classes))
+                segmentation = plan.segmentation(found)
+                if self._kept is not None:
+                    keep_segmentation(self._kept, number, segmentation)
+                of = (segmentation, self._cases.labels(name), len(self._cases.classes))
                 counts.append(segmentation_counts(*of, ignore=UNLABELLED, regions=scored_classes(self._cases)))
         return {"counts": np.stack(counts)}
 

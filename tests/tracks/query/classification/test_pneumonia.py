@@ -34,12 +34,13 @@ def test_without_the_images_one_sentence_says_how_to_fetch_them(tmp_path, monkey
 def test_a_board_is_not_built_without_the_images(tmp_path, monkeypatch):
     """Every row would be lost."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    before = {path.name: path.read_bytes() for path in find_protocol("query-pneumonia@1").path.parent.iterdir()}
+    folder = find_protocol("query-pneumonia@1").path.parent
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(
         UsageError, match="the data of query-pneumonia@1 are not here yet; run: harness data fetch pneu"
     ):
         build("query-pneumonia@1")
-    after = {path.name: path.read_bytes() for path in find_protocol("query-pneumonia@1").path.parent.iterdir()}
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before
 
 

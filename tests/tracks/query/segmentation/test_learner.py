@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.metrics.segmentation import mean_dice
+from harness.metrics.segmentation import mean_dice, segmentation_counts
 from harness.spec.errors import UsageError
 from harness.tracks.query.campaign import Campaign, run_campaign
 from harness.tracks.query.loop_files import read_loops
 from harness.tracks.query.sampling import random_patches
+from harness.tracks.query.segmentation.kept import kept_segmentation
 from tests.tracks.query.segmentation.support import (
     balls,
     benchmark,
@@ -96,6 +97,15 @@ def test_the_same_call_gives_the_same_weights_whatever_ran_before(learner, volum
     assert any(not np.array_equal(networks[0][name], networks[1][name]) for name in other)
     counts = [each.evaluate(0, networks, picks)["counts"] for each in (learner, again)]
     assert np.array_equal(*counts)
+
+
+def test_what_networks_predict_is_kept_as_it_was_scored(volumes, trained, tmp_path):
+    picks, networks = trained
+    learner = SegmentationLearner(volumes, 1, (), "cpu", tmp_path / "kept")
+    counts = learner.evaluate(0, networks, picks)["counts"]
+    for number, name in enumerate(learner.ledger.cases.held_out):
+        kept = kept_segmentation(tmp_path / "kept", number)
+        assert np.array_equal(segmentation_counts(kept, learner.ledger.cases.labels(name), 3), counts[number])
 
 
 def test_what_a_training_depends_on_shows_in_its_identity(volumes, learner):

@@ -1,0 +1,205 @@
+"""Units as the jobs of a batch system's array: a file of units, a script that runs one by its number, and what gathers
+the ends that the jobs left."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import sys
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.execution.child import end_abandoned
+from harness.execution.claims import note_death
+from harness.execution.ended import ends, has_ended, take_up
+from harness.execution.evaluate import Prepared, job_of
+from harness.execution.executor import Event
+from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, write_job
+from harness.execution.past import peaks
+from harness.execution.plan import unit_result
+from harness.execution.run_result import SEALED, RunResult
+from harness.execution.runner import JOURNAL, Observer, execute, finished_units
+from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
+from harness.spec.errors import UsageError, unknown
+from harness.spec.run import Unit
+from harness.storage import IntegrityError, Journal, RunLock, canonical_json, content_id, make_folder, write_text
+
+_MOST_JOBS = 1000  # of one array, as SLURM and LSF come
+_BESIDE_THE_METHOD = 4.0  # GiB that are asked for the unit process, where no past run tells
+_MARGIN = 1.25  # of what past runs needed
+LOGS = "logs"
+
+_SLURM = """\
+#!/bin/sh
+#SBATCH --job-name={name}
+#SBATCH --array=1-{jobs}
+#SBATCH --cpus-per-task={threads}
+#SBATCH --mem={memory}G
+#SBATCH --requeue
+#SBATCH --signal=B:TERM@60
+#SBATCH --output={logs}/%A_%a.txt
+{graphics}# Each job runs {what} and leaves how it ended in the run's folder; a job that is started again goes on.
+exec {command} --index "$SLURM_ARRAY_TASK_ID"
+"""
+_LSF = """\
+#!/bin/sh
+#BSUB -J "{name}[1-{jobs}]"
+#BSUB -n {threads}
+#BSUB -R "span[hosts=1] rusage[mem={memory}GB]"
+#BSUB -r
+#BSUB -o {logs}/%J_%I.txt
+{graphics}# Each job runs {what} and leaves how it ended in the run's folder; a job that is started again goes on.
+exec {command} --index "$LSB_JOBINDEX"
+"""
+_SCRIPTS = {"slurm": _SLURM, "lsf": _LSF}
+_GRAPHICS = {"slurm": "#SBATCH --gres=gpu:1\n", "lsf": '#BSUB -gpu "num=1"\n'}
+SUBMIT = {"slurm": "sbatch {}", "lsf": "bsub < {}"}
+
+
+@dataclass(frozen=True)
+class Array:
+    """What was written for an array. each: units of one job, jobs: how many there are. script: None where nothing is
+    left to be run."""
+
+    units: Path
+    script: Path | None
+    jobs: int
+    each: int
+
+
+def write_array(prepared: Prepared, system: str, retries: int = 2) -> Array:
+    """Write the units that are left to be run, and a script that runs each in a job; the run's folder must lie where all
+    machines see it. Raises UsageError for a system that is not known."""
+    known_system(system)
+    plan, job = prepared.plan, job_of(prepared, retries=retries, detached=True)
+    folder = make_folder(jobs_folder(plan.folder))
+    with RunLock(plan.folder):
+        write_job(job, plan)
+        left = _left(prepared)
+        text = "".join(canonical_json(unit.canonical()) + "\n" for unit in left.values())
+        name = content_id(list(left))[:8]  # jobs of an earlier array go on with theirs
+        units = folder / f"units-{name}.jsonl"
+        write_text(units, text)
+        make_folder(folder / LOGS)
+        each = max(1, math.ceil(len(left) / _MOST_JOBS))
+        jobs = math.ceil(len(left) / each)
+        if not left:
+            return Array(units, None, 0, each)
+        script = folder / f"{system}-{name}.sh"
+        write_text(script, _script(prepared, system, units, jobs, each))
+    return Array(units, script, jobs, each)
+
+
+def known_system(system: str) -> None:
+    """Raises UsageError for a batch system that is not known."""
+    if system not in _SCRIPTS:
+        raise unknown("batch system", system, _SCRIPTS)
+
+
+def run_one(file: Path, index: int, each: int = 1, report: Callable[[UnitEnd], None] = lambda end: None) -> None:
+    """Run the units of a number, counted from 1, of which each job has so many; their ends lie on disk when this returns.
+
+    What has ended already is not run again. Raises UsageError for a number that the file does not have, and as `UnitServer.run`.
+    """
+    units = _units(file, index, each)
+    job = read_job(file.resolve().parent.parent)
+    end_abandoned()
+    process = UnitProcess(job)
+    try:
+        for unit in units:
+            report(run_to_its_end(process, job.folder, unit))
+    finally:
+        process.close(give_back=True)
+
+
+def run_to_its_end(process: UnitProcess, run: Path, unit: Unit) -> UnitEnd:
+    """Submit a unit, again where its process died: `UnitServer` gives it up after a few times."""
+    while True:
+        try:
+            return process.run(unit)
+        except UnitProcessDiedError as error:
+            note_death(run, content_id(unit.canonical()), str(error))
+
+
+def gather(run: Path, observer: Observer, *, give_up: bool = False) -> RunResult:
+    """Journal what the jobs of a run left, and seal it.
+
+    give_up: units without an end are lost. Raises UsageError where some have none, after those with one are journaled;
+    and where the run is not what was planned.
+    """
+    if (run / SEALED).is_file() and not jobs_folder(run).is_dir():
+        return RunResult.open(run)
+    job, plan, track = read_plan(run)
+    return execute(plan, track, GatheringExecutor(run, give_up), observer, job.limits)
+
+
+@dataclass(frozen=True)
+class GatheringExecutor:
+    """Runs nothing: units end as their jobs left them."""
+
+    run_folder: Path
+    give_up: bool = False
+
+    def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
+        missing = []
+        for key, unit in units.items():
+            left = next(ends(self.run_folder, key), None)
+            if left is not None:
+                yield take_up(self.run_folder, left.name)
+            elif self.give_up:
+                yield UnitEnd(unit_result(unit, "lost", "no job left an end of it"), 0.0)
+            else:
+                missing.append(unit)
+        if missing:
+            raise UsageError(
+                f"{len(missing)} units of {self.run_folder} have not ended yet ({missing[0].label}"
+                f"{', …' if len(missing) > 1 else ''}); nothing was sealed. `harness status {self.run_folder}` says which "
+                "are running; submit the script again for the others, or take them for lost with --give-up."
+            )
+
+
+def _left(prepared: Prepared) -> dict[str, Unit]:
+    """Units that are neither journaled nor ended on disk. What failed is tried once more."""
+    plan = prepared.plan
+    with Journal.open(plan.folder / JOURNAL) as journal:
+        done = finished_units(journal, plan)
+    return {key: unit for key, unit in plan.units.items() if key not in done and not has_ended(plan.folder, key)}
+
+
+def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
+    plan, limits = prepared.plan, prepared.limits
+    known = peaks(plan)
+    memory = max(known.values()) * _MARGIN if known else limits.gibibytes + _BESIDE_THE_METHOD
+    many = ["--each", str(each)] if each > 1 else []
+    command = [sys.executable, "-m", "harness", "worker", "--units", str(units.resolve()), *many]
+    return _SCRIPTS[system].format(
+        name=f"harness-{plan.spec.method.name}",
+        jobs=jobs,
+        threads=limits.threads,
+        memory=max(1, math.ceil(memory)),
+        logs=(units.parent / LOGS).resolve(),
+        graphics=_GRAPHICS[system] if limits.device == "cuda" else "",
+        what="one unit" if each == 1 else f"up to {each} units",
+        command=shlex.join(command),
+    )
+
+
+def _units(file: Path, index: int, each: int) -> list[Unit]:
+    first = (index - 1) * each
+    try:
+        with file.open() as lines:
+            wanted = [line for number, line in enumerate(lines) if first <= number < first + each]
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}; `harness plan --array` writes such a file."
+        ) from error
+    if index < 1 or each < 1 or not wanted:
+        raise UsageError(f"{file} has no unit number {index}; they are counted from 1.")
+    try:
+        return [Unit.model_validate(json.loads(line)) for line in wanted]
+    except (ValueError, ValidationError) as error:
+        raise IntegrityError(f"{file} is not a file of units; plan the run again.") from error

@@ -1,0 +1,171 @@
+"""Units on a dask cluster. Dask distributes them and begins those of lost workers again; the run's folder, which all
+machines see, carries jobs and ends (`job`, `ended`), so that nothing is lost with a scheduler."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.execution.clusters import CARD, Wanted, scheduler_of
+from harness.execution.ended import clear_away, ends, has_ended, take_up
+from harness.execution.executor import Event
+from harness.execution.job import Job, UnitEnd, jobs_folder, write_job
+from harness.execution.plan import Plan, unit_result
+from harness.execution.unit_client import UnitProcessDiedError
+from harness.execution.unit_server import MOST_DEATHS
+from harness.spec.cluster import ClusterSpec
+from harness.spec.errors import UsageError
+from harness.spec.run import Unit
+from harness.storage import StorageError, make_folder
+
+_SCHEDULER_SECONDS = 600.0
+"""How long a scheduler may be gone."""
+_VISIBLE_SECONDS = 120.0
+"""How long it may take until what another machine wrote is seen here."""
+_CONNECT_SECONDS = 20.0
+_PLUGIN = "harness-unit-processes"
+
+
+class _SchedulerLostError(Exception):
+    """The connection to the scheduler broke, and with it the record of what it had been given."""
+
+
+@dataclass(frozen=True)
+class DaskExecutor:
+    """Runs units on the workers of a cluster, a unit at a time on each thread of a worker.
+
+    A unit whose worker was lost is begun again on another one up to `job.retries` times, then it is lost. One in which
+    two unit processes died, while their workers lived on, has failed and is left; the rest goes on.
+    """
+
+    job: Job
+    plan: Plan
+    cluster: ClusterSpec
+    workers: int
+
+    def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
+        """Raises UsageError, IntegrityError or StorageError where no unit can go on."""
+        folder = self.job.folder
+        left = dict(units)
+        for key in units:
+            if has_ended(folder, key):  # of an earlier session that did not journal it any more
+                yield from self._taken_up(left, key, next(ends(folder, key)).name)
+        if not left:
+            return
+        write_job(self.job, self.plan)
+        log = make_folder(jobs_folder(folder) / "logs")
+        with scheduler_of(self.cluster, Wanted(self.workers, self.job.limits, log)) as address:
+            begun: Counter[str] = Counter()
+            while left:
+                with contextlib.suppress(_SchedulerLostError), _connected(address) as client:
+                    yield from self._session(client, left, begun)
+
+    def _session(self, client: Any, left: dict[str, Unit], begun: Counter[str]) -> Iterator[Event]:
+        """Until all have ended, or the scheduler is lost."""
+        from distributed import as_completed
+
+        if self.job.limits.device == "cuda":
+            _refuse_without_cards(client)
+        batch = _Batch(client, self.job)
+        completed = as_completed([batch.submit(key, unit) for key, unit in left.items()], loop=client.loop)
+        for future in completed:
+            key = batch.keys[future.key]
+            if future.status == "finished":
+                yield from self._taken_up(left, key, future.result())
+                continue
+            if future.status != "error":
+                raise _SchedulerLostError
+            begun[key] += 1
+            if not self._goes_on(future.exception(), begun[key]):
+                unit = left.pop(key)
+                yield UnitEnd(
+                    unit_result(unit, "lost", f"it was begun {begun[key]} times and never came to an end"), 0.0
+                )
+                continue
+            completed.add(batch.submit(key, left[key]))
+
+    def _taken_up(self, left: dict[str, Unit], key: str, name: str) -> Iterator[UnitEnd]:
+        yield take_up(self.job.folder, name, _VISIBLE_SECONDS)
+        clear_away(self.job.folder, key)  # it is journaled by now
+        del left[key]
+
+    def _goes_on(self, error: BaseException | None, begun: int) -> bool:
+        """Whether a unit whose task raised is begun again. Raises what the run cannot go on with."""
+        from distributed import KilledWorker
+
+        from harness.execution.dask_worker import WorkerStoppingError
+
+        if isinstance(error, WorkerStoppingError):
+            return True
+        most = MOST_DEATHS + (self.job.retries or 0)
+        if isinstance(error, KilledWorker | UnitProcessDiedError):
+            return begun <= most
+        if isinstance(error, StorageError) and begun <= most:  # one machine's disk may be full, another's not
+            return True
+        assert error is not None
+        raise error
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What was submitted over one connection."""
+
+    client: Any
+    job: Job
+    keys: dict[str, str] = field(default_factory=dict)
+    """Task -> unit."""
+
+    def submit(self, key: str, unit: Unit) -> Any:
+        from harness.execution.dask_worker import run_unit
+
+        task = f"unit-{key[:16]}-{secrets.token_hex(4)}"
+        self.keys[task] = key
+        needed = {"resources": {CARD: 1}} if self.job.limits.device == "cuda" else {}
+        where = str(self.job.folder.resolve())
+        return self.client.submit(run_unit, where, self.job.session, unit.canonical(), key=task, pure=False, **needed)
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """A client, with what ends unit processes on every worker; waits for a scheduler that is gone."""
+    from harness.execution.dask_worker import UnitProcesses
+
+    client = _client(address)
+    try:
+        try:
+            client.register_plugin(UnitProcesses(), name=_PLUGIN)
+        except (OSError, TimeoutError) as error:
+            raise _SchedulerLostError from error
+        yield client
+    finally:
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            client.unregister_worker_plugin(_PLUGIN)
+        with contextlib.suppress(Exception):
+            client.close(timeout=_CONNECT_SECONDS)
+
+
+def _client(address: str) -> Any:
+    from distributed import Client
+
+    deadline = time.monotonic() + _SCHEDULER_SECONDS
+    while True:
+        try:
+            return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            if time.monotonic() >= deadline:
+                raise UsageError(f"no dask scheduler answers at {address}: {error}.") from error
+            time.sleep(1.0)
+
+
+def _refuse_without_cards(client: Any) -> None:
+    """Raises UsageError where there are workers, and none has a graphics processor: tasks would wait for ever."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if workers and not any(each["resources"].get(CARD) for each in workers):
+        raise UsageError(
+            f"no worker of the cluster offers a graphics processor; start them with: dask worker --resources {CARD}=1"
+        )

@@ -1,0 +1,105 @@
+"""What runs on a worker of a dask cluster: unit processes, each as on the user's own machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from harness.execution.child import end_abandoned
+from harness.execution.claims import note_death
+from harness.execution.ended import ends
+from harness.execution.job import read_job
+from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
+from harness.spec.run import Unit
+from harness.storage import content_id
+
+
+class WorkerStoppingError(Exception):
+    """The worker was told to end; another one goes on with the unit."""
+
+
+def run_unit(run: str, session: str, plain: Mapping[str, Any]) -> str:
+    """Run a unit of the job that lies in a run's folder; returns the name of the file that says how it ended.
+
+    Raises UnitProcessDiedError, WorkerStoppingError; UsageError, IntegrityError or StorageError where the run cannot go on
+    here.
+    """
+    folder, unit = Path(run), Unit.model_validate(plain)
+    with _PROCESSES.held(folder, session) as held:
+        try:
+            held.run(unit)
+        except UnitProcessDiedError as error:
+            if held.stopping:
+                raise WorkerStoppingError(str(error)) from error
+            note_death(folder, content_id(unit.canonical()), str(error))
+            raise
+    return next(ends(folder, content_id(unit.canonical()))).name
+
+
+class UnitProcesses(WorkerPlugin):
+    """Ends the unit processes of a worker with it, or when the run is over, so that units under way are given back."""
+
+    def teardown(self, worker: Any) -> None:
+        _PROCESSES.close()
+
+
+class _Held:
+    """A unit process and the thread that starts it: the kernel ends it when that thread ends, not a task's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = UnitProcess(read_job(folder))
+        self.stopping = False
+        self._thread = ThreadPoolExecutor(1)
+
+    def run(self, unit: Unit) -> None:
+        self._thread.submit(self.process.run, unit).result()
+
+    def close(self) -> None:
+        self.stopping = True
+        self.process.close(give_back=True)
+        self._thread.shutdown(wait=False)
+
+
+class _Pool:
+    """The unit processes of this worker: as many as it runs tasks at once, of one session of one run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._session = ""
+        self._idle: list[_Held] = []
+        self._busy: list[_Held] = []
+
+    @contextmanager
+    def held(self, folder: Path, session: str) -> Iterator[_Held]:
+        with self._lock:
+            if session != self._session:
+                old, self._idle, self._session = self._idle, [], session
+                for each in old:
+                    each.close()
+                end_abandoned()
+            held = self._idle.pop() if self._idle else _Held(folder)
+            self._busy.append(held)
+        try:
+            yield held
+        finally:
+            with self._lock:
+                self._busy.remove(held)
+                if not held.stopping and session == self._session:
+                    self._idle.append(held)
+                else:
+                    held.close()
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle, self._session = self._idle, [], ""
+            for each in (*idle, *self._busy):
+                each.close()
+
+
+_PROCESSES = _Pool()

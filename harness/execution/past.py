@@ -1,0 +1,89 @@
+"""What units took before, from the journals of past runs: hours and memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+from statistics import median
+
+from pydantic import ValidationError
+
+from harness.execution.job import UnitEnd
+from harness.execution.plan import Plan
+from harness.execution.run_result import SEALED
+from harness.spec.run import Unit
+from harness.storage import IntegrityError, Journal, read_json
+
+_JOURNAL = "journal.log"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run will take. hours: of one worker, for the units of which something is known; memory: GiB of the unit
+    that takes most, None where no journal tells. known, unknown: numbers of units; journals: how many told; same_method:
+    whether all of them were of the same method."""
+
+    hours: float
+    memory: float | None
+    known: int
+    unknown: int
+    journals: int
+    same_method: bool
+
+
+def expected(plan: Plan) -> Expected:
+    """From journals beside the plan's folder, of the same benchmark and device. A unit is told by those of its study and
+    model, else of its study; and by runs of the same method, where there are any."""
+    own = _Told(plan, plan.spec.method.name)
+    told = own if own.journals else _Told(plan, "*")
+    found = [told.of(unit) for unit in plan.units.values()]
+    known = [each for each in found if each is not None]
+    return Expected(
+        hours=sum(seconds for seconds, _ in known) / 3600,
+        memory=max((memory for _, memory in known if memory), default=None),
+        known=len(known),
+        unknown=len(found) - len(known),
+        journals=told.journals,
+        same_method=bool(own.journals),
+    )
+
+
+def peaks(plan: Plan) -> dict[str, float]:
+    """GiB that units of a plan needed at most, as journals of the same benchmark, method and device tell; by id."""
+    told = _Told(plan, plan.spec.method.name)
+    found = {key: told.of(unit) for key, unit in plan.units.items()}
+    return {key: each[1] for key, each in found.items() if each is not None and each[1]}
+
+
+class _Told:
+    """Seconds and memory of scored units: of runs beside the plan's folder, of a method of this name."""
+
+    def __init__(self, plan: Plan, method: str) -> None:
+        self.journals = 0
+        self._ends: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        benchmark = escape(plan.spec.benchmark.replace("@", "-"))
+        for path in sorted(plan.folder.parent.glob(f"{benchmark}-{method}-*/{_JOURNAL}")):
+            with contextlib.suppress(IntegrityError, OSError, ValidationError, KeyError):
+                self._add(plan, path)
+
+    def of(self, unit: Unit) -> tuple[float, float] | None:
+        """The median of seconds, and the most memory; 0 where that was not recorded."""
+        found = self._ends.get((unit.study, unit.model)) or self._ends.get((unit.study, ""))
+        return None if not found else (median(each[0] for each in found), max(each[1] for each in found))
+
+    def _add(self, plan: Plan, journal: Path) -> None:
+        records = Journal.read(journal)
+        about = next((each["about"] for each in reversed(records) if "about" in each), None)
+        if about is None:  # written before journals told it
+            about = read_json(journal.with_name(SEALED))["spec"]
+        if (about["device"], about["limit"]) != (plan.spec.device, plan.spec.limit):
+            return
+        ends = [UnitEnd.of(each) for each in records if "unit" in each]
+        for end in ends:
+            if end.result.status == "ok":
+                for key in ((end.result.study, end.result.model), (end.result.study, "")):
+                    self._ends[key].append((end.seconds, end.memory or 0.0))
+        self.journals += bool(ends)

@@ -1,0 +1,87 @@
+"""A unit process as who started it sees it: submit a unit, be told how it ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
+from harness.execution.child import ChildProcess, one_line
+from harness.execution.job import Job, UnitEnd
+from harness.spec.errors import UsageError
+from harness.spec.run import Unit
+from harness.storage import IntegrityError, StorageError
+
+_RUN_STOPPERS: dict[str, type[Exception]] = {
+    "UsageError": UsageError,
+    "IntegrityError": IntegrityError,
+    "StorageError": StorageError,
+}
+_GIVING_BACK_SECONDS = 5.0
+
+
+class UnitProcessDiedError(Exception):
+    """The unit process ended without an answer; says how."""
+
+
+class UnitProcess:
+    """A process with a `UnitServer`, started when it is first needed, and again after it died.
+
+    environment: added to its own. One thread submits; `close` may come from another one.
+    """
+
+    def __init__(self, job: Job, environment: Mapping[str, str] | None = None) -> None:
+        threads = str(job.limits.threads)
+        self._job = job
+        self._environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **(environment or {})}
+        self._child: ChildProcess | None = None
+        self._owning = threading.Lock()
+        self._closed = threading.Event()
+
+    def run(self, unit: Unit, report: Callable[[str, float], None] = lambda what, share: None) -> UnitEnd:
+        """Submit a unit and wait. Raises UnitProcessDiedError; UsageError, IntegrityError or StorageError where the run
+        cannot go on."""
+        try:
+            child = self._child or self._open()
+            child.channel.send(Message("run", {"unit": unit.canonical()}))
+            while (reply := child.channel.receive()).what == "progress":
+                report(reply.meta["what"], reply.meta["share"])
+        except (ChannelClosedError, MalformedMessageError) as error:
+            raise UnitProcessDiedError(self._last_words()) from error
+        if reply.what == "stop":
+            raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
+        return UnitEnd.of(reply.meta)
+
+    def close(self, *, give_back: bool = False) -> None:
+        """End the process for good, whatever it is doing; with `give_back` it may first say that its unit is free."""
+        self._closed.set()
+        self._end(give_back=give_back)
+
+    def _open(self) -> ChildProcess:
+        import numpy as np
+
+        child = ChildProcess("harness.execution.unit_process", environment=self._environment, clean=False)
+        with self._owning:
+            self._child = child
+        if self._closed.is_set():  # `close` came before there was a process to end
+            self._end()
+            raise ChannelClosedError("the run is stopping")
+        source = np.frombuffer(self._job.method.source, dtype=np.uint8)
+        child.channel.send(Message("open", self._job.canonical(), {"source": source}))
+        return child
+
+    def _last_words(self) -> str:
+        child = self._child
+        code = child.ended(wait=5.0) if child else None
+        words = child.last_words(300).splitlines() if child else []
+        self._end()
+        detail = f": {one_line(words[-1])}" if words else ""
+        return f"the unit process died (exit code {code}){detail}"
+
+    def _end(self, *, give_back: bool = False) -> None:
+        with self._owning:
+            child, self._child = self._child, None
+        if child is not None:
+            if give_back:
+                child.ask_to_end(_GIVING_BACK_SECONDS)
+            child.kill()

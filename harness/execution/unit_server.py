@@ -1,0 +1,174 @@
+"""Runs and scores the units of one run, one after the other, in this process: trusted, it holds data, models and labels.
+
+The same code serves a local unit process, a worker of a cluster and a job of a batch system.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from harness.data.catalog import LoadedBenchmark, load_protocol
+from harness.execution.answers import measured, outputs_id, outputs_path
+from harness.execution.claims import Claim, claimed
+from harness.execution.ended import answers_path, ends, leave, read_end
+from harness.execution.fence import choose, described
+from harness.execution.job import Job, UnitEnd
+from harness.execution.method_process import MethodProcess
+from harness.execution.plan import open_track, unit_result
+from harness.execution.processes import peak_memory, processor_seconds
+from harness.methods.client import MethodError
+from harness.spec.errors import UsageError
+from harness.spec.result import UnitResult
+from harness.spec.run import Unit
+from harness.storage import IntegrityError, StorageError, content_id, make_folder, write_arrays
+from harness.tracks.base import Track, Workspace
+from harness.tracks.summary import records
+
+UNDER_WAY, KEPT = "under-way", "kept"
+MOST_DEATHS = 2
+"""A unit in which so many unit processes died is left, so that it does not take all workers with it."""
+_GIBIBYTE = 2**30
+
+Report = Callable[[str, float], None]
+"""Takes what is being done in a unit and the share of it that is done, in [0, 1]."""
+
+
+def workspace_folder(folder: Path, unit_id: str) -> Path:
+    """Where a long unit keeps what it has done so far."""
+    return folder / UNDER_WAY / unit_id[:16]
+
+
+def kept_folder(folder: Path, unit_id: str) -> Path:
+    """Where a unit keeps what pages show and no number rests on."""
+    return folder / KEPT / unit_id[:16]
+
+
+class UnitServer:
+    """What every unit of the run needs. Opened by the first unit, whose end can tell what went wrong.
+
+    method: holds the method's worker; by default one of its own behind the job's fence.
+    """
+
+    def __init__(self, job: Job, method: MethodProcess | None = None) -> None:
+        self.job = job
+        self.method = method or MethodProcess(job.method, job.limits, job.folder)
+
+    def __enter__(self) -> UnitServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.method.close()
+
+    def run(self, unit: Unit, report: Report = lambda what, share: None) -> UnitEnd:
+        """Run and score one unit; of a detached job, its end lies on disk when this returns, whoever ran it.
+
+        Raises UsageError, IntegrityError or StorageError where the run cannot go on.
+        """
+        key = content_id(unit.canonical())
+        with claimed(self.job, key, unit.label, lambda: self._left(key) is not None) as claim:
+            if claim is None:
+                left = self._left(key)
+                assert left is not None
+                return read_end(left)
+            given_up = self._given_up(unit, claim)
+            end = self._run(unit, key, claim, report) if given_up is None else UnitEnd(given_up, 0.0)
+            if self.job.detached:
+                leave(self.job.folder, end)
+            return end
+
+    def _given_up(self, unit: Unit, claim: Claim) -> UnitResult | None:
+        """The result of a unit that took too many workers with it already."""
+        if len(claim.deaths) >= MOST_DEATHS:
+            reason = f"{claim.deaths[-1]}, {len(claim.deaths)} times: it is not tried again in this run"
+            return unit_result(unit, "failed", reason)
+        if self.job.retries is not None and claim.lost > self.job.retries:
+            return unit_result(unit, "lost", f"{claim.lost} workers were lost while it was under way")
+        return None
+
+    def _left(self, key: str) -> Path | None:
+        """The end that a worker has left of a unit."""
+        return next(ends(self.job.folder, key), None) if self.job.detached else None
+
+    def _run(self, unit: Unit, key: str, claim: Claim, report: Report) -> UnitEnd:
+        started = self._clock()
+        self.method.take_passes()
+
+        def tell(what: str, share: float) -> None:
+            claim.report(what, share)
+            report(what, share)
+
+        try:
+            self._check(unit)
+            if not self.method.spec.oracle:
+                self.method.start()
+            workspace = Workspace(workspace_folder(self.job.folder, key), tell, kept_folder(self.job.folder, key))
+            result = run_unit(self._track, self.method, unit, self._place, workspace)
+        except (UsageError, IntegrityError, StorageError):
+            raise
+        except Exception as error:  # a fault of the harness must not take the run down with it
+            traceback.print_exc()
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"the harness itself failed ({type(error).__name__}: {error}; {last.name}, line {last.lineno})"
+            result = unit_result(unit, "failed", reason)
+        self.method.keep_printed()
+        return UnitEnd(
+            result,
+            self._clock() - started,
+            self.method.take_passes(),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            memory=round(peak_memory() / _GIBIBYTE, 3),
+            fence=described(choose(self.job.limits.fence)),
+        )
+
+    def _place(self, key: str, outputs: str) -> Path:
+        """Where the answers of a unit go, by their content hash."""
+        folder = self.job.folder
+        path = answers_path(folder, key, outputs) if self.job.detached else outputs_path(folder, key)
+        make_folder(path.parent)
+        return path
+
+    def _clock(self) -> float:
+        """Seconds: of processors, where they do the work, so that costs do not depend on what else a machine does."""
+        on_linux = sys.platform.startswith("linux")
+        return processor_seconds() if on_linux and self.job.limits.device == "cpu" else time.monotonic()
+
+    def _check(self, unit: Unit) -> None:
+        """Raises IntegrityError if the unit was planned with another state of the benchmark's file.
+
+        Before the method starts, because the benchmark knows which folders it must not read.
+        """
+        if unit.benchmark_hash != self._protocol.hash:
+            raise IntegrityError(f"{self.job.benchmark} was changed after the run was planned; start it again.")
+        self.method.hide(self._protocol.private_folders())
+
+    @cached_property
+    def _track(self) -> Track:
+        return open_track(self._protocol, self.method.spec, self.job.limits.device, self.job.shuffle)
+
+    @cached_property
+    def _protocol(self) -> LoadedBenchmark:
+        return load_protocol(self.job.benchmark)
+
+
+def run_unit(
+    track: Track, method: MethodProcess, unit: Unit, place: Callable[[str, str], Path], workspace: Workspace
+) -> UnitResult:
+    """Ask, store, measure. The method's own failures become the unit's status. place: as `UnitServer._place`."""
+    try:
+        outputs = track.ask(unit, method, workspace)
+    except MethodError as error:
+        return unit_result(unit, error.status, error.reason)
+    identity = outputs_id(outputs)
+    write_arrays(place(content_id(unit.canonical()), identity), outputs)
+    found = records(measured(track, unit, outputs, identity))
+    return unit_result(unit, "ok", "").model_copy(update={"outputs": identity, "records": found})

@@ -1,0 +1,137 @@
+"""Who works on a unit: one at a time, whatever happened to those before."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from harness.execution import claims
+from harness.execution.claims import claimed, is_void, under_way
+from harness.execution.evaluate import prepare
+from harness.execution.job import Job
+
+from .support import CHECKOUT, HONEST, PATIENCE, request_one, soon
+
+UNIT = "ab" * 32
+_HOLD = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from harness.execution.claims import claimed
+job = SimpleNamespace(folder=Path(sys.argv[1]), session="s")
+with claimed(job, sys.argv[2], "a unit", lambda: False) as claim:
+    print(claim.lost, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def job(tmp_path):
+    prepared = prepare(request_one(tmp_path, HONEST))
+    return Job(prepared.protocol.path, prepared.method, tmp_path / "run", prepared.limits, session="s")
+
+
+def holder(job):
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(job.folder), UNIT], stdout=subprocess.PIPE, cwd=CHECKOUT, text=True
+    )
+    return process, process.stdout.readline().strip()
+
+
+def never():
+    return False
+
+
+def test_a_claim_goes_when_the_unit_has_ended(job):
+    with claimed(job, UNIT, "a unit", never) as claim:
+        assert claim.lost == 0
+        ((begun, _),) = under_way(job.folder)
+        assert (begun.unit, begun.label, begun.pid) == (UNIT, "a unit", os.getpid())
+    assert list(under_way(job.folder)) == []
+
+
+def test_killed_workers_are_counted_and_their_unit_passes_on(job):
+    for number in range(3):
+        process, lost = holder(job)
+        assert lost == str(number)
+        process.kill()
+        process.wait()
+    with claimed(job, UNIT, "a unit", never) as claim:
+        assert claim.lost == 3
+    with claimed(job, UNIT, "a unit", never) as claim:
+        assert claim.lost == 0, "it ended in between"
+
+
+def test_workers_lost_in_another_session_do_not_count(job):
+    process, _ = holder(job)
+    process.kill()
+    process.wait()
+    with claimed(dataclasses.replace(job, session="later"), UNIT, "a unit", never) as claim:
+        assert claim.lost == 0
+
+
+def test_who_is_told_to_stop_gives_the_unit_back_and_is_not_counted(job):
+    with pytest.raises(SystemExit), claimed(job, UNIT, "a unit", never):
+        sys.exit(143)
+    with claimed(job, UNIT, "a unit", never) as claim:
+        assert claim.lost == 0
+
+
+def test_one_waits_for_the_other_and_takes_its_end(job):
+    process, _ = holder(job)
+    ended, found = threading.Event(), []
+
+    def wait():
+        with claimed(job, UNIT, "a unit", ended.is_set) as claim:
+            found.append(claim)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(1.5)
+    assert waiting.is_alive(), "two would work on one unit"
+    ended.set()
+    waiting.join(PATIENCE)
+    assert found == [None]
+    process.kill()
+    process.wait()
+
+
+def test_a_claim_of_another_machine_is_void_only_when_it_was_not_renewed(job):
+    path = job.folder / "jobs" / "begun" / f"{UNIT[:16]}.json"
+    with claimed(job, UNIT, "a unit", never):
+        ((here, _),) = under_way(job.folder)
+    far = dataclasses.replace(here, host="elsewhere", pid=1)
+    assert not is_void(far, claims.VOID_AFTER - 1)
+    assert is_void(far, claims.VOID_AFTER + 1)
+    claims.write_json(path, dataclasses.asdict(far))
+    assert claims._taken(path, here) is None
+    long_ago = time.time() - 2 * claims.VOID_AFTER
+    os.utime(path, (long_ago, long_ago))
+    claim = claims._taken(path, here)
+    assert claim.lost == 1
+    claim.end(released=False)
+
+
+def test_who_was_cut_off_and_comes_back_ends_itself(job, monkeypatch):
+    ended = []
+    monkeypatch.setattr(claims, "_RENEWED_EVERY", 0.05)
+    monkeypatch.setattr(claims.os, "_exit", lambda code: ended.append(code))
+    path = job.folder / "jobs" / "begun" / f"{UNIT[:16]}.json"
+    with claimed(job, UNIT, "a unit", never):
+        ((here, _),) = under_way(job.folder)
+        claims.write_json(path, dataclasses.asdict(dataclasses.replace(here, host="elsewhere")))
+        assert soon(lambda: ended)
+    ((left, _),) = under_way(job.folder)
+    assert left.host == "elsewhere", "the other one's claim was taken away"
+
+
+def test_a_file_that_is_no_claim_is_as_good_as_none(job):
+    folder = job.folder / "jobs" / "begun"
+    folder.mkdir(parents=True)
+    (folder / f"{UNIT[:16]}.json").write_text('{"unit": 1}')
+    with claimed(job, UNIT, "a unit", never) as claim:
+        assert claim.lost == 0

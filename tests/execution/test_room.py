@@ -1,0 +1,144 @@
+"""Never more units under way than fit into memory; a graphics processor each; threads divided."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from harness.execution import executor, room
+from harness.execution.executor import LocalExecutor, Room, UnitEnd, _Queue
+from harness.execution.plan import unit_result
+from harness.spec.run import Unit
+from harness.storage import content_id
+
+SUM = "0" * 64
+
+
+def units(count, models=2):
+    found = [
+        Unit(
+            task="confidence", benchmark_hash=SUM, method_hash=SUM, model=f"m{i % models}", model_seed=0, seed=0,
+            artefacts_hash=SUM, study=f"s{i}", device="cpu", limit=None, metrics_hash=SUM,
+        )
+        for i in range(count)
+    ]  # fmt: skip
+    return {content_id(each.canonical()): each for each in found}
+
+
+class Processes:
+    """Stands for unit processes: counts what is under way together, and which card each was given."""
+
+    def __init__(self, needs, together):
+        self.needs, self.together, self.running, self.most = needs, together, {}, 0.0
+        self.cards, self._changed = Counter(), threading.Condition()
+
+    def __call__(self, job, environment=None):
+        outer = self
+
+        class Process:
+            def run(self, unit, report=None):
+                key = content_id(unit.canonical())
+                with outer._changed:
+                    outer.cards[(environment or {}).get("CUDA_VISIBLE_DEVICES")] += 1
+                    outer.running[key] = outer.needs.get(key, 1.0)
+                    outer.most = max(outer.most, sum(outer.running.values()))
+                    outer._changed.notify_all()
+                    # Stays until others have joined, so that units do overlap where they may; where they may not, not for ever.
+                    outer._changed.wait_for(lambda: len(outer.running) >= outer.together, timeout=0.2)
+                    del outer.running[key]
+                return UnitEnd(unit_result(unit, "ok"), 1.0)
+
+            def close(self): ...
+
+        return Process()
+
+
+@pytest.mark.parametrize(("limit", "workers"), [(10.0, 4), (6.0, 4), (3.0, 3)])
+def test_units_under_way_together_fit_into_memory(monkeypatch, limit, workers):
+    planned = units(12)
+    needs = {key: 1.0 + i % 3 for i, key in enumerate(planned)}
+    processes = Processes(needs, workers)
+    monkeypatch.setattr(executor, "UnitProcess", processes)
+    ends = list(LocalExecutor(None, workers, Room(limit, needs)).run(planned))
+    assert {end.result.unit for end in ends} == set(planned)
+    assert max(needs.values()) <= processes.most <= limit
+
+
+def test_a_unit_that_needs_more_than_there_is_runs_alone(monkeypatch):
+    planned = units(4)
+    big, *small = planned
+    needs = {big: 100.0}
+    processes = Processes(needs, 3)
+    monkeypatch.setattr(executor, "UnitProcess", processes)
+    ends = list(LocalExecutor(None, 3, Room(4.0, needs)).run(planned))
+    assert len(ends) == 4
+    assert processes.most == 100.0
+    assert small
+
+
+def test_units_of_no_known_need_count_as_a_pair_of_idle_processes():
+    planned = units(3)
+    todo = _Queue(planned, Room(2.5, {}, unknown=1.0))
+    first, second = todo.take(None), todo.take(None)
+    waiting = threading.Thread(target=todo.take, args=(None,), daemon=True)
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive(), "three times 1 GiB do not fit into 2.5"
+    todo.give_back(first[0])
+    waiting.join(60)
+    assert not waiting.is_alive()
+    assert second is not None
+
+
+def test_clearing_the_queue_ends_who_waits_for_memory():
+    todo = _Queue(units(2), Room(1.0))
+    assert todo.take(None)
+    taken = []
+    waiting = threading.Thread(target=lambda: taken.append(todo.take(None)), daemon=True)
+    waiting.start()
+    todo.clear()
+    waiting.join(60)
+    assert taken == [None]
+
+
+def test_each_process_gets_one_card(monkeypatch):
+    planned = units(8)
+    processes = Processes({}, 2)
+    monkeypatch.setattr(executor, "UnitProcess", processes)
+    list(LocalExecutor(None, 2, Room(cards=("0", "GPU-7"))).run(planned))
+    assert set(processes.cards) == {"0", "GPU-7"}
+
+
+@pytest.mark.parametrize(
+    ("named", "found"), [("0,1", ("0", "1")), ("GPU-a, 3", ("GPU-a", "3")), ("", ()), ("-1", ()), ("0,-1", ("0",))]
+)
+def test_cards_are_those_that_the_process_may_use(monkeypatch, named, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert room.cards() == found
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "workers"), [(16, 1, 4), (8, 4, 2), (2, 4, 1), (3, 1, 3), (1, 1, 1), (16, 8, 2)]
+)
+def test_threads_are_divided_among_workers(monkeypatch, cores, threads, workers):
+    monkeypatch.setattr(room, "cores", lambda: cores)
+    assert room.default_workers(threads, "cpu") == workers
+    assert workers * threads <= max(cores, threads)
+
+
+def test_one_worker_for_each_card(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    assert room.default_workers(1, "cuda") == 3
+
+
+def test_a_need_is_what_is_declared_or_was_seen_whatever_is_more():
+    class Declaring:
+        def memory(self, unit):
+            return {"s0": 2.0, "s1": 5.0}.get(unit.study)
+
+    planned = units(4)
+    first, second, third, _ = planned
+    found = room.room_for(Declaring(), planned, "cpu", {first: 3.0, second: 1.0, third: 0.5, "gone": 9.0})
+    assert found.needs == {first: 3.0, second: 5.0, third: 0.5}
+    assert found.cards == ()
+    assert found.memory is None or found.memory > 0

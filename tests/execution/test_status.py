@@ -1,0 +1,147 @@
+"""`harness status` and `harness plan --estimate`: what the folder of a run tells, and past journals."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import application
+from harness.execution import claims
+from harness.execution.array import gather, run_one, write_array
+from harness.execution.evaluate import prepare, run
+from harness.execution.past import expected, peaks
+from harness.execution.runner import SilentObserver
+from harness.execution.status import run_status
+from harness.spec.errors import UsageError
+from tests.in_process import UnitProcessHere
+
+from .support import CHECKOUT, HONEST, request
+
+BEHAVIOURS = {"first": HONEST, "second": "raise ValueError('no')"}
+
+
+@pytest.fixture
+def asked(tmp_path):
+    return request(tmp_path, BEHAVIOURS, models=2)
+
+
+@pytest.fixture
+def planned(asked, in_this_process, monkeypatch):
+    monkeypatch.setattr("harness.execution.array.UnitProcess", UnitProcessHere)
+    prepared = prepare(asked)
+    return prepared.plan, write_array(prepared, "slurm")
+
+
+def said(*arguments):
+    done = CliRunner().invoke(application(), list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def everything(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_from_the_plan_to_the_seal(planned):
+    plan, made = planned
+    before = run_status(plan.folder)
+    assert (before.units, before.done, before.failed, before.waiting, before.sealed) == (4, 0, 0, 4, False)
+    run_one(made.units, 1)
+    run_one(made.units, 3)
+    untouched = everything(plan.folder)
+    half = run_status(plan.folder)
+    assert everything(plan.folder) == untouched, "looking changed something"
+    assert (half.units, half.done, half.failed, half.waiting) == (4, 1, 1, 2)
+    run_one(made.units, 2)
+    run_one(made.units, 4)
+    gather(plan.folder, SilentObserver())
+    after = run_status(plan.folder)
+    assert (after.units, after.done, after.failed, after.waiting, after.sealed) == (4, 2, 2, 0, True)
+    (worker,) = after.workers.values()
+    assert (worker.units, worker.failed, worker.now) == (4, 2, None)
+
+
+def test_what_is_running_and_how_long_it_takes(planned):
+    """Two units took 3 s each; one of two that are left is half done by the only worker: 1.5 units of 3 s."""
+    plan, made = planned
+    run_one(made.units, 1)
+    run_one(made.units, 3)
+    for path in (plan.folder / "jobs" / "ended").glob("*.json"):
+        plain = json.loads(path.read_text()) | {"seconds": 3.0}
+        path.write_text(json.dumps(plain))
+    key, unit = list(plan.units.items())[1]
+    begun = claims.Begun(key, unit.label, "far", "pid:[1]", 7, "s", 0.0, what="training", share=0.5)
+    path = claims._path(plan.folder, key)
+    claims.write_json(path, dataclasses.asdict(begun))
+    found = run_status(plan.folder)
+    assert found.workers["far:7"].now.begun == begun
+    assert (len(found.running), found.lost, found.waiting) == (1, 0, 1)
+    assert found.seconds_left == pytest.approx(4.5)
+    shown = said("status", plan.folder)
+    assert "1 of 4 units done, 1 running, 1 failed, 1 waiting, about 0:00:04 left" in shown
+    assert "training (50%)" in shown
+    described = json.loads(said("status", plan.folder, "--json"))
+    assert described["workers"]["far:7"]["share"] == 0.5
+    claims.write_json(path, dataclasses.asdict(dataclasses.replace(begun, released=True)))
+    assert run_status(plan.folder).running == ()
+
+
+def test_a_worker_that_vanished(planned):
+    plan, _ = planned
+    key, unit = next(iter(plan.units.items()))
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    with claims.claimed(dataclasses.replace(job_of(plan)), key, unit.label, lambda: False):
+        ((here, _),) = claims.under_way(plan.folder)
+        gone = dataclasses.replace(here, pid=int(done.stdout))
+    claims.write_json(claims._path(plan.folder, key), dataclasses.asdict(gone))
+    found = run_status(plan.folder)
+    assert (found.lost, found.running, found.seconds_left) == (1, (), None)
+
+
+def job_of(plan):
+    from harness.execution.job import read_job
+
+    return read_job(plan.folder)
+
+
+def test_a_folder_without_a_run(tmp_path):
+    with pytest.raises(UsageError, match="holds no run; name the folder that evaluate or plan printed"):
+        run_status(tmp_path)
+
+
+def test_nothing_is_known_before_the_first_run_and_all_after(asked, in_this_process):
+    plan = prepare(asked).plan
+    nothing = expected(plan)
+    assert (nothing.known, nothing.unknown, nothing.memory, nothing.hours) == (0, 4, None, 0.0)
+    assert "Nothing is known of 4 of 4 units" in said("plan", asked.method, "--benchmark", asked.benchmark, "--out",
+                                                    asked.out, "--estimate")  # fmt: skip
+    document = run(prepare(asked)).document
+    took = document.timing.unit_seconds
+    by_study = sorted(took[unit.unit] for unit in document.units if unit.status == "ok")
+    middle = sum(by_study) / 2  # of the study, for models that failed
+    other = dataclasses.replace(asked, seed=1)
+    found = expected(prepare(other).plan)
+    assert (found.known, found.unknown, found.journals, found.same_method) == (4, 0, 1, True)
+    assert found.hours * 3600 == pytest.approx(sum(by_study) + 2 * middle)
+    assert found.memory > 0
+    assert set(peaks(prepare(other).plan)) == set(prepare(other).plan.units)
+
+
+def test_runs_of_another_limit_and_damaged_journals_tell_nothing(asked, in_this_process):
+    folder = run(prepare(asked)).folder
+    assert expected(prepare(dataclasses.replace(asked, limit=50)).plan).known == 0
+    journal = folder / "journal.log"
+    journal.write_bytes(journal.read_bytes().replace(b'"seconds":', b'"sekonds":'))
+    assert expected(prepare(dataclasses.replace(asked, seed=1)).plan).known == 0
+
+
+def test_the_worker_as_a_command(planned):
+    plan, made = planned
+    assert "one · first: ok" in said("worker", "--units", made.units, "--index", 1)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "status", plan.folder], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert "1 of 4 units done, 0 running, 0 failed, 3 waiting" in done.stdout, done.stderr
