@@ -44,7 +44,7 @@ screenshots: .venv/.dev .venv/.system  ## pictures of every page, at two widths,
 
 bench: .venv/.dev  ## measure speed: what may take how long, attribution metrics against Quantus (some minutes; close everything else)
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/limits.py
-	OMP_NUM_THREADS=1 $(BIN)/python tests/performance/attribution_speed.py
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/attribution_speed.py
 
 bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to build
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/board_speed.py

@@ -5,7 +5,8 @@ Processor time of one thread, medians of three with both sides in turn, in ms pe
 in one batch and no warnings. Insertion and deletion stand beside a loop over pixels and single inputs, as LATEC has it.
 As in a run of the harness, metrics share a network prepared for inference (what that takes is a line of its own),
 micro-batches are chosen by the harness, all share the logits of the inputs, 14 methods what depends on no map, the three
-relative stabilities (together in the sums) maps of the same inputs; and freed memory is kept, for both sides. Both ask the same function for maps: a plain gradient.
+relative stabilities (together in the sums) maps of the same inputs; and freed memory is kept, for both sides. Both ask
+the same function for maps: a plain gradient.
 "alone" is the time of these forwards and gradients by themselves, before and after each metric.
 
 Writes runs/bench/attribution.md and a plot (another folder: first argument).
@@ -18,10 +19,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import importlib.metadata
 import inspect
 import math
-import platform
 import statistics
 import time
 import warnings
@@ -42,8 +41,10 @@ from harness.metrics.attribution.explanations import Explanations
 from harness.metrics.attribution.forwards import Forwards
 from harness.metrics.attribution.map_batch import MapBatch
 from harness.tracks.torch_state import keep_freed_memory
+from tests.performance.bench_results import FOLDER, Results, Row
 
 SAMPLES, METHODS, WIDTH, REPEATS = 16, 14, 32, 3
+PACKAGES = ("torch", "numpy", "quantus", "captum")
 TOGETHER = "three stabilities together"
 ENOUGH_SECONDS = 30  # of both sides together, after which a slow case is not repeated
 # The targets: how many times faster.
@@ -120,23 +121,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Per sample and map; times in ms."""
+class Measured(Row):
+    """Times in ms per sample and map. alone: those of the forwards and gradients by themselves."""
 
-    name: str
-    ours: float
-    other: float
-    target: float
-    alone: float = float("nan")
-
-    @property
-    def ratio(self) -> float:
-        return self.other / self.ours
-
-    @property
-    def row(self) -> str:
-        verdict = "reached" if self.ratio >= self.target else "missed"
-        return f"| {self.name} | {self.ours:.2f} | {self.other:.2f} | {self.ratio:.2f} | {self.target:g} | {verdict} | {'' if math.isnan(self.alone) else f'{self.alone:.2f}'} |"
+    alone: float = math.nan
 
 
 def measure(scene: Scene, case: Case) -> Measured:
@@ -155,7 +143,8 @@ def measure(scene: Scene, case: Case) -> Measured:
         if SAMPLES * (methods * sum(ours) + sum(other)) > ENOUGH_SECONDS:
             break
     times = [1e3 * statistics.median(each[1:] or each) for each in (ours, other, alone)]
-    return Measured(TOGETHER if len(metrics) > 1 else metrics[0].id, times[0], times[1], METRIC, times[2])
+    name = TOGETHER if len(metrics) > 1 else metrics[0].id
+    return Measured(name, times[0], times[1], METRIC, f"{times[2]:.2f}", times[2])
 
 
 def _score(
@@ -167,7 +156,7 @@ def _score(
             metric(runs, scene.inputs, scene.targets, maps, explain=explanations, generator=generator)
 
 
-def methods() -> Iterator[Measured]:
+def methods() -> Iterator[Row]:
     """Reference methods of the harness beside the same of captum, which gets all inputs at once."""
     from captum import attr
 
@@ -199,7 +188,7 @@ def methods() -> Iterator[Measured]:
             takes_context = "context" in inspect.signature(method).parameters
             ours.append(_seconds(method, *asked, *([context] if takes_context else [])) / SAMPLES)
             other.append(_seconds(captum[name]) / SAMPLES)
-        yield Measured(name, *(1e3 * statistics.median(each[1:]) for each in (ours, other)), target)
+        yield Row(name, *(1e3 * statistics.median(each[1:]) for each in (ours, other)), target)
 
 
 def cases() -> list[Case]:
@@ -307,36 +296,20 @@ def _seconds(run: Callable[..., Any], *arguments: Any) -> float:
     return time.process_time() - start
 
 
-def sums(rows: dict[str, Measured], preparing: float) -> Iterator[Measured]:
+def sums(rows: list[Measured], preparing: float) -> Iterator[Row]:
     """Over all metrics; the relative stabilities as in a run, where they share maps."""
-    counted = [row for name, row in rows.items() if not name.startswith("relative_")]
+    counted = [row for row in rows if not row.name.startswith("relative_")]
     for name, target, some in (
         ("all metrics", ALL, counted),
         (f"all but {SLOWEST}", ALL_BUT_SLOWEST, [row for row in counted if row.name != SLOWEST]),
     ):
         ours, other, alone = (sum(getattr(row, field) for row in some) for field in ("ours", "other", "alone"))
-        yield Measured(name, ours + 1e3 * preparing / SAMPLES / METHODS, other, target, alone)
-
-
-def head() -> str:
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy", "quantus", "captum")
-    )
-    return f"{_processor()}, one thread; Python {platform.python_version()}, {versions}; {time.strftime('%Y-%m-%d')}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{(named or [platform.processor() or platform.machine()])[0]}, {torch.backends.cpu.get_cpu_capability()}"
+        yield Row(name, ours + 1e3 * preparing / SAMPLES / METHODS, other, target, f"{alone:.2f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/bench"))
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -349,40 +322,14 @@ def main() -> None:
         return
     np.trapz = np.trapezoid  # type: ignore[attr-defined]  # Quantus calls what NumPy 2.4 no longer has
     scenes = {channels: Scene(channels) for channels in (1, 3)}
-    lines = [f"# Attribution metrics and methods: processor time\n\n{head()}\n"]
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-        lines.append(line)
-
-    def table(title: str, rows: Iterator[Measured]) -> Iterator[Measured]:
-        say(f"\n| {title}, ms per sample and map | harness | other | times faster | target | | forwards alone |")
-        say("|---|--:|--:|--:|--:|---|--:|")
-        for row in rows:
-            say(row.row)
-            yield row
-
-    print(lines[0])
-    single = {row.name: row for row in table("metric", (measure(scenes[each.channels], each) for each in cases()))}
-    say(f"\nPreparing a network takes {scenes[3].preparing:.2f} s, once for all metrics and methods.")
-    found = [*single.values(), *table("sum", sums(single, scenes[3].preparing)), *table("method", methods())]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "attribution.md").write_text("\n".join(lines) + "\n")
-    _plot(found, folder / "attribution.svg")
-
-
-def _plot(rows: list[Measured], path: Path) -> None:
-    """How many times faster, with the target of each as a line."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 0.25 * len(rows) + 1), layout="constrained")
-    axes = figure.subplots()
-    axes.barh([row.name for row in rows], [row.ratio for row in rows], color="tab:blue")
-    axes.plot([row.target for row in rows], [row.name for row in rows], "k|", label="target")
-    axes.set(xscale="log", xlabel="times faster than Quantus or captum, processor time")
-    axes.invert_yaxis()
-    axes.legend()
-    figure.savefig(path)
+    results = Results("Attribution metrics and methods: processor time of one thread", PACKAGES)
+    unit, alone = "ms per sample and map", "forwards alone"
+    measured = (measure(scenes[case.channels], case) for case in cases())
+    single = [row for row in results.table("metric", unit, "Quantus", measured, alone) if isinstance(row, Measured)]
+    results.say(f"Preparing a network takes {scenes[3].preparing:.2f} s, once for all metrics and methods.")
+    results.table("sum", unit, "Quantus", sums(single, scenes[3].preparing), alone)
+    results.table("method", unit, "captum", methods())
+    results.write(folder, "attribution")
 
 
 if __name__ == "__main__":
