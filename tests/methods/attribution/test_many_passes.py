@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from harness.methods.baselines.attribution._batches import AT_ONCE, at_once
+from harness.methods.baselines.attribution._folded import folded
 from harness.methods.baselines.attribution._gradients import input_gradients
-from harness.methods.baselines.attribution._lean import in_lean_batches
 from harness.methods.discovery import find_method, load_baseline
 from harness.tracks.passes import Meter
 from tests.methods.attribution.nets import network, samples, surroundings
@@ -19,16 +19,16 @@ from tests.methods.attribution.nets import network, samples, surroundings
 METHODS = ["integrated-gradients", "expected-gradients", "occlusion", "smooth-grad", "var-grad", "deep-lift-shap"]
 
 
-class Viewing(nn.Module):
-    """Rests on how numbers lie in memory."""
+class Norm(nn.Module):
+    """One convolution with its own batch norm, and what `behind` makes of the module and its features."""
 
-    def __init__(self):
+    def __init__(self, behind):
         super().__init__()
-        self.conv, self.norm, self.classifier = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 36, 3)
+        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.drop, self.behind = nn.Dropout(), behind
 
     def forward(self, inputs):
-        features = self.norm(self.conv(inputs)).relu()
-        return self.classifier(features.view(features.shape[0], -1))
+        return self.behind(self, self.norm(self.conv(inputs)))
 
 
 class Twice(nn.Module):
@@ -45,14 +45,8 @@ class Twice(nn.Module):
         return (self.shared(self.other(apart)) + self.shared(self.conv(apart))).mean(dim=(2, 3))
 
 
-class Deciding(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
-
-    def forward(self, inputs):
-        features = self.norm(self.conv(inputs))
-        return (features if features.mean() > 100 else features.square()).mean(dim=(2, 3))
+def mean(features):
+    return features.mean(dim=(2, 3))
 
 
 def trained(model):
@@ -65,58 +59,138 @@ def trained(model):
     return model.eval()
 
 
-def plain_sequence():
-    return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+def plain():
+    return trained(Norm(lambda self, features: mean(features.relu())))
 
 
-def seen_by(model, inputs, targets):
-    """The gradients, and the networks that were asked for them."""
-    networks = []
+def blocks():
+    """Two convolutions with batch norm and a way around them, and a linear layer."""
 
-    def explain(lean, some, classes):
-        networks.append(lean)
-        return input_gradients(lean, some, classes)
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.classifier = plain(), nn.Conv2d(3, 3, 1, bias=False), nn.Linear(192, 3)
+            self.norm = nn.BatchNorm2d(3)
+            self.first.behind = lambda self, features: nn.functional.relu(features, inplace=True)
 
-    return in_lean_batches(explain, model, inputs, targets), networks
+        def forward(self, inputs):
+            return self.classifier((inputs + self.norm(self.second(self.first(inputs)))).flatten(1))
+
+    return trained(Block())
 
 
-@pytest.mark.parametrize("make", [plain_sequence, Viewing, Twice, Deciding])
-def test_gradients_are_those_of_the_model_which_stays_as_it_is(make):
-    torch.manual_seed(0)
-    model, inputs, targets = trained(make()), torch.rand(5, 3, 8, 8), torch.tensor([0, 1, 2, 0, 1])
+def in_training():
+    model = plain()
+    model.norm.train()
+    return model
+
+
+def drawing():
+    model = trained(Norm(lambda self, features: mean(self.drop(features))))
+    model.drop.train()
+    return model
+
+
+def hooked():
+    model = plain()
+    model.seen = []
+    model.norm.register_forward_hook(lambda module, given, out: model.seen.append(out))
+    return model
+
+
+def watched_on_its_way_back():
+    model = plain()
+    model.conv.register_full_backward_hook(lambda module, given, out: (2 * given[0],))
+    return model
+
+
+def parametrised():
+    model = plain()
+    nn.utils.parametrizations.weight_norm(model.conv)
+    return model.eval()
+
+
+OTHERWISE = {
+    "view": lambda self, features: features.view(features.shape[0], -1)[:, :3],
+    "numbers": lambda self, features: mean(features if features.mean() > 100 else features.square()),
+    "size": lambda self, features: mean(features) * len(features),
+    "weights used again": lambda self, features: mean(nn.functional.conv2d(features, self.conv.weight)),
+    "batch norm used again": lambda self, features: mean(self.norm(self.conv(features))),
+    "numbers drawn": lambda self, features: mean(features) * torch.rand(features.shape[1]),
+    "tuple": lambda self, features: (mean(features),),
+    "numpy": lambda self, features: mean(features) * float(features.detach().numpy().max()),
+}
+AS_IT_IS = {
+    **{name: lambda behind=behind: trained(Norm(behind)) for name, behind in OTHERWISE.items()},
+    **{make.__name__: make for make in (in_training, drawing, hooked, watched_on_its_way_back)},
+    "shared": lambda: trained(Twice()),
+    "no batch norm": lambda: nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(),
+    "not to be copied": lambda: trained(Norm(_Uncopied())),
+}
+
+
+class _Uncopied:
+    def __deepcopy__(self, memory):
+        raise TypeError("cannot be copied")
+
+    def __call__(self, model, features):
+        return mean(features)
+
+
+@pytest.mark.parametrize("make", AS_IT_IS.values(), ids=AS_IT_IS)
+def test_a_network_that_cannot_be_folded_is_asked_itself_and_nothing_of_it_changes(make):
+    model, inputs = make(), torch.rand(5, 3, 8, 8)
     before = copy.deepcopy(model.state_dict())
-    expected = input_gradients(model, inputs, targets)
-    found, _ = seen_by(model, inputs, targets)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()))
+    torch.manual_seed(3)
+    assert folded(model, inputs) is model
+    drawn = torch.rand(3)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(3))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not getattr(model, "seen", [])
+
+
+@pytest.mark.parametrize("make", [plain, blocks, parametrised])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 5])
+def test_gradients_of_a_folded_network_are_those_of_the_network_which_stays_as_it_is(make, dtype, count):
+    torch.manual_seed(0)
+    model, targets = make().to(dtype), torch.tensor([0, 1, 2, 0, 1])[:count]
+    before = copy.deepcopy(model.state_dict())
+    contiguous = torch.rand(5, 3, 8, 8, dtype=dtype)[:count]
+    for inputs in (contiguous, contiguous.to(memory_format=torch.channels_last), contiguous.transpose(2, 3)):
+        found = folded(model, inputs)
+        assert found is not model
+        assert make is parametrised or not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
+        expected = input_gradients(model, inputs, targets)
+        given, largest = input_gradients(found, inputs, targets), float(expected.abs().max())
+        torch.testing.assert_close(given, expected, rtol=0, atol=1e-6 * largest)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
         assert value.stride() == before[name].stride()
 
 
-def test_batch_norm_is_folded_where_a_convolution_is_its_own():
-    torch.manual_seed(0)
-    inputs, targets = torch.rand(2, 3, 8, 8), torch.tensor([0, 1])
-    counts = {}
-    for make in (plain_sequence, Twice, Deciding):
-        _, (lean,) = seen_by(trained(make()), inputs, targets)
-        counts[make.__name__] = sum(isinstance(module, nn.BatchNorm2d) for module in lean.modules())
-    assert counts == {"plain_sequence": 0, "Twice": 3, "Deciding": 1}
+def test_a_network_is_folded_anew_when_it_has_changed():
+    model, inputs, targets = plain(), torch.rand(2, 3, 8, 8), torch.tensor([0, 1])
+    folded(model, inputs)
+    with torch.no_grad():
+        model.norm.weight *= -2
+    torch.testing.assert_close(
+        input_gradients(folded(model, inputs), inputs, targets), input_gradients(model, inputs, targets)
+    )
 
 
-def test_an_error_of_the_model_is_raised():
-    class Broken(nn.Module):
-        def forward(self, inputs):
-            raise RuntimeError("broken in some way")
-
-    with pytest.raises(RuntimeError, match="broken in some way"):
-        seen_by(Broken(), torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
+def test_no_input_no_copy():
+    model = plain()
+    assert folded(model, torch.rand(0, 3, 8, 8)) is model
 
 
 def test_passes_of_the_copy_are_counted():
-    model, meter = trained(plain_sequence()), Meter()
+    model, meter, inputs, targets = plain(), Meter(), torch.rand(5, 3, 8, 8), torch.tensor([0, 1, 2, 0, 1])
     with meter.counting(model):
-        seen_by(model, torch.rand(5, 3, 8, 8), torch.tensor([0, 1, 2, 0, 1]))
-    assert (meter.take().forward, meter.take().backward) == (5, 0)
+        input_gradients(folded(model, inputs), inputs, targets)
+    taken = meter.take()
+    assert (taken.forward, taken.backward) == (2 + 5, 5)  # two to see that the copy is the same
 
 
 @pytest.mark.parametrize(
@@ -129,7 +203,7 @@ def test_small_images_are_passed_in_larger_batches(shape, size):
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("modality", ["image", "volume", "point-cloud"])
-def test_a_map_does_not_rest_on_the_company(name, modality, monkeypatch):
+def test_a_map_does_not_rest_on_the_company(name, modality):
     pytest.importorskip("captum")
     (net, anatomy), (inputs, targets) = network(modality, "cnn"), samples(modality)
     method = load_baseline(find_method(name).spec)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import at_once, seeded
+from harness.methods.baselines.attribution._batches import at_once, in_batches, seeded
+from harness.methods.baselines.attribution._folded import folded
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -25,20 +26,19 @@ def expected_gradients(model: nn.Module, inputs: Tensor, targets: Tensor, contex
     import torch
 
     from harness.methods.baselines.attribution._gradients import input_gradients
-    from harness.methods.baselines.attribution._lean import in_lean_batches
 
-    background, single = context.background, [1] * (inputs.ndim - 1)
+    network, background, single = folded(model, inputs), context.background, [1] * (inputs.ndim - 1)
     with seeded(context.seed):
         rows = np.random.choice(len(background), SAMPLES).tolist()
         noise = torch.normal(0, torch.tensor(NOISE, device=inputs.device).repeat(SAMPLES, *inputs.shape[1:]))
         places = torch.from_numpy(np.random.uniform(0.0, 1.0, SAMPLES)).to(inputs).view(-1, *single)
 
-    def explain(lean: nn.Module, some: Tensor, classes: Tensor) -> Tensor:
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
         count = len(some)
         ends = some.repeat_interleave(SAMPLES, dim=0) + noise.repeat(count, *single)
         starts, along = background[rows].repeat(count, *single), places.repeat(count, *single)
-        gradients = input_gradients(lean, along * ends + (1 - along) * starts, classes.repeat_interleave(SAMPLES))
+        gradients = input_gradients(network, along * ends + (1 - along) * starts, classes.repeat_interleave(SAMPLES))
         parts = (ends - starts) * gradients
         return parts.view(count, SAMPLES, *parts.shape[1:]).mean(dim=1)
 
-    return in_lean_batches(explain, model, inputs, targets, max(1, at_once(inputs) // SAMPLES))
+    return in_batches(explain, inputs, targets, max(1, at_once(inputs) // SAMPLES))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import at_once
+from harness.methods.baselines.attribution._batches import at_once, in_batches
 from harness.methods.baselines.attribution._captum import captum
+from harness.methods.baselines.attribution._folded import folded
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -19,15 +20,13 @@ STEPS = {"image": 30, "volume": 30, "point-cloud": 16}  # of LATEC
 @explainer(version="1.0", citation="Sundararajan et al., ICML 2017")
 def integrated_gradients(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Input times the mean gradient on the straight way from an input of 0 (Gauss-Legendre quadrature)."""
-    from harness.methods.baselines.attribution._lean import in_lean_batches
+    network, steps, size = folded(model, inputs), STEPS[context.modality], at_once(inputs)
 
-    steps, size = STEPS[context.modality], at_once(inputs)
-
-    def explain(lean: nn.Module, some: Tensor, classes: Tensor) -> Tensor:
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
         with captum() as attr:
-            maps: Tensor = attr.IntegratedGradients(lean).attribute(
+            maps: Tensor = attr.IntegratedGradients(network).attribute(
                 some, target=classes, n_steps=steps, internal_batch_size=size
             )
         return maps
 
-    return in_lean_batches(explain, model, inputs, targets, max(1, size // steps))
+    return in_batches(explain, inputs, targets, max(1, size // steps))

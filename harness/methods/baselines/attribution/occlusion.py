@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import at_once
+from harness.methods.baselines.attribution._batches import at_once, in_batches
 from harness.methods.baselines.attribution._captum import captum
+from harness.methods.baselines.attribution._folded import folded
 from harness.methods.baselines.attribution._maps import scaled
 from harness.methods.interface import explainer
 
@@ -22,19 +23,18 @@ STRIDE = {"image": 25, "volume": 4, "point-cloud": 1}
 @explainer(version="1.0", citation="Zeiler & Fergus, ECCV 2014")
 def occlusion(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Fall of the logit when a window is set to 0, the mean over all windows that a place lies in."""
-    from harness.methods.baselines.attribution._lean import in_lean_batches
 
     channels, spatial = inputs.shape[1], inputs.shape[2:]
     window = (channels, *(scaled(WINDOW[context.modality], side, context) for side in spatial))
     stride = (channels, *(scaled(STRIDE[context.modality], side, context) for side in spatial))
 
-    size = at_once(inputs)
+    network, size = folded(model, inputs), at_once(inputs)
 
-    def explain(lean: nn.Module, some: Tensor, classes: Tensor) -> Tensor:
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
         with captum() as attr:
-            maps: Tensor = attr.Occlusion(lean).attribute(
+            maps: Tensor = attr.Occlusion(network).attribute(
                 some, window, stride, target=classes, perturbations_per_eval=max(1, size // len(some))
             )
         return maps
 
-    return in_lean_batches(explain, model, inputs, targets)
+    return in_batches(explain, inputs, targets)

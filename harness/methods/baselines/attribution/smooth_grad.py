@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.methods.baselines.attribution._batches import one_by_one
+from harness.methods.baselines.attribution._folded import folded
 from harness.methods.baselines.attribution._gradients import noisy_gradients
 from harness.methods.interface import explainer
 
@@ -16,10 +18,9 @@ if TYPE_CHECKING:
 @explainer(version="1.0", stochastic=True, citation="Smilkov et al., 2017")
 def smooth_grad(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Mean gradient of the logit at noisy copies of the input."""
+    network = folded(model, inputs)
 
-    from harness.methods.baselines.attribution._lean import in_lean_batches
+    def explain(one: Tensor, target: Tensor) -> Tensor:
+        return noisy_gradients(network, one, target, context).mean(dim=0, keepdim=True)
 
-    def explain(lean: nn.Module, one: Tensor, target: Tensor) -> Tensor:
-        return noisy_gradients(lean, one, target, context).mean(dim=0, keepdim=True)
-
-    return in_lean_batches(explain, model, inputs, targets, 1)
+    return one_by_one(explain, inputs, targets)
