@@ -39,7 +39,7 @@ class Forwards:
     layer. micro_batch: how many inputs are run at once; by default from the size of the activations, not from a
     clock, so that numbers do not depend on how busy a machine is. store: remembers shared results across runs, under
     `identity`: a hash of all that may change the model's answers, which weights alone do not tell. prepare: run it in a
-    cheaper way if there is one that gives the same (see `prepared`); the model's weights must then stay as they are.
+    cheaper way if there is one that gives the same (see `prepared`); the model must then stay as it is.
     """
 
     def __init__(
@@ -162,11 +162,17 @@ class Forwards:
     def _run(self, inputs: Tensor, model: nn.Module | None = None) -> Tensor:
         """Logits of a few inputs, of the model itself if it is given, because its parts are watched."""
         self.count += len(inputs)
-        if model is None and self._prepared is None:
-            self._prepared = prepared(self.model, inputs) if self._prepare else self.model
+        model = self._for_inference(inputs) if model is None else model
         with torch.inference_mode():
-            logits: Tensor = (model or self._prepared)(inputs.to(self.device))  # type: ignore[misc]
+            logits: Tensor = model(inputs.to(self.device))
         return logits.to("cpu", torch.float64).clone()
+
+    def _for_inference(self, inputs: Tensor) -> nn.Module:
+        if not self._prepare or len(inputs) == 0:
+            return self.model
+        if self._prepared is None:
+            self._prepared = prepared(self.model, inputs)
+        return self._prepared
 
     def _largest_activation(self, one: Tensor) -> int:
         """Bytes of the largest output of any layer for one input."""

@@ -190,7 +190,20 @@ def test_passes_of_the_copy_are_counted():
     with meter.counting(model):
         input_gradients(folded(model, inputs), inputs, targets)
     taken = meter.take()
-    assert (taken.forward, taken.backward) == (2 + 5, 5)  # two to see that the copy is the same
+    assert (taken.forward, taken.backward) == (2 * 2 + 5, 5)  # two of each to see that the copy is the same
+
+
+def test_hooks_of_the_network_itself_see_and_change_the_passes_of_the_copy():
+    """Networks that answer with more than logits are made so that a hook takes the logits."""
+    model, inputs, targets, seen = plain(), torch.rand(3, 3, 8, 8), torch.tensor([0, 1, 2]), []
+    inner = model.behind
+    model.behind = lambda self, features: {"logits": inner(self, features)}
+    model.register_forward_hook(lambda module, given, answer: answer["logits"])
+    found = folded(model, inputs)
+    assert found is not model
+    model.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    torch.testing.assert_close(input_gradients(found, inputs, targets), input_gradients(model, inputs, targets))
+    assert seen == [3, 3]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from harness.data.digits import POINTS, VOLUME_SIDE
 from harness.metrics.attribution import METRICS
 from harness.metrics.attribution._prepared import prepared
 from harness.metrics.attribution.forwards import Forwards
+from harness.metrics.attribution.map_batch import MapBatch
 from harness.tracks.attribution.models import Description, build
 from harness.tracks.attribution.networks import FAMILIES, build_network
 
@@ -64,12 +65,28 @@ def test_a_network_is_prepared_from_any_number_of_inputs(size):
         lambda inputs: 2.0 if inputs.mean() > 0.5 else 1.0,
         lambda inputs: 2.0 if inputs.shape[0] > 5 else 1.0,
         lambda inputs: float(inputs.sum()),
+        lambda inputs: inputs.mean().tolist(),
+        lambda inputs: 2.0 if torch.equal(inputs, inputs.round()) else 1.0,
+        lambda inputs: 2.0 if torch.allclose(inputs, inputs + 0.2, atol=0.1) else 1.0,
+        lambda inputs: 2.0 if len(torch.nonzero(inputs > 0.9)) > 100 else 1.0,
         lambda inputs: torch.from_numpy(inputs.numpy().max(axis=(1, 2, 3), keepdims=True)[:, 0, 0]),
         lambda inputs: len(inputs),
         lambda inputs: torch.rand(len(inputs), 1),
         lambda inputs: torch.stack([each.mean()[None] for each in inputs]),
     ],
-    ids=["numbers", "size of the batch", "a number", "numpy", "length", "chance", "one by one"],
+    ids=[
+        "numbers",
+        "size of the batch",
+        "a number",
+        "list",
+        "equal",
+        "close",
+        "nonzero",
+        "numpy",
+        "length",
+        "chance",
+        "one by one",
+    ],
 )
 def test_what_a_trace_would_forget_is_run_as_it_is(factor):
     model, inputs = By(factor).eval(), torch.rand(8, 2, 6, 6)
@@ -83,6 +100,80 @@ def test_a_network_without_a_tensor_as_its_answer_is_run_as_it_is():
 
     model = Named().eval()
     assert prepared(model, torch.rand(4, 2, 6, 6)) is model
+
+
+def test_a_tuple_is_no_answer():
+    model = By(lambda inputs: 1)
+    model.forward = lambda inputs: (model.model(inputs), inputs)
+    assert prepared(model.eval(), torch.rand(4, 2, 6, 6)) is model
+
+
+@pytest.mark.parametrize("kind", ["training", "hook", "pre-hook", "dropout"])
+def test_what_a_trace_would_not_do_again_is_run_as_it_is_and_draws_nothing(kind):
+    model, seen = network(), []
+    if kind == "training":
+        model[1].train()
+    elif kind == "dropout":
+        model.insert(4, nn.Dropout().train())
+    elif kind == "hook":
+        model[2].register_forward_hook(lambda module, given, out: seen.append(out))
+    else:
+        model[2].register_forward_pre_hook(lambda module, given: seen.append(given))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(5)
+    assert prepared(model, torch.rand(4, 2, 6, 6)) is model
+    after = torch.rand(3)
+    torch.manual_seed(5)
+    torch.rand(4, 2, 6, 6)
+    assert torch.equal(torch.rand(3), after)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert seen == []
+
+
+def test_numbers_drawn_while_trying_leave_no_trace():
+    model = By(lambda inputs: torch.rand(()))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    prepared(model.eval(), torch.ones(4, 2, 6, 6))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_prepared_network_takes_inputs_however_they_lie_in_memory_and_leaves_them(dtype):
+    model = nn.Sequential(nn.ReLU(inplace=True), network()).eval().to(dtype)
+    inputs = torch.randn(8, 2, 6, 6, dtype=dtype)
+    kept = inputs.clone()
+    found = prepared(model, inputs)
+    assert found is not model
+    assert torch.equal(inputs, kept)
+    for some in (
+        inputs.transpose(2, 3),
+        inputs[::3],
+        inputs.to(memory_format=torch.channels_last),
+        inputs[:1].expand(3, -1, -1, -1),
+    ):
+        with torch.inference_mode():
+            torch.testing.assert_close(found(some.clone()), model(some.clone()), rtol=1e-5, atol=1e-6)
+
+
+def test_parts_that_share_weights_are_prepared():
+    model = network()
+    model.append(nn.Linear(3, 8)).append(nn.ReLU()).append(model[5])
+    inputs = torch.rand(5, 2, 6, 6)
+    found = prepared(model.eval(), inputs)
+    assert found is not model
+    close(model, found, inputs)
+
+
+def test_no_input_prepares_nothing():
+    runs = Forwards(network(), prepare=True)
+    assert runs.logits(torch.rand(0, 2, 6, 6)).shape == (0, 0)
+    samples = MapBatch(torch.rand(2, 2, 6, 6), torch.tensor([0, 1]), torch.rand(2, 1, 6, 6), 0)
+    answer = runs.curve(
+        samples, 3, lambda rows, steps: samples.inputs[rows], wanted=torch.zeros(2, 3, dtype=torch.bool)
+    )
+    assert answer.isnan().all()
 
 
 SOURCE = """

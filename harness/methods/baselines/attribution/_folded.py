@@ -16,8 +16,8 @@ def folded(model: nn.Module, inputs: Tensor) -> nn.Module:
     or not certainly the same.
 
     inputs (n, c, *spatial): the first two are passed through both. The model itself is given for other modalities and
-    devices, without batch norm, in training mode, with hooks (which a copy could keep from seeing what they watch), if its
-    `forward` decides by numbers or shapes, and if the copy's logits are others.
+    devices, without batch norm, in training mode, with hooks on its parts (which the copy may not have), if its `forward`
+    decides by numbers or shapes, and if the copy's logits are others. Hooks on the model itself are the copy's, too.
     """
     import torch
 
@@ -30,12 +30,13 @@ def folded(model: nn.Module, inputs: Tensor) -> nn.Module:
             from torch.fx.experimental.optimization import fuse
 
             copied = fuse(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            # Its hooks, and what else may be set on it, such as the mark of a model whose passes are counted.
+            own = vars(copied)
+            own.update({name: value for name, value in vars(model).items() if name not in own or "hook" in name})
             expected, found = model(example.clone()), copied(example.clone())
         same = found.dtype == expected.dtype and (found - expected).abs().max() <= _AGREEMENT * expected.abs().max()
     except Exception:  # what torch.fx cannot follow, and whatever a user's modules raise
         return model
-    # So that a copy of a model whose passes are counted is counted, too.
-    vars(copied).update({name: value for name, value in vars(model).items() if name not in vars(copied)})
     return copied if same else model  # type: ignore[no-any-return]
 
 
@@ -43,7 +44,7 @@ def _may_be_folded(model: nn.Module) -> bool:
     from torch import nn
 
     modules = list(model.modules())
-    kept_out = any(module.training or _hooked(module) for module in modules)
+    kept_out = any(module.training or (module is not model and _hooked(module)) for module in modules)
     return not kept_out and any(isinstance(module, nn.BatchNorm2d) for module in modules)
 
 
