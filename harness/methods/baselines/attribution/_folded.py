@@ -29,7 +29,7 @@ def folded(model: nn.Module, inputs: Tensor) -> nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)
             from torch.fx.experimental.optimization import fuse
 
-            copied = fuse(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            copied = fuse(model).to(memory_format=torch.channels_last)
             # Its hooks, and what else may be set on it, such as the mark of a model whose passes are counted.
             own = vars(copied)
             own.update({name: value for name, value in vars(model).items() if name not in own or "hook" in name})
