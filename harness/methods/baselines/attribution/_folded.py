@@ -29,7 +29,7 @@ def folded(model: nn.Module, inputs: Tensor) -> nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)
             from torch.fx.experimental.optimization import fuse
 
-            copied = fuse(model).to(memory_format=torch.channels_last)
+            copied = fuse(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             # Its hooks, and what else may be set on it, such as the mark of a model whose passes are counted.
             own = vars(copied)
             own.update({name: value for name, value in vars(model).items() if name not in own or "hook" in name})
@@ -37,7 +37,7 @@ def folded(model: nn.Module, inputs: Tensor) -> nn.Module:
         same = found.dtype == expected.dtype and (found - expected).abs().max() <= _AGREEMENT * expected.abs().max()
     except Exception:  # what torch.fx cannot follow, and whatever a user's modules raise
         return model
-    return copied if same else model  # type: ignore[no-any-return]
+    return copied if same else model
 
 
 def _may_be_folded(model: nn.Module) -> bool:
