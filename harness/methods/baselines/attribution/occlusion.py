@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import at_once, in_batches
+from harness.methods.baselines.attribution._batches import AT_ONCE, one_by_one
 from harness.methods.baselines.attribution._captum import captum
 from harness.methods.baselines.attribution._folded import folded
 from harness.methods.baselines.attribution._maps import scaled
@@ -28,13 +28,13 @@ def occlusion(model: nn.Module, inputs: Tensor, targets: Tensor, context: Contex
     window = (channels, *(scaled(WINDOW[context.modality], side, context) for side in spatial))
     stride = (channels, *(scaled(STRIDE[context.modality], side, context) for side in spatial))
 
-    network, size = folded(model, inputs), at_once(inputs)
+    network = folded(model, inputs)
 
-    def explain(some: Tensor, classes: Tensor) -> Tensor:
+    def explain(one: Tensor, target: Tensor) -> Tensor:
         with captum() as attr:
             maps: Tensor = attr.Occlusion(network).attribute(
-                some, window, stride, target=classes, perturbations_per_eval=max(1, size // len(some))
+                one, window, stride, target=target, perturbations_per_eval=AT_ONCE
             )
         return maps
 
-    return in_batches(explain, inputs, targets)
+    return one_by_one(explain, inputs, targets)
