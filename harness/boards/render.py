@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 from harness.boards.sources import source_page
@@ -31,11 +33,16 @@ def board_csv(board: Board) -> str:
 
     Text that a spreadsheet would take for a formula has an apostrophe before it.
     """
-    import pandas as pd
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")  # what is missing is an empty cell there
+    table.writerow(COLUMNS)
+    for record in long_table(board):
+        table.writerow([_csv_cell(value) for value in record.values()])
+    return text.getvalue()
 
-    records = [{name: spreadsheet_text(value) for name, value in each.items()} for each in long_table(board)]
-    table = pd.DataFrame(records, columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
-    return table.to_csv(index=False, float_format="%g", lineterminator="\n")
+
+def _csv_cell(value: object) -> object:
+    return f"{value:g}" if isinstance(value, float) else spreadsheet_text(value)
 
 
 def long_table(board: Board) -> list[dict[str, object]]:

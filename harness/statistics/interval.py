@@ -25,10 +25,10 @@ def percentile_interval(replicates: ArrayLike) -> tuple[NDArray[np.float64], NDA
     columns = values.reshape(len(values), math.prod(values.shape[1:]))
     ends = np.full((2, columns.shape[1]), np.nan)
     undefined = np.isnan(columns)
-    some = ~undefined.all(axis=0)
-    if some.any():
-        percentile = np.nanpercentile if undefined.any() else np.percentile  # the latter is much quicker
-        ends[:, some] = percentile(columns[:, some], TAILS, axis=0)
+    whole, some = ~undefined.any(axis=0), ~undefined.all(axis=0)
+    for chosen, percentile in (whole, np.percentile), (some & ~whole, np.nanpercentile):  # the latter is much slower
+        if chosen.any():
+            ends[:, chosen] = percentile(columns[:, chosen], TAILS, axis=0)
     low, high = ends.reshape(2, *values.shape[1:])
     return np.asarray(low), np.asarray(high)
 

@@ -19,6 +19,7 @@ from harness.storage.errors import IntegrityError, StorageError, reason
 
 MAX_JSON_BYTES = 1 << 28
 
+_LINE = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 _TEMPORARY = re.compile(r"\.harness-[0-9a-f]{16}\.tmp")
 
 
@@ -49,18 +50,17 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
 def json_text(value: object, margin: str = "") -> str:
     """Indented JSON with sorted keys. Objects and lists that hold no other stand on one line each, so that a file of
     rows stays small and its differences are about rows."""
-    if isinstance(value, dict):
-        nested = [(f"{json.dumps(name, ensure_ascii=False)}: ", each) for name, each in sorted(value.items())]
-    elif isinstance(value, list | tuple):
-        nested = [("", each) for each in value]
-    else:
-        nested = []
-    if not any(isinstance(each, dict | list | tuple) for _, each in nested):
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    if not any(isinstance(each, dict | list | tuple) for each in held):
+        return _LINE.encode(value)
     inside = f"{margin} "
-    lines = f",\n{inside}".join(head + json_text(each, inside) for head, each in nested)
+    if isinstance(value, dict):
+        lines = [f"{_LINE.encode(name)}: {json_text(each, inside)}" for name, each in sorted(value.items())]
+    else:
+        lines = [json_text(each, inside) for each in held]
     first, last = "{}" if isinstance(value, dict) else "[]"
-    return f"{first}\n{inside}{lines}\n{margin}{last}"
+    between = f",\n{inside}"
+    return f"{first}\n{inside}{between.join(lines)}\n{margin}{last}"
 
 
 def read_json(path: str | os.PathLike[str], *, max_bytes: int = MAX_JSON_BYTES) -> Any:

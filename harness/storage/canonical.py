@@ -96,25 +96,32 @@ def check_dtype(dtype: np.dtype[Any]) -> None:
         raise TypeError(f"An array of dtype {dtype} has no portable representation.")
 
 
-def check_json(value: object, where: str = "value") -> None:
-    """Raise as `canonical_json` unless `value` has a canonical text; `where` names it in the message."""
-    if isinstance(value, dict):
+def check_json(value: object, where: tuple[str | int, ...] = ()) -> None:
+    """Raise as `canonical_json` unless `value` has a canonical text; `where` it lies, for the message."""
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            raise ValueError(f"{_place(where)} holds half a surrogate pair, which is not valid Unicode.")
+    elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"{where} has the key {key!r}, a {_type(key)}; JSON keys are strings.")
-            check_json(key, f"the key {key!r} of {where}")
-            check_json(item, f"{where}[{key!r}]")
+                raise TypeError(f"{_place(where)} has the key {key!r}, a {_type(key)}; JSON keys are strings.")
+            if _SURROGATE.search(key):
+                raise ValueError(
+                    f"the key {key!r} of {_place(where)} holds half a surrogate pair, which is not valid Unicode."
+                )
+            check_json(item, (*where, key))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            check_json(item, f"{where}[{index}]")
+            check_json(item, (*where, index))
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{where} is {float(value)!r}; JSON holds finite numbers only.")
-    elif isinstance(value, str):
-        if _SURROGATE.search(value):
-            raise ValueError(f"{where} holds half a surrogate pair, which is not valid Unicode.")
+            raise ValueError(f"{_place(where)} is {float(value)!r}; JSON holds finite numbers only.")
     elif value is not None and not isinstance(value, int):
-        raise TypeError(f"{where} is a {_type(value)}, which JSON cannot hold.")
+        raise TypeError(f"{_place(where)} is a {_type(value)}, which JSON cannot hold.")
+
+
+def _place(where: tuple[str | int, ...]) -> str:
+    return "value" + "".join(f"[{each!r}]" for each in where)
 
 
 def _type(value: object) -> str:

@@ -89,6 +89,14 @@ class Score:
         value = float(self.draws[0])
         return value if value == value and abs(value) != float("inf") else None
 
+    @property
+    def standard_error(self) -> float:
+        """Standard deviation over the resamples that have a value; 0 where there are fewer than two."""
+        import numpy as np
+
+        resamples = self.draws[1:][np.isfinite(self.draws[1:])]
+        return float(resamples.std(ddof=1)) if len(resamples) > 1 else 0.0
+
 
 @dataclass(frozen=True)
 class Measurement:

@@ -70,11 +70,14 @@ class Column:
 
     def cells(self) -> dict[str, Cell]:
         """Method -> its cell."""
+        import numpy as np
+
         from harness.statistics import percentile_interval
 
-        ranks, cells = self._ranks(), {}
-        for name, draws in self.draws.items():
-            numbers = (draws[0], *percentile_interval(draws[1:]))
+        if not self.draws:
+            return {}
+        ranks, cells, draws = self._ranks(), {}, np.stack(list(self.draws.values()), axis=1)
+        for name, *numbers in zip(self.draws, draws[0], *percentile_interval(draws[1:]), strict=True):
             value, low, high = (float(each) + self.shown.get(name, 0.0) for each in numbers)
             cells[name] = Cell(value=value, low=low, high=high, spread=self.spread.get(name), **ranks.get(name, {}))
         return cells

@@ -27,10 +27,11 @@ from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
 from harness.spec.result import UnitResult
+from harness.spec.run import Unit
 from harness.spec.submission import Cost, Reproduction
 from harness.storage import IntegrityError, bytes_id, file_id, read_json
-from harness.tracks.base import Track
-from tests.boards.support import change_outputs, reproduced, told, write_submission, wrong
+from harness.tracks.base import Answers, Measurement, Score, Track
+from tests.boards.support import SAMPLES, change_outputs, reproduced, told, write_submission, wrong
 from tests.boards.workshop import GAP, TODAY, forged, store, write_workshop
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -141,6 +142,28 @@ def test_an_offset_hides_no_forgery(checkout: Path) -> None:
     assert {sentence.split(": ")[0] for sentence in found.differences} == {"iid · one", "iid · two"}
     assert "augrc is now" in found.differences[0]
     assert "from outputs that agree within their rounding" in found.differences[0]
+
+
+@pytest.mark.parametrize("resamples", [0, 200])
+def test_a_mean_of_signed_scores_that_is_nearly_zero_is_measured_against_its_standard_error(
+    submission: Path, monkeypatch: pytest.MonkeyPatch, resamples: int
+) -> None:
+    """Relative to itself it differs without bound. Without resamples there is nothing else to measure it against."""
+    means: list[float] = []
+    rows = np.random.default_rng(0).integers(0, SAMPLES, (resamples, SAMPLES))
+
+    def balanced(track: Track, unit: Unit, outputs: Answers) -> Measurement:
+        scores = outputs["confidence"].astype(np.float64) - means[0]
+        return Measurement({"signed": Score(np.array([scores.mean(), *scores[rows].mean(axis=1)]), SAMPLES)})
+
+    def nudge(arrays: dict[str, np.ndarray]) -> None:
+        means.append(float(arrays["one--iid--confidence"].mean(dtype=np.float64)))
+        arrays["one--iid--confidence"] *= np.float32(1 + 1e-5)
+
+    change_outputs(submission, nudge)
+    monkeypatch.setattr(boards, "measured", balanced)
+    found = reproduce(submission)
+    assert [sentence.split(": ")[0] for sentence in found.differences] == ([] if resamples else ["iid · one"])
 
 
 def test_answers_of_the_last_digits_are_the_same_within_the_tolerance_only(submission: Path) -> None:

@@ -19,7 +19,7 @@ def repeated(confidence: np.ndarray, residual: np.ndarray, counts: np.ndarray) -
 
 
 @settings(max_examples=60)
-@given(st.integers(1, 40), st.integers(1, 4), st.floats(0, 1), st.integers(0, 1000))
+@given(st.integers(1, 40) | st.integers(120, 300), st.integers(1, 4), st.floats(0, 1), st.integers(0, 1000))
 def test_every_resample_is_the_repeated_data(n: int, levels: int, rate: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     confidence = rng.integers(levels * n, size=n).astype(np.float32)
@@ -38,3 +38,12 @@ def test_it_is_for_whole_failures_only() -> None:
     assert not quick(np.zeros(1 << 15))
     assert not quick(np.array([]))
     assert quick(np.array([0.0, 1.0]))
+    assert not quick(np.zeros(9), samples=1 << 15), "a resample could draw one of them more often than 16 bits can tell"
+
+
+def test_sums_as_large_as_allowed() -> None:
+    most = (1 << 15) - 1
+    confidence, residual = np.arange(200.0), np.arange(200) % 2.0
+    counts = np.zeros((200, 3), dtype=np.int16)
+    counts[[0, 1, 199], [0, 1, 2]] = most
+    assert augrc_of_counts(confidence, residual, counts, np.arange(200)).tolist() == [0.0, 0.5, 0.5]

@@ -28,7 +28,7 @@ const Browse = {};
 
   const state = (Browse.state = {
     score: entry(Browse.scores, "name", "score"), study: entry(Browse.studies, "id", "study"), colour: asked.get("colour") ?? "outcome",
-    symbols: asked.get("symbols") ?? "", layout: Browse.layouts[0], solid: false, size: 4, opacity: 0.7, threshold: 0, step: 0, sets: new Set(Browse.sets.keys()), classes: new Set(Browse.label), picked: [], pinned: [], every: 1,
+    symbols: asked.get("symbols") ?? "", layout: entry(Browse.layouts, "title", "places"), solid: asked.get("dimensions") === "3", size: 4, opacity: 0.7, threshold: 0, step: 0, sets: new Set(Browse.sets.keys()), classes: new Set(Browse.label), picked: [], pinned: [], every: 1,
   });
   Browse.classes = [...state.classes].sort((a, b) => a - b);
   Browse.classText = (label) => (label === UNTOLD ? "not stored" : label < 0 ? "none" : String(label));

@@ -25,7 +25,7 @@ PAGE = "browse.html"
 MOST_POINTS = 20_000
 _NETWORKS = 4  # shown where the user names none
 _FEWEST = 100  # points of a network
-_PARTS = ("browse.css", "browse-sheet.js", "browse-points.js", "browse-stage.js", "browse.js")
+_PARTS = ("browse.css", "browse-sheet.js", "browse-points.js", "browse-solid.js", "browse-stage.js", "browse.js")
 _LIBRARIES = ("regl.min.js", "pub-sub.umd.min.js", "regl-scatterplot.min.js")
 
 

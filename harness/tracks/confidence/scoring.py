@@ -11,12 +11,13 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from harness.data.array_cache import read_cached, write_cached
 from harness.metrics.bootstrap import replicate_table
 from harness.metrics.proper_scores import are_probabilities
 from harness.metrics.quick_augrc import augrc_of_counts, quick
 from harness.metrics.registry import METRICS, MetricInfo
 from harness.statistics import bootstrap_weights, weight_rows
-from harness.storage import seed_of
+from harness.storage import content_id, seed_of
 from harness.tracks.base import Score
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ FAILURE_RATE = "failure_rate"
 _MOST_KEPT = 1 << 24
 """Counts of resamples up to which those of a study are kept for the next method: 64 MB."""
 _PIECE = 1 << 20
+_DRAWS = 1
+"""Which way of drawing the kept resamples are from; one more whenever `weight_rows` draws others."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _replicates(
     drawn = (bootstrap.replicates, seed_of([bootstrap.seed, study]), tuple(np.bincount(judged.stratum).tolist()))
     found = {}
     functions = {metric.id: metric.function for metric in metrics}
-    if "augrc" in functions and quick(judged.residual):
+    if "augrc" in functions and quick(judged.residual, len(judged.keep)):
         rows = np.flatnonzero(judged.keep)
         found["augrc"] = augrc_of_counts(judged.confidence, judged.residual, _by_sample(*drawn), rows)
         del functions["augrc"]
@@ -120,10 +123,21 @@ def _by_replicate(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndar
 
 @lru_cache(maxsize=24)
 def _by_sample(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray:
-    """The same, one row per sample, (n, replicates): boards meet all studies once per submission."""
+    """The same, one row per sample, (n, replicates): boards meet all studies once per submission.
+
+    Kept on disk where drawing takes long, so that a board with one new submission does not draw them all again.
+    """
     import numpy as np
 
-    return np.ascontiguousarray(_by_replicate.__wrapped__(replicates, seed, sizes).T.astype(np.int16))
+    samples = sum(sizes)
+    key = content_id(["resamples", _DRAWS, replicates, seed, sizes]) if replicates * samples >= _PIECE else ""
+    kept = read_cached("resamples", key) if key else None
+    if kept is not None and kept.keys() == {"counts"} and kept["counts"].shape == (samples, replicates):
+        return kept["counts"].astype(np.int16)
+    counts = np.ascontiguousarray(_by_replicate.__wrapped__(replicates, seed, sizes).T.astype(np.int16))
+    if key and counts.max() <= np.iinfo(np.uint8).max and counts.size <= _MOST_KEPT:
+        write_cached("resamples", key, {"counts": counts.astype(np.uint8)})
+    return counts
 
 
 def _strata(sizes: tuple[int, ...]) -> np.ndarray:
