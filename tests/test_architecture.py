@@ -56,6 +56,7 @@ MAY_IMPORT_HEAVY_AT_TOP = {
     "metrics/attribution/_correlation.py",  # kernels behind metrics that import them in their functions
     "metrics/attribution/_imputation.py",
     "metrics/attribution/_ordering.py",
+    "metrics/attribution/_prepared.py",
     "metrics/attribution/_segments.py",
     "metrics/attribution/forwards.py",
     *(f"methods/baselines/attribution/_{name}.py" for name in ("relprop", "operations", "decompositions", "deep_lift")),

@@ -55,6 +55,9 @@ def answers(method: Any, task: str, tasks: tuple[str, ...], oracle: bool, folder
     if task == "attribution-metric":
         yield from (scores(method, modality) for modality in ("image", "volume", "point-cloud"))
         return
+    if task == "attribution":
+        yield from (maps(method, modality) for modality in ("image", "volume", "point-cloud"))
+        return
     assert task == "query", "say how methods of this kind are compared"
     pools = [volumes(folder, 0, oracle)] if "segmentation" in tasks else []
     pools += [images(folder, 0)] if "classification" in tasks else []
@@ -73,6 +76,15 @@ def scores(method: Any, modality: str) -> list[float]:
     return values
 
 
+def maps(method: Any, modality: str) -> np.ndarray:
+    """A method's maps of a network with batch norm."""
+    pytest.importorskip("captum")
+    (net, anatomy), (inputs, targets) = network(modality, "cnn"), samples(modality)
+    context = surroundings(net, modality, "cnn", anatomy)
+    call = load_baseline(find_method(method).spec) if isinstance(method, str) else method
+    return np.asarray(call(net, inputs, targets, context).detach())
+
+
 @pytest.mark.parametrize("name", SUBMITTED)
 def test_it_answers_the_same_and_declares_the_same(tmp_path: Path, name: str) -> None:
     submitted = SUBMITTED[name].about.method
@@ -80,5 +92,7 @@ def test_it_answers_the_same_and_declares_the_same(tmp_path: Path, name: str) ->
     assert shipped.model_copy(update={"source_sha256": submitted.source_sha256}) == submitted
     about = (shipped.task, getattr(shipped, "tasks", ()), shipped.oracle, tmp_path)
     then, now = (list(answers(method, *about)) for method in (stored(SUBMITTED[name]), shipped.name))
+    if shipped.task == "attribution":  # sums may be taken in another order
+        then = [pytest.approx(each, rel=0, abs=1e-5 * float(np.abs(each).max())) for each in then]
     assert then == now
     assert len(now) >= 1

@@ -21,6 +21,8 @@ Need = Literal["explain", "masks"]
 Baseline = Literal["black", "zero", "mean", "uniform"]
 """What stands in for what is removed: the sample's smallest number, 0, the mean, or a random colour."""
 
+_OF_MAPS_ALONE: frozenset[Criterion] = frozenset({"complexity", "localisation"})  # their metrics do not run the model
+
 
 @dataclass(frozen=True, kw_only=True)
 class MapMetric(ABC):
@@ -62,8 +64,8 @@ class MapMetric(ABC):
         generator: only its seed counts. Every sample draws from a stream of its own, made from that seed and
             the sample's content, so that neither the batch nor its order changes a score.
 
-        Raises ValueError for a model in training mode, targets out of range, and maps that do not fit the inputs
-        or are not finite.
+        Raises ValueError for a model in training mode, targets out of range (too large ones only where the metric runs
+        the model), and maps that do not fit the inputs or are not finite.
         """
         import torch
 
@@ -112,8 +114,9 @@ class MapMetric(ABC):
             raise ValueError(f"maps have shape {tuple(maps.shape)}, expected {' or '.join(map(str, fitting))}.")
         if not bool(torch.isfinite(maps).all()):
             raise ValueError("maps hold NaN or infinite values.")
-        classes = forwards.base(samples).shape[1]
-        if len(targets) and not (int(targets.min()) >= 0 and int(targets.max()) < classes):
+        if int(targets.min()) < 0:
+            raise ValueError("targets must not be negative.")
+        if self.criterion not in _OF_MAPS_ALONE and int(targets.max()) >= (classes := forwards.base(samples).shape[1]):
             raise ValueError(f"targets must lie between 0 and {classes - 1}.")
         for need in sorted(self.needs):
             if getattr(samples, need) is None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from harness.metrics.attribution._prepared import prepared
 from harness.metrics.attribution.map_batch import MapBatch
 from harness.storage import content_id, file_id
 
@@ -37,7 +38,8 @@ class Forwards:
     representation: name of the layer whose output `features` returns; by default the input of the last linear
     layer. micro_batch: how many inputs are run at once; by default from the size of the activations, not from a
     clock, so that numbers do not depend on how busy a machine is. store: remembers shared results across runs, under
-    `identity`: a hash of all that may change the model's answers, which weights alone do not tell.
+    `identity`: a hash of all that may change the model's answers, which weights alone do not tell. prepare: run it in a
+    cheaper way if there is one that gives the same (see `prepared`); the model must then stay as it is.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Forwards:
         micro_batch: int | None = None,
         store: Store | None = None,
         identity: str = "",
+        prepare: bool = False,
     ) -> None:
         if store is not None and not identity:
             raise ValueError("a store needs the identity of the model, or it would mix the answers of two.")
@@ -59,6 +62,8 @@ class Forwards:
         self._store = store
         self._memory: dict[str, dict[str, Tensor]] = {}
         self._identity = identity
+        self._prepare = prepare and self.device.type == "cpu"
+        self._prepared: nn.Module | None = None
 
     @classmethod
     def of(cls, model: nn.Module | Forwards) -> Forwards:
@@ -72,7 +77,7 @@ class Forwards:
 
     def base(self, samples: MapBatch) -> Tensor:
         """Logits (n, classes) of the unperturbed inputs."""
-        return self.shared("base", {}, samples, lambda: {"logits": self.logits(samples.inputs)})["logits"]
+        return self.shared("base", {}, samples, lambda: {"logits": self.logits(samples.inputs)}, drawn=False)["logits"]
 
     def probability(self, samples: MapBatch) -> Tensor:
         """Soft-max probability (n,) of each target, unperturbed."""
@@ -108,27 +113,35 @@ class Forwards:
     def features(self, inputs: Tensor) -> Tensor:
         """Inner representation (m, f) float64 of any number of inputs."""
         layer, before = self._representation_layer()
-        self.micro_batch(inputs)  # may run the model, which must not be recorded
         seen: list[Tensor] = []
 
         def keep(module: nn.Module, given: Any, out: Any = None) -> None:
             seen.append((given[0] if before else out).detach().flatten(1).cpu().to(torch.float64))
 
+        size = self.micro_batch(inputs)  # may run the model, which must not be recorded
         handle = layer.register_forward_pre_hook(keep) if before else layer.register_forward_hook(keep)
         try:
-            self.logits(inputs)
+            for some in inputs.split(size):
+                self._run(some, self.model)
         finally:
             handle.remove()
         return torch.cat(seen)
 
     def shared(
-        self, name: str, constants: Mapping[str, Any], samples: MapBatch, compute: Callable[[], dict[str, Tensor]]
+        self,
+        name: str,
+        constants: Mapping[str, Any],
+        samples: MapBatch,
+        compute: Callable[[], dict[str, Tensor]],
+        *,
+        drawn: bool = True,
     ) -> Mapping[str, Tensor]:
-        """What depends on the model, the samples and the seed, but on no map: computed once for all methods.
+        """What depends on the model, the samples and, if anything is drawn, the seed, but on no map: computed once for
+        all methods.
 
         `name` and `constants` must tell two different computations apart. Values keep the samples' order.
         """
-        key = self._key(name, constants, samples)
+        key = self._key(name, constants, samples, samples.seed if drawn else None)
         if key not in self._memory:
             stored = self._store.get(key) if self._store is not None else None
             if stored is None:
@@ -146,11 +159,20 @@ class Forwards:
             self._micro_batch = int(min(most, max(_SMALLEST, _CACHE_BYTES // max(1, largest))))
         return self._micro_batch
 
-    def _run(self, inputs: Tensor) -> Tensor:
+    def _run(self, inputs: Tensor, model: nn.Module | None = None) -> Tensor:
+        """Logits of a few inputs, of the model itself if it is given, because its parts are watched."""
         self.count += len(inputs)
+        model = self._for_inference(inputs) if model is None else model
         with torch.inference_mode():
-            logits: Tensor = self.model(inputs.to(self.device))
+            logits: Tensor = model(inputs.to(self.device))
         return logits.to("cpu", torch.float64).clone()
+
+    def _for_inference(self, inputs: Tensor) -> nn.Module:
+        if not self._prepare or len(inputs) == 0:
+            return self.model
+        if self._prepared is None:
+            self._prepared = prepared(self.model, inputs)
+        return self._prepared
 
     def _largest_activation(self, one: Tensor) -> int:
         """Bytes of the largest output of any layer for one input."""
@@ -162,7 +184,8 @@ class Forwards:
 
         handles = [module.register_forward_hook(measure) for module in self.model.modules()]
         try:
-            self._run(one)
+            with torch.inference_mode():
+                self.model(one.to(self.device))
         finally:
             for handle in handles:
                 handle.remove()
@@ -177,11 +200,9 @@ class Forwards:
             raise ValueError("the model has no linear layer; name the layer of its representation.")
         return linear[-1], True
 
-    def _key(self, name: str, constants: Mapping[str, Any], samples: MapBatch) -> str:
+    def _key(self, name: str, constants: Mapping[str, Any], samples: MapBatch, seed: int | None) -> str:
         content = hashlib.sha256(b"".join(samples.digests)).hexdigest()
-        return content_id(
-            [self._identity, source_id(), self._representation, name, dict(constants), samples.seed, content]
-        )
+        return content_id([self._identity, source_id(), self._representation, name, dict(constants), seed, content])
 
 
 @cache

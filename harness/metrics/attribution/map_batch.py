@@ -58,8 +58,9 @@ class MapBatch:
 
     def compared(self, reading: Reading) -> Tensor:
         """What robustness compares: `elements`, among which in LATEC's reading maps of zeros stay zero."""
-        some = (self.raw_maps != 0).flatten(1).any(dim=1, keepdim=True).cpu()
-        return self.elements * some if reading == "latec" else self.elements
+        if reading != "latec":
+            return self.elements
+        return self.elements * (self.raw_maps != 0).flatten(1).any(dim=1, keepdim=True).cpu()
 
     def scores(self, reading: Reading) -> Tensor:
         """What is ranked: positions whose channels go together; each number by itself in LATEC's reading."""
@@ -86,9 +87,9 @@ def without_zero_maps(maps: Tensor) -> Tensor:
     """float64 on the CPU; maps that are zero everywhere become ones."""
     import torch
 
-    maps = maps.detach().cpu().to(torch.float64)
-    zero = (maps == 0).flatten(1).all(dim=1)
-    return torch.where(zero.view(-1, *[1] * (maps.ndim - 1)), torch.ones_like(maps), maps)
+    maps = maps.detach().to("cpu", torch.float64, copy=True)
+    maps[(maps == 0).flatten(1).all(dim=1)] = 1.0
+    return maps
 
 
 def normalised(maps: Tensor) -> Tensor:
@@ -96,6 +97,7 @@ def normalised(maps: Tensor) -> Tensor:
     import torch
 
     flat = maps.flatten(1)
-    largest = flat.abs().amax(dim=1, keepdim=True)
-    scaled = torch.where(largest > 0, flat / largest.clamp_min(torch.finfo(flat.dtype).tiny), torch.ones_like(flat))
+    largest = flat.abs().amax(dim=1)
+    scaled = flat / largest.clamp_min(torch.finfo(flat.dtype).tiny)[:, None]
+    scaled[largest == 0] = 1.0
     return scaled.view_as(maps)

@@ -11,7 +11,7 @@ from harness.methods.context import Context
 from harness.spec.result import Passes
 from harness.tracks.attribution.models import BuiltNetwork, Description, build, load_weights, own_copy, unchanged
 from harness.tracks.passes import Meter
-from harness.tracks.torch_state import torch_defaults
+from harness.tracks.torch_state import keep_freed_memory, torch_defaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ class AttributionHost:
         self._built: BuiltNetwork | None = None
         self._background: np.ndarray | None = None
         self._meter = Meter()
+        keep_freed_memory()
 
     def passes(self) -> Passes | None:
         """What the method passed through its networks since this was last asked."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from harness.statistics import shared_weights
 from harness.statistics.order_statistics import medians
 from harness.storage import IntegrityError, StorageError, make_folder, read_arrays, seed_of, write_arrays
 from harness.tracks.base import Score
+from harness.tracks.torch_state import keep_freed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 UNIFORM = "uniform_maps"
 """Not a score of the method but the frame it is read in."""
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt, in <malloc.h>
-_KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,7 @@ def score_maps(
         representation=explained.built.anatomy.representation,
         store=CacheStore(),
         identity=explained.identity,
+        prepare=True,
     )
     maps = torch.from_numpy(explained.maps)
     given = (
@@ -85,21 +82,6 @@ def score_maps(
             raise UsageError(f"{metric.id} cannot be computed with its constants: {str(error).rstrip('.')}.") from error
         scores[metric.id] = values.numpy()
     return scores
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Let glibc keep what this process frees for its next use of it; elsewhere nothing happens.
-
-    By default it may give activations of some hundred kilobytes back to the system and take them again at every
-    forward pass, which was seen to cost a third of the processor's time at any size of the micro-batch.
-    """
-    import ctypes
-
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 class CacheStore:

@@ -84,5 +84,5 @@ class Transformer(nn.Module):
     def embed(self, inputs: Tensor) -> Tensor:
         """Tokens (n, 1 + t, dim) with their positions, the class token first."""
         tokens = self.tokens(inputs).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return tokens if self.positions is None else tokens + self.positions

@@ -25,13 +25,24 @@ class Linear(nn.Module):
         return torch.einsum("n...,k...->nk", inputs, self.weight) + self.bias
 
 
-class Counting(nn.Module):
-    """Sums its input, and counts the rows that it is asked about."""
+class Counts(list):
+    def __deepcopy__(self, memo):
+        return self
 
-    rows = 0
+
+class Counting(nn.Module):
+    """Sums its input, and counts the rows that it, or a copy of it, is asked about."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counts()
+
+    @property
+    def rows(self):
+        return sum(self.counts)
 
     def forward(self, inputs):
-        self.rows += len(inputs)
+        self.counts.append(len(inputs))
         return inputs.flatten(1).sum(dim=1, keepdim=True)
 
 

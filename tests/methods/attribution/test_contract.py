@@ -33,7 +33,7 @@ REFERENCES = {"random-map", "constant-map", "edge-map", "randomised-saliency"}
 EVERY = [(name, *kind) for name in METHODS for kind in KINDS if applies(name, *kind)]
 NEEDS_CAPTUM = {
     *("occlusion", "lime", "kernel-shap", "saliency", "input-x-gradient"),
-    *("integrated-gradients", "expected-gradients", "randomised-saliency"),
+    *("integrated-gradients", "randomised-saliency"),
     *("deep-lift-latec", "deep-lift-shap-latec", "lime-latec"),
 }
 VERSIONS = dict.fromkeys(["deep-lift", "deep-lift-shap", "guided-backprop", "lrp"], "2.0")  # follow operations

@@ -123,6 +123,13 @@ def test_what_is_shared_is_computed_once(given):
     assert len(calls) == len(store) == 1
 
 
+def test_logits_of_the_inputs_are_shared_whatever_the_seed(given):
+    forwards = Forwards(given.model, micro_batch=8)
+    for seed in (7, 8):
+        forwards.base(samples_of(given, seed=seed))
+    assert forwards.count == len(given.inputs)
+
+
 def test_what_is_not_shared(given):
     forwards, calls = Forwards(given.model), []
 

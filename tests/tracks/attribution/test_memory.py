@@ -14,7 +14,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from harness.tracks.attribution.scoring import keep_freed_memory
+from harness.tracks.torch_state import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
 for round in range(30):

@@ -9,15 +9,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-AT_ONCE = 16  # on a CPU, larger batches cost more per sample
+AT_ONCE = 16
+"""Fewest inputs in a pass: memory stays small for large images, and on a CPU larger batches of these cost more a sample."""
+
+_MOST_AT_ONCE = 256
+_NUMBERS_AT_ONCE = 1 << 18
+
+
+def at_once(inputs: Tensor) -> int:
+    """How many inputs (n, c, *spatial) are passed at once: more of small images and volumes, whose passes are overhead.
+
+    Not of point clouds: their few numbers become many in pairs of points.
+    """
+    if inputs.ndim == 3:
+        return AT_ONCE
+    return int(min(_MOST_AT_ONCE, max(AT_ONCE, _NUMBERS_AT_ONCE // max(1, inputs.shape[1:].numel()))))
 
 
 def in_batches(
-    explain: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor, size: int = AT_ONCE
+    explain: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor, size: int | None = None
 ) -> Tensor:
-    """What `explain` says of inputs (n, c, *spatial) and targets (n,), asked for `size` samples at a time."""
+    """What `explain` says of inputs (n, c, *spatial) and targets (n,), asked for `size` samples at a time.
+
+    By default as many as `at_once` says.
+    """
     import torch
 
+    size = size or at_once(inputs)
     parts = zip(inputs.split(size), targets.split(size), strict=True)
     return torch.cat([explain(*part).detach() for part in parts])
 

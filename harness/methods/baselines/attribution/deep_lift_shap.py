@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import one_by_one
+from harness.methods.baselines.attribution._batches import at_once, in_batches
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ def deep_lift_shap(model: nn.Module, inputs: Tensor, targets: Tensor, context: C
 
     baselines = context.background[:BACKGROUND]
 
-    def explain(one: Tensor, target: Tensor) -> Tensor:
-        parts = contributions(model, one.expand_as(baselines), baselines, target.expand(len(baselines)))
-        return parts.mean(dim=0, keepdim=True)
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
+        count = len(baselines)
+        pairs = some.repeat_interleave(count, dim=0), baselines.repeat(len(some), *[1] * (some.ndim - 1))
+        parts = contributions(model, *pairs, classes.repeat_interleave(count))
+        return parts.view(len(some), count, *parts.shape[1:]).mean(dim=1)
 
-    return one_by_one(explain, inputs, targets)
+    return in_batches(explain, inputs, targets, max(1, at_once(inputs) // max(1, len(baselines))))

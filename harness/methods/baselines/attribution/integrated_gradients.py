@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import AT_ONCE, one_by_one
+from harness.methods.baselines.attribution._batches import at_once, in_batches
 from harness.methods.baselines.attribution._captum import captum
+from harness.methods.baselines.attribution._folded import folded
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ STEPS = {"image": 30, "volume": 30, "point-cloud": 16}  # of LATEC
 @explainer(version="1.0", citation="Sundararajan et al., ICML 2017")
 def integrated_gradients(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Input times the mean gradient on the straight way from an input of 0 (Gauss-Legendre quadrature)."""
+    network, steps, size = folded(model, inputs), STEPS[context.modality], at_once(inputs)
 
-    def explain(one: Tensor, target: Tensor) -> Tensor:
+    def explain(some: Tensor, classes: Tensor) -> Tensor:
         with captum() as attr:
-            maps: Tensor = attr.IntegratedGradients(model).attribute(
-                one, target=target, n_steps=STEPS[context.modality], internal_batch_size=AT_ONCE
+            maps: Tensor = attr.IntegratedGradients(network).attribute(
+                some, target=classes, n_steps=steps, internal_batch_size=size
             )
         return maps
 
-    return one_by_one(explain, inputs, targets)
+    return in_batches(explain, inputs, targets, max(1, size // steps))
