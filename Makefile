@@ -10,7 +10,7 @@ SETTINGS := pyproject.toml requirements/constraints.txt
 # As many test processes as there are cores; a file's tests stay together, so that what they share is made once.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help demo test test-all lint types tests format screenshots bench bench-board models board query pins clean
+.PHONY: help demo test test-all lint types tests format screenshots bench bench-board gpu-check models board query pins clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench: .venv/.dev  ## measure speed: what may take how long, attribution metrics
 
 bench-board: .venv/.dev  ## measure how long a board of 200 submissions takes to build
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/board_speed.py
+
+gpu-check: .venv/.dev  ## compare a CUDA card with the processor, and print a report to paste into an issue (some minutes)
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/gpu_check.py
 
 models: .venv/.dev  ## train the embedded networks, and explain them, anew (for maintainers)
 	$(BIN)/python -m harness.tracks.confidence.training train confidence-mnist --out datasets/confidence-mnist

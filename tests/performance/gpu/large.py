@@ -32,7 +32,7 @@ _NETWORKS: dict[str, dict[str, Any]] = {
         "blocks": "blocks",
     },
 }
-_NNUNET_VOLUMES, _FEWEST_VOXELS = 5, 32
+_NNUNET_VOLUMES, _FEWEST_VOXELS = 8, 32
 
 
 def write_images(folder: Path, side: int = SIDE, metrics: tuple[str, ...] = tuple(METRICS)) -> Path:
@@ -63,7 +63,13 @@ def write_images(folder: Path, side: int = SIDE, metrics: tuple[str, ...] = tupl
         grid = {"grid": [side // 16] * 2} if name == "vit-b16" else {}
         models.append({"id": name, "modality": "image", "arguments": {"classes": _CLASSES, **own}, **grid, **network})
     images_of = {"id": "images", "modality": "image", "file": {"path": "images.npz"}, "channels": "first"}
-    study = {"id": "images", "group": "images", "samples": "images", "models": list(_NETWORKS), "metrics": list(metrics)}
+    study = {
+        "id": "images",
+        "group": "images",
+        "samples": "images",
+        "models": list(_NETWORKS),
+        "metrics": list(metrics),
+    }
     return _written(
         folder,
         {
@@ -75,7 +81,9 @@ def write_images(folder: Path, side: int = SIDE, metrics: tuple[str, ...] = tupl
             },
             "metrics": uses,
             "studies": [study],
-            "overall": sorted({METRICS[name].criterion for name in metrics} & {"faithfulness", "robustness", "complexity"}),
+            "overall": sorted(
+                {METRICS[name].criterion for name in metrics} & {"faithfulness", "robustness", "complexity"}
+            ),
         },
     )
 
@@ -130,7 +138,7 @@ def write_volumes(folder: Path, side: int = SIDE) -> Path:
                     "dataset": "balls",
                     "training": "nnunet",
                     "start_rule": "all-classes",
-                    "start": 4,
+                    "start": 6,
                     "query": 4,
                     "loops": 2,
                     "patches": {"size": patch, "stride": [each // 2 for each in patch], "max_per_image": 2},

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.execution.answers import outputs_path
@@ -151,7 +151,3 @@ def _used() -> int:
     import torch
 
     return sum(total - free for free, total in map(torch.cuda.mem_get_info, range(torch.cuda.device_count())))
-
-
-def fenced(case: Case, fence: str) -> Case:
-    return replace(case, fence=fence)
