@@ -21,6 +21,7 @@ from harness.execution.executor import Event
 from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, write_job
 from harness.execution.past import peaks
 from harness.execution.plan import unit_result
+from harness.execution.room import needs
 from harness.execution.run_result import SEALED, RunResult
 from harness.execution.runner import JOURNAL, Observer, execute, finished_units
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
@@ -29,8 +30,8 @@ from harness.spec.run import Unit
 from harness.storage import IntegrityError, Journal, RunLock, canonical_json, content_id, make_folder, write_text
 
 _MOST_JOBS = 1000  # of one array, as SLURM and LSF come
-_BESIDE_THE_METHOD = 4.0  # GiB that are asked for the unit process, where no past run tells
-_MARGIN = 1.25  # of what past runs needed
+_BESIDE_THE_METHOD = 4.0  # GiB that are asked for the unit process, where nothing is known
+_MARGIN = 1.25  # of what units need, as far as it is known
 LOGS = "logs"
 
 _SLURM = """\
@@ -172,7 +173,7 @@ def _left(prepared: Prepared) -> dict[str, Unit]:
 
 def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
     plan, limits = prepared.plan, prepared.limits
-    known = peaks(plan)
+    known = needs(prepared.track, plan.units, peaks(plan))
     memory = max(known.values()) * _MARGIN if known else limits.gibibytes + _BESIDE_THE_METHOD
     many = ["--each", str(each)] if each > 1 else []
     command = [sys.executable, "-m", "harness", "worker", "--units", str(units.resolve()), *many]

@@ -49,7 +49,7 @@ def write_images(folder: Path, side: int = SIDE, metrics: tuple[str, ...] = tupl
             "inputs": images[:_SAMPLES],
             "background": images[_SAMPLES:],
             "masks": masks,
-            "labels": np.arange(_SAMPLES),
+            "labels": np.arange(_SAMPLES) % _CLASSES,
         },
     )
     released = {use["id"]: use for use in read_extended(find_protocol("attribution-latec@2").path)["metrics"]}
