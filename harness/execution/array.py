@@ -30,7 +30,7 @@ from harness.spec.run import Unit
 from harness.storage import IntegrityError, Journal, RunLock, canonical_json, content_id, make_folder, write_text
 
 _MOST_JOBS = 1000  # of one array, as SLURM and LSF come
-_BESIDE_THE_METHOD = 4.0  # GiB that are asked for the unit process, where nothing is known
+_BESIDE_THE_METHOD = 4.0  # GiB that are asked for the unit process, where no past run tells
 _MARGIN = 1.25  # of what units need, as far as it is known
 LOGS = "logs"
 
@@ -173,8 +173,10 @@ def _left(prepared: Prepared) -> dict[str, Unit]:
 
 def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
     plan, limits = prepared.plan, prepared.limits
-    known = needs(prepared.track, plan.units, peaks(plan))
-    memory = max(known.values()) * _MARGIN if known else limits.gibibytes + _BESIDE_THE_METHOD
+    known = peaks(plan)
+    memory = max(needs(prepared.track, plan.units, known).values(), default=0.0) * _MARGIN
+    if not known:  # what is declared is of methods as they usually are
+        memory = max(memory, limits.gibibytes + _BESIDE_THE_METHOD)
     many = ["--each", str(each)] if each > 1 else []
     command = [sys.executable, "-m", "harness", "worker", "--units", str(units.resolve()), *many]
     return _SCRIPTS[system].format(
