@@ -10,7 +10,7 @@ SETTINGS := pyproject.toml requirements/constraints.txt
 # As many test processes as there are cores; a file's tests stay together, so that what they share is made once.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help demo test test-all lint types tests format screenshots bench bench-board bench-browse bench-cluster models board query pins clean
+.PHONY: help demo test test-all lint types tests format screenshots bench bench-board bench-browse bench-cluster gpu-check models board query pins clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ bench-browse: .venv/.dev  ## measure how fluid the failure browser is, by a real
 bench-cluster: .venv/.dev  ## simulate campaigns on 1 to 1,000 graphics processors (a page in runs/bench), plan a million units
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/cluster_simulation.py
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/plan_scale.py
+
+gpu-check: .venv/.dev  ## compare a CUDA card with the processor, and print a report to paste into an issue (some minutes)
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python tests/performance/gpu_check.py
 
 models: .venv/.dev  ## train the embedded networks, and explain them, anew (for maintainers)
 	$(BIN)/python -m harness.tracks.confidence.training train confidence-mnist --out datasets/confidence-mnist

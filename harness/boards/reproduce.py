@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.boards.repetition import Comparison
 from harness.boards.sources import find_source
 from harness.boards.submissions import (
     ABOUT,
@@ -22,7 +21,6 @@ from harness.boards.submissions import (
 )
 from harness.boards.tiers import current_record, maps_id, record_path
 from harness.data.catalog import benchmark_files, find_protocol
-from harness.execution.answers import measured, outputs_id
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
 from harness.execution.fence import choose
 from harness.execution.run_result import SEALED, RunResult
@@ -30,23 +28,14 @@ from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method
 from harness.spec.errors import UsageError
-from harness.spec.result import UnitResult
 from harness.spec.run import Unit
-from harness.spec.submission import Allowance, Cost, Place, Reproduction
+from harness.spec.submission import Cost, Place, Reproduction
 from harness.storage import IntegrityError, RunLockedError, make_folder, write_json
-from harness.tracks.base import Answers, Tolerance, Track
-from harness.tracks.repetition import magnitudes
-
-if TYPE_CHECKING:
-    import numpy as np
+from harness.tracks.base import Answers, Track
 
 _RUNS = "reproductions"
 _MOST_SENTENCES = 20  # of a record
 _PLACES: dict[str, Place] = {"bubblewrap": "bubblewrap", "landlock": "landlock", "none": "worker"}
-_INEXACT = "fc"  # kinds of dtypes
-_WORTH = 2e-3
-"""Of a metric of a unit, or of its standard error where that is larger, as for a mean of signed scores that is nearly 0: of
-some four hundred units of honest rows, in another order, none was seen to differ by 4e-4."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +128,7 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
     stored = submission.answers(prepared.plan.units)
     discard(prepared.plan.folder)
     again = run(prepared, listener.observer)
-    comparison = _Comparison(prepared.track, conditions.tolerance)
+    comparison = Comparison(prepared.track, conditions.tolerance)
     differences = tuple(_differences(comparison, prepared, stored, again))
     about, cost = submission.about, cost_of(again, prepared.track, prepared.plan.units)
     found = Reproduction(
@@ -164,7 +153,7 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
 
 
 def _differences(
-    comparison: _Comparison, prepared: Prepared, stored: Mapping[Unit, Answers], again: RunResult
+    comparison: Comparison, prepared: Prepared, stored: Mapping[Unit, Answers], again: RunResult
 ) -> Iterator[str]:
     """A sentence for everything in which the run is not what is stored."""
     units, track = prepared.plan.units, prepared.track
@@ -233,114 +222,3 @@ def _target(submission: StoredSubmission) -> str:
 def _compared(track: Track, outputs: Answers, stored: Answers) -> Answers:
     """What a submission carries of a unit, and of the rest what this one happens to carry: maps, where they are small."""
     return {name: array for name, array in outputs.items() if track.carried(name) or name in stored}
-
-
-class _Comparison:
-    """Stored outputs beside those of the run made anew, unit by unit; keeps what was allowed and found of each output."""
-
-    def __init__(self, track: Track, tolerance: float | None) -> None:
-        self._track = track
-        self._tolerance = tolerance
-        self._found: dict[str, float] = {}
-        self._forked: dict[str, int] = {}
-
-    @property
-    def allowances(self) -> dict[str, Allowance]:
-        """By name, of the floating-point outputs that were compared."""
-        return {
-            name: Allowance(
-                allowed=self._allowed(name).relative,
-                reason=self._allowed(name).reason,
-                found=largest if math.isfinite(largest) else None,
-                forked=self._forked.get(name, 0),
-            )
-            for name, largest in sorted(self._found.items())
-        }
-
-    def differences(self, stored: Answers | None, again: Answers | None, ended: UnitResult) -> Iterator[str]:
-        """A sentence for everything in which a unit came out differently."""
-        if again is None and stored is None:
-            if ended.status != "not-applicable":
-                yield f"it was not applicable, and now ended as {ended.status}: {ended.reason}."
-        elif again is None:
-            yield f"it had scores, and now ended as {ended.status}: {ended.reason}."
-        elif stored is None:
-            yield "it has scores now, and had none."
-        elif set(stored) != set(again):
-            yield f"its outputs are now {', '.join(sorted(again))}, and were {', '.join(sorted(stored))}."
-        else:
-            yield from self._array_differences(stored, again)
-
-    def _array_differences(self, stored: Answers, again: Answers) -> Iterator[str]:
-        for name in sorted(stored):
-            old, new = stored[name], again[name]
-            if old.shape != new.shape or old.dtype.kind != new.dtype.kind:
-                yield f"{name} is now {new.dtype} of shape {new.shape}, and was {old.dtype} of shape {old.shape}."
-                continue
-            allowed = self._allowed(name)
-            count, largest = _compare(old, new, allowed.relative)
-            if old.dtype.kind in _INEXACT:
-                self._found[name] = max(largest, self._found.get(name, 0.0))
-            if count and _at_forks(old, new, count, allowed):
-                self._forked[name] = self._forked.get(name, 0) + count
-            elif count:
-                yield f"{name} differs in {count} of {old.size} values, by up to {largest:.2g} of its magnitude."
-
-    def worth(self, unit: Unit, stored: Answers, again: Answers) -> Iterator[str]:
-        """A sentence for each metric that differs where outputs agree: whoever answers with numbers so large that what
-        tells samples apart is within their rounding could store what he likes."""
-        if outputs_id(stored) == outputs_id(again):
-            return
-        old, new = (measured(self._track, unit, each).scores for each in (stored, again))
-        allowed = _WORTH if self._tolerance is None else self._tolerance
-        for name, score in old.items():
-            one, other = score.value, new[name].value if name in new else None
-            if (one is None) != (other is None):
-                yield f"{name} is now {_said(other)}, and was {_said(one)}."
-            elif one is not None and other is not None:
-                size = max(abs(one), abs(other), new[name].standard_error)
-                if abs(one - other) > allowed * size:
-                    yield (
-                        f"{name} is now {_said(other)}, and was {_said(one)}, "
-                        "from outputs that agree within their rounding."
-                    )
-
-    def _allowed(self, name: str) -> Tolerance:
-        if self._tolerance is not None:
-            return Tolerance(self._tolerance, "asked for")
-        return self._track.tolerance(name)
-
-
-def _said(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.6g}"
-
-
-def _at_forks(old: np.ndarray, new: np.ndarray, count: int, allowed: Tolerance) -> bool:
-    """Whether so many values differ only as the order of nearly equal numbers lets them: few, and neither the mean nor
-    the median of all, on which ranks rest, differs by more than allowed."""
-    import numpy as np
-
-    finite = np.isfinite(old)
-    if count > allowed.forks * old.size or (finite != np.isfinite(new)).any():
-        return False
-    left, right = (each[finite].astype(np.float64) for each in (old, new))
-    most = allowed.relative * float(np.median(magnitudes(left, right, right)))
-    return abs(left.mean() - right.mean()) <= most and bool(abs(np.median(left) - np.median(right)) <= most)
-
-
-def _compare(old: np.ndarray, new: np.ndarray, tolerance: float) -> tuple[int, float]:
-    """How many values differ by more than allowed, and the largest difference relative to the magnitude of a value.
-
-    What is usual is what the new run says: a submission cannot claim it. NaN equals NaN, and infinity itself: the same
-    answer, however unusable, has come out again.
-    """
-    import numpy as np
-
-    allowed = tolerance if old.dtype.kind in _INEXACT else 0.0
-    same = (old == new) | ((old != old) & (new != new))
-    left, right = (each.astype(np.complex128 if each.dtype.kind == "c" else np.float64) for each in (old, new))
-    scale = magnitudes(left, right, right).reshape(-1, *[1] * (old.ndim - 1))  # of each sample, beside all its numbers
-    with np.errstate(invalid="ignore"):
-        distance = np.nan_to_num(np.where(same, 0.0, np.abs(left - right) / scale), nan=np.inf, posinf=np.inf)
-    differs = ~same & ((distance > allowed) | (allowed == 0))
-    return int(np.count_nonzero(differs)), float(np.max(distance, initial=0.0))

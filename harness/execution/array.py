@@ -21,6 +21,7 @@ from harness.execution.executor import Event
 from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, write_job
 from harness.execution.past import peaks
 from harness.execution.plan import unit_result
+from harness.execution.room import needs
 from harness.execution.run_result import SEALED, RunResult
 from harness.execution.runner import JOURNAL, Observer, execute, unfinished
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
@@ -31,7 +32,7 @@ from harness.storage import IntegrityError, Journal, RunLock, canonical_json, co
 
 _MOST_JOBS = 1000  # of one array, as SLURM and LSF come
 _BESIDE_THE_METHOD = 4.0  # GiB that are asked for the unit process, where no past run tells
-_MARGIN = 1.25  # of what past runs needed
+_MARGIN = 1.25  # of what units need, as far as it is known
 LOGS = "logs"
 
 _SLURM = """\
@@ -175,7 +176,9 @@ def _left(prepared: Prepared) -> dict[str, Unit]:
 def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
     plan, limits = prepared.plan, prepared.limits
     known = peaks(plan)
-    memory = max(known.values()) * _MARGIN if known else limits.gibibytes + _BESIDE_THE_METHOD
+    memory = max(needs(prepared.track, plan.units, known).values(), default=0.0) * _MARGIN
+    if not known:  # what is declared is of methods as they usually are
+        memory = max(memory, limits.gibibytes + _BESIDE_THE_METHOD)
     many = ["--each", str(each)] if each > 1 else []
     command = [sys.executable, "-m", "harness", "worker", "--units", str(units.resolve()), *many]
     return _SCRIPTS[system].format(

@@ -8,6 +8,7 @@ off and comes back finds that its claim has passed on, and ends itself.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -51,6 +52,10 @@ class Begun:
     @property
     def worker(self) -> str:
         return f"{self.host}:{self.pid}"
+
+
+class SetApartError(Exception):
+    """Workers were lost with a unit, which is not begun again before all others have ended."""
 
 
 class Claim:
@@ -107,16 +112,19 @@ class Claim:
 
 
 @contextmanager
-def claimed(job: Job, unit: str, label: str, ended: Callable[[], bool]) -> Iterator[Claim | None]:
+def claimed(
+    job: Job, unit: str, label: str, ended: Callable[[], bool], most_lost: float = math.inf
+) -> Iterator[Claim | None]:
     """Hold a unit while the block runs; None where it has `ended` in other hands, which this waits for.
 
-    A block that is left by an exit or an interrupt gives the unit back. Raises StorageError.
+    A block that is left by an exit or an interrupt gives the unit back. Raises StorageError, and SetApartError for a unit
+    with which so many workers were lost before.
     """
     path = _path(job.folder, unit)
     make_folder(path.parent)
     mine = Begun(unit, label, socket.gethostname(), process_space(), os.getpid(), job.session, time.time())
     claim = None
-    while not ended() and (claim := _taken(path, mine)) is None:
+    while not ended() and (claim := _taken(path, mine, most_lost)) is None:
         time.sleep(_WAIT)
     if claim is None:
         yield None
@@ -158,8 +166,8 @@ def _path(run: Path, unit: str) -> Path:
     return jobs_folder(run) / BEGUN / f"{unit[:16]}.json"
 
 
-def _taken(path: Path, mine: Begun) -> Claim | None:
-    """The claim, if it is free or void; None while another process has it."""
+def _taken(path: Path, mine: Begun, most_lost: float = math.inf) -> Claim | None:
+    """The claim, if it is free or void; None while another process has it. Raises SetApartError."""
     with _gate(path) as now:
         found = _read(path)
         if found is not None:
@@ -169,6 +177,9 @@ def _taken(path: Path, mine: Begun) -> Claim | None:
             if found.session == mine.session:
                 vanished = 0 if found.released or own else 1
                 mine = replace(mine, lost=found.lost + vanished, deaths=found.deaths)
+        if mine.lost >= most_lost:
+            write_json(path, asdict(replace(mine, released=True)))
+            raise SetApartError(f"{mine.lost} workers were lost while {mine.label} was under way")
         write_json(path, asdict(mine))
     return Claim(path, mine)
 

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.execution.claims import SetApartError
 from harness.execution.clusters import CARD, Wanted, scheduler_of
 from harness.execution.ended import clear_away, ends_by_unit, standing, take_up
 from harness.execution.executor import Event
@@ -40,8 +41,9 @@ class _SchedulerLostError(Exception):
 class DaskExecutor:
     """Runs units on the workers of a cluster, a unit at a time on each thread of a worker.
 
-    A unit whose worker was lost is begun again on another one up to `job.retries` times, then it is lost. One in which
-    two unit processes died, while their workers lived on, has failed and is left; the rest goes on.
+    A unit whose worker was lost is begun again on another one up to `job.retries` times, then it is lost. One with which
+    two workers were lost may be what ended them: it is set apart until all others have ended, and then begun again alone.
+    One in which two unit processes died, while their workers lived on, has failed and is left. The rest goes on.
     """
 
     job: Job
@@ -72,23 +74,24 @@ class DaskExecutor:
 
         if self.job.limits.device == "cuda":
             _refuse_without_cards(client)
-        batch = _Batch(client, self.job)
+        batch, apart = _Batch(client, self.job), list[str]()
         completed = as_completed([batch.submit(key, left[key]) for key in in_turns(left)], loop=client.loop)
         for future in completed:
             key = batch.keys[future.key]
             if future.status == "finished":
                 yield from self._taken_up(left, key, future.result())
-                continue
-            if future.status != "error":
+            elif future.status != "error":
                 raise _SchedulerLostError
-            begun[key] += 1
-            if not self._goes_on(future.exception(), begun[key]):
-                unit = left.pop(key)
-                yield UnitEnd(
-                    unit_result(unit, "lost", f"it was begun {begun[key]} times and never came to an end"), 0.0
-                )
-                continue
-            completed.add(batch.submit(key, left[key]))
+            elif isinstance(error := future.exception(), SetApartError):
+                apart.append(key)
+            elif self._goes_on(error, begun[key] + 1):
+                begun[key] += 1
+                completed.add(batch.submit(key, left[key], in_company=len(left) > 1))
+            else:
+                reason = f"it was begun {begun[key] + 1} times and never came to an end"
+                yield UnitEnd(unit_result(left.pop(key), "lost", reason), 0.0)
+            if apart and completed.is_empty():
+                completed.add(batch.submit(apart[0], left[apart.pop(0)], in_company=False))
 
     def _taken_up(self, left: dict[str, Unit], key: str, name: str) -> Iterator[UnitEnd]:
         yield take_up(self.job.folder, name, _VISIBLE_SECONDS)
@@ -121,14 +124,15 @@ class _Batch:
     keys: dict[str, str] = field(default_factory=dict)
     """Task -> unit."""
 
-    def submit(self, key: str, unit: Unit) -> Any:
+    def submit(self, key: str, unit: Unit, *, in_company: bool = True) -> Any:
         from harness.execution.dask_worker import run_unit
 
         task = f"unit-{key[:16]}-{secrets.token_hex(4)}"
         self.keys[task] = key
         needed = {"resources": {CARD: 1}} if self.job.limits.device == "cuda" else {}
         where = str(self.job.folder.resolve())
-        return self.client.submit(run_unit, where, self.job.session, unit.canonical(), key=task, pure=False, **needed)
+        asked = (where, self.job.session, unit.canonical())
+        return self.client.submit(run_unit, *asked, in_company=in_company, key=task, pure=False, **needed)
 
 
 @contextlib.contextmanager

@@ -24,16 +24,15 @@ class WorkerStoppingError(Exception):
     """The worker was told to end; another one goes on with the unit."""
 
 
-def run_unit(run: str, session: str, plain: Mapping[str, Any]) -> str:
+def run_unit(run: str, session: str, plain: Mapping[str, Any], *, in_company: bool) -> str:
     """Run a unit of the job that lies in a run's folder; returns the name of the file that says how it ended.
 
-    Raises UnitProcessDiedError, WorkerStoppingError; UsageError, IntegrityError or StorageError where the run cannot go on
-    here.
+    Raises UnitProcessDiedError, WorkerStoppingError, and as `UnitServer.run`.
     """
     folder, unit = Path(run), Unit.of(plain)
     with _PROCESSES.held(folder, session) as held:
         try:
-            held.run(unit)
+            held.run(unit, in_company=in_company)
         except UnitProcessDiedError as error:
             if held.stopping:
                 raise WorkerStoppingError(str(error)) from error
@@ -57,8 +56,8 @@ class _Held:
         self.stopping = False
         self._thread = ThreadPoolExecutor(1)
 
-    def run(self, unit: Unit) -> None:
-        self._thread.submit(self.process.run, unit).result()
+    def run(self, unit: Unit, *, in_company: bool) -> None:
+        self._thread.submit(self.process.run, unit, in_company=in_company).result()
 
     def close(self) -> None:
         self.stopping = True

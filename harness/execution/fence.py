@@ -29,6 +29,9 @@ _SECRETS = ("/etc/gshadow", "/etc/shadow", "/etc/ssh", "/etc/ssl/private", "/etc
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _GRAPHICS = ("dev/nvidia*", "dev/nvhost*", "dev/nvmap", "dev/dri", "dev/kfd", "dev/dxg")
 _GRAPHICS_LIBRARIES = "opt/rocm*"
+# NVIDIA's driver names threads here when it starts, and gives up (error 304, as of driver 570) where it cannot. Landlock
+# knows no narrower rule: threads that come later have no file yet.
+_OWN_THREADS = "/proc/self/task"
 _SHARED_MEMORY = "/dev/shm"  # where semaphores of multiprocessing and the registers of OpenMP libraries lie
 _VERSION_CONTROL = (".git", ".hg", ".jj", ".svn")
 _INSTALLED = ("site-packages", "dist-packages")
@@ -86,6 +89,11 @@ def enclose(scratch: Path, device: str, readable: Sequence[str], hidden: Sequenc
     seccomp.refuse_calls()
 
 
+def device_files(device: str) -> list[str]:
+    """Device files, and folders of them, that a worker may use behind Landlock."""
+    return [*_DEVICES, *(found for pattern in _GRAPHICS if device == "cuda" for found in _found(pattern))]
+
+
 def beside(file: Path, hidden: Sequence[str]) -> list[str]:
     """What a method may read beside its own file: files and folders whose names begin with no dot.
 
@@ -130,10 +138,12 @@ def _around(folder: str, hidden: Sequence[str]) -> Iterator[str]:
 def _rules(scratch: Path, device: str, readable: Sequence[str], hidden: Sequence[str]) -> Iterator[tuple[str, int]]:
     yield str(scratch), landlock.CHANGE
     yield _SHARED_MEMORY, landlock.CHANGE
-    graphics = device == "cuda"
-    for each in (*_DEVICES, *(found for pattern in _GRAPHICS if graphics for found in _found(pattern))):
+    for each in device_files(device):
         yield each, landlock.USE | landlock.LIST
-    for root in (*SYSTEM, *_RUNNING, *(_found(_GRAPHICS_LIBRARIES) if graphics else ()), *_python()):
+    libraries = _found(_GRAPHICS_LIBRARIES) if device == "cuda" else ()
+    if device == "cuda":
+        yield _OWN_THREADS, landlock.OVERWRITE
+    for root in (*SYSTEM, *_RUNNING, *libraries, *_python()):
         yield os.path.realpath(root), landlock.LIST
         yield from ((each, landlock.READ) for each in openings(root, hidden))
     for root, rights in _installed_for_editing():

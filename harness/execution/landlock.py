@@ -29,6 +29,8 @@ LIST = _READ_DIR
 READ = _EXECUTE | _READ_FILE | _READ_DIR
 USE = _READ_FILE | _WRITE_FILE | _DEVICE_COMMANDS
 """Of a device."""
+OVERWRITE = _READ_FILE | _WRITE_FILE | _TRUNCATE
+"""Files that are there."""
 CHANGE = READ | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _MAKE_FIFO | _MAKE_SYM
 CHANGE |= _REFER | _TRUNCATE
 """Everything but to make devices and sockets."""

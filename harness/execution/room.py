@@ -10,20 +10,24 @@ from pathlib import Path
 from harness.execution.waiting import Room
 from harness.spec.run import Unit
 from harness.tracks.base import Track
+from harness.tracks.costs import PAIR
 
 _MOST_WORKERS = 4
 _KEPT_FREE = 0.1  # of the memory, for all else that a machine does
-_IDLE_PAIR = 1.0  # GiB of a unit process and a method's worker with torch, which a unit of no known need counts as
 
 
 def room_for(track: Track, units: Mapping[str, Unit], device: str, past: Mapping[str, float]) -> Room:
-    """The room for units of a track. past: GiB that units needed before, by id; what a track declares counts where it is
-    more."""
-    declared = {key: need for key, unit in units.items() if (need := track.memory(unit)) is not None}
-    needs = {key: max(declared.get(key, 0.0), past.get(key, 0.0)) for key in {*declared, *past} if key in units}
+    """The room for units of a track. A unit of no known need counts as a pair of idle processes. past: as `needs`."""
     free = free_memory()
     limit = None if free is None else free * (1 - _KEPT_FREE)
-    return Room(limit, needs, _IDLE_PAIR, cards() if device == "cuda" else ())
+    return Room(limit, needs(track, units, past), PAIR, cards() if device == "cuda" else ())
+
+
+def needs(track: Track, units: Mapping[str, Unit], past: Mapping[str, float]) -> dict[str, float]:
+    """GiB that units need, by id, where that is known. past: what they needed before, by id; what a track declares counts
+    where it is more."""
+    declared = {key: need for key, unit in units.items() if (need := track.memory(unit)) is not None}
+    return {key: max(declared.get(key, 0.0), past.get(key, 0.0)) for key in {*declared, *past} if key in units}
 
 
 def default_workers(threads: int, device: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line
+from harness.execution.claims import SetApartError
 from harness.execution.job import Job, UnitEnd
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
@@ -16,6 +17,7 @@ _RUN_STOPPERS: dict[str, type[Exception]] = {
     "UsageError": UsageError,
     "IntegrityError": IntegrityError,
     "StorageError": StorageError,
+    "SetApartError": SetApartError,
 }
 _GIVING_BACK_SECONDS = 5.0
 
@@ -38,12 +40,17 @@ class UnitProcess:
         self._owning = threading.Lock()
         self._closed = threading.Event()
 
-    def run(self, unit: Unit, report: Callable[[str, float], None] = lambda what, share: None) -> UnitEnd:
-        """Submit a unit and wait. Raises UnitProcessDiedError; UsageError, IntegrityError or StorageError where the run
-        cannot go on."""
+    def run(
+        self,
+        unit: Unit,
+        report: Callable[[str, float], None] = lambda what, share: None,
+        *,
+        in_company: bool = False,
+    ) -> UnitEnd:
+        """Submit a unit and wait. Raises UnitProcessDiedError, and as `UnitServer.run`."""
         try:
             child = self._child or self._open()
-            child.channel.send(Message("run", {"unit": unit.canonical()}))
+            child.channel.send(Message("run", {"unit": unit.canonical(), "in_company": in_company}))
             while (reply := child.channel.receive()).what == "progress":
                 report(reply.meta["what"], reply.meta["share"])
         except (ChannelClosedError, MalformedMessageError) as error:

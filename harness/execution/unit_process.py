@@ -7,8 +7,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from harness.execution.channel import Channel, ChannelClosedError, Message
+from harness.execution.claims import SetApartError
 from harness.execution.guard import adopt_orphans, hide_memory
 from harness.execution.job import Job
 from harness.execution.unit_server import UnitServer
@@ -32,8 +35,7 @@ def main(fd: int, args: list[str]) -> None:
         description = channel.receive()
         with UnitServer(Job.of(description.meta, description.arrays["source"].tobytes())) as server:
             while True:
-                unit = Unit.of(channel.receive().meta["unit"])
-                channel.send(_reply(server, unit, _Reports(channel)))
+                channel.send(_reply(server, channel.receive().meta, _Reports(channel)))
     except ChannelClosedError:
         return
 
@@ -52,9 +54,10 @@ class _Reports:
             self._channel.send(Message("progress", {"what": what, "share": share}))
 
 
-def _reply(server: UnitServer, unit: Unit, reports: _Reports) -> Message:
-    """The end of a unit. What the run cannot go on with is sent as a verb of its own."""
+def _reply(server: UnitServer, asked: Mapping[str, Any], reports: _Reports) -> Message:
+    """The end of a unit. What cannot go on here is sent as a verb of its own."""
+    unit = Unit.of(asked["unit"])
     try:
-        return Message("done", server.run(unit, reports.send).canonical())
-    except (UsageError, IntegrityError, StorageError) as error:
+        return Message("done", server.run(unit, reports.send, in_company=asked["in_company"]).canonical())
+    except (UsageError, IntegrityError, StorageError, SetApartError) as error:
         return Message("stop", {"kind": type(error).__name__, "reason": str(error)})

@@ -5,6 +5,7 @@ The same code serves a local unit process, a worker of a cluster and a job of a 
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
@@ -35,7 +36,8 @@ from harness.tracks.summary import records
 
 UNDER_WAY, KEPT = "under-way", "kept"
 MOST_DEATHS = 2
-"""A unit in which so many unit processes died is left, so that it does not take all workers with it."""
+"""A unit in which so many unit processes died is left, so that it does not take all workers with it. Where as many whole
+workers were lost, which can happen to any unit, it waits until all others have ended."""
 _GIBIBYTE = 2**30
 
 Report = Callable[[str, float], None]
@@ -70,13 +72,16 @@ class UnitServer:
     ) -> None:
         self.method.close()
 
-    def run(self, unit: Unit, report: Report = lambda what, share: None) -> UnitEnd:
+    def run(self, unit: Unit, report: Report = lambda what, share: None, *, in_company: bool = False) -> UnitEnd:
         """Run and score one unit; of a detached job, its end lies on disk when this returns, whoever ran it.
 
-        Raises UsageError, IntegrityError or StorageError where the run cannot go on.
+        in_company: others are waiting, so that a unit with which `MOST_DEATHS` workers were lost is not begun again now.
+        Raises SetApartError for such a one; UsageError, IntegrityError or StorageError where the run cannot go on.
         """
         key = content_id(unit.canonical())
-        with claimed(self.job, key, unit.label, lambda: self._left(key) is not None) as claim:
+        retries = math.inf if self.job.retries is None else self.job.retries
+        most_lost = MOST_DEATHS if in_company and retries >= MOST_DEATHS else math.inf
+        with claimed(self.job, key, unit.label, lambda: self._left(key) is not None, most_lost) as claim:
             if claim is None:
                 left = self._left(key)
                 assert left is not None

@@ -12,6 +12,8 @@ from typing import Any
 from harness.data.toml import read_toml
 
 COSTS = Path(__file__).with_name("costs.toml")
+PAIR = 1.0
+"""GiB of a unit process and a method's worker with torch, beside what a unit needs."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,14 @@ def reproducible_torch(seed: int, device: str = "cpu") -> Iterator[None]:
         yield
 
 
+def in_single_precision() -> None:
+    """For the rest of this process: graphics processors convolve in single precision, not in TF32, which keeps three
+    digits. Its rounding depends on the size of a batch, and would look as if a map rested on other samples."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def compute_same_bytes() -> None:
     """For the rest of this process: the same weights to the last bit each time on the same machine and torch version."""
     import torch

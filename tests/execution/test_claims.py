@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness.execution import claims
-from harness.execution.claims import claimed, is_void, under_way
+from harness.execution.claims import SetApartError, claimed, is_void, under_way
 from harness.execution.evaluate import prepare
 from harness.execution.job import Job
 
@@ -64,6 +64,22 @@ def test_killed_workers_are_counted_and_their_unit_passes_on(job):
         assert claim.lost == 3
     with claimed(job, UNIT, "a unit", never) as claim:
         assert claim.lost == 0, "it ended in between"
+
+
+def test_a_unit_with_which_workers_were_lost_is_set_apart_by_who_asks_so(job):
+    for _ in range(2):
+        process, _ = holder(job)
+        process.kill()
+        process.wait()
+    for _ in range(2):  # saying so does not count as another one
+        with (
+            pytest.raises(SetApartError, match=r"^2 workers were lost while a unit was under way$"),
+            claimed(job, UNIT, "a unit", never, most_lost=2),
+        ):
+            raise AssertionError("it was begun")
+        assert list(under_way(job.folder)) == [], "nobody works on it"
+    with claimed(job, UNIT, "a unit", never, most_lost=3) as claim:
+        assert claim.lost == 2
 
 
 def test_workers_lost_in_another_session_do_not_count(job):

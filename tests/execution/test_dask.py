@@ -1,5 +1,6 @@
 """Units on real dask clusters of this machine: whatever is killed, the run is byte for byte the serial one."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -101,53 +102,83 @@ def test_a_scheduler_that_is_killed_and_comes_back(tmp_path):
     assert_same(folder, serial_of(asked, tmp_path / "serial"))
 
 
+@contextlib.contextmanager
+def meeting(tmp_path, label, retries, met):
+    """Call `met(begun, done)` of each process that works on a unit, with how many units have ended by then; not of one that
+    only gives the unit up."""
+    over, known = threading.Event(), set()
+
+    def look():
+        while not over.wait(0.1):
+            for folder in tmp_path.glob("runs/small-*"):
+                status = run_status(folder) if (folder / "jobs" / "job.json").exists() else None
+                for begun in (each.begun for each in status.running) if status else ():
+                    given_up = begun.lost > retries or len(begun.deaths) == 2
+                    if begun.label == label and begun.pid not in known and not given_up:
+                        known.add(begun.pid)
+                        met(begun, status.done)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join(PATIENCE)
+
+
 @pytest.mark.slow
 def test_a_unit_whose_workers_are_lost_is_lost_and_the_rest_goes_on(tmp_path):
     """Every worker that takes up the unit is killed in it."""
     behaviours = {"bad": waiting_for(tmp_path / "never"), **{f"good{i}": HONEST for i in range(3)}}
     asked = request(tmp_path, behaviours)
-    with Cluster(tmp_path / "cluster", 2) as cluster:
-        over, killed = threading.Event(), []
 
-        def kill():
-            while not over.wait(0.1):
-                for folder in tmp_path.glob("runs/small-*"):
-                    with_claim(folder, killed)
+    def kill(begun, done):
+        os.kill(parent_of(begun.pid), signal.SIGKILL)
 
-        def with_claim(folder, killed):
-            for working in run_status(folder).running if (folder / "jobs" / "job.json").exists() else ():
-                if working.begun.label == "one · bad" and working.begun.pid not in killed:
-                    killed.append(working.begun.pid)
-                    os.kill(parent_of(working.begun.pid), signal.SIGKILL)
-
-        killing = threading.Thread(target=kill, daemon=True)
-        killing.start()
+    with Cluster(tmp_path / "cluster", 2) as cluster, meeting(tmp_path, "one · bad", 1, kill):
         found = ends(on_cluster(asked, cluster.address, retries=1))
-        over.set()
-        killing.join(PATIENCE)
     assert found.pop("bad") == ("lost", "2 workers were lost while it was under way")
     assert set(found.values()) == {("ok", "")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recovers", [True, False])
+def test_a_unit_that_kills_two_workers_is_set_apart_and_the_rest_goes_on(tmp_path, recovers):
+    """Its third and last chance comes when all others have ended, and nothing else is lost with it."""
+    go, good, ended_before = tmp_path / "go", [f"good{i}" for i in range(4)], []
+    asked = request(tmp_path, {"bad": waiting_for(go), **dict.fromkeys(good, SLOWLY)})
+
+    def kill(begun, done):
+        ended_before.append(done)
+        if recovers and len(ended_before) == 3:
+            go.touch()
+        else:
+            os.kill(parent_of(begun.pid), signal.SIGKILL)
+
+    with Cluster(tmp_path / "cluster", 2) as cluster, meeting(tmp_path, "one · bad", 2, kill):
+        result = on_cluster(asked, cluster.address, retries=2)
+    found = ends(result)
+    assert len(ended_before) == 3
+    assert ended_before[-1] == len(good), "the others had ended before it was begun for the third time"
+    assert found.pop("bad") == (("ok", "") if recovers else ("lost", "3 workers were lost while it was under way"))
+    assert found == dict.fromkeys(good, ("ok", ""))
+    if recovers:
+        assert_same(result.folder, serial_of(asked, tmp_path / "serial"))
 
 
 @pytest.mark.slow
 def test_a_unit_that_kills_two_unit_processes_is_left_and_the_rest_goes_on(tmp_path):
     behaviours = {"bad": waiting_for(tmp_path / "never"), **{f"good{i}": HONEST for i in range(3)}}
     asked = request(tmp_path, behaviours)
-    over, killed = threading.Event(), []
+    killed = []
 
-    def kill():
-        while not over.wait(0.1):
-            for folder in tmp_path.glob("runs/small-*"):
-                for working in run_status(folder).running if (folder / "jobs" / "job.json").exists() else ():
-                    if working.begun.label == "one · bad" and working.begun.pid not in killed:
-                        killed.append(working.begun.pid)
-                        os.kill(working.begun.pid, signal.SIGKILL)
+    def kill(begun, done):
+        killed.append(begun.pid)
+        os.kill(begun.pid, signal.SIGKILL)
 
-    killing = threading.Thread(target=kill, daemon=True)
-    killing.start()
-    found = ends(on_cluster(asked, "local", workers=2, retries=5))
-    over.set()
-    killing.join(PATIENCE)
+    with meeting(tmp_path, "one · bad", 5, kill):
+        found = ends(on_cluster(asked, "local", workers=2, retries=5))
     assert found.pop("bad") == (
         "failed",
         "the unit process died (exit code -9), 2 times: it is not tried again in this run",

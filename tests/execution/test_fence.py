@@ -350,3 +350,31 @@ def test_a_run_that_went_on_without_a_fence_says_so(tmp_path):
 def test_requests_know_the_fences(tmp_path):
     with pytest.raises(UsageError, match="no fence is called"):
         prepare(Request("msr", fence="wall"))
+
+
+_NAMING = """
+import os, sys, threading
+from pathlib import Path
+from harness.execution.fence import enclose
+enclose(Path(sys.argv[1]), sys.argv[2], (), ())
+over = threading.Event()
+thread = threading.Thread(target=over.wait)
+thread.start()
+def written(path):
+    try:
+        with open(path, "w") as file:
+            file.write("kernels")
+        return True
+    except PermissionError:
+        return False
+print(written(f"/proc/self/task/{thread.native_id}/comm"), written("/proc/self/comm"), written(f"/proc/{os.getppid()}/comm"))
+over.set()
+"""
+
+
+@needs_landlock
+@pytest.mark.parametrize(("device", "named"), [("cuda", "True False False"), ("cpu", "False False False")])
+def test_a_driver_of_graphics_processors_names_threads_that_start_behind_the_fence(tmp_path, device, named):
+    command = [sys.executable, "-c", _NAMING, str(tmp_path), device]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.strip() == named, done.stderr

@@ -1,16 +1,21 @@
 """Never more units under way than fit into memory; a graphics processor each; threads divided."""
 
+import random
 import threading
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from harness.execution import executor, room
+from harness.execution.evaluate import Request, prepare
 from harness.execution.executor import LocalExecutor, UnitEnd, _Queue
 from harness.execution.plan import unit_result
 from harness.execution.waiting import Room, Waiting, in_turns
 from harness.spec.run import Unit
-from harness.storage import content_id
+from harness.storage import content_id, write_arrays
+
+from .support import HONEST, request
 
 SUM = "0" * 64
 
@@ -29,8 +34,9 @@ def units(count, models=2):
 class Processes:
     """Stands for unit processes: counts what is under way together, and which card each was given."""
 
-    def __init__(self, needs, together):
-        self.needs, self.together, self.running, self.most = needs, together, {}, 0.0
+    def __init__(self, needs, together, patience=0.2):
+        self.needs, self.together, self.running, self.most, self.patience = needs, together, {}, 0.0, patience
+        self.seen = []  # the needs of what was under way together, whenever something began
         self.cards, self._changed = Counter(), threading.Condition()
 
     def __call__(self, job, environment=None):
@@ -42,10 +48,11 @@ class Processes:
                 with outer._changed:
                     outer.cards[(environment or {}).get("CUDA_VISIBLE_DEVICES")] += 1
                     outer.running[key] = outer.needs.get(key, 1.0)
+                    outer.seen.append(tuple(outer.running.values()))
                     outer.most = max(outer.most, sum(outer.running.values()))
                     outer._changed.notify_all()
                     # Stays until others have joined, so that units do overlap where they may; where they may not, not for ever.
-                    outer._changed.wait_for(lambda: len(outer.running) >= outer.together, timeout=0.2)
+                    outer._changed.wait_for(lambda: len(outer.running) >= outer.together, timeout=outer.patience)
                     del outer.running[key]
                 return UnitEnd(unit_result(unit, "ok"), 1.0)
 
@@ -63,6 +70,63 @@ def test_units_under_way_together_fit_into_memory(monkeypatch, limit, workers):
     ends = list(LocalExecutor(None, workers, Room(limit, needs)).run(planned))
     assert {end.result.unit for end in ends} == set(planned)
     assert max(needs.values()) <= processes.most <= limit
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_never_more_is_started_than_fits_whatever_units_need(monkeypatch, seed):
+    rng = random.Random(seed)
+    planned = units(rng.randrange(2, 25), models=rng.randrange(1, 6))
+    needs = {key: rng.choice((0.3, 1.0, 2.5, rng.uniform(0.1, 9.0))) for key in planned if rng.random() < 0.8}
+    limit, workers = rng.uniform(1.0, 8.0), rng.randrange(2, 7)
+    processes = Processes(needs, workers, patience=0.01)
+    monkeypatch.setattr(executor, "UnitProcess", processes)
+    ends = list(LocalExecutor(None, workers, Room(limit, needs)).run(planned))
+    assert {end.result.unit for end in ends} == set(planned)
+    assert len(processes.seen) == len(planned)
+    for together in processes.seen:
+        assert len(together) == 1 or sum(together) <= limit + 1e-9
+    smallest = sorted(needs.get(key, 1.0) for key in planned)[:2]
+    assert max(map(len, processes.seen)) > 1 or sum(smallest) > limit, "what fits goes on side by side"
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "method", "least", "most"),
+    [
+        ("query-mni152@2", "predictive-entropy", 1.0, 1.1),  # a network that fits into 25 MiB
+        (
+            "query-nnactive@1",
+            "predictive-entropy",
+            15.0,
+            20.0,
+        ),  # 128 voxels a side, for which nnU-Net plans 8 GiB of half
+        ("attribution-mnist@1", "saliency", None, None),
+        ("attribution-latec@2", "saliency", 1.4, 7.5),
+    ],
+)
+def test_what_units_of_a_benchmark_need(tmp_path, benchmark, method, least, most):
+    prepared = prepare(Request(method, benchmark, out=tmp_path, device="cpu"))
+    found = [prepared.track.memory(unit) for unit in prepared.plan.units.values()]
+    if least is None:
+        assert set(found) == {None}
+    else:
+        assert least <= min(found) <= max(found) <= most
+    on_cards = [
+        prepared.track.memory(unit.model_copy(update={"device": "cuda"})) for unit in prepared.plan.units.values()
+    ]
+    assert set(on_cards) == {None}, "there, networks are not in main memory"
+
+
+def test_large_tables_need_more(tmp_path):
+    """Four times their bytes; packed files count as what is in them."""
+    asked = request(tmp_path, {"small": HONEST, "large": HONEST})
+    logits = np.zeros((20_000, 500), dtype=np.float32)
+    logits[np.arange(20_000), np.arange(20_000) % 500] = 1 + np.arange(20_000)
+    write_arrays(tmp_path / "benchmark" / "large.npz", {"logits": logits, "labels": np.arange(20_000) % 500})
+    assert (tmp_path / "benchmark" / "large.npz").stat().st_size < logits.nbytes / 10
+    prepared = prepare(asked)
+    found = {unit.model: prepared.track.memory(unit) for unit in prepared.plan.units.values()}
+    assert found["small"] == pytest.approx(1.0, abs=1e-3)
+    assert found["large"] == pytest.approx(1.0 + 4 * (logits.nbytes + 8 * 20_000) / 2**30, abs=1e-4)
 
 
 def test_a_unit_that_needs_more_than_there_is_runs_alone(monkeypatch):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.methods.context import Anatomy
 from harness.spec.errors import UsageError
 from harness.spec.method import Architecture, Modality
+from harness.tracks.torch_state import in_single_precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,8 @@ def build(description: Description, weights: Mapping[str, np.ndarray], device: s
     if weights:
         load_weights(network, weights)
     network.to(device).eval()
+    if device != "cpu":
+        in_single_precision()
     return built
 
 

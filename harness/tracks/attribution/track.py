@@ -177,6 +177,11 @@ class AttributionTrack(NetworksTrack):
 
         return maps_estimate(self.benchmark, units) if self.benchmark.source.kind == "arrays" else None
 
+    def memory(self, unit: Unit) -> float | None:
+        from harness.tracks.attribution.costs import maps_memory
+
+        return maps_memory(self.benchmark, unit)
+
     def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.attribution.picture import attribution_views
 

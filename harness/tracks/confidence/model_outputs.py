@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.spec.grids import Model
@@ -79,6 +81,10 @@ class OutputSource(Protocol):
         """(n,) names by which samples are known outside, where there are any."""
         ...
 
+    def held(self, model: Model) -> int | None:
+        """Bytes of the arrays that are read of the model, where that is known before they are."""
+        ...
+
     def offers(self, model: Model) -> frozenset[str] | None:
         """Names of the arrays that methods are given of the model, where they are known before anything is read."""
         ...
@@ -111,6 +117,9 @@ class SourceDefaults:
     def sample_ids(self, name: str) -> Sequence[str] | None:
         return None
 
+    def held(self, model: Model) -> int | None:
+        return None
+
     def offers(self, model: Model) -> frozenset[str] | None:
         return None
 
@@ -137,3 +146,11 @@ def rows_of_severity(count: int, severity: int, name: str) -> np.ndarray:
             "leave out `severity` if they are laid out in another way"
         )
     return np.arange(count).reshape(CORRUPTIONS, SEVERITIES, -1)[:, severity - 1].ravel()
+
+
+def unpacked(path: Path) -> int:
+    """Bytes of a file, of an archive such as `.npz` those of what is in it, as far as its own list says."""
+    if not zipfile.is_zipfile(path):
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())

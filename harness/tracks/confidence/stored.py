@@ -15,7 +15,7 @@ from harness.spec.errors import UsageError
 from harness.spec.grids import Model
 from harness.spec.sources import FDShiftsSource, FDShiftsStudy, GridFolder, ResultsSource, TableSource
 from harness.storage import IntegrityError, file_id
-from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity
+from harness.tracks.confidence.model_outputs import ABSENT, ModelOutputs, SourceDefaults, rows_of_severity, unpacked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,9 @@ class FolderOutputs(SourceDefaults):
         if self._planned_only(model):
             return {"folder": ABSENT}
         return {path.name: file_id(path) for path in stored_files(self._paths[model.id])}
+
+    def held(self, model: Model) -> int | None:
+        return None if self._planned_only(model) else sum(map(unpacked, stored_files(self._paths[model.id])))
 
     def missing(self, models: Sequence[Model]) -> tuple[str, ...]:
         return tuple(model.folder for model in models if isinstance(model, GridFolder) and self._planned_only(model))
@@ -93,6 +96,9 @@ class TableOutputs(SourceDefaults):
     def artefacts(self, model: Model) -> dict[str, str]:
         path, found = self._protocol.verified(self._models[model.id].table)
         return {path.name: found}
+
+    def held(self, model: Model) -> int | None:
+        return unpacked(self._path(model.id))
 
     def samples(self, model: Model, name: str) -> ModelOutputs:
         table = self._read(model.id)

@@ -142,6 +142,11 @@ class QueryTrack(Track):
 
         return campaign_estimate(self, units)
 
+    def memory(self, unit: Unit) -> float | None:
+        from harness.tracks.query.costs import training_memory
+
+        return training_memory(self.settings[unit.study].training, unit.device)
+
     def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.query.picture import query_views
 
