@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import asdict
 
 from harness.execution.channel import Channel, ChannelClosedError, Message
 from harness.execution.guard import adopt_orphans, hide_memory
@@ -20,7 +21,7 @@ _SECONDS_BETWEEN_REPORTS = 0.5
 
 
 def main(fd: int, args: list[str]) -> None:
-    """Serve one run: first its job, then units one by one, until the other end closes.
+    """Serve one run: first its job, then a check of its method, if that is asked for, and units one by one, until the other end closes.
 
     SIGTERM ends it so that another worker goes on with its unit, from what is kept of it, and does not take it for lost.
     """
@@ -32,8 +33,7 @@ def main(fd: int, args: list[str]) -> None:
         description = channel.receive()
         with UnitServer(Job.of(description.meta, description.arrays["source"].tobytes())) as server:
             while True:
-                unit = Unit.model_validate(channel.receive().meta["unit"])
-                channel.send(_reply(server, unit, _Reports(channel)))
+                channel.send(_reply(server, channel.receive(), channel))
     except ChannelClosedError:
         return
 
@@ -52,9 +52,14 @@ class _Reports:
             self._channel.send(Message("progress", {"what": what, "share": share}))
 
 
-def _reply(server: UnitServer, unit: Unit, reports: _Reports) -> Message:
-    """The end of a unit. What the run cannot go on with is sent as a verb of its own."""
+def _reply(server: UnitServer, request: Message, channel: Channel) -> Message:
+    """The end of a unit, or of the check. What the run cannot go on with is sent as a verb of its own."""
     try:
-        return Message("done", server.run(unit, reports.send).canonical())
+        if request.what == "check":
+            for check in server.check():
+                channel.send(Message("checked", asdict(check)))
+            return Message("done")
+        unit = Unit.model_validate(request.meta["unit"])
+        return Message("done", server.run(unit, _Reports(channel).send).canonical())
     except (UsageError, IntegrityError, StorageError) as error:
         return Message("stop", {"kind": type(error).__name__, "reason": str(error)})
