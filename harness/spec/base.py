@@ -35,7 +35,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 class Spec(BaseModel):
     """A frozen piece of plain data. Unknown fields are an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     def canonical(self) -> dict[str, Any]:
         """The model as JSON-ready data: what ids are computed from (`storage.content_id`)."""

@@ -48,8 +48,8 @@ def probabilities_as_logits(track: ConfidenceTrack, answers: Mapping[Unit, Answe
     import numpy as np
 
     for unit in answers:
-        for name, logits in track.given(unit):
-            if name == "logits" and np.abs(logits.sum(axis=1, dtype=np.float64) - 1).max() <= _NEARLY_ONE:
+        for _, logits in track.given(unit, only="logits"):
+            if np.abs(logits.sum(axis=1, dtype=np.float64) - 1).max() <= _NEARLY_ONE:
                 yield (
                     f"all rows of the logits of {unit.model} sum to about 1, as probabilities do; if they are (rounded) "
                     'probabilities, divide each row by its sum and say holds = "probabilities".'

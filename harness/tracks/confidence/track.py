@@ -244,8 +244,11 @@ class ConfidenceTrack(Track):
         yield from probabilities_as_logits(self, answers)
         yield from tied_answers(self, answers)
 
-    def given(self, unit: Unit) -> Iterator[tuple[str, np.ndarray]]:
-        """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute."""
+    def given(self, unit: Unit, only: str | None = None) -> Iterator[tuple[str, np.ndarray]]:
+        """What the model said of the unit's samples, one row for each, array by array; nothing that is yet to compute.
+
+        only: name of the one array that is wanted.
+        """
         import numpy as np
 
         model, study = self.model(unit.model), self.study(unit.study)
@@ -254,7 +257,7 @@ class ConfidenceTrack(Track):
         sets = [self._samples(model, name, unit.limit).arrays for name in study.sets]
         for name in sets[0]:
             axis = 1 if name.startswith("mc_") else 0
-            if name != "inputs" and all(name in each for each in sets):
+            if name != "inputs" and only in (None, name) and all(name in each for each in sets):
                 yield name, np.moveaxis(np.concatenate([each[name] for each in sets], axis=axis), axis, 0)
 
     def workload(self, units: Sequence[Unit]) -> Workload:
