@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,10 @@ class MethodHere:
 
     def start(self): ...
     def hide(self, folders): ...
+
+    def checking(self):
+        return nullcontext(self)
+
     def keep_printed(self): ...
 
     def call(self, what, arrays, *, seed, meta=None):
@@ -88,6 +93,15 @@ class HereExecutor:
 
     def __init__(self, job: Job, workers: int, room=None) -> None:
         self._job = job
+
+    def start(self):
+        return self
+
+    def check(self):
+        with UnitServer(self._job, MethodHere(self._job.method)) as server:
+            yield from server.check()
+
+    def close(self): ...
 
     def run(self, units: Mapping[str, Unit]) -> Generator[UnitEnd, None, None]:
         todo, model = _Queue(units), None

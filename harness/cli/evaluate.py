@@ -121,11 +121,13 @@ def _say_next(folders: list[Path], own: str | None) -> None:
 
 
 def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: bool) -> _Evaluated:
+    from harness.execution.evaluate import evaluate_prepared, executor_for
+
+    executor = executor_for(request, prepared)  # its processes start while this one imports what it shows results with
     from harness.boards.place import place_of
     from harness.cli import render
     from harness.cli.output import say
     from harness.cli.progress import run_bar
-    from harness.execution.evaluate import evaluate_prepared, executor_for
     from harness.execution.fence import landlock_problem
     from harness.reports.run_report import write_run_report
 
@@ -134,9 +136,7 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
             typer.echo(
                 f"No fence: {landlock_problem()}. An audit hook alone watches the method (SECURITY.md).", err=True
             )
-        result = evaluate_prepared(
-            prepared, bar.listener, fresh=request.fresh, executor=executor_for(request, prepared)
-        )
+        result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh, executor=executor)
         place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)
     if not as_json:

@@ -6,9 +6,10 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -30,8 +31,6 @@ from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError, unknown
 from harness.spec.kinds import kind_of, load
 from harness.tracks.base import Track
-
-_CHECK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -96,16 +95,23 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
     return evaluate_prepared(prepared, listener or Listener(), fresh=request.fresh, executor=executor)
 
 
-def executor_for(request: Request, prepared: Prepared) -> Executor | None:
-    """What runs the units as it was asked for; None for this machine's own processes."""
+def executor_for(request: Request, prepared: Prepared) -> Executor:
+    """What runs the units as it was asked for. This machine's own processes begin to start; who gets them closes them."""
     if request.executor == "local":
-        return None
+        return local_executor(prepared).start()
     from harness.execution.clusters import named_cluster
     from harness.execution.dask_executor import DaskExecutor
 
     cluster = named_cluster(request.cluster or "local")
     job = job_of(prepared, retries=request.retries, detached=True)
     return DaskExecutor(job, prepared.plan, cluster, cluster.workers or prepared.workers)
+
+
+def local_executor(prepared: Prepared) -> LocalExecutor:
+    """Processes on this machine."""
+    plan = prepared.plan
+    room = room_for(prepared.track, plan.units, prepared.limits.device, peaks(plan))
+    return LocalExecutor(job_of(prepared), prepared.workers, room)
 
 
 def evaluate_prepared(
@@ -116,22 +122,34 @@ def evaluate_prepared(
     A method that fails the check is not run: all its units end with the check's status and reason. Raises UsageError
     for one that passes and cannot be applied in any unit.
     """
-    failed = admit(prepared, listener, fresh=fresh)
-    if failed is not None:
-        executor = RefusingExecutor(failed.status, failed.problem)
-    return run(prepared, listener.observer, executor)
+    executor, checking = executor or local_executor(prepared), None
+    with ExitStack() as ending:
+        if isinstance(executor, LocalExecutor):
+            ending.callback(executor.close)
+            checking = executor.check
+        failed = admit(prepared, listener, fresh=fresh, checking=checking)
+        if failed is not None:
+            executor = RefusingExecutor(failed.status, failed.problem)
+        return run(prepared, listener.observer, executor)
 
 
-def admit(prepared: Prepared, listener: Listener, *, fresh: bool = False) -> Check | None:
+def admit(
+    prepared: Prepared,
+    listener: Listener,
+    *,
+    fresh: bool = False,
+    checking: Callable[[], Iterable[Check]] | None = None,
+) -> Check | None:
     """All that comes before units are run, wherever that is; returns the check that the method fails, if any.
 
-    Raises UsageError for a method that passes and cannot be applied in any unit.
+    checking: checks the method, by default in a worker of its own. Raises UsageError for a method that passes and cannot be applied in any unit.
     """
     _refuse_ways_out(prepared.plan.folder)
     prepared.track.check_own_files()
     if fresh:
         discard(prepared.plan.folder)
-    for check in check_method(prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method)):
+    own = partial(check_method, prepared.method, prepared.limits, runs_around(prepared.plan.folder, prepared.method))
+    for check in (checking or own)():
         listener.checked(check)
         if not check.passed:
             return check
@@ -171,7 +189,7 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
     _refuse_inside_worker()
 
     def start() -> AbstractContextManager[MethodClient]:
-        worker = MethodProcess(prepared.method, _short(prepared.limits))
+        worker = MethodProcess(prepared.method, prepared.limits)
         worker.hide(runs_around(prepared.plan.folder, prepared.method))
         return worker
 
@@ -181,13 +199,10 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
 def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:
     """Execute a prepared run, by default on this machine, and seal it."""
     plan = prepared.plan
-    job = job_of(prepared)
     _make(plan.folder)
     _refuse_ways_out(plan.folder)
     end_abandoned()
-    if executor is None:
-        room = room_for(prepared.track, plan.units, prepared.limits.device, peaks(plan))
-        executor = LocalExecutor(job, prepared.workers, room)
+    executor = executor or local_executor(prepared)
     return execute(plan, prepared.track, executor, observer or SilentObserver(), prepared.limits)
 
 
@@ -205,13 +220,9 @@ def check_method(method: FoundMethod, limits: Limits, hidden: tuple[str, ...] = 
     _refuse_inside_worker()
     if method.spec.oracle:
         return ()
-    with MethodProcess(method, _short(limits)) as worker:
+    with MethodProcess(method, limits) as worker, worker.checking():
         worker.hide(hidden)
         return tuple(load(kind_of(method.spec.task).check)(worker))
-
-
-def _short(limits: Limits) -> Limits:
-    return replace(limits, seconds=min(limits.seconds, _CHECK_SECONDS))
 
 
 def _refuse_inside_worker() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from harness.execution.job import Job, UnitEnd
 from harness.execution.plan import unit_result
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
 from harness.execution.waiting import Room, Waiting
+from harness.methods.conformance import Check
 from harness.spec.result import UnitStatus
 from harness.spec.run import Unit
 
@@ -43,22 +45,46 @@ class LocalExecutor:
     """Unit processes on this machine, each with a method worker beside it.
 
     A unit process that dies takes only its unit with it; a new one goes on with the next. Never more units are under way
-    than fit into memory; one that needs more than there is runs alone.
+    than fit into memory; one that needs more than there is runs alone. The first process may also check the method;
+    further ones are then started when it has worked on units for as long as its start took: what is over sooner needs none.
     """
 
     def __init__(self, job: Job, workers: int, room: Room | None = None) -> None:
         self._job = job
-        self._workers = workers
         self._room = room or Room()
+        self._processes = [self._process(number) for number in range(workers)]
+        self._started, self._patience = time.monotonic(), 0.0
+
+    def start(self) -> LocalExecutor:
+        """Start the first process without waiting for it."""
+        self._started = time.monotonic()
+        self._processes[0].start()
+        return self
+
+    def check(self) -> Iterator[Check]:
+        """The method's conformance suite. Raises UsageError, IntegrityError or StorageError where the run cannot go on."""
+        try:
+            yield from self._processes[0].check()
+        except UnitProcessDiedError as error:
+            yield Check("comes to the end of its check", str(error), "failed")
+        self._patience = time.monotonic() - self._started
+
+    def close(self) -> None:
+        """End all processes, whatever they are doing."""
+        for process in self._processes:
+            process.close()
 
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
         """Yield units as they end, and how far long ones have come. Raises UsageError, IntegrityError or StorageError where no unit can go on."""
         todo = _Queue(units, self._room)
         events: queue.Queue[Event | Exception] = queue.Queue()
-        workers = [_Worker(self._process(number), todo, events) for number in range(min(self._workers, len(units)))]
-        for worker in workers:
-            worker.start()
+        workers = [
+            _Worker(process, todo, events, self._patience if number else 0.0)
+            for number, process in enumerate(self._processes[: len(units)])
+        ]
         try:
+            for worker in workers:
+                worker.start()
             left = len(units)
             while left:
                 event = events.get()
@@ -70,6 +96,7 @@ class LocalExecutor:
             todo.clear()
             for worker in workers:
                 worker.stop()
+            self.close()
             for worker in workers:
                 worker.join(timeout=15)
 
@@ -122,13 +149,16 @@ class _Queue:
 class _Worker(threading.Thread):
     """One unit process, kept busy and replaced when it dies."""
 
-    def __init__(self, process: UnitProcess, todo: _Queue, events: queue.Queue[Event | Exception]) -> None:
+    def __init__(
+        self, process: UnitProcess, todo: _Queue, events: queue.Queue[Event | Exception], patience: float
+    ) -> None:
         super().__init__(daemon=True)
-        self._process, self._todo, self._events = process, todo, events
+        self._process, self._todo, self._events, self._patience = process, todo, events, patience
         self._stopping = threading.Event()
 
     def run(self) -> None:
         model: str | None = None
+        self._stopping.wait(self._patience)
         try:
             while not self._stopping.is_set() and (taken := self._todo.take(model)):
                 key, unit = taken

@@ -7,8 +7,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ from harness.storage import StorageError, write_bytes
 if TYPE_CHECKING:
     import numpy as np
 
+CHECK_SECONDS = 60.0
+"""What a call may take at most while a method is checked."""
 _STARTUP_SECONDS = 120.0
 _ANSWER_SLACK = 1 << 20
 _LIFE_CHECK_SECONDS = 0.5
@@ -95,6 +98,16 @@ class MethodProcess:
         taken = self._passes
         self._passes = None if taken is None else Passes(forward=0, backward=0)
         return taken
+
+    @contextmanager
+    def checking(self) -> Iterator[MethodProcess]:
+        """Calls within are those of a check: none is given long, and what comes after it begins anew."""
+        limits = self._limits
+        self._limits = replace(limits, seconds=min(limits.seconds, CHECK_SECONDS))
+        try:
+            yield self
+        finally:
+            self._limits, self.state, self._passes = limits, None, None
 
     def close(self) -> None:
         """End the worker and everything it started."""

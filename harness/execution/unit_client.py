@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
 from harness.execution.child import ChildProcess, one_line
 from harness.execution.claims import SetApartError
 from harness.execution.job import Job, UnitEnd
+from harness.methods.conformance import Check
 from harness.spec.errors import UsageError
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError
@@ -48,21 +50,39 @@ class UnitProcess:
         in_company: bool = False,
     ) -> UnitEnd:
         """Submit a unit and wait. Raises UnitProcessDiedError, and as `UnitServer.run`."""
-        try:
-            child = self._child or self._open()
-            child.channel.send(Message("run", {"unit": unit.canonical(), "in_company": in_company}))
-            while (reply := child.channel.receive()).what == "progress":
+        for reply in self._replies(Message("run", {"unit": unit.canonical(), "in_company": in_company})):
+            if reply.what == "progress":
                 report(reply.meta["what"], reply.meta["share"])
-        except (ChannelClosedError, MalformedMessageError) as error:
-            raise UnitProcessDiedError(self._last_words()) from error
-        if reply.what == "stop":
-            raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
         return UnitEnd.of(reply.meta)
+
+    def check(self) -> Iterator[Check]:
+        """The method's conformance suite, in the worker that goes on with the units. Raises as `run`."""
+        for reply in self._replies(Message("check")):
+            if reply.what == "checked":
+                yield Check(**reply.meta)
+
+    def start(self) -> None:
+        """Start the process without waiting for it, so that it imports while others work."""
+        with contextlib.suppress(ChannelClosedError):  # whoever asks it for something is told why
+            self._open()
 
     def close(self, *, give_back: bool = False) -> None:
         """End the process for good, whatever it is doing; with `give_back` it may first say that its unit is free."""
         self._closed.set()
         self._end(give_back=give_back)
+
+    def _replies(self, message: Message) -> Iterator[Message]:
+        """What comes back, up to the end of what was asked for."""
+        try:
+            child = self._child or self._open()
+            child.channel.send(message)
+            while (reply := child.channel.receive()).what not in ("done", "stop"):
+                yield reply
+        except (ChannelClosedError, MalformedMessageError) as error:
+            raise UnitProcessDiedError(self._last_words()) from error
+        if reply.what == "stop":
+            raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
+        yield reply
 
     def _open(self) -> ChildProcess:
         import numpy as np

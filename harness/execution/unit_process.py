@@ -7,8 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
 
 from harness.execution.channel import Channel, ChannelClosedError, Message
 from harness.execution.claims import SetApartError
@@ -23,7 +22,7 @@ _SECONDS_BETWEEN_REPORTS = 0.5
 
 
 def main(fd: int, args: list[str]) -> None:
-    """Serve one run: first its job, then units one by one, until the other end closes.
+    """Serve one run: first its job, then a check of its method, if that is asked for, and units one by one, until the other end closes.
 
     SIGTERM ends it so that another worker goes on with its unit, from what is kept of it, and does not take it for lost.
     """
@@ -35,7 +34,7 @@ def main(fd: int, args: list[str]) -> None:
         description = channel.receive()
         with UnitServer(Job.of(description.meta, description.arrays["source"].tobytes())) as server:
             while True:
-                channel.send(_reply(server, channel.receive().meta, _Reports(channel)))
+                channel.send(_reply(server, channel.receive(), channel))
     except ChannelClosedError:
         return
 
@@ -54,10 +53,14 @@ class _Reports:
             self._channel.send(Message("progress", {"what": what, "share": share}))
 
 
-def _reply(server: UnitServer, asked: Mapping[str, Any], reports: _Reports) -> Message:
-    """The end of a unit. What cannot go on here is sent as a verb of its own."""
-    unit = Unit.of(asked["unit"])
+def _reply(server: UnitServer, request: Message, channel: Channel) -> Message:
+    """The end of a unit, or of the check. What cannot go on here is sent as a verb of its own."""
     try:
-        return Message("done", server.run(unit, reports.send, in_company=asked["in_company"]).canonical())
+        if request.what == "check":
+            for check in server.check():
+                channel.send(Message("checked", asdict(check)))
+            return Message("done")
+        unit, in_company = Unit.of(request.meta["unit"]), request.meta["in_company"]
+        return Message("done", server.run(unit, _Reports(channel).send, in_company=in_company).canonical())
     except (UsageError, IntegrityError, StorageError, SetApartError) as error:
         return Message("stop", {"kind": type(error).__name__, "reason": str(error)})

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,9 @@ from harness.execution.method_process import MethodProcess
 from harness.execution.plan import open_track, unit_result
 from harness.execution.processes import peak_memory, processor_seconds
 from harness.methods.client import MethodError
+from harness.methods.conformance import Check
 from harness.spec.errors import UsageError
+from harness.spec.kinds import kind_of, load
 from harness.spec.result import UnitResult
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, StorageError, content_id, make_folder, write_arrays
@@ -71,6 +73,14 @@ class UnitServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.method.close()
+
+    def check(self) -> Iterator[Check]:
+        """The conformance suite, in the worker that goes on with the units. Reference rows that read the outcomes have
+        none to pass."""
+        if not self.method.spec.oracle:
+            self.method.hide(self._protocol.private_folders())
+            with self.method.checking():
+                yield from load(kind_of(self.method.spec.task).check)(self.method)
 
     def run(self, unit: Unit, report: Report = lambda what, share: None, *, in_company: bool = False) -> UnitEnd:
         """Run and score one unit; of a detached job, its end lies on disk when this returns, whoever ran it.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import cache
+from dataclasses import fields, is_dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,11 @@ def fill_page(
 
 def script_json(value: object) -> str:
     """JSON that may stand in a script element: no tag, no entity, no line separator; NaN and infinities are null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    written = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        text = written(value, default=_plain)
+    except (ValueError, TypeError):  # a number that JSON does not have, or a key
+        text = written(_finite(value))
     for character, escape in _UNSAFE.items():
         text = text.replace(character, escape)
     return text
@@ -63,7 +67,9 @@ def script_json(value: object) -> str:
 
 def _content(view: View) -> dict[str, Any]:
     """A view as the script reads it."""
-    content = {"template": view.template, **asdict(view)}
+    content = {"template": view.template, **_plain(view)}
+    if "units" in content:
+        content["units"] = [_plain(unit) for unit in content["units"]]
     for holder, name in [(content, "columns"), *((unit, "listed") for unit in content.get("units", ()))]:
         if name in holder:
             holder[name] = {column: _packed(values) for column, values in holder[name].items()}
@@ -83,7 +89,18 @@ def _scripted(view: View) -> bool:
     return view.template in ("chart", "thresholds")
 
 
+def _plain(value: Any) -> dict[str, Any]:
+    """A record or a mapping as a dictionary; what is in it stays as it is, since there may be a great many numbers."""
+    if is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
 def _finite(value: Any) -> Any:
+    if is_dataclass(value):
+        value = _plain(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
