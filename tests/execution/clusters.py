@@ -20,20 +20,26 @@ _BEGIN = "import sys; from distributed.cli.{module} import main; sys.exit(main()
 
 
 class Cluster:
-    """A scheduler and workers, each a process of its own, started again when they were killed."""
+    """A scheduler and workers, each a process of its own, started again when they have ended.
 
-    def __init__(self, folder, workers):
-        self.folder, self._workers = folder, workers
+    host: address of the scheduler. elsewhere: number of a worker -> what its command begins with. settings: of dask, as
+    variables of the environment.
+    """
+
+    def __init__(self, folder, workers, host="127.0.0.1", elsewhere=None, settings=None):
+        self.folder, self._workers, self._host = folder, workers, host
+        self._elsewhere, self._settings = elsewhere or {}, settings or {}
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((host, 0))
             self.port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"tcp://{host}:{self.port}"
+        self.restarts = 0
         self.kills, self._over, self._lock = 0, threading.Event(), threading.Lock()
 
     def __enter__(self):
         self.start_scheduler()
-        self.processes = [self._start_worker() for _ in range(self._workers)]
+        self.processes = [self._start_worker(number) for number in range(self._workers)]
         self._keeper = threading.Thread(target=self._keep_up, daemon=True)
         self._keeper.start()
         return self
@@ -46,9 +52,7 @@ class Cluster:
             process.wait()
 
     def start_scheduler(self):
-        self.scheduler = self._start(
-            "dask_scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"
-        )
+        self.scheduler = self._start("dask_scheduler", "--host", self._host, "--port", str(self.port), "--no-dashboard")
 
     def kill_scheduler(self):
         self.scheduler.kill()
@@ -86,20 +90,28 @@ class Cluster:
             with self._lock:
                 for number, process in enumerate(self.processes):
                     if process.poll() is not None:
-                        self.processes[number] = self._start_worker()
+                        self.restarts += 1
+                        self.processes[number] = self._start_worker(number)
 
-    def _start_worker(self):
+    def _start_worker(self, number):
         options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0", "--death-timeout", "60")
-        return self._start("dask_worker", self.address, *options, "--local-directory", str(self.folder))
+        return self._start(
+            "dask_worker",
+            self.address,
+            *options,
+            "--local-directory",
+            str(self.folder),
+            within=self._elsewhere.get(number, ()),
+        )
 
-    def _start(self, module, *arguments):
+    def _start(self, module, *arguments, within=()):
         log = (self.folder / f"{module}.log").open("ab")
         return subprocess.Popen(
-            [sys.executable, "-c", _BEGIN.format(module=module), *arguments],
+            [*within, sys.executable, "-c", _BEGIN.format(module=module), *arguments],
             stdout=log,
             stderr=log,
             cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **self._settings, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
         )
 
 
