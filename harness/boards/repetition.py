@@ -22,7 +22,7 @@ _WORTH = 2e-3
 some four hundred units of honest rows, in another order, none was seen to differ by 4e-4."""
 
 
-class Comparison:
+class OutputComparison:
     """Stored outputs beside those of the run made anew, unit by unit; keeps what was allowed and found of each output."""
 
     def __init__(self, track: Track, tolerance: float | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from harness.boards.repetition import Comparison
+from harness.boards.repetition import OutputComparison
 from harness.boards.sources import find_source
 from harness.boards.submissions import (
     ABOUT,
@@ -128,7 +128,7 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
     stored = submission.answers(prepared.plan.units)
     discard(prepared.plan.folder)
     again = run(prepared, listener.observer)
-    comparison = Comparison(prepared.track, conditions.tolerance)
+    comparison = OutputComparison(prepared.track, conditions.tolerance)
     differences = tuple(_differences(comparison, prepared, stored, again))
     about, cost = submission.about, cost_of(again, prepared.track, prepared.plan.units)
     found = Reproduction(
@@ -153,7 +153,7 @@ def reproduce(folder: Path, conditions: Conditions, listener: Listener, today: d
 
 
 def _differences(
-    comparison: Comparison, prepared: Prepared, stored: Mapping[Unit, Answers], again: RunResult
+    comparison: OutputComparison, prepared: Prepared, stored: Mapping[Unit, Answers], again: RunResult
 ) -> Iterator[str]:
     """A sentence for everything in which the run is not what is stored."""
     units, track = prepared.plan.units, prepared.track

@@ -110,6 +110,7 @@ def executor_for(request: Request, prepared: Prepared) -> Executor:
 def local_executor(prepared: Prepared) -> LocalExecutor:
     """Processes on this machine."""
     plan = prepared.plan
+    _refuse_ways_out(plan.folder)
     room = room_for(prepared.track, plan.units, prepared.limits.device, peaks(plan))
     return LocalExecutor(job_of(prepared), prepared.workers, room)
 

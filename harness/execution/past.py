@@ -65,7 +65,8 @@ class _Told:
         benchmark = escape(plan.spec.benchmark.replace("@", "-"))
         for path in sorted(plan.folder.parent.glob(f"{benchmark}-{method}-*/{_JOURNAL}")):
             with contextlib.suppress(IntegrityError, OSError, KeyError, TypeError):
-                self._add(plan, path)
+                if path.is_file():  # a pipe would be waited for
+                    self._add(plan, path)
 
     def of(self, unit: Unit) -> tuple[float, float] | None:
         """The median of seconds, and the most memory; 0 where that was not recorded."""

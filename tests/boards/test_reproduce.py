@@ -12,8 +12,9 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import harness
+from harness.boards import repetition
 from harness.boards import reproduce as boards
-from harness.boards.repetition import Comparison, compare_values
+from harness.boards.repetition import OutputComparison, compare_values
 from harness.boards.reproduce import Conditions, find_submission
 from harness.boards.sources import share_source, shared_source
 from harness.boards.submissions import read_about
@@ -162,7 +163,7 @@ def test_a_mean_of_signed_scores_that_is_nearly_zero_is_measured_against_its_sta
         arrays["one--iid--confidence"] *= np.float32(1 + 1e-5)
 
     change_outputs(submission, nudge)
-    monkeypatch.setattr(boards, "measured", balanced)
+    monkeypatch.setattr(repetition, "measured", balanced)
     found = reproduce(submission)
     assert [sentence.split(": ")[0] for sentence in found.differences] == ([] if resamples else ["iid · one"])
 
@@ -296,7 +297,7 @@ def test_how_far_an_output_may_differ_is_a_matter_of_the_track(
     just, beyond = (np.array([1.0, 1.0 - factor * relative]) for factor in (0.9, 1.1))
     old = np.ones(2)
     for new, differs in ((just, False), (beyond, relative > 0)):
-        comparison = Comparison(track, None)
+        comparison = OutputComparison(track, None)
         assert bool(list(comparison.differences({name: old}, {name: new}, UNIT))) == differs
         assert comparison.allowances[name].allowed == pytest.approx(relative)
 
@@ -316,19 +317,19 @@ MAPS_SCORES = np.linspace(0.0, 1.0, 30)
     ],
 )
 def test_few_scores_may_go_the_other_way_at_a_fork(changed: dict[int, float], same: bool) -> None:
-    comparison = Comparison(track_of("attribution-mnist", "saliency"), None)
+    comparison = OutputComparison(track_of("attribution-mnist", "saliency"), None)
     new = MAPS_SCORES.copy()
     for place, change in changed.items():
         new[place] += change
     found = list(comparison.differences({"score.deletion": MAPS_SCORES}, {"score.deletion": new}, UNIT))
     assert (found == []) == same
     assert comparison.allowances["score.deletion"].forked == (len(changed) if same else 0)
-    maps = Comparison(track_of("attribution-mnist", "saliency"), None)
+    maps = OutputComparison(track_of("attribution-mnist", "saliency"), None)
     assert list(maps.differences({"maps": MAPS_SCORES}, {"maps": new}, UNIT)), "maps themselves have no forks"
 
 
 def test_a_query_that_differs_by_one_image_is_another_query() -> None:
-    comparison = Comparison(track_of("query-mnist", "bald"), None)
+    comparison = OutputComparison(track_of("query-mnist", "bald"), None)
     old, new = {"picks.1": np.array([[1], [2], [3]])}, {"picks.1": np.array([[1], [2], [4]])}
     assert list(comparison.differences(old, new, UNIT)) == [
         "picks.1 differs in 1 of 3 values, by up to 0.25 of its magnitude."
@@ -336,7 +337,7 @@ def test_a_query_that_differs_by_one_image_is_another_query() -> None:
 
 
 def test_a_difference_that_is_no_number_is_recorded_as_none() -> None:
-    comparison = Comparison(track_of("confidence-mnist", "msr"), None)
+    comparison = OutputComparison(track_of("confidence-mnist", "msr"), None)
     old, new = {"confidence": np.array([np.nan, 1.0])}, {"confidence": np.ones(2)}
     assert len(list(comparison.differences(old, new, UNIT))) == 1
     assert comparison.allowances["confidence"].found is None
@@ -371,7 +372,7 @@ def test_values_are_compared_relative_to_their_magnitude(case: str) -> None:
 def test_shapes_and_types_must_be_those_stored() -> None:
     old = {"confidence": np.zeros(3, np.float32)}
     for new in (np.zeros(4, np.float32), np.zeros(3, np.int64)):
-        comparison = Comparison(track_of("confidence-mnist", "msr"), 0.5)
+        comparison = OutputComparison(track_of("confidence-mnist", "msr"), 0.5)
         (sentence,) = comparison.differences(old, {"confidence": new}, UNIT)
         assert comparison.allowances == {}, "nothing could be compared"
         assert sentence.startswith(f"confidence is now {new.dtype} of shape {new.shape}, and was float32 of shape (3,)")
@@ -379,7 +380,7 @@ def test_shapes_and_types_must_be_those_stored() -> None:
 
 def test_a_method_that_speaks_where_it_did_not_apply_is_different() -> None:
     ended = UNIT.model_copy(update={"status": "not-applicable"})
-    comparison = Comparison(track_of("confidence-mnist", "msr"), 0.0)
+    comparison = OutputComparison(track_of("confidence-mnist", "msr"), 0.0)
     failed = ended.model_copy(update={"status": "failed", "reason": "no"})
     assert list(comparison.differences(None, None, ended)) == []
     assert list(comparison.differences(None, None, failed)) == ["it was not applicable, and now ended as failed: no."]

@@ -23,7 +23,7 @@ def test_evaluate_show_and_report(tmp_path: Path) -> None:
     write_toy(tmp_path)
     done = harness("evaluate", "margin.py", "--benchmark", "toy.toml", "--workers", "1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "augrc" in done.stdout
+    assert "AUGRC" in done.stdout
     assert "this benchmark has no board" in done.stdout
     (run,) = (tmp_path / "runs").iterdir()
     assert str(run.relative_to(tmp_path)) in done.stdout

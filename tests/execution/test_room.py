@@ -3,6 +3,7 @@
 import random
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_what_units_of_a_benchmark_need(tmp_path, benchmark, method, least, most
     else:
         assert least <= min(found) <= max(found) <= most
     on_cards = [
-        prepared.track.memory(unit.model_copy(update={"device": "cuda"})) for unit in prepared.plan.units.values()
+        prepared.track.memory(replace(unit, device="cuda")) for unit in prepared.plan.units.values()
     ]
     assert set(on_cards) == {None}, "there, networks are not in main memory"
 

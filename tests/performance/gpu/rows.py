@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.boards.repetition import Comparison
+from harness.boards.repetition import OutputComparison
 from harness.execution.answers import measured, outputs_id
 from tests.performance.gpu.units import Case, CaseRun, Ran
 
@@ -49,7 +49,7 @@ def compared_rows(case: Case, what: str, one: CaseRun, other: CaseRun, *, traine
     if trained:
         yield from _performances(case, what, one, other)
         return
-    comparison, problems = Comparison(other.track, None), []
+    comparison, problems = OutputComparison(other.track, None), []
     for label, again in other.units.items():
         before = one.units[label]
         found = [*comparison.differences(before.answers, again.answers, again.end.result)]
@@ -97,7 +97,7 @@ def _answered(run: CaseRun, beside: CaseRun) -> Iterable[tuple[str, Ran]]:
     ]
 
 
-def _gathered(comparison: Comparison) -> Iterator[tuple[str, object]]:
+def _gathered(comparison: OutputComparison) -> Iterator[tuple[str, object]]:
     """Allowances, of many outputs of one sort the largest: `score.*`, `picks.*`."""
     largest: dict[str, object] = {}
     for name, each in comparison.allowances.items():

@@ -163,7 +163,7 @@ def test_stored_answers_that_do_not_fit_are_refused(protocol: LoadedBenchmark) -
 
 def test_a_limited_unit_is_judged_on_its_own_samples(protocol: LoadedBenchmark) -> None:
     track, outputs = answered(protocol, 1.0)
-    unit = next(iter(outputs)).model_copy(update={"limit": 30})
+    unit = dataclasses.replace(next(iter(outputs)), limit=30)
     rows = np.arange(30) * 10
     judged = track.judge(unit, {"confidence": outputs[next(iter(outputs))]["confidence"][rows]})
     np.testing.assert_array_equal(judged.residual, wrong(protocol, unit.model, unit.study)[rows])
