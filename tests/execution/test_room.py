@@ -111,9 +111,7 @@ def test_what_units_of_a_benchmark_need(tmp_path, benchmark, method, least, most
         assert set(found) == {None}
     else:
         assert least <= min(found) <= max(found) <= most
-    on_cards = [
-        prepared.track.memory(replace(unit, device="cuda")) for unit in prepared.plan.units.values()
-    ]
+    on_cards = [prepared.track.memory(replace(unit, device="cuda")) for unit in prepared.plan.units.values()]
     assert set(on_cards) == {None}, "there, networks are not in main memory"
 
 
