@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,32 +12,21 @@ from torch import Tensor
 if TYPE_CHECKING:
     from harness.methods.baselines.attribution._operations import Operation
 
-Derivative = Callable[["Operation", Tensor], Tensor]
-"""(operation with one input, gradient of its first output) -> gradient of its input."""
-
-_FIXED_NORM = "native_batch_norm"
+Derivative = Callable[["Operation", Sequence[Tensor], Tensor], Sequence[Tensor] | None]
+"""(operation, numbers of its inputs, gradient of its first output) -> gradients of its inputs, or None if not known."""
 
 
-def derivative(operation: Operation, at: Tensor | None) -> Derivative | None:
-    """How gradients go back through an operation if it depends on one tensor; None if that is not known here.
-
-    at: the input at which they are wanted, if it is not the one that the operation had.
-    """
-    if len(operation.inputs) != 1 or (at is not None and operation.name in _OF_OUTPUTS):
-        return None
-    if operation.name == _FIXED_NORM and not is_fixed_norm(operation):
-        return None
-    return _DERIVATIVES.get(operation.name)
+def derivative(operation: Operation, at: Sequence[Tensor] | None, of_output: Tensor) -> Sequence[Tensor] | None:
+    """Gradients of an operation's inputs, at other inputs than those that it had if wanted; None if not known here."""
+    known = _DERIVATIVES.get(operation.name)
+    return None if known is None else known(operation, at or operation.inputs, of_output)
 
 
-def is_fixed_norm(operation: Operation) -> bool:
-    """Whether it is batch norm by the statistics of the training set, which do not depend on the input."""
+def _convolution(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor] | None:
+    """Without convolving once more, which is most of what the way back costs."""
     given = operation.arguments
-    return operation.name == _FIXED_NORM and not given["training"] and given["input"] is operation.inputs[0]
-
-
-def _convolution(operation: Operation, of_output: Tensor) -> Tensor:
-    given = operation.arguments
+    if len(at) != 1:
+        return None
     names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
     wanted = [given[name] is operation.inputs[0] for name in ("input", "weight", "bias")]
     parts = torch.ops.aten.convolution_backward(
@@ -48,52 +37,66 @@ def _convolution(operation: Operation, of_output: Tensor) -> Tensor:
         *map(given.get, names),
         wanted,
     )
-    part: Tensor = parts[wanted.index(True)]
-    return part
+    return [parts[wanted.index(True)]]
 
 
-def _fixed_norm(operation: Operation, of_output: Tensor) -> Tensor:
+def _norm_by_training_set(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor] | None:
     given = operation.arguments
+    if len(at) != 1 or given["training"] or given["input"] is not operation.inputs[0]:
+        return None
     names = ("input", "weight", "running_mean", "running_var")
     none = of_output.new_empty(0)
     wanted = [True, False, False]
     parts = torch.ops.aten.native_batch_norm_backward(
         of_output, *map(given.get, names), none, none, False, given["eps"], wanted
     )
-    part: Tensor = parts[0]
-    return part
+    return [parts[0]]
 
 
-def _relu(operation: Operation, of_output: Tensor) -> Tensor:
-    part: Tensor = torch.ops.aten.threshold_backward(of_output, operation.outputs[0], 0)
-    return part
+def _relu(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor]:
+    return [torch.ops.aten.threshold_backward(of_output, at[0], 0)]
 
 
-def _max_pool2d(operation: Operation, of_output: Tensor) -> Tensor:
+def _max_pool2d(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor] | None:
+    if at is not operation.inputs:
+        return None
     names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
     given = [operation.arguments[name] for name in names]
-    part: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-        of_output, operation.inputs[0], *given, operation.places
-    )
-    return part
+    return [torch.ops.aten.max_pool2d_with_indices_backward(of_output, at[0], *given, operation.places)]
 
 
-def _same(operation: Operation, of_output: Tensor) -> Tensor:
-    return of_output
+def _sum(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor] | None:
+    given = operation.arguments
+    if any(each.dtype != of_output.dtype for each in at) or given["alpha"] != 1:
+        return None
+    return [of_output.sum_to_size(each.shape) for each in at]
 
 
-def _view(operation: Operation, of_output: Tensor) -> Tensor:
-    return of_output.reshape(operation.inputs[0].shape)
+def _product(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor] | None:
+    factors = [operation.arguments[name] for name in ("self", "other")]
+    if any(each.dtype != of_output.dtype for each in at):
+        return None
+    others = [*reversed(at)] if len(at) == 2 else [factors[1] if factors[0] is operation.inputs[0] else factors[0]]
+    return [(of_output * other).sum_to_size(each.shape) for each, other in zip(at, others, strict=True)]
+
+
+def _copy(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor]:
+    return [of_output]
+
+
+def _view(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor]:
+    return [of_output.reshape(at[0].shape)]
 
 
 _DERIVATIVES: Mapping[str, Derivative] = MappingProxyType(
     {
         "convolution": _convolution,
-        _FIXED_NORM: _fixed_norm,
+        "native_batch_norm": _norm_by_training_set,
         "relu": _relu,
         "max_pool2d_with_indices": _max_pool2d,
-        "clone": _same,
+        "add": _sum,
+        "mul": _product,
+        "clone": _copy,
         "view": _view,
     }
 )
-_OF_OUTPUTS = {"relu", "max_pool2d_with_indices"}  # theirs depend on where the input is

@@ -50,8 +50,8 @@ SUMS = _names(
 )
 """Operations whose outputs are fixed linear combinations of their inputs."""
 
-_POOLED_MAXIMA = _names("max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d")
-MAXIMA = _POOLED_MAXIMA | _names("max min amax amin topk sort median kthvalue")
+POOLED_MAXIMA = _names("max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d")
+MAXIMA = POOLED_MAXIMA | _names("max min amax amin topk sort median kthvalue")
 """Operations whose outputs are those of their inputs that are the largest or smallest."""
 
 MATRIX_PRODUCTS = frozenset(["mm", "bmm", "addmm", "mv", "dot"])
@@ -88,7 +88,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a network did: operations in order, from `entry` (n, c, *spatial) to `logits` (n,)."""
+    """What a network did: operations in order, from `entry` (n, c, *spatial) to `logits` (n,) or (n, classes)."""
 
     operations: Sequence[Operation]
     entry: Tensor
@@ -96,9 +96,9 @@ class Trace:
 
 
 def trace(
-    model: nn.Module, inputs: Tensor, targets: Tensor, *, whole_norms: bool = False, precise: bool = False
+    model: nn.Module, inputs: Tensor, targets: Tensor | None, *, whole_norms: bool = False, precise: bool = False
 ) -> Trace:
-    """Run the network and write down what it does on the way to the logits (n,) of its targets (n,).
+    """Run the network and write down what it does on the way to the logits (n,) of its targets (n,), or to all (n, classes).
 
     whole_norms: normalisation is one operation; else it is the means, products and roots that it consists of.
     precise: in float64 if the network can, for rules that divide by numbers near 0.
@@ -119,7 +119,7 @@ def trace(
 def _recorded(
     model: nn.Module,
     inputs: Tensor,
-    targets: Tensor,
+    targets: Tensor | None,
     decompositions: Mapping[str, Decomposition],
     dtype: torch.dtype | None,
 ) -> Trace:
@@ -131,7 +131,8 @@ def _recorded(
 
     def run(given: Tensor) -> Tensor:
         given = given.clone()  # which a network may work on in place
-        return target_logits(torch.func.functional_call(model, weights, (given,)), targets)
+        logits: Tensor = torch.func.functional_call(model, weights, (given,))
+        return logits.clone() if targets is None else target_logits(logits, targets)
 
     with torch.no_grad(), _in_small_steps(), recorder:
         logits = torch.func.functionalize(run)(entry)
@@ -162,9 +163,9 @@ def propagate(found: Trace, start: Tensor, rule: Rule, beside: Sequence[Tensor] 
 
 def gradient(operation: Operation, of_outputs: Parts, at: Sequence[Tensor] | None = None) -> Parts:
     """The rule by which gradients go back, if wanted at other inputs than those that the operation had."""
-    known = derivative(operation, at)
-    if known is not None and of_outputs[0] is not None:
-        return [known(operation, of_outputs[0])]
+    known = None if of_outputs[0] is None else derivative(operation, at, of_outputs[0])
+    if known is not None:
+        return known
     with torch.enable_grad():
         entries = [each.detach().requires_grad_() for each in at or operation.inputs]
         outputs = operation.call(*entries)
@@ -239,7 +240,7 @@ class _Recorder(TorchDispatchMode):
                 self._add(ELEMENTWISE, [source], outputs, self._again(made[0], source), {}, True)
             else:
                 call = _call(func, leaves, structure, places, floating)
-                where = made[1] if name in _POOLED_MAXIMA else None
+                where = made[1] if name in POOLED_MAXIMA else None
                 self._add(name, inputs, outputs, call, arguments, pointwise, where)
         return out
 

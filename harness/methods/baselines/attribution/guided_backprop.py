@@ -20,7 +20,7 @@ def guided_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor
 
     def rule(operation: Operation, of_outputs: Parts) -> Parts:
         parts = gradient(operation, of_outputs)
-        return [part if part is None else part.clamp_min_(0) for part in parts] if _is_relu(operation) else parts
+        return [part if part is None else part.clamp_min(0) for part in parts] if _is_relu(operation) else parts
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
         found = trace(model, some, classes, whole_norms=True)
@@ -33,10 +33,12 @@ def _is_relu(operation: Operation) -> bool:
     """Whether it is max(x, 0), however it is written: what it makes of some numbers tells."""
     import torch
 
-    if operation.name in ("relu", "clone"):
-        return operation.name == "relu"
+    if operation.name == "relu":
+        return True
     (inputs, *others), outputs = operation.inputs, operation.outputs
     if not operation.pointwise or others or inputs.shape != outputs[0].shape:
         return False
     answers = ((number, operation.call(torch.full_like(inputs, number))[0]) for number in (-1, -1000, 0.01, 1, 1000))
-    return all(bool((answer == max(number, 0)).all()) for number, answer in answers)
+    return all(
+        bool((answer == torch.tensor(number, dtype=answer.dtype).clamp_min(0)).all()) for number, answer in answers
+    )
