@@ -123,7 +123,7 @@ def _fit(operation: Operation, base: Operation, rows: int, others: int) -> bool:
         one == other or (type(one) is type(other) is int and one * others == other * rows)
         for one, other in zip(constants, other_constants, strict=True)
     )
-    pairs = zip((*operation.inputs, *operation.outputs), (*base.inputs, *base.outputs), strict=True)
+    pairs = zip(operation.outputs, base.outputs, strict=True)  # inputs are the outputs of operations before
     return all(by_rows) and all(_first_is_last(*pair, rows, others) for pair in pairs)
 
 
@@ -131,7 +131,8 @@ def _first_is_last(tensor: Tensor, other: Tensor, rows: int, others: int) -> boo
     if not tensor.ndim or tensor.shape[1:] != other.shape[1:] or len(tensor) * others != len(other) * rows:
         return False
     first, last = tensor[: len(tensor) // rows], other[-(len(other) // others) :]
-    return len(tensor) % rows == 0 and torch.allclose(first, last, rtol=_SAME, atol=_SAME, equal_nan=True)
+    same = torch.equal(first, last) or torch.allclose(first, last, rtol=_SAME, atol=_SAME, equal_nan=True)
+    return len(tensor) % rows == 0 and same
 
 
 def _repeated(found: Trace, together: Trace, number: int, count: int) -> Trace:
@@ -207,7 +208,7 @@ def _slope_of_relu(operation: Operation, base: Operation) -> Tensor:
     """As `_rescaled`, whose care for small differences it does not need: these are 0 or as large as the numbers."""
     difference = operation.inputs[0] - base.inputs[0]
     slope = (operation.outputs[0] - base.outputs[0]).div_(difference)
-    return torch.where(difference == 0, torch.sgn(operation.outputs[0]), slope)
+    return torch.where(difference == 0, operation.outputs[0] > 0, slope)
 
 
 def _of_pooled_maximum(operation: Operation, base: Operation, multiplier: Tensor) -> Tensor:
