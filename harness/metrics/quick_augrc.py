@@ -70,23 +70,24 @@ class RankedFailures:
         The type of counts must hold the samples of a resample.
         """
         places = rows if rows is not None else np.arange(len(counts))
-        error = _sums(counts, places[self.failing], self.bounds)
         untied = bool((self.ends - self.starts == 1).all())
+        failing = places[self.failing]
+        error = counts[failing] if untied else _sums(counts, failing, self.bounds)
         weight = error if untied else _range_sums(counts, places[self.order], self.starts, self.ends)
         # Down to the end of each failing group, and to the end of the ranking.
         kept = running_sums(_sums(counts, places[self.order], np.concatenate([[0], self.ends, [len(self.order)]])))
         # Twice a product of 16 bits fits into 32, and so does their sum over a resample: see `_MOST_SAMPLES`.
-        wide = np.int32 if counts.dtype.itemsize == 2 else np.int64
-        total = kept[-1].astype(wide)
-        mass = np.zeros(len(total), dtype=np.int64)
+        narrow, wide = np.dtype(f"u{counts.dtype.itemsize}"), np.int32 if counts.dtype.itemsize == 2 else np.int64
+        total = kept[-1].astype(np.int64)
+        mass = 2 * total * error.sum(axis=0, dtype=wide)
         step = max(1, _AT_ONCE // len(total))
         for start in range(0, len(error), step):
-            some = slice(start, start + step)
-            # Twice the samples below the middle of each group, which holds its share of the failures.
-            doubled = total - kept[:-1][some]
+            some = slice(start, min(start + step, len(error)))
+            # Twice the samples above the middle of each group, which holds its share of the failures.
+            doubled = kept[some].view(narrow)
             doubled *= 2
-            doubled += weight[some]
-            mass += np.einsum("gb,gb->b", doubled, error[some].astype(wide))
+            doubled -= weight[some].view(narrow)
+            mass -= np.einsum("gb,gb->b", doubled.astype(wide), error[some].astype(wide))
         with np.errstate(divide="ignore", invalid="ignore"):
             values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
         return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
@@ -82,7 +83,8 @@ def maps(method: Any, modality: str) -> np.ndarray:
     (net, anatomy), (inputs, targets) = network(modality, "cnn"), samples(modality)
     context = surroundings(net, modality, "cnn", anatomy)
     call = load_baseline(find_method(method).spec) if isinstance(method, str) else method
-    return np.asarray(call(net, inputs, targets, context).detach())
+    wanted = [context] if "context" in inspect.signature(call).parameters else []
+    return np.asarray(call(net, inputs, targets, *wanted).detach())
 
 
 @pytest.mark.parametrize("name", SUBMITTED)

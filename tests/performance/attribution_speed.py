@@ -9,10 +9,10 @@ relative stabilities (together in the sums) maps of the same inputs; and freed m
 the same function for maps: a plain gradient.
 "alone" is the time of these forwards and gradients by themselves, before and after each metric.
 
-Known limits: the maps that robustness asks for are seven eighths of its time, and the same on both sides. DeepLIFT is
-computed in double precision, captum's in single: recording both passes takes as long as all that captum does. Guided
-backpropagation follows single operations, so that it does not matter how a ReLU is written, and runs all but convolutions
-once more on the way back. A plain gradient is a plain gradient.
+Known limits: the maps that robustness asks for are nine tenths of its time, and the same on both sides. DeepLIFT is
+computed in double precision, captum's in single, but its baselines are run once for all inputs. Guided backpropagation
+follows single operations, so that it does not matter how a ReLU is written: recording them takes a sixth of its time, the
+rest is what a plain gradient takes. A plain gradient is a plain gradient.
 
 Writes runs/bench/attribution.md and a plot (another folder: first argument).
 """

@@ -92,6 +92,7 @@ class TableOutputs(SourceDefaults):
         self._models = {model.id: model for model in source.models}
         self._source = source
         self._read = lru_cache(maxsize=2)(self._load)
+        self._place_read = lru_cache(maxsize=2)(self._path)  # of tables that are read: it no longer changes
 
     def artefacts(self, model: Model) -> dict[str, str]:
         path, found = self._protocol.verified(self._models[model.id].table)
@@ -102,7 +103,7 @@ class TableOutputs(SourceDefaults):
 
     def samples(self, model: Model, name: str) -> ModelOutputs:
         table = self._read(model.id)
-        rows = rows_of(table, self._source.sets[name], self._path(model.id))
+        rows = rows_of(table, self._source.sets[name], self._place_read(model.id))
         classes = self._source.classes if isinstance(self._source, ResultsSource) else None
         return ModelOutputs(dict(table.arrays), table.labels, classes).take(_as_slice(rows))
 
@@ -111,6 +112,7 @@ class TableOutputs(SourceDefaults):
 
     def release(self) -> None:
         self._read.cache_clear()
+        self._place_read.cache_clear()
 
     def sample_ids(self, name: str) -> Sequence[str] | None:
         first = next(iter(self._models))

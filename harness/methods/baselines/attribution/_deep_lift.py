@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from harness.methods.baselines.attribution._gradients import target_logits
 from harness.methods.baselines.attribution._operations import (
     MATRIX_PRODUCTS,
     MAXIMA,
     MOVES,
+    POOLED_MAXIMA,
     SOFTMAX,
     SUMS,
     Operation,
     Parts,
+    Trace,
     gradient,
     propagate,
     trace,
@@ -24,6 +29,7 @@ from harness.methods.outputs import NotOfferedError
 
 _LEAST = 1e-9  # differences below are none
 _CLOSE = 1e-3  # differences below this share of the numbers themselves are lost in rounding
+_SAME = 1e-9  # numbers of one sample among others of another batch
 _LINEAR = MOVES | SUMS | MATRIX_PRODUCTS | {"add", "sub", "rsub", "convolution"}
 
 
@@ -40,21 +46,113 @@ def contributions(
     Raises NotOfferedError where the network does other things for the baselines, for what has no such rule, and, if
     contributions must add up, where they do not: where neighbours, masks or other choices differ at the baseline.
     """
-    found, base = (trace(model, each, targets, precise=True) for each in (inputs, baselines))
-    if [*map(_signature, found.operations)] != [*map(_signature, base.operations)]:
-        raise NotOfferedError("this model takes another way for the baseline than for the input")
+    found = trace(model, inputs, None, precise=True)
+    all_the_same = bool((baselines == baselines[:1]).all())
+    base = next(_repeated_each(model, found, baselines[:1])) if all_the_same else _partner(model, found, baselines)
+    return _contributions(found, base, targets, must_add_up).to(inputs.dtype)
+
+
+def contributions_for_each(model: nn.Module, inputs: Tensor, baselines: Tensor, targets: Tensor) -> Tensor:
+    """(n, b, c, *spatial): the same of each input for each of the baselines (b, c, *spatial)."""
+    found = trace(model, inputs, None, precise=True)
+    parts = [
+        _contributions(found, base, targets, must_add_up=False).to(inputs.dtype)
+        for base in _repeated_each(model, found, baselines)
+    ]
+    return torch.stack(parts, dim=1)
+
+
+def _contributions(found: Trace, base: Trace, targets: Tensor, must_add_up: bool) -> Tensor:
     partners = dict(zip(found.operations, base.operations, strict=True))
-    (multipliers,) = propagate(found, torch.ones_like(found.logits), lambda each, of: _rule(each, partners[each], of))
+    start = torch.zeros_like(found.logits).scatter_(1, targets[:, None], 1.0)
+    (multipliers,) = propagate(found, start, lambda each, of: _rule(each, partners[each], of))
     parts = multipliers * (found.entry - base.entry)
-    difference = found.logits - base.logits
+    logits, others = (target_logits(each.logits, targets) for each in (found, base))
+    difference = logits - others
     wrong = (parts.flatten(1).sum(dim=1) - difference).abs()
-    near = 1e-2 * difference.abs() + 1e-4 * torch.maximum(found.logits.abs(), base.logits.abs())
+    near = 1e-2 * difference.abs() + 1e-4 * torch.maximum(logits.abs(), others.abs())
     if not bool(parts.isfinite().all()) or (must_add_up and bool((wrong > near).any())):
         raise NotOfferedError(
             "DeepLIFT's contributions do not add up on this model: it chooses otherwise for the baseline (neighbours, "
             "masks, steps), or divides by what is 0 there"
         )
-    return parts.to(inputs.dtype)
+    return parts
+
+
+def _partner(model: nn.Module, found: Trace, baselines: Tensor) -> Trace:
+    """What the network does for as many baselines (n, c, *spatial) as there are traced inputs."""
+    base = trace(model, baselines, None, precise=True)
+    if [*map(_signature, found.operations)] != [*map(_signature, base.operations)]:
+        raise NotOfferedError("this model takes another way for the baseline than for the input")
+    return base
+
+
+def _repeated_each(model: nn.Module, found: Trace, baselines: Tensor) -> Iterator[Trace]:
+    """What the network does for each of the baselines (b, c, *spatial), as often as there are traced inputs.
+
+    All are run once and together, but one by one as often as needed where rows of numbers are not known to be those of
+    one sample after the other.
+    """
+    together = _together(model, found, baselines)
+    for number, baseline in enumerate(baselines):
+        if together is None:
+            yield _partner(model, found, baseline.expand(len(found.entry), *baseline.shape))
+        else:
+            yield _repeated(found, together, number, len(baselines) + 1)
+
+
+def _together(model: nn.Module, found: Trace, baselines: Tensor) -> Trace | None:
+    """The trace of the baselines and, behind them, the first traced input, whose numbers tell where those of one row lie.
+    None where they are not what they were, and where shapes or constants are not those for as many rows."""
+    count = len(baselines) + 1
+    try:
+        base = trace(model, torch.cat([baselines, found.entry[:1].to(baselines.dtype)]), None, precise=True)
+    except NotOfferedError:
+        return None
+    pairs = zip(found.operations, base.operations, strict=False)
+    same = len(found.operations) == len(base.operations) and all(_fit(*pair, len(found.entry), count) for pair in pairs)
+    return base if same else None
+
+
+def _fit(operation: Operation, base: Operation, rows: int, others: int) -> bool:
+    """Whether two operations differ in the number of rows alone, and the last of `others` is the first of `rows`."""
+    (name, constants), (other_name, other_constants) = _signature(operation), _signature(base)
+    if name != other_name or len(constants) != len(other_constants):
+        return False
+    by_rows = (
+        one == other or (type(one) is type(other) is int and one * others == other * rows)
+        for one, other in zip(constants, other_constants, strict=True)
+    )
+    pairs = zip(operation.outputs, base.outputs, strict=True)  # inputs are the outputs of operations before
+    return all(by_rows) and all(_first_is_last(*pair, rows, others) for pair in pairs)
+
+
+def _first_is_last(tensor: Tensor, other: Tensor, rows: int, others: int) -> bool:
+    if not tensor.ndim or tensor.shape[1:] != other.shape[1:] or len(tensor) * others != len(other) * rows:
+        return False
+    first, last = tensor[: len(tensor) // rows], other[-(len(other) // others) :]
+    same = torch.equal(first, last) or torch.allclose(first, last, rtol=_SAME, atol=_SAME, equal_nan=True)
+    return len(tensor) % rows == 0 and same
+
+
+def _repeated(found: Trace, together: Trace, number: int, count: int) -> Trace:
+    """What was seen of one baseline of `count` rows, as often as there are traced inputs."""
+
+    def rows(tensor: Tensor) -> Tensor:
+        size = len(tensor) // count
+        row = tensor[None, number * size : (number + 1) * size]
+        return row.expand(len(found.entry), *row.shape[1:]).flatten(0, 1)
+
+    operations = [
+        replace(
+            operation,
+            inputs=tuple(map(rows, base.inputs)),
+            outputs=tuple(map(rows, base.outputs)),
+            places=None if base.places is None else rows(base.places),
+        )
+        for operation, base in zip(found.operations, together.operations, strict=True)
+    ]
+    return Trace(operations, rows(together.entry), rows(together.logits))
 
 
 def _signature(operation: Operation) -> tuple[Any, ...]:
@@ -68,10 +166,14 @@ def _rule(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:
     one = len(operation.inputs) == 1
     if (one and name in _LINEAR | {"mul"}) or name in MOVES | {"add", "sub", "rsub", "where"}:
         return gradient(operation, of_outputs)
+    if name == "relu" and multiplier is not None:
+        return [multiplier * _slope_of_relu(operation, base)]
     if one and operation.pointwise:
         return [_rescaled(operation, base, of_outputs)]
     if name == "mul" or name in MATRIX_PRODUCTS | {"convolution"}:
         return gradient(operation, of_outputs, _middle(operation, base))
+    if name in POOLED_MAXIMA and multiplier is not None:
+        return [_of_pooled_maximum(operation, base, multiplier)]
     if name in MAXIMA | {"maximum", "minimum"}:
         return _of_maximum(operation, base, of_outputs)
     if name in SOFTMAX and multiplier is not None:
@@ -102,14 +204,49 @@ def _rescaled(operation: Operation, base: Operation, of_outputs: Parts) -> Tenso
     return torch.where(close, slope, rise / difference.where(~close, 1.0))
 
 
+def _slope_of_relu(operation: Operation, base: Operation) -> Tensor:
+    """As `_rescaled`, whose care for small differences it does not need: these are 0 or as large as the numbers."""
+    difference = operation.inputs[0] - base.inputs[0]
+    slope = (operation.outputs[0] - base.outputs[0]).div_(difference)
+    return torch.where(difference == 0, operation.outputs[0] > 0, slope)
+
+
+def _of_pooled_maximum(operation: Operation, base: Operation, multiplier: Tensor) -> Tensor:
+    """As `_of_maximum`, with numbers taken from and put to the places of both maxima."""
+    assert operation.places is not None
+    assert base.places is not None
+    plane = -3 if "3d" in operation.name else -2
+    given, at_base, out, other, here, there, of = (
+        each.flatten(plane)
+        for each in (
+            *(*operation.inputs, *base.inputs, operation.outputs[0], base.outputs[0]),
+            *(operation.places, base.places, multiplier),
+        )
+    )
+    other_here = at_base.gather(-1, here)
+    between = _between(out, other, other_here, torch.maximum(out, other))
+    difference = out - other_here
+    none = difference.abs() <= _LEAST
+    parts = torch.where(none, of, of * (between - other) / difference.where(~none, 1.0))
+    spread = torch.zeros_like(given).scatter_add_(-1, here, parts)
+    difference = given.gather(-1, there) - other
+    none = difference.abs() <= _LEAST
+    parts = torch.where(none, 0.0, of * (out - between) / difference.where(~none, 1.0))
+    return spread.scatter_add_(-1, there, parts).view(operation.inputs[0].shape)
+
+
+def _between(out: Tensor, other: Tensor, other_here: Tensor, extreme: Tensor) -> Tensor:
+    """What is largest at the input may be so at the baseline, beside others: all points of a cloud of zeros are."""
+    return torch.where((other_here - other).abs() <= 1e-8 + 1e-5 * other.abs(), out, extreme)
+
+
 def _of_maximum(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:
     multiplier, *others = of_outputs
     if multiplier is None:
         return gradient(operation, of_outputs)
     out, other = operation.outputs[0], base.outputs[0]
-    between = torch.minimum(out, other) if "min" in operation.name else torch.maximum(out, other)
-    # What is largest at the input may be so at the baseline, beside others: all points of a cloud of zeros are.
-    between = torch.where(torch.isclose(_at_same_places(operation, base), other), out, between)
+    extreme = torch.minimum(out, other) if "min" in operation.name else torch.maximum(out, other)
+    between = _between(out, other, _at_same_places(operation, base), extreme)
     here = gradient(operation, [multiplier * (between - other), *others])
     there = gradient(base, [multiplier * (out - between), *others])
     parts: list[Tensor | None] = []

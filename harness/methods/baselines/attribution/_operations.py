@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_leaves
 
 from harness.methods.baselines.attribution._decompositions import NORMS, OTHERS, Decomposition
+from harness.methods.baselines.attribution._derivatives import derivative
 from harness.methods.baselines.attribution._gradients import target_logits
 from harness.methods.outputs import NotOfferedError
 
@@ -47,10 +50,8 @@ SUMS = _names(
 )
 """Operations whose outputs are fixed linear combinations of their inputs."""
 
-MAXIMA = _names(
-    "max min amax amin max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d topk sort "
-    "median kthvalue"
-)
+POOLED_MAXIMA = _names("max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d")
+MAXIMA = POOLED_MAXIMA | _names("max min amax amin topk sort median kthvalue")
 """Operations whose outputs are those of their inputs that are the largest or smallest."""
 
 MATRIX_PRODUCTS = frozenset(["mm", "bmm", "addmm", "mv", "dot"])
@@ -66,6 +67,7 @@ class Operation:
     name: that of ATen without its overload, e.g. "convolution"; ELEMENTWISE for several that together are a function of
     every single number. inputs, outputs: the floating tensors that depend on the network's input; `call` computes the
     second from the first. parents: which operation made each input. arguments: all that ATen was given, by name.
+    places: of pooled maxima, where in its plane each is, with the planes flattened.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Operation:
     parents: tuple[Operation | None, ...]
     arguments: Mapping[str, Any]
     pointwise: bool = False
+    places: Tensor | None = None
 
     @property
     def constants(self) -> list[Tensor]:
@@ -85,7 +88,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a network did: operations in order, from `entry` (n, c, *spatial) to `logits` (n,)."""
+    """What a network did: operations in order, from `entry` (n, c, *spatial) to `logits` (n,) or (n, classes)."""
 
     operations: Sequence[Operation]
     entry: Tensor
@@ -93,9 +96,9 @@ class Trace:
 
 
 def trace(
-    model: nn.Module, inputs: Tensor, targets: Tensor, *, whole_norms: bool = False, precise: bool = False
+    model: nn.Module, inputs: Tensor, targets: Tensor | None, *, whole_norms: bool = False, precise: bool = False
 ) -> Trace:
-    """Run the network and write down what it does on the way to the logits (n,) of its targets (n,).
+    """Run the network and write down what it does on the way to the logits (n,) of its targets (n,), or to all (n, classes).
 
     whole_norms: normalisation is one operation; else it is the means, products and roots that it consists of.
     precise: in float64 if the network can, for rules that divide by numbers near 0.
@@ -116,7 +119,7 @@ def trace(
 def _recorded(
     model: nn.Module,
     inputs: Tensor,
-    targets: Tensor,
+    targets: Tensor | None,
     decompositions: Mapping[str, Decomposition],
     dtype: torch.dtype | None,
 ) -> Trace:
@@ -128,7 +131,8 @@ def _recorded(
 
     def run(given: Tensor) -> Tensor:
         given = given.clone()  # which a network may work on in place
-        return target_logits(torch.func.functional_call(model, weights, (given,)), targets)
+        logits: Tensor = torch.func.functional_call(model, weights, (given,))
+        return logits.clone() if targets is None else target_logits(logits, targets)
 
     with torch.no_grad(), _in_small_steps(), recorder:
         logits = torch.func.functionalize(run)(entry)
@@ -159,8 +163,9 @@ def propagate(found: Trace, start: Tensor, rule: Rule, beside: Sequence[Tensor] 
 
 def gradient(operation: Operation, of_outputs: Parts, at: Sequence[Tensor] | None = None) -> Parts:
     """The rule by which gradients go back, if wanted at other inputs than those that the operation had."""
-    if operation.name == "convolution" and len(operation.inputs) == 1 and of_outputs[0] is not None:
-        return _convolution_gradient(operation, of_outputs[0])
+    known = None if of_outputs[0] is None else derivative(operation, at, of_outputs[0])
+    if known is not None:
+        return known
     with torch.enable_grad():
         entries = [each.detach().requires_grad_() for each in at or operation.inputs]
         outputs = operation.call(*entries)
@@ -169,22 +174,6 @@ def gradient(operation: Operation, of_outputs: Parts, at: Sequence[Tensor] | Non
             return [None] * len(entries)
         wanted, given = zip(*pairs, strict=True)
         return torch.autograd.grad(wanted, entries, given, allow_unused=True)
-
-
-def _convolution_gradient(operation: Operation, of_output: Tensor) -> Parts:
-    """The same without convolving once more, which is most of what the way back costs."""
-    given = operation.arguments
-    names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
-    wanted = [given[name] is operation.inputs[0] for name in ("input", "weight", "bias")]
-    parts = torch.ops.aten.convolution_backward(
-        of_output.contiguous(),
-        given["input"],
-        given["weight"],
-        [given["weight"].shape[0]],
-        *map(given.get, names),
-        wanted,
-    )
-    return [parts[wanted.index(True)]]
 
 
 @contextmanager
@@ -216,9 +205,11 @@ class _Recorder(TorchDispatchMode):
         self._made: dict[int, _Made] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        leaves, structure = tree_flatten((args, kwargs or {}))
-        leaves = [self._instead.get(id(leaf), leaf) for leaf in leaves]
-        args, kwargs = tree_unflatten(leaves, structure)
+        kwargs = kwargs or {}
+        leaves, structure = _flat(args, kwargs)
+        if self._instead:
+            leaves = [self._instead.get(id(leaf), leaf) for leaf in leaves]
+            args, kwargs = _nested(leaves, structure)
         places = [place for place, leaf in enumerate(leaves) if id(leaf) in self._depends]
         if not places and not any(id(leaf) in self._source for leaf in leaves):
             return func(*args, **kwargs)
@@ -232,9 +223,9 @@ class _Recorder(TorchDispatchMode):
             missing = len(func._schema.returns) - len(parts)
             return (*parts, *[parts[0].new_empty(0)] * missing) if len(func._schema.returns) > 1 else parts[0]
         out = func(*args, **kwargs)
-        made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
+        made = _tensors(out)
         self._seen += [leaves, made]
-        pointwise = torch.Tag.pointwise in func.tags or name in _POINTWISE
+        pointwise = _is_pointwise(func)
         source = self._source_of(leaves, made) if pointwise or name == "_to_copy" else None
         if source is not None:
             self._source[id(made[0])] = source
@@ -249,7 +240,8 @@ class _Recorder(TorchDispatchMode):
                 self._add(ELEMENTWISE, [source], outputs, self._again(made[0], source), {}, True)
             else:
                 call = _call(func, leaves, structure, places, floating)
-                self._add(name, inputs, outputs, call, arguments, pointwise)
+                where = made[1] if name in POOLED_MAXIMA else None
+                self._add(name, inputs, outputs, call, arguments, pointwise, where)
         return out
 
     def _in_place(self, func: Any, types: Any, args: Any, kwargs: Any) -> Tensor:
@@ -264,11 +256,10 @@ class _Recorder(TorchDispatchMode):
             self._instead[id(target)] = self.__torch_dispatch__(out_of_place, types, args, kwargs)
         return target
 
-    def _add(
-        self, name: str, inputs: list[Tensor], outputs: list[Tensor], call: Any, arguments: Any, pointwise: bool
-    ) -> None:
+    def _add(self, name: str, inputs: list[Tensor], outputs: list[Tensor], *others: Any) -> None:
+        call, *rest = others
         parents = tuple(self._maker.get(id(each)) for each in inputs)
-        operation = Operation(name, tuple(inputs), tuple(outputs), call, parents, arguments, pointwise)
+        operation = Operation(name, tuple(inputs), tuple(outputs), call, parents, *rest)
         self.operations.append(operation)
         self._depends |= set(map(id, outputs))
         self._maker |= dict.fromkeys(map(id, outputs), operation)
@@ -292,8 +283,8 @@ class _Recorder(TorchDispatchMode):
                 return each
             if id(each) not in values:
                 func, leaves, structure = made[id(each)]
-                args, kwargs = tree_unflatten([value(leaf, values) for leaf in leaves], structure)
-                values[id(each)] = tree_leaves(func(*args, **kwargs))[0]
+                args, kwargs = _nested([value(leaf, values) for leaf in leaves], structure)
+                values[id(each)] = _tensors(func(*args, **kwargs))[0]
             return values[id(each)]
 
         return lambda given: (value(tensor, {id(source): given}),)
@@ -308,18 +299,57 @@ def _call(
         given = list(leaves)
         for place, value in zip(places, inputs, strict=True):
             given[place] = value
-        args, kwargs = tree_unflatten(given, structure)
-        made = [each for each in tree_leaves(func(*args, **kwargs)) if isinstance(each, Tensor)]
+        args, kwargs = _nested(given, structure)
+        made = _tensors(func(*args, **kwargs))
         return tuple(made[place] for place in floating)
 
     return call
 
 
+def _flat(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """What an operation is given, with lists of tensors opened, and how to put it together again.
+
+    PyTorch's own `tree_flatten` opens lists of numbers, too, and takes longer for it than a small operation.
+    """
+    leaves: list[Any] = []
+    counts: list[int | None] = []
+    for each in (*args, *kwargs.values()):
+        opened = isinstance(each, list | tuple) and any(isinstance(one, Tensor) for one in each)
+        leaves += each if opened else [each]
+        counts.append(len(each) if opened else None)
+    return leaves, (counts, len(args), tuple(kwargs))
+
+
+def _nested(leaves: Sequence[Any], structure: Any) -> tuple[list[Any], dict[str, Any]]:
+    counts, positional, names = structure
+    rest = iter(leaves)
+    values = [next(rest) if count is None else list(islice(rest, count)) for count in counts]
+    return values[:positional], dict(zip(names, values[positional:], strict=True))
+
+
+def _tensors(out: Any) -> list[Tensor]:
+    """Those that an operation answers with."""
+    return [out] if isinstance(out, Tensor) else [each for each in tree_leaves(out) if isinstance(each, Tensor)]
+
+
+@cache
+def _is_pointwise(func: Any) -> bool:
+    return torch.Tag.pointwise in func.tags or func.overloadpacket.__name__ in _POINTWISE
+
+
 def _named(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     """The arguments of an operation by name, with those that were left out."""
+    names, defaults = _expected(func)
+    return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+
+
+@cache
+def _expected(func: Any) -> tuple[list[str], dict[str, Any]]:
+    """Names of an operation's arguments, and what those are that may be left out."""
     expected = func._schema.arguments
-    defaults = {each.name: each.default_value for each in expected if each.has_default_value()}
-    return {**defaults, **dict(zip((each.name for each in expected), args, strict=False)), **kwargs}
+    return [each.name for each in expected], {
+        each.name: each.default_value for each in expected if each.has_default_value()
+    }
 
 
 def _is_floating(value: Any) -> bool:

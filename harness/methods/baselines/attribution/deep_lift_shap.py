@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.baselines.attribution._batches import at_once, in_batches
+from harness.methods.baselines.attribution._batches import in_batches
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -18,14 +18,11 @@ BACKGROUND = 16  # of LATEC
 @explainer(version="2.0", citation="Lundberg & Lee, NeurIPS 2017")
 def deep_lift_shap(model: nn.Module, inputs: Tensor, targets: Tensor, context: Context) -> Tensor:
     """Mean DeepLIFT against each of the first inputs of the background set."""
-    from harness.methods.baselines.attribution._deep_lift import contributions
+    from harness.methods.baselines.attribution._deep_lift import contributions_for_each
 
     baselines = context.background[:BACKGROUND]
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
-        count = len(baselines)
-        pairs = some.repeat_interleave(count, dim=0), baselines.repeat(len(some), *[1] * (some.ndim - 1))
-        parts = contributions(model, *pairs, classes.repeat_interleave(count))
-        return parts.view(len(some), count, *parts.shape[1:]).mean(dim=1)
+        return contributions_for_each(model, some, baselines, classes).mean(dim=1)
 
-    return in_batches(explain, inputs, targets, max(1, at_once(inputs) // max(1, len(baselines))))
+    return in_batches(explain, inputs, targets)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._batches import in_batches
-from harness.methods.baselines.attribution._captum import captum
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 def input_x_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Gradient of the logit times the input."""
 
-    def explain(some: Tensor, classes: Tensor) -> Tensor:
-        with captum() as attr:
-            maps: Tensor = attr.InputXGradient(model).attribute(some, target=classes)
-        return maps
+    from harness.methods.baselines.attribution._gradients import input_gradients
 
-    return in_batches(explain, inputs, targets)
+    return in_batches(lambda some, classes: some * input_gradients(model, some, classes), inputs, targets)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.methods.baselines.attribution._batches import in_batches
-from harness.methods.baselines.attribution._captum import captum
 from harness.methods.interface import explainer
 
 if TYPE_CHECKING:
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 def saliency(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Magnitude of the gradient of the logit."""
 
-    def explain(some: Tensor, classes: Tensor) -> Tensor:
-        with captum() as attr:
-            maps: Tensor = attr.Saliency(model).attribute(some, target=classes)
-        return maps
+    from harness.methods.baselines.attribution._gradients import input_gradients
 
-    return in_batches(explain, inputs, targets)
+    return in_batches(lambda some, classes: input_gradients(model, some, classes).abs(), inputs, targets)
