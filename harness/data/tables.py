@@ -162,7 +162,7 @@ def _check_finite(values: np.ndarray, path: Path, name: str, axis: int = 0) -> N
 
 def _check_kind(values: np.ndarray, name: str, path: Path, column: str) -> None:
     """Logits and probabilities are told apart by the sums of rows."""
-    kind, probabilities = name.removeprefix("mc_"), _are_probabilities(values)
+    kind, probabilities = name.removeprefix("mc_"), are_probabilities(values)
     if probabilities == (kind == "probabilities"):
         return
     other = "probabilities" if probabilities else "logits"
@@ -189,7 +189,8 @@ def _deviation(values: np.ndarray) -> str:
     )
 
 
-def _are_probabilities(values: np.ndarray) -> bool:
+def are_probabilities(values: np.ndarray) -> bool:
+    """Whether no value (..., classes) is negative and those of each row sum to 1, up to rounding."""
     import numpy as np
 
     if values.min() < 0:

@@ -19,8 +19,8 @@ _PROTOTYPES, _MOST_PROTOTYPES = 6, 240
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """members (m,): numbers of points, failures first. samples, failures: how many the members stand for. shared: what
-    most failures have in common."""
+    """members (m,): numbers of points, failures first, nearest to the centre of the group's failures first. samples,
+    failures: how many the members stand for. shared: what most failures have in common."""
 
     members: np.ndarray
     samples: float
@@ -52,7 +52,8 @@ def failure_groups(
         wrong = mine[failed[mine]]
         samples, failures = float(weight[mine].sum()), float(weight[wrong].sum())
         if len(wrong) >= _LEAST_FAILURES and failures / samples >= min(_OFTEN * overall, (1 + overall) / 2):
-            order = np.concatenate([wrong, mine[~failed[mine]]])
+            away = ((components[mine] - components[wrong].mean(axis=0)) ** 2).sum(axis=1)
+            order = mine[np.lexsort((away, ~failed[mine]))]
             found.append(FailureGroup(order, samples, failures, tuple(_shared(wrong, facts))))
     return tuple(sorted(found, key=lambda group: (-group.failures, group.members[0]))[:_MOST_SHOWN])
 

@@ -77,9 +77,13 @@ class BrowsedSet:
 
 class Browsed:
     """One network with its scores, the first of which is what the page is about. Raises UsageError for a network that it
-    has no answer on. elsewhere: scores left out, which have no answers on these samples of this network."""
+    has no answer on. elsewhere: scores left out, which have no answers on these samples of this network. titles: what a
+    table calls its sets, where that is not their name."""
 
-    def __init__(self, scores: Sequence[ScoreAnswers], model: str | None = None) -> None:
+    def __init__(
+        self, scores: Sequence[ScoreAnswers], model: str | None = None, titles: Mapping[str, str] | None = None
+    ) -> None:
+        self.titles = titles or {}
         self.track = scores[0].track
         self.model = _chosen(scores[0], model)
         self.limit = next(iter(scores[0].answers)).limit
