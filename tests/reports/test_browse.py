@@ -146,7 +146,10 @@ def test_a_table_of_results_is_opened_as_it_lies(tmp_path):
     page = browse("mine.csv", folder=tmp_path)
     assert page == tmp_path / "browse.html"
     data, text = read(page), page.read_text("utf-8")
-    assert [(each["name"], each["role"]) for each in data["sets"]] == [("test", "source"), ("Shifted", "shift")]  # as the table calls them
+    assert [(each["name"], each["role"]) for each in data["sets"]] == [
+        ("test", "source"),
+        ("Shifted", "shift"),
+    ]  # as the table calls them
     wrong = label != prediction
     for study, mine in zip(data["studies"], (slice(0, 120), slice(120, 200)), strict=True):
         assert np.array_equal(study["outcome"]["point"] == FAILURE, wrong[mine])

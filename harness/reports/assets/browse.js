@@ -91,7 +91,7 @@
   const legend = (colouring) => {
     const counts = colouring.counts, there = new Set(visible.map(colouring.of)), found = Browse.figures();
     const elsewhere = visible.filter((point) => Browse.studies[Browse.studyOf[point]] !== state.study).length;
-    find("counted").textContent = `${colouring.bars ? "" : "Numbers here and at the threshold: "}${found ? `${number(found.samples)} samples are judged in ${state.study.id}` : `no answers of ${state.score.name} in ${state.study.id}`}`
+    find("counted").textContent = `${colouring.bars ? "" : "Numbers here and at the threshold: "}${found ? `${number(found.samples)} samples are judged in “${state.study.id}”` : `${state.score.name} has no answers in “${state.study.id}”`}`
       + `${found?.leftOut ? `, ${number(found.leftOut)} left out` : ""}; ${number(visible.length)} points are shown${elsewhere ? `, ${number(elsewhere)} of them of other sets or studies` : ""}.`;
     const bars = (colouring.bars ?? []).map(({ label, colours, low, high }) => {
       const bar = element("span", { className: "ramp" });
@@ -139,7 +139,7 @@
       const value = metrics[place.dataset.metric];
       place.textContent = number(value === null || value === undefined ? null : value * Number(place.dataset.scale));
     }
-    find("judged").textContent = curve ? `In ${state.study.id}, of ${number(curve.samples)} samples, by ${state.score.name}.` : "";
+    find("judged").textContent = curve ? `In “${state.study.id}”, of ${number(curve.samples)} samples, by ${state.score.name}.` : "";
     drawCurve(curve);
     showNetworks();
   };
@@ -211,22 +211,23 @@
         const show = element("button", { type: "button", textContent: "show in the picture" });
         show.addEventListener("click", () => { pick([...group.members]); find("stage").scrollIntoView({ block: "nearest" }); });
         const failed = [...group.members].slice(0, Math.round(group.failures)), here = failed.filter((point) => Browse.studies[Browse.studyOf[point]] === state.study && Browse.outcome[point] === codes.FAILURE);
-        const facts = [`${number(here.length)} of the failures in ${state.study.id}`, `mean confidence ${number(group.confidence[state.score.name])}`, ...group.shared];
+        const facts = [`${number(here.length)} of the failures in “${state.study.id}”`, `mean confidence ${number(group.confidence[state.score.name])}`, ...(group.shared.length ? group.shared : ["no class, prediction or set that half of them share"])];
         const surest = d3.sort(failed, (point) => -Browse.confidence[point]).slice(0, GROUP);
         return element("section", { className: "group" }, element("h3", { textContent: `${at + 1}: ${number(group.failures)} of ${number(group.samples)} fail (${percent(group.rate)})` }),
           element("p", { className: "sub", textContent: facts.join(" · ") }), element("div", { className: "pair" },
             element("div", {}, element("h4", { textContent: "typical failures" }), cards(failed.slice(0, GROUP).map((point) => ({ point })))),
             element("div", {}, element("h4", { textContent: `most confident by ${state.score.name}` }), cards(surest.map((point) => ({ point }))))), show);
-      }) : [none("No group fails clearly more often than the rest.")])),
+      }) : [none(Browse.components ? "No group fails clearly more often than the rest." : "There are neither features nor logits to find groups by.")])),
     prototypes: (panel) => panel.append(none("Samples nearest to the centres that k-means finds in a class of a set, the largest cluster first: what the network takes for usual there, rightly predicted or not."),
       ...(Browse.prototypes.length ? d3.groups(Browse.prototypes, ({ set }) => set).map(([set, entries], at) => {
         const box = element("details", { className: "groups", open: at === 0 }, element("summary", { textContent: Browse.sets[set].name }));
-        const fill = () => box.childElementCount === 1 && box.append(...entries.map(({ label, members }) =>
-          element("div", { className: "row" }, element("h3", { textContent: `class ${Browse.classText(label)}` }), cards(members.map((point) => ({ point }))))));
+        const dense = entries.every(({ members }) => members.length === 1) ? "strip" : "";
+        const fill = () => box.childElementCount === 1 && box.append(element("div", { className: dense }, ...entries.map(({ label, members }) =>
+          element("div", { className: dense ? "" : "row" }, element("h3", { textContent: `class ${Browse.classText(label)}` }), cards(members.map((point) => ({ point })))))));
         box.addEventListener("toggle", () => box.open && fill());
         if (at === 0) fill();
         return box;
-      }) : [none("There is nothing to find prototypes by.")])),
+      }) : [none("There are neither features nor logits to find prototypes by.")])),
     lasso: (panel) => {
       const points = state.picked;
       if (!points.length) { panel.append(none("Choose \"lasso\" above the picture, or hold shift, and draw around points: they are listed here.")); return; }
@@ -310,10 +311,10 @@
       for (const [box, value] of made) { box.checked = on; if (on) kept.add(value); else kept.delete(value); }
       draw();
     });
-    place.append(...made.map(([, , label]) => label), all);
+    place.append(all, ...made.map(([, , label]) => label));
   };
   const sizes = d3.rollup(Browse.set, (rows) => rows.length, (set) => set);
-  boxes(find("sets"), Browse.sets.map((set, at) => [at, `${set.name} (${number(sizes.get(at) ?? 0)})`]), state.sets);
+  boxes(find("sets"), Browse.sets.map((set, at) => [at, `${set.name} (${number(sizes.get(at) ?? 0)}${sizes.get(at) === set.samples ? "" : ` of ${number(set.samples)}`})`]), state.sets);
   boxes(find("classes"), Browse.classes.map((label) => [label, Browse.classText(label)]), state.classes);
 
   // Tools.

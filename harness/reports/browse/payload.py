@@ -95,7 +95,10 @@ def content(
     browsed, chosen = points.browsed, points.chosen
     ids = _ids(points)
     return {
-        "sets": [{"name": browsed.titles.get(each.name, each.name), "role": each.role} for each in browsed.sets],
+        "sets": [
+            {"name": browsed.titles.get(each.name, each.name), "role": each.role, "samples": len(each.labels)}
+            for each in browsed.sets
+        ],
         "set": packed(chosen.sets),
         "sample": packed(chosen.samples),
         **({} if chosen.complete else {"weight": packed(chosen.weight)}),
@@ -105,6 +108,7 @@ def content(
         "layouts": [{"title": each.title, "flat": packed(each.flat), "solid": packed(each.solid)} for each in ways],
         "scores": [{"name": each.name, "classifier": each.classifier} for each in browsed.scores],
         "studies": [_study(browsed, chosen, study) for study in browsed.studies],
+        "components": components is not None,
         "groups": [] if components is None else list(_groups(points, components)),
         "prototypes": [] if components is None else list(_prototypes(points, components)),
         "cell": None if cells is None else packed(cells),
