@@ -223,6 +223,9 @@ def test_counts_are_of_the_judged_study_and_not_of_what_is_drawn(tested, study, 
     mine = [row for row in table if row["study"] == study]
     assert sum(row["threshold"] == "silent failure" for row in mine) == silent
     assert sum(row["threshold"] == "caught failure" for row in mine) == caught
+    for row in table:  # numbered as the user's table, not anew in each set
+        assert row["set"] == SET[int(row["sample"])]
+        assert int(row["label"]) == LABEL[int(row["sample"])]
     # A row of the file stands for as many samples as it was drawn from: of both studies together, all of them.
     tested_rows = [float(row["samples it stands for"]) for row in table if row["study"]]
     assert sum(tested_rows) == pytest.approx(500)

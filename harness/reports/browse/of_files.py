@@ -13,6 +13,7 @@ from harness.data.catalog import LoadedBenchmark
 from harness.data.columns import TableFile, open_columns
 from harness.data.fdshifts import read_fdshifts
 from harness.data.tables import RESULTS, are_probabilities
+from harness.reports.browse.samples import Naming
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, first_problem
 from harness.storage import TABLE_SUFFIXES, content_id
@@ -35,17 +36,17 @@ FEATURES = "features"
 _UNSURE = tuple(name for known in (VALUES, MEMBERS) for name, kind in known.items() if kind is None)
 
 
-def protocol_of(path: Path) -> tuple[LoadedBenchmark, Mapping[str, str]]:
+def protocol_of(path: Path) -> tuple[LoadedBenchmark, Naming]:
     """Of a result folder of FD-Shifts (or its `test_results`) or a table (`.csv`, `.parquet`, `.npz`): of results, with
     the columns label, prediction and confidence, or of outputs, with labels and logits or probabilities. With it, what
-    the table calls its sets: name of a set -> its text in the column `set`.
+    the table calls its sets, in the column `set`, and its samples.
 
     Raises UsageError for anything else, IntegrityError for damaged files.
     """
     if path.is_dir():
-        source, names, titles = *_folder(path), dict[str, str]()
+        source, names, naming = *_folder(path), Naming()
     elif path.is_file() and path.suffix.lower() in _TABLES:
-        source, names, titles = _table(path)
+        source, names, naming = _table(path)
     elif path.exists():
         raise UsageError(
             f"{path} is no table; browse opens {', '.join(_TABLES)}, benchmarks of your own (.toml), runs, and result "
@@ -64,7 +65,7 @@ def protocol_of(path: Path) -> tuple[LoadedBenchmark, Mapping[str, str]]:
     except ValidationError as error:
         raise UsageError(f"{path} cannot be browsed as it lies: {first_problem(error, data=fields)}") from error
     loaded = LoadedBenchmark(benchmark, content_id(benchmark.canonical()), path.resolve().parent / "benchmark.toml")
-    return loaded, titles
+    return loaded, naming
 
 
 def _study(name: str, kind: str) -> dict[str, str]:
@@ -103,19 +104,21 @@ def _shift_kind(labels: np.ndarray, classes: int, beside_iid: bool) -> str:
     return "new-class" if outside and beside_iid else "covariate-shift"
 
 
-def _table(path: Path) -> tuple[dict[str, Any], dict[str, str], Mapping[str, str]]:
+def _table(path: Path) -> tuple[dict[str, Any], dict[str, str], Naming]:
     file = open_columns(path)
     model = {"id": "model", "table": {"path": path.name}}
     source: dict[str, Any] = {"models": [model], **_columns(path, file)}
     if "set" not in file.names:
         source["sets"] = {"all": {"rows": "all"}}
-        return source, {"all": "iid"}, {}
+        return source, {"all": "iid"}, Naming()
     texts = file.texts("set")
     names = _slugs(each for each in texts.unique().to_pylist() if each)
     if not names:
         raise UsageError(f"{path}: the column set is empty in every row; name sets there, or leave the column out.")
     source["sets"] = {slug: {"named": name} for slug, name in names.items()}
-    return source, _kinds(list(names)), names
+    codes = texts.to_numpy(zero_copy_only=False)
+    rows = {slug: (codes == name).nonzero()[0] for slug, name in names.items()}
+    return source, _kinds(list(names)), Naming(names, rows)
 
 
 def _columns(path: Path, file: TableFile) -> dict[str, Any]:

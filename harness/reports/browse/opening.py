@@ -14,7 +14,7 @@ from harness.execution.run_result import SEALED, RunResult
 from harness.methods.client import MethodError
 from harness.methods.discovery import baseline_names, find_method, load_baseline
 from harness.reports.browse.of_files import protocol_of
-from harness.reports.browse.samples import ScoreAnswers
+from harness.reports.browse.samples import Naming, ScoreAnswers
 from harness.reports.rivals import board_rows, open_row
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
@@ -33,14 +33,14 @@ _BY_DEFAULT = ("msr", "mls", "pe", "margin", "head-confidence")
 @dataclass(frozen=True)
 class Opened:
     """protocol: the benchmark, which a folder or a table gets one made for. scores: the first is the page's own. missing:
-    sentences on what is not here. titles: what a table calls its sets, where that is not their name."""
+    sentences on what is not here. naming: what a table calls its sets and samples."""
 
     title: str
     protocol: LoadedBenchmark
     scores: tuple[ScoreAnswers, ...]
     missing: tuple[str, ...]
     document: Any = None
-    titles: Mapping[str, str] = field(default_factory=dict)
+    naming: Naming = field(default_factory=Naming)
 
 
 def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = None) -> Opened:
@@ -54,7 +54,7 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
     if run is not None:
         return _run(run, scores, own)
     named, models = _benchmark_of(target, own)
-    protocol, titles = (named, {}) if named else protocol_of(target)
+    protocol, naming = (named, Naming()) if named else protocol_of(target)
     found, refused = list[ScoreAnswers](), dict[str, MethodError | UsageError]()
     for name in scores or _BY_DEFAULT:
         try:
@@ -66,7 +66,7 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
     if not found:
         why = _why(refused)
         raise UsageError(f"{why}." if target.name in why else f"{target} cannot be browsed: {why}.")
-    return Opened(target.resolve().name, protocol, tuple(found), (), titles=titles)
+    return Opened(target.resolve().name, protocol, tuple(found), (), naming=naming)
 
 
 def _benchmark_of(target: Path, own: Path | None) -> tuple[LoadedBenchmark | None, frozenset[str]]:

@@ -36,6 +36,14 @@ class Points:
     def labels(self) -> np.ndarray:
         return self._gathered([each.labels for each in self.browsed.sets])
 
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """By which each sample is known on the page, in its set or in the user's table."""
+        import numpy as np
+
+        naming = self.browsed.naming
+        return self._gathered([naming.numbers(each.name, np.arange(len(each.labels))) for each in self.browsed.sets])
+
     def predicted(self, classifier: str) -> np.ndarray:
         import numpy as np
 
@@ -96,11 +104,11 @@ def content(
     ids = _ids(points)
     return {
         "sets": [
-            {"name": browsed.titles.get(each.name, each.name), "role": each.role, "samples": len(each.labels)}
+            {"name": browsed.naming.title(each.name), "role": each.role, "samples": len(each.labels)}
             for each in browsed.sets
         ],
         "set": packed(chosen.sets),
-        "sample": packed(chosen.samples),
+        "sample": packed(points.numbers),
         **({} if chosen.complete else {"weight": packed(chosen.weight)}),
         "label": packed(points.labels),
         "predicted": {each: packed(points.predicted(each)) for each in browsed.classifiers},
@@ -144,7 +152,7 @@ def _study(browsed: Browsed, chosen: Chosen, study: JudgedStudy) -> dict[str, An
     at = chosen.points_of(study.sets, study.samples)
     shown = at >= 0
     return {
-        "id": browsed.titles.get(study.id, study.id),
+        "id": browsed.naming.title(study.id),
         "group": study.group,
         "kind": study.kind,
         "at": packed(at[shown]),
@@ -197,13 +205,13 @@ def _groups(points: Points, components: np.ndarray) -> Iterator[dict[str, Any]]:
     rows = np.flatnonzero(points.outcome != LEFT_OUT)
     if not len(rows):
         return
-    first, titles = points.browsed.scores[0].classifier, points.browsed.titles
+    first, naming = points.browsed.scores[0].classifier, points.browsed.naming
     classes, predicted = _class_texts(points.labels[rows]), _class_texts(points.predicted(first)[rows])
     facts = {
         "class and prediction": [f"{a} → {b}" for a, b in zip(classes, predicted, strict=True)],
         "class": classes,
         "predicted": predicted,
-        "set": [titles.get(name, name) for name in (points.browsed.sets[at].name for at in points.chosen.sets[rows])],
+        "set": [naming.title(points.browsed.sets[at].name) for at in points.chosen.sets[rows]],
     }
     weight = points.chosen.weight[rows]
     found = failure_groups(components[rows], points.outcome[rows] == FAILURE, weight, facts)
