@@ -12,7 +12,10 @@ from harness.cli import options
 
 def browse(
     target: Annotated[
-        Path, typer.Argument(help="folder of a run or of FD-Shifts results, or a .csv, .parquet or .npz table")
+        Path,
+        typer.Argument(
+            help="folder of a run or of FD-Shifts results, a .csv, .parquet or .npz table, or a benchmark file of your own"
+        ),
     ],
     scores: Annotated[
         list[str] | None,
@@ -48,6 +51,12 @@ def browse(
 
     The page is one file that opens from disk and loads nothing. It holds what it shows: samples' labels, predictions and
     small images. Leave the images out with --no-images.
+
+    A table has the columns label, prediction, confidence; or labels (also label, ground_truth, target, targets, y_true) and
+    a matrix (n, classes) called logits, probabilities, softmax, probs, predictions or outputs, in .csv and .parquet also
+    as logits_0, logits_1, and so on. If there are any, it may have features, confidence or head_confidence, mc_logits,
+    mc_probabilities or members (several passes), set (names of sets) and id (names of samples). Where columns have other
+    names, a benchmark file of your own says what they hold: harness browse my_benchmark.toml.
 
     Example: harness browse runs/confidence-mnist-2-msr-0123456789ab --scores margin,knn --open
     """

@@ -44,6 +44,11 @@ def open_columns(path: Path) -> TableFile:
     return _OPENED[path.suffix](path)
 
 
+def sample_text(row: int) -> str:
+    """A row of a table, numbered as in arrays, on pages and in files that they export."""
+    return f"sample {row} (counted from 0)"
+
+
 class _Arrays:
     """The arrays of an `.npz`."""
 
@@ -154,9 +159,9 @@ class _Frame(ABC):
                 f"{self._path}: {name} holds {kind}, not numbers; store it as floats or whole numbers"
             )
         cells = (cell for piece in self._column(name) for cell in piece.to_pylist())
-        for row, cell in enumerate(cells, 1):
+        for row, cell in enumerate(cells):
             if cell is not None and not _is_number(cell):
-                return IntegrityError(f"{self._path}: {name} holds {cell!r} in row {row}, not a number")
+                return IntegrityError(f"{self._path}: {name} holds {cell!r} in {sample_text(row)}, not a number")
         return IntegrityError(f"{self._path}: {name} holds text, not numbers")
 
     def _column(self, name: str) -> Iterator[pa.Array]:

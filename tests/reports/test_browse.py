@@ -146,7 +146,10 @@ def test_a_table_of_results_is_opened_as_it_lies(tmp_path):
     page = browse("mine.csv", folder=tmp_path)
     assert page == tmp_path / "browse.html"
     data, text = read(page), page.read_text("utf-8")
-    assert [(each["name"], each["role"]) for each in data["sets"]] == [("test", "source"), ("shifted", "shift")]
+    assert [(each["name"], each["role"]) for each in data["sets"]] == [
+        ("test", "source"),
+        ("Shifted", "shift"),
+    ]  # as the table calls them
     wrong = label != prediction
     for study, mine in zip(data["studies"], (slice(0, 120), slice(120, 200)), strict=True):
         assert np.array_equal(study["outcome"]["point"] == FAILURE, wrong[mine])
@@ -193,8 +196,8 @@ def test_a_result_folder_of_fd_shifts_is_opened_as_it_lies(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("0,0,0.5\n1,0,nan\n", "confidence holds NaN or infinite values, first in row 2"),
-        ("0,0,0.5\n1,0,\n", "confidence holds NaN or infinite values, first in row 2"),
+        ("0,0,0.5\n1,0,nan\n", "confidence holds NaN or infinite values, first in sample 1 (counted from 0)"),
+        ("0,0,0.5\n1,0,\n", "confidence holds NaN or infinite values, first in sample 1 (counted from 0)"),
         ("cat,dog,0.5\n", "not a number; it must hold class indices"),
         ("0.5,0,0.5\n", "label must hold class indices"),
         ("", "has no rows"),

@@ -47,7 +47,7 @@ def hand(started, path):
         seen.page.wait_for_function("Browse.stage.works && document.getElementById('drawn').textContent")
         seen.page.wait_for_timeout(500)
         yield seen
-        assert not [each for each in seen.problems if "GL Driver Message" not in each]  # how it draws in software
+        assert seen.problems == []
 
 
 def places(page, path, solid=False):

@@ -89,7 +89,9 @@ def test_a_group_that_fails_is_found_with_what_it_shares():
     (found,) = failure_groups(components, failed, np.ones(300), facts)
     assert sorted(found.members.tolist()) == np.flatnonzero(label == 2).tolist()
     assert (found.samples, found.failures, found.rate) == (60, 50, 50 / 60)
-    assert failed[found.members[:50]].all()
+    centre = components[failed & (label == 2)].mean(axis=0)
+    nearest = sorted(np.flatnonzero(failed & (label == 2)), key=lambda each: np.linalg.norm(components[each] - centre))
+    assert found.members[:50].tolist() == nearest
     assert found.shared == ("class 2: 100 %", "set a: 50 %")
 
 
@@ -99,6 +101,25 @@ def test_rates_of_groups_count_what_points_stand_for():
     weight = np.where(failed, 1.0, 3.0)
     (found,) = failure_groups(30 * np.eye(5)[label] + RNG.normal(size=(300, 5)), failed, weight, {})
     assert (found.samples, found.failures) == (30 + 30 * 3, 30)
+
+
+def test_groups_are_of_the_data_however_many_failures_were_drawn():
+    """600 failures at one place are all kept, of 40 times as many successes at four others one in 100 is: one group."""
+    label = np.repeat(np.arange(5), [600, 60, 60, 60, 60])
+    failed, weight = label == 0, np.where(label == 0, 1.0, 100.0)
+    (found,) = failure_groups(30 * np.eye(5)[label] + RNG.normal(size=(840, 5)), failed, weight, {})
+    assert (found.samples, found.failures) == (600, 600)
+
+
+def test_what_follows_from_a_shared_fact_is_not_said_again():
+    failed = np.repeat([False, True], [100, 60])
+    truth, said = np.where(failed, "3", "1"), np.where(np.arange(160) < 155, "5", "4")
+    pair = [f"{a} → {b}" for a, b in zip(truth, said, strict=True)]
+    facts = {"class and prediction": pair, "class": truth.tolist(), "predicted": said.tolist()}
+    (found,) = failure_groups(
+        30 * np.eye(2)[failed.astype(int)] + RNG.normal(size=(160, 2)), failed, np.ones(160), facts
+    )
+    assert found.shared == ("class and prediction 3 → 5: 92 %", "class 3: 100 %")
 
 
 @pytest.mark.parametrize("failed", [np.zeros(200, bool), np.ones(200, bool)])

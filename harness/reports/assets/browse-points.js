@@ -30,6 +30,8 @@ const Browse = {};
     score: entry(Browse.scores, "name", "score"), study: entry(Browse.studies, "id", "study"), colour: asked.get("colour") ?? "outcome",
     symbols: asked.get("symbols") ?? "", layout: entry(Browse.layouts, "title", "places"), solid: asked.get("dimensions") === "3", size: 4, opacity: 0.7, threshold: 0, step: 0, sets: new Set(Browse.sets.keys()), classes: new Set(Browse.label), picked: [], pinned: [], every: 1,
   });
+  // Counts are of all samples, of which a page may have drawn some: so are the classes.
+  for (const study of Browse.studies) for (const { label } of Object.values(study.counts)) for (const each of label) state.classes.add(each);
   Browse.classes = [...state.classes].sort((a, b) => a - b);
   Browse.classText = (label) => (label === UNTOLD ? "not stored" : label < 0 ? "none" : String(label));
   Browse.predictedOf = (point) => Browse.predicted[state.score.classifier][point];
@@ -79,21 +81,46 @@ const Browse = {};
   const RIGHT = ramp("#b9d9ef", "#00527f"), WRONG = ramp("#f9d9a8", "#b3200e"), NEUTRAL = "#9aa1a8";
   const palette = (size) => size <= 10 ? d3.schemeTableau10.slice(0, size)
     : d3.range(size).map((at) => d3.color(d3.interpolateSinebow(at / size)).formatHex());
-  const named = (names, colours, of) => ({ colours, of, keys: names.map((label, at) => ({ label, colour: colours[at], at })) });
+  // key: (set, label, prediction, outcome) -> which colour, of a point or of samples that are alike in all four.
+  const ofPoint = (key) => (point) => key(Browse.set[point], Browse.label[point], Browse.predictedOf(point), outcome[point]);
+  const keyed = (names, colours) => names.map((label, at) => ({ label, colour: colours[at], at }));
+  const named = (names, colours, key) => ({ colours, of: ofPoint(key), keys: keyed(names, colours), counts: counted(key) });
+  // How many samples of the judged study have each colour, whether points are shown or not.
+  const counted = (key) => {
+    const found = new Map(), rows = state.study.counts[state.score.classifier];
+    rows?.samples.forEach((samples, row) => {
+      const at = key(rows.set[row], rows.label[row], rows.predicted[row], rows.outcome[row]);
+      found.set(at, (found.get(at) ?? 0) + samples);
+    });
+    return found;
+  };
+  // What the threshold does with the samples of the judged study: the numbers of the figures, the legend and the tabs.
+  Browse.figures = () => {
+    const curve = Browse.curve(), rows = state.study.counts[state.score.classifier];
+    if (!curve) return null;
+    const [accepted, undetected] = [curve.accepted[state.step], curve.undetected[state.step]], caught = curve.failures - undetected;
+    const leftOut = d3.sum(rows.samples.filter((_, row) => rows.outcome[row] === LEFT_OUT));
+    return { samples: curve.samples, failures: curve.failures, accepted, undetected, caught, refused: curve.samples - accepted - caught, correct: accepted - undetected, leftOut };
+  };
   const scaled = (value, low, high, title) => ({
     colours: [...RIGHT, ...WRONG, NEUTRAL],
     of: (point) => outcome[point] === LEFT_OUT ? 2 * STEPS
       : (outcome[point] === FAILURE ? STEPS : 0) + Math.min(STEPS - 1, Math.max(0, Math.floor(((value(point) - low) / (high - low || 1)) * STEPS))),
     bars: [["successes", RIGHT], ["failures", WRONG]].map(([label, colours]) => ({ label: `${title}, ${label}`, colours, low, high })),
     keys: [{ label: "not judged", colour: NEUTRAL, at: 2 * STEPS }],
+    counts: new Map([[2 * STEPS, Browse.figures()?.leftOut ?? 0]]),
   });
-  const byClass = (of) => {
-    const values = [...new Set([...Browse.classes, ...(of === Browse.predictedOf ? Browse.predicted[state.score.classifier] : [])])].sort((a, b) => a - b);
+  const byClass = (key, others = []) => {
+    const values = [...new Set([...Browse.classes, ...others])].sort((a, b) => a - b);
     const place = new Map(values.map((value, at) => [value, at]));
-    return named(values.map(Browse.classText), palette(values.length), (point) => place.get(of(point)));
+    return named(values.map(Browse.classText), palette(values.length), (...facts) => place.get(key(...facts)));
   };
   const modes = {
-    outcome: () => named(Browse.quadrants, ["#d55e00", "#2b8fd6", "#e0a100", "#7fa99b", NEUTRAL], Browse.quadrant),
+    outcome: () => {
+      const colours = ["#d55e00", "#2b8fd6", "#e0a100", "#7fa99b", NEUTRAL], found = Browse.figures();
+      const counts = found ? [found.undetected, found.caught, found.refused, found.correct, found.leftOut] : [];
+      return { colours, of: Browse.quadrant, keys: keyed(Browse.quadrants, colours), counts: new Map(counts.entries()) };
+    },
     confidence: () => {
       const [low, high] = d3.extent(confidence);
       return scaled((point) => confidence[point], low ?? 0, high ?? 1, "confidence");
@@ -101,19 +128,19 @@ const Browse = {};
     rank: () => scaled(Browse.rank, 0, 1, "share of samples that are less confident"),
     origin: () => {
       const roles = ["training", "source", "shift"];
-      return named(roles, [NEUTRAL, "#2b8fd6", "#cc5aa0"], (point) => roles.indexOf(Browse.sets[Browse.set[point]].role));
+      return named(roles, [NEUTRAL, "#2b8fd6", "#cc5aa0"], (set) => roles.indexOf(Browse.sets[set].role));
     },
-    set: () => named(Browse.sets.map((set) => set.name), palette(Browse.sets.length), (point) => Browse.set[point]),
+    set: () => named(Browse.sets.map((set) => set.name), palette(Browse.sets.length), (set) => set),
     confusion: () => {
       const size = Browse.classes.length, place = new Map(Browse.classes.map((value, at) => [value, at]));
       const shades = (from, to) => d3.range(size).map((at) => d3.color(d3.interpolateLab(from, to)(size > 1 ? at / (size - 1) : 0)).formatHex());
       const names = ["right", "wrong"].flatMap((what) => Browse.classes.map((value) => `${what}, class ${Browse.classText(value)}`));
       const colours = [...shades("#00664f", "#9fdcc4"), ...shades("#8f1d14", "#f7a98f")];
       return named([...names, "not judged"], [...colours, NEUTRAL],
-        (point) => outcome[point] === LEFT_OUT ? 2 * size : (outcome[point] === FAILURE ? size : 0) + place.get(Browse.label[point]));
+        (_, label, __, what) => what === LEFT_OUT ? 2 * size : (what === FAILURE ? size : 0) + place.get(label));
     },
-    class: () => byClass((point) => Browse.label[point]),
-    predicted: () => byClass(Browse.predictedOf),
+    class: () => byClass((_, label) => label),
+    predicted: () => byClass((_, __, predicted) => predicted, [...Browse.predicted[state.score.classifier], ...state.study.counts[state.score.classifier]?.predicted ?? []]),
   };
   Browse.colouring = () => (modes[state.colour] ?? modes.outcome)();
 

@@ -25,7 +25,7 @@ const Sheet = (() => {
       const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : value ?? "");
       const escaped = DataTable.render.text().display;
       const render = (value, type) => (type === "display" || type === "filter" ? escaped(short(value)) : value);
-      const columns = head.map((title) => ({ title, render }));
+      const columns = head.map((title, at) => ({ title, render, className: rows.some((row) => typeof row[at] === "string") ? "text" : "" }));
       new DataTable(box.appendChild(document.createElement("table")), { data: rows, columns, pageLength: 25, autoWidth: false, order: [], deferRender: true });
     };
     details.addEventListener("toggle", fill);

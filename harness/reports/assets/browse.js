@@ -72,7 +72,7 @@
   };
   const cards = (entries) => element("div", { className: "strip" }, ...entries.map(({ point, value }) => card(point, value)));
   const none = (text) => element("p", { className: "sub", textContent: text });
-  const pick = (points) => { state.picked = points; remark(); };
+  const pick = (points) => { state.picked = points; remark(); exported(); };
 
   // The picture, its colours and how many points there are.
   let visible = [];
@@ -80,24 +80,29 @@
     visible = Browse.visible();
     const points = Browse.thinned(visible), colouring = Browse.colouring();
     stage.draw(points, colouring);
-    const failures = points.filter((point) => Browse.outcome[point] === codes.FAILURE).length;
-    find("drawn").textContent = `${number(points.length)} points, ${number(failures)} failures` + (points.length < visible.length
-      ? `: one of ${state.every} successes, as this machine draws slowly; "frame rate" measures again` : "");
-    legend(points, colouring);
+    const failures = visible.filter((point) => Browse.outcome[point] === codes.FAILURE).length;
+    find("drawn").textContent = `${number(visible.length)} points, ${number(failures)} of them failures` + (points.length < visible.length
+      ? `; drawn with one of ${state.every} successes, as this machine draws slowly: "frame rate" measures again` : "");
+    legend(colouring);
+    exported();
   };
-  const legend = (points, colouring) => {
-    const counts = new Map();
-    for (const point of points) counts.set(colouring.of(point), (counts.get(colouring.of(point)) ?? 0) + 1);
+  const exported = () => { find("export").textContent = state.picked.length ? `export CSV of the lasso (${number(state.picked.length)})` : `export CSV (${number(visible.length)})`; };
+  // Numbers are of the judged study, whatever is shown; a colour that is on the screen alone says so.
+  const legend = (colouring) => {
+    const counts = colouring.counts, there = new Set(visible.map(colouring.of)), found = Browse.figures();
+    const elsewhere = visible.filter((point) => Browse.studies[Browse.studyOf[point]] !== state.study).length;
+    find("counted").textContent = `${colouring.bars ? "" : "Numbers here and at the threshold: "}${found ? `${number(found.samples)} samples are judged in “${state.study.id}”` : `${state.score.name} has no answers in “${state.study.id}”`}`
+      + `${found?.leftOut ? `, ${number(found.leftOut)} left out` : ""}; ${number(visible.length)} points are shown${elsewhere ? `, ${number(elsewhere)} of them of other sets or studies` : ""}.`;
     const bars = (colouring.bars ?? []).map(({ label, colours, low, high }) => {
       const bar = element("span", { className: "ramp" });
       bar.style.background = `linear-gradient(90deg, ${colours.join(",")})`;
       return element("li", {}, `${label}: ${number(low, 3)} `, bar, ` ${number(high, 3)}`);
     });
-    const keys = colouring.keys.filter(({ at }) => counts.get(at));
+    const keys = colouring.keys.filter(({ at }) => counts.get(at) || there.has(at));
     const items = keys.slice(0, 24).map(({ label, colour, at }) => {
       const dot = element("span", { className: "dot" });
       dot.style.background = colour;
-      return element("li", {}, dot, `${label} (${number(counts.get(at))})`);
+      return element("li", {}, dot, counts.get(at) ? `${label} (${number(counts.get(at))})` : `${label} (none in this study)`);
     });
     const symbols = (Browse.symbols()?.keys ?? []).map(([label, type]) => {
       const key = element("li", { innerHTML: `<svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true"><path fill="currentColor" d="${d3.symbol(type, 60)()}"/></svg>` });
@@ -118,13 +123,13 @@
     showFigures(curve);
   };
   const showFigures = (curve) => {
-    const at = state.step, texts = {};
+    const texts = {};
     if (curve) {
-      const [accepted, undetected] = [curve.accepted[at], curve.undetected[at]];
+      const { samples, failures, accepted, undetected, caught, refused } = Browse.figures();
       Object.assign(texts, {
-        threshold: number(state.threshold, 5), coverage: number(accepted / curve.samples), selective: number(undetected / accepted),
-        generalized: number(undetected / curve.samples), undetected: `${number(undetected)} of ${number(curve.failures)}`,
-        caught: number(curve.failures - undetected), refused: number(curve.samples - accepted - (curve.failures - undetected)),
+        threshold: number(state.threshold, 5), coverage: number(accepted / samples), selective: number(undetected / accepted),
+        generalized: number(undetected / samples), undetected: `${number(undetected)} of ${number(failures)}`,
+        caught: `${number(caught)} of ${number(failures)}`, refused: `${number(refused)} of ${number(samples - failures)}`,
       });
       slider.setAttribute("aria-valuetext", `threshold ${texts.threshold}, coverage ${texts.coverage}, selective risk ${texts.selective}`);
     }
@@ -134,6 +139,7 @@
       const value = metrics[place.dataset.metric];
       place.textContent = number(value === null || value === undefined ? null : value * Number(place.dataset.scale));
     }
+    find("judged").textContent = curve ? `In “${state.study.id}”, of ${number(curve.samples)} samples, by ${state.score.name}.` : "";
     drawCurve(curve);
     showNetworks();
   };
@@ -183,36 +189,45 @@
   };
 
   // Closer looks.
+  const shownOf = (entries, count) => `${number(Math.min(PER_STUDY, entries.length))} of ${number(count)}`;
+  const successes = (study) => { const curve = study.curves[state.score.name]; return curve ? curve.samples - curve.failures : 0; };
+  const GROUP = 6;
   const looks = {
     "failures and successes": (panel) => panel.append(...d3.sort(Browse.studies, (study) => study !== state.study).map((study) => {
       const box = element("details", { className: "groups" }, element("summary", { textContent: study.id }));
       const fill = () => {
         if (box.childElementCount > 1) return;
         const wrong = Browse.sorted(study, codes.FAILURE), right = Browse.sorted(study, codes.SUCCESS);
-        box.append(element("h3", { textContent: `most confident failures (of ${number(study.curves[state.score.name]?.failures ?? 0)})` }), wrong.length ? cards(wrong.slice(0, PER_STUDY)) : none("No failure here."),
-          element("h3", { textContent: "least confident successes" }), right.length ? cards(right.slice(0, PER_STUDY)) : none("No success here."));
+        box.append(element("h3", { textContent: `most confident failures: ${shownOf(wrong, study.curves[state.score.name]?.failures ?? 0)}` }), wrong.length ? cards(wrong.slice(0, PER_STUDY)) : none("No failure here."),
+          element("h3", { textContent: `least confident successes: ${shownOf(right, successes(study))}` }), right.length ? cards(right.slice(0, PER_STUDY)) : none("No success here."));
       };
       box.addEventListener("toggle", () => box.open && fill());
       if (study === state.study) { box.open = true; fill(); }
       return box;
     })),
-    "groups of failures": (panel) => panel.append(none("Groups of samples that are alike and fail clearly more often than all do, by k-means; those with most failures first. A sample counts in the first study that has it."),
+    "groups of failures": (panel) => panel.append(none(`Groups of samples that the network treats alike, found by k-means, that fail clearly more often than all do; those with most failures first. They rest on the tested samples of all studies, each in the first study that has it, and on the predictions that ${Browse.scores[0].name} is about.`),
+      ...(Browse.groups.length ? [none("Typical: the failures nearest to the centre of the group's failures, the nearest first, in the space that the groups were found in. Most confident: the failures that the chosen score is surest of.")] : []),
       ...(Browse.groups.length ? Browse.groups.map((group, at) => {
         const show = element("button", { type: "button", textContent: "show in the picture" });
         show.addEventListener("click", () => { pick([...group.members]); find("stage").scrollIntoView({ block: "nearest" }); });
-        const facts = [`mean confidence ${number(group.confidence[state.score.name])}`, ...group.shared];
+        const failed = [...group.members].slice(0, Math.round(group.failures)), here = failed.filter((point) => Browse.studies[Browse.studyOf[point]] === state.study && Browse.outcome[point] === codes.FAILURE);
+        const facts = [`${number(here.length)} of the failures in “${state.study.id}”`, `mean confidence ${number(group.confidence[state.score.name])}`, ...(group.shared.length ? group.shared : ["no class, prediction or set that half of them share"])];
+        const surest = d3.sort(failed, (point) => -Browse.confidence[point]).slice(0, GROUP);
         return element("section", { className: "group" }, element("h3", { textContent: `${at + 1}: ${number(group.failures)} of ${number(group.samples)} fail (${percent(group.rate)})` }),
-          element("p", { className: "sub", textContent: facts.join(" · ") }), cards([...group.members].slice(0, PER_STUDY).map((point) => ({ point }))), show);
-      }) : [none("No group fails clearly more often than the rest.")])),
-    prototypes: (panel) => panel.append(none("Samples nearest to the centres that k-means finds in a class of a set, the largest cluster first."),
+          element("p", { className: "sub", textContent: facts.join(" · ") }), element("div", { className: "pair" },
+            element("div", {}, element("h4", { textContent: "typical failures" }), cards(failed.slice(0, GROUP).map((point) => ({ point })))),
+            element("div", {}, element("h4", { textContent: `most confident by ${state.score.name}` }), cards(surest.map((point) => ({ point }))))), show);
+      }) : [none(Browse.components ? "No group fails clearly more often than the rest." : "There are neither features nor logits to find groups by.")])),
+    prototypes: (panel) => panel.append(none("Samples nearest to the centres that k-means finds in a class of a set, the largest cluster first: what the network takes for usual there, rightly predicted or not."),
       ...(Browse.prototypes.length ? d3.groups(Browse.prototypes, ({ set }) => set).map(([set, entries], at) => {
         const box = element("details", { className: "groups", open: at === 0 }, element("summary", { textContent: Browse.sets[set].name }));
-        const fill = () => box.childElementCount === 1 && box.append(...entries.map(({ label, members }) =>
-          element("div", { className: "row" }, element("h3", { textContent: `class ${Browse.classText(label)}` }), cards(members.map((point) => ({ point }))))));
+        const dense = entries.every(({ members }) => members.length === 1) ? "strip" : "";
+        const fill = () => box.childElementCount === 1 && box.append(element("div", { className: dense }, ...entries.map(({ label, members }) =>
+          element("div", { className: dense ? "" : "row" }, element("h3", { textContent: `class ${Browse.classText(label)}` }), cards(members.map((point) => ({ point })))))));
         box.addEventListener("toggle", () => box.open && fill());
         if (at === 0) fill();
         return box;
-      }) : [none("There is nothing to find prototypes by.")])),
+      }) : [none("There are neither features nor logits to find prototypes by.")])),
     lasso: (panel) => {
       const points = state.picked;
       if (!points.length) { panel.append(none("Choose \"lasso\" above the picture, or hold shift, and draw around points: they are listed here.")); return; }
@@ -296,10 +311,10 @@
       for (const [box, value] of made) { box.checked = on; if (on) kept.add(value); else kept.delete(value); }
       draw();
     });
-    place.append(...made.map(([, , label]) => label), all);
+    place.append(all, ...made.map(([, , label]) => label));
   };
   const sizes = d3.rollup(Browse.set, (rows) => rows.length, (set) => set);
-  boxes(find("sets"), Browse.sets.map((set, at) => [at, `${set.name} (${number(sizes.get(at) ?? 0)})`]), state.sets);
+  boxes(find("sets"), Browse.sets.map((set, at) => [at, `${set.name} (${number(sizes.get(at) ?? 0)}${sizes.get(at) === set.samples ? "" : ` of ${number(set.samples)}`})`]), state.sets);
   boxes(find("classes"), Browse.classes.map((label) => [label, Browse.classText(label)]), state.classes);
 
   // Tools.
@@ -343,9 +358,10 @@
   });
 
   const table = (points) => {
-    const head = ["set", "sample", ...(Browse.ids ? ["id"] : []), "label", "prediction", "study", "outcome", "threshold", `confidence ${state.score.name}`, "less confident"];
+    const drawn = Browse.weight ? ["samples it stands for"] : [];
+    const head = ["set", "sample", ...(Browse.ids ? ["id"] : []), ...drawn, "label", "prediction", "study", "outcome", "threshold", `confidence ${state.score.name}`, "less confident"];
     const outcomes = ["success", "failure", "not judged"];
-    return [head, points.map((point) => [Browse.sets[Browse.set[point]].name, Browse.sample[point], ...(Browse.ids ? [Browse.ids[point]] : []), Browse.classText(Browse.label[point]), Browse.classText(Browse.predictedOf(point)),
+    return [head, points.map((point) => [Browse.sets[Browse.set[point]].name, Browse.sample[point], ...(Browse.ids ? [Browse.ids[point]] : []), ...(Browse.weight ? [Browse.weight[point]] : []), Browse.classText(Browse.label[point]), Browse.classText(Browse.predictedOf(point)),
       Browse.studies[Browse.studyOf[point]]?.id ?? "", outcomes[Browse.outcome[point]], Browse.quadrants[Browse.quadrant(point)], Number.isNaN(Browse.confidence[point]) ? null : Browse.confidence[point], Browse.rank(point)])];
   };
   Browse.csv = () => Sheet.csv(table(state.picked.length ? state.picked : visible));

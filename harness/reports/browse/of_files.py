@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from harness.data.catalog import LoadedBenchmark
-from harness.data.columns import open_columns
+from harness.data.columns import TableFile, open_columns
 from harness.data.fdshifts import read_fdshifts
-from harness.data.tables import RESULTS
+from harness.data.tables import RESULTS, are_probabilities
+from harness.reports.browse.samples import Naming
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, first_problem
 from harness.storage import TABLE_SUFFIXES, content_id
@@ -22,23 +23,34 @@ if TYPE_CHECKING:
 
 _TABLES = (*TABLE_SUFFIXES, ".npz")
 _TRAINING, _VALIDATION = ("train", "training"), ("val", "valid", "validation")
-_VALUES = {"logits": "logits", "probabilities": "probabilities", "softmax": "probabilities", "probs": "probabilities"}
-"""Name of an array or column -> what it holds."""
+VALUES = {
+    "logits": "logits", "probabilities": "probabilities", "softmax": "probabilities", "probs": "probabilities",
+    "predictions": None, "outputs": None,
+}  # fmt: skip
+"""Name of a matrix (n, classes) -> what it holds; None: rows that sum to 1 are probabilities, others logits."""
+MEMBERS = {"mc_logits": "logits", "mc_probabilities": "probabilities", "members": None}
+"""The same of outputs of several passes (members, n, classes)."""
+LABELS = ("labels", "label", "ground_truth", "targets", "target", "y_true")
+CONFIDENCES = ("confidence", "head_confidence")
+FEATURES = "features"
+_UNSURE = tuple(name for known in (VALUES, MEMBERS) for name, kind in known.items() if kind is None)
 
 
-def protocol_of(path: Path) -> LoadedBenchmark:
+def protocol_of(path: Path) -> tuple[LoadedBenchmark, Naming]:
     """Of a result folder of FD-Shifts (or its `test_results`) or a table (`.csv`, `.parquet`, `.npz`): of results, with
-    the columns label, prediction and confidence, or of outputs, with labels and logits or probabilities.
+    the columns label, prediction and confidence, or of outputs, with labels and logits or probabilities. With it, what
+    the table calls its sets, in the column `set`, and its samples.
 
     Raises UsageError for anything else, IntegrityError for damaged files.
     """
     if path.is_dir():
-        source, names = _folder(path)
+        source, names, naming = *_folder(path), Naming()
     elif path.is_file() and path.suffix.lower() in _TABLES:
-        source, names = _table(path)
+        source, names, naming = _table(path)
     elif path.exists():
         raise UsageError(
-            f"{path} is no table; browse opens {', '.join(_TABLES)}, runs, and result folders of FD-Shifts."
+            f"{path} is no table; browse opens {', '.join(_TABLES)}, benchmarks of your own (.toml), runs, and result "
+            "folders of FD-Shifts."
         )
     else:
         raise UsageError(f"{path} does not exist; name the folder of a run, a result folder of FD-Shifts, or a table.")
@@ -52,7 +64,8 @@ def protocol_of(path: Path) -> LoadedBenchmark:
         benchmark = ConfidenceBenchmark.model_validate(fields)
     except ValidationError as error:
         raise UsageError(f"{path} cannot be browsed as it lies: {first_problem(error, data=fields)}") from error
-    return LoadedBenchmark(benchmark, content_id(benchmark.canonical()), path.resolve().parent / "benchmark.toml")
+    loaded = LoadedBenchmark(benchmark, content_id(benchmark.canonical()), path.resolve().parent / "benchmark.toml")
+    return loaded, naming
 
 
 def _study(name: str, kind: str) -> dict[str, str]:
@@ -91,37 +104,57 @@ def _shift_kind(labels: np.ndarray, classes: int, beside_iid: bool) -> str:
     return "new-class" if outside and beside_iid else "covariate-shift"
 
 
-def _table(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _table(path: Path) -> tuple[dict[str, Any], dict[str, str], Naming]:
     file = open_columns(path)
     model = {"id": "model", "table": {"path": path.name}}
-    source: dict[str, Any] = {"models": [model], **_columns(path, file.names)}
+    source: dict[str, Any] = {"models": [model], **_columns(path, file)}
     if "set" not in file.names:
         source["sets"] = {"all": {"rows": "all"}}
-        return source, {"all": "iid"}
+        return source, {"all": "iid"}, Naming()
     texts = file.texts("set")
     names = _slugs(each for each in texts.unique().to_pylist() if each)
     if not names:
         raise UsageError(f"{path}: the column set is empty in every row; name sets there, or leave the column out.")
     source["sets"] = {slug: {"named": name} for slug, name in names.items()}
-    return source, _kinds(list(names))
+    codes = texts.to_numpy(zero_copy_only=False)
+    rows = {slug: (codes == name).nonzero()[0] for slug, name in names.items()}
+    return source, _kinds(list(names)), Naming(names, rows)
 
 
-def _columns(path: Path, names: Iterable[str]) -> dict[str, Any]:
-    names = list(names)
-    if all(each in names for each in RESULTS):
+def _columns(path: Path, file: TableFile) -> dict[str, Any]:
+    """The fields of the source that say which columns hold what. Raises UsageError where too few are there."""
+    if all(each in file.names for each in RESULTS):
         return {"kind": "results"}
-    values = next((each for each in _VALUES if each in names or f"{each}_0" in names), None)
-    labels = next((each for each in ("labels", "label", "target", "targets") if each in names), None)
+    values, labels = _found(file, VALUES, 2), next((each for each in LABELS if each in file.names), None)
     if values is None or labels is None:
         raise UsageError(
-            f"{path} has the columns {', '.join(names)}; browse looks for {', '.join(RESULTS)}, or for labels and logits "
-            "or probabilities (a matrix, or logits_0, logits_1, …)."
+            f"{path} has the columns {', '.join(file.names)}; browse looks for {', '.join(RESULTS)}, or for labels "
+            f"({', '.join(LABELS)}) and a matrix of outputs ({', '.join(VALUES)}; in .csv and .parquet also logits_0, "
+            "logits_1, …). Rename them, or name the benchmark file that says which columns hold what: harness browse "
+            "my_benchmark.toml."
         )
-    found = {"kind": "table", "holds": _VALUES[values], "values": values, "labels": labels}
-    if "features" in names or "features_0" in names:
-        found["features"] = "features"
-    offered = next((each for each in ("confidence", "head_confidence") if each in names), None)
+    found: dict[str, Any] = {"kind": "table", "holds": _kind(file, values, VALUES), "values": values, "labels": labels}
+    if FEATURES in file.names or f"{FEATURES}_0" in file.names:
+        found["features"] = FEATURES
+    if (members := _found(file, MEMBERS, 3)) is not None:
+        found[f"mc_{_kind(file, members, MEMBERS)}"] = members
+    offered = next((each for each in CONFIDENCES if each in file.names), None)
     return {**found, **({"head_confidence": offered} if offered else {})}
+
+
+def _found(file: TableFile, known: Iterable[str], axes: int) -> str | None:
+    """The first of the known names that holds an array of so many axes; of one that says what it holds, the reader of
+    tables checks the axes."""
+    for name in known:
+        if f"{name}_0" in file.names and name not in file.names:
+            return name
+        if name in file.names and (name not in _UNSURE or file.numbers(name).ndim == axes):
+            return name
+    return None
+
+
+def _kind(file: TableFile, name: str, known: Mapping[str, str | None]) -> str:
+    return known[name] or ("probabilities" if are_probabilities(file.numbers(name)) else "logits")
 
 
 def _kinds(names: list[str]) -> dict[str, str]:

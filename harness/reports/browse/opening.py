@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.boards.submissions import ABOUT, submissions_folder
-from harness.data.catalog import LoadedBenchmark, benchmark_files
+from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
 from harness.execution.run_result import SEALED, RunResult
 from harness.methods.client import MethodError
 from harness.methods.discovery import baseline_names, find_method, load_baseline
 from harness.reports.browse.of_files import protocol_of
-from harness.reports.browse.samples import ScoreAnswers
+from harness.reports.browse.samples import Naming, ScoreAnswers
 from harness.reports.rivals import board_rows, open_row
+from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
 from harness.spec.method import MethodSpec
 from harness.spec.run import Unit
+from harness.spec.sources import TableModel
 from harness.storage import IntegrityError
 from harness.tracks.base import Answers
 from harness.tracks.confidence.host import ConfidenceHost
@@ -31,30 +33,32 @@ _BY_DEFAULT = ("msr", "mls", "pe", "margin", "head-confidence")
 @dataclass(frozen=True)
 class Opened:
     """protocol: the benchmark, which a folder or a table gets one made for. scores: the first is the page's own. missing:
-    sentences on what is not here."""
+    sentences on what is not here. naming: what a table calls its sets and samples."""
 
     title: str
     protocol: LoadedBenchmark
     scores: tuple[ScoreAnswers, ...]
     missing: tuple[str, ...]
     document: Any = None
+    naming: Naming = field(default_factory=Naming)
 
 
 def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = None) -> Opened:
     """scores: names of rows of the board or of baselines, beside the run's own; "all": every row whose submission is here;
     none: the board's best, median and simplest row, or for files the baselines that their outputs allow. own: the
-    benchmark's file, where it was moved.
+    benchmark's file, where it was moved, or which says what a table holds.
 
     Raises UsageError for what cannot be browsed, IntegrityError for damaged files.
     """
     run = run_of(target)
     if run is not None:
         return _run(run, scores, own)
-    protocol = protocol_of(target)
+    named, models = _benchmark_of(target, own)
+    protocol, naming = (named, Naming()) if named else protocol_of(target)
     found, refused = list[ScoreAnswers](), dict[str, MethodError | UsageError]()
     for name in scores or _BY_DEFAULT:
         try:
-            found.append(_asked(protocol, name))
+            found.append(_asked(protocol, name, models))
         except (MethodError, UsageError) as error:
             if scores:
                 raise UsageError(f"{target}: {name} cannot be computed: {str(error).rstrip('.')}.") from error
@@ -62,7 +66,29 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
     if not found:
         why = _why(refused)
         raise UsageError(f"{why}." if target.name in why else f"{target} cannot be browsed: {why}.")
-    return Opened(target.resolve().name, protocol, tuple(found), ())
+    return Opened(target.resolve().name, protocol, tuple(found), (), naming=naming)
+
+
+def _benchmark_of(target: Path, own: Path | None) -> tuple[LoadedBenchmark | None, frozenset[str]]:
+    """The file of a benchmark that was named, and names of the models whose table the target is; none for all."""
+    path = own or target
+    if path.suffix.lower() != ".toml" or (own is None and not path.exists()):
+        return None, frozenset()
+    protocol = load_protocol(path)
+    benchmark = protocol.benchmark
+    if not isinstance(benchmark, ConfidenceBenchmark):
+        raise UsageError(
+            f"{path} is a benchmark for {benchmark.task}, of which runs are browsed: harness evaluate METHOD --benchmark "
+            f"{path}, then harness browse RUN."
+        )
+    if target.resolve() == path.resolve():
+        return protocol, frozenset()
+    models = getattr(benchmark.source, "models", ())
+    tables = {each.id: each.table.path for each in models if isinstance(each, TableModel)}
+    mine = frozenset(name for name, table in tables.items() if (path.parent / table).resolve() == target.resolve())
+    if not mine:
+        raise UsageError(f"{target} is no table of {path}, which has {', '.join(tables.values()) or 'none'}.")
+    return protocol, mine
 
 
 def _why(refused: Mapping[str, MethodError | UsageError]) -> str:
@@ -128,16 +154,17 @@ def _named(protocol: LoadedBenchmark, name: str) -> ScoreAnswers:
         raise UsageError(f"{name} cannot be computed on {protocol.benchmark.name}: {error.reason}.") from error
 
 
-def _asked(protocol: LoadedBenchmark, name: str) -> ScoreAnswers:
-    """A baseline's answers, from this process: it is the harness's own code. Raises MethodError where it does not fit."""
+def _asked(protocol: LoadedBenchmark, name: str, models: frozenset[str] = frozenset()) -> ScoreAnswers:
+    """A baseline's answers on these models, or all, from this process: it is the harness's own code. Raises MethodError where it does not fit."""
     if name not in baseline_names("confidence"):
         raise unknown("score", name, baseline_names("confidence"), "A score of one's own is shown from its run.")
     spec = find_method(name, "confidence").spec
     track = open_track(protocol, spec, "cpu")
     assert isinstance(track, ConfidenceTrack)
-    units = plan_units(protocol, track, spec, PlanRequest(Path()))
+    planned = plan_units(protocol, track, spec, PlanRequest(Path())).values()
+    units = [unit for unit in planned if not models or unit.model in models]
     client = _Here(spec)
-    return ScoreAnswers(name, track, dict(_answers(track, units.values(), client)))
+    return ScoreAnswers(name, track, dict(_answers(track, units, client)))
 
 
 def _answers(track: ConfidenceTrack, units: Any, client: _Here) -> Iterator[tuple[Unit, Answers]]:

@@ -99,7 +99,7 @@ def write_browser(opened: Opened, request: PageRequest) -> Path:
 
 
 def _network(opened: Opened, model: str | None, request: PageRequest, count: int) -> _Network:
-    browsed = Browsed(opened.scores, model)
+    browsed = Browsed(opened.scores, model, opened.naming)
     points = Points(browsed, chosen_samples(browsed, max(_FEWEST, request.points // count)))
     return _Network(browsed, points, *_laid_out(browsed, points, request))
 

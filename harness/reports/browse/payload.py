@@ -36,6 +36,14 @@ class Points:
     def labels(self) -> np.ndarray:
         return self._gathered([each.labels for each in self.browsed.sets])
 
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """By which each sample is known on the page, in its set or in the user's table."""
+        import numpy as np
+
+        naming = self.browsed.naming
+        return self._gathered([naming.numbers(each.name, np.arange(len(each.labels))) for each in self.browsed.sets])
+
     def predicted(self, classifier: str) -> np.ndarray:
         import numpy as np
 
@@ -95,15 +103,20 @@ def content(
     browsed, chosen = points.browsed, points.chosen
     ids = _ids(points)
     return {
-        "sets": [{"name": each.name, "role": each.role} for each in browsed.sets],
+        "sets": [
+            {"name": browsed.naming.title(each.name), "role": each.role, "samples": len(each.labels)}
+            for each in browsed.sets
+        ],
         "set": packed(chosen.sets),
-        "sample": packed(chosen.samples),
+        "sample": packed(points.numbers),
+        **({} if chosen.complete else {"weight": packed(chosen.weight)}),
         "label": packed(points.labels),
         "predicted": {each: packed(points.predicted(each)) for each in browsed.classifiers},
         **({"ids": ids} if ids else {}),
         "layouts": [{"title": each.title, "flat": packed(each.flat), "solid": packed(each.solid)} for each in ways],
         "scores": [{"name": each.name, "classifier": each.classifier} for each in browsed.scores],
-        "studies": [_study(chosen, study) for study in browsed.studies],
+        "studies": [_study(browsed, chosen, study) for study in browsed.studies],
+        "components": components is not None,
         "groups": [] if components is None else list(_groups(points, components)),
         "prototypes": [] if components is None else list(_prototypes(points, components)),
         "cell": None if cells is None else packed(cells),
@@ -135,22 +148,40 @@ def by_confidence(points: Points) -> Places:
     return Places("confidence by class", place[:, :2].astype(np.float32), place.astype(np.float32))
 
 
-def _study(chosen: Chosen, study: JudgedStudy) -> dict[str, Any]:
+def _study(browsed: Browsed, chosen: Chosen, study: JudgedStudy) -> dict[str, Any]:
     at = chosen.points_of(study.sets, study.samples)
     shown = at >= 0
     return {
-        "id": study.id,
+        "id": browsed.naming.title(study.id),
         "group": study.group,
         "kind": study.kind,
         "at": packed(at[shown]),
         "outcome": {name: packed(codes[shown]) for name, codes in study.outcome.items()},
         "confidence": {name: packed(values[shown]) for name, values in study.confidence.items()},
+        "counts": {name: _counts(browsed, study, name) for name in study.outcome},
         "curves": {name: _curve(judged) for name, judged in study.judged.items() if len(judged.residual)},
         "metrics": {
             name: {each: value if math.isfinite(value) else None for each, value in values.items()}
             for name, values in study.metrics.items()
         },
     }
+
+
+def _counts(browsed: Browsed, study: JudgedStudy, classifier: str) -> dict[str, Any]:
+    """How many samples of the study, shown or not, have the same set, label, prediction and outcome."""
+    import numpy as np
+
+    facts = np.zeros((3, len(study.samples)), dtype=np.int64)
+    for number, each in enumerate(browsed.sets):
+        mine = study.sets == number
+        if mine.any():
+            values = each.predicted.get(classifier, np.full(len(each.labels), _UNTOLD))
+            samples = study.samples[mine]
+            facts[:, mine] = np.full(len(samples), number), each.labels[samples], values[samples]
+    rows = np.column_stack([*facts, study.outcome[classifier]])
+    found, counts = np.unique(rows, axis=0, return_counts=True)
+    names = ("set", "label", "predicted", "outcome")
+    return {**{name: packed(found[:, at]) for at, name in enumerate(names)}, "samples": packed(counts)}
 
 
 def _curve(judged: JudgedConfidence) -> dict[str, Any]:
@@ -174,13 +205,13 @@ def _groups(points: Points, components: np.ndarray) -> Iterator[dict[str, Any]]:
     rows = np.flatnonzero(points.outcome != LEFT_OUT)
     if not len(rows):
         return
-    first = points.browsed.scores[0].classifier
+    first, naming = points.browsed.scores[0].classifier, points.browsed.naming
     classes, predicted = _class_texts(points.labels[rows]), _class_texts(points.predicted(first)[rows])
     facts = {
         "class and prediction": [f"{a} → {b}" for a, b in zip(classes, predicted, strict=True)],
         "class": classes,
         "predicted": predicted,
-        "set": [points.browsed.sets[number].name for number in points.chosen.sets[rows]],
+        "set": [naming.title(points.browsed.sets[at].name) for at in points.chosen.sets[rows]],
     }
     weight = points.chosen.weight[rows]
     found = failure_groups(components[rows], points.outcome[rows] == FAILURE, weight, facts)

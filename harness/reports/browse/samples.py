@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -75,11 +75,29 @@ class BrowsedSet:
     ids: Sequence[str] | None
 
 
+@dataclass(frozen=True)
+class Naming:
+    """What a user's table calls its sets, and where the samples of each stand in it, counted from 0: set -> (n,)."""
+
+    sets: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def title(self, name: str) -> str:
+        """Of a set, or of the study of its own."""
+        return self.sets.get(name, name)
+
+    def numbers(self, name: str, samples: np.ndarray) -> np.ndarray:
+        """What samples of a set are called: their rows of the table, else their places in the set."""
+        return self.rows[name][samples] if name in self.rows else samples
+
+
 class Browsed:
     """One network with its scores, the first of which is what the page is about. Raises UsageError for a network that it
-    has no answer on. elsewhere: scores left out, which have no answers on these samples of this network."""
+    has no answer on. elsewhere: scores left out, which have no answers on these samples of this network. naming:
+    what the user's table calls them."""
 
-    def __init__(self, scores: Sequence[ScoreAnswers], model: str | None = None) -> None:
+    def __init__(self, scores: Sequence[ScoreAnswers], model: str | None = None, naming: Naming | None = None) -> None:
+        self.naming = naming or Naming()
         self.track = scores[0].track
         self.model = _chosen(scores[0], model)
         self.limit = next(iter(scores[0].answers)).limit
