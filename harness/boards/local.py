@@ -46,10 +46,9 @@ def local_board(
     runs: Path = RUNS,
     progress: Progress = lambda done, total: None,
     workers: int | None = None,
-    *,
-    all_tiers: bool = False,
 ) -> LocalBoard:
-    """The board of the runs in a folder. `progress`, `workers` and `all_tiers` as in `build_board`.
+    """The board of the runs in a folder, on which rows of all tiers have ranks: it is nobody's claim. `progress` and
+    `workers` as in `build_board`.
 
     A method has one row: that of its newest run, where methods are the same that share name, version, file and seed.
     Rehearsals, unfinished and damaged runs, and runs of another state of the benchmark are named with the reason, as
@@ -66,7 +65,7 @@ def local_board(
     unranked += [Unranked(method=each.entry.method.name, reason=_REPLACED) for each in replaced]
     listed = sorted([*official.unranked, *left_out, *unranked], key=lambda each: each.method)
     standings = Standings((*map(_without_folder, kept), *_told_apart(standing, names)), tuple(listed))
-    return LocalBoard(board_of(protocol, standings, all_tiers=all_tiers), standings, runs, others)
+    return LocalBoard(board_of(protocol, standings, all_tiers=True), standings, runs, others)
 
 
 _REPLACED = "the board's own row, in whose place your run of the same method stands"
@@ -143,9 +142,17 @@ def _scored(
             standing.append(each)
         else:
             listed = incomplete(leaderboard, each.entry)
-            unranked.append(listed.model_copy(update={"reason": f"{run.folder}: {listed.reason}"}))
+            reason = f"{run.folder}: {listed.reason}{_why(run)}"
+            unranked.append(listed.model_copy(update={"reason": reason}))
         progress(done, len(found))
     return standing[::-1], unranked
+
+
+def _why(run: RunResult, most: int = 2) -> str:
+    """Why units have no scores, behind a colon; each reason once."""
+    reasons = list(dict.fromkeys(f"{each.status}: {each.reason}" for each in run.document.units if each.status != "ok"))
+    more = f"; and {len(reasons) - most} more reasons" if len(reasons) > most else ""
+    return f" ({'; '.join(reasons[:most])}{more})" if reasons else ""
 
 
 def _identity(run: RunResult) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from harness.boards.render import (
+    all_tiers_note,
     competitors_first,
     group_letter,
     published_tables,
@@ -21,6 +22,7 @@ from harness.boards.render import (
     spread_text,
     tier_text,
     unearned_ranks,
+    units_text,
 )
 from harness.cli.output import FAILED, RIGHT, SKIPPED, say, say_json, table
 from harness.execution.method_process import PRINTED
@@ -101,8 +103,8 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     say(f"{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", "bold")
     if benchmark.ended:
         say(f"{benchmark.ended}.")
-    if board.rows and (board.ranks_from, benchmark.ranked_tier) == ("recomputed", "reproduced"):
-        say("Rows of all tiers are ranked here, for the curious; on the board, reproduced rows alone have ranks.")
+    if note := all_tiers_note(board, benchmark.ranked_tier):
+        say(note)
     _print_ranking(board)
     for each in board.tables:
         say(f"\n{each.title}", "bold")
@@ -132,7 +134,7 @@ def _print_ranking(board: Board) -> None:
     for column in (board.columns[-1], *board.columns[:-1]):  # what orders the board stands first
         text = rank_text if column == board.columns[-1] else _short_rank
         columns[column] = [_board_cell(row.cells.get(column), text, board.metric) for row in rows]
-    facts = {"units": [row.units for row in rows], "tier": [tier_text(row) for row in rows]}
+    facts = {"units": [units_text(row) for row in rows], "tier": [tier_text(row) for row in rows]}
     shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
     columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
     names = [row.method + (" †" if row.as_reported else "") + (" ‡" if row.remark else "") for row in rows]
@@ -142,6 +144,8 @@ def _print_ranking(board: Board) -> None:
         say(unearned.replace("`", ""))
     if shared:
         say(f"all rows: {', '.join(shared)}", "dim")
+    if any(row.exempt for row in rows):
+        say("units that do not apply to a method are no debt of it: its scores are over fewer cells", "dim")
     if any(row.as_reported for row in rows):
         say("† holds numbers as reported until the row is reproduced (see board.md)", "dim")
     for remark in sorted({row.remark for row in rows} - {""}):
@@ -240,7 +244,10 @@ def _print_place(place: tuple[Place, ...] | str) -> None:
         f"\nPlace [bold]{best.rank}[/] of {best.of} by {best.column} {best.title} "
         f"(95 % interval {best.rank_low}–{best.rank_high})" + _tied(best.tied_with)
     )
-    say("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), "dim")
+    if place[:-1]:
+        say("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), "dim")
+    if best.remark:
+        say(f"  {best.remark}", "dim")
 
 
 def _tied(names: tuple[str, ...], most: int = 4) -> str:
