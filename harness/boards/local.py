@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from glob import escape
 from pathlib import Path
 
 from harness.boards.build import Standing, Standings, board_of, incomplete, read_standings
@@ -159,6 +161,21 @@ def _identity(run: RunResult) -> tuple[object, ...]:
     """What runs of one method share, of which the newest has its row."""
     method = run.document.spec.method
     return (method.name, method.version, method.origin, method.target.partition(":")[0], run.document.spec.seed)
+
+
+def namesakes_of_other_code(run: RunResult) -> tuple[RunResult, ...]:
+    """Sealed runs beside this one that share one row of a board of runs with it, though their method's code differs."""
+    spec, found = run.document.spec, []
+    head = spec.benchmark.replace("@", "-")
+    for path in sorted(run.folder.parent.glob(f"{escape(head)}-{spec.method.name}-*/{SEALED}")):
+        with suppress(UsageError, IntegrityError, OSError):
+            other = RunResult.open(path.parent)
+            theirs = other.document.spec
+            if (theirs.benchmark, theirs.benchmark_hash, theirs.limit) != (spec.benchmark, spec.benchmark_hash, None):
+                continue
+            if _identity(other) == _identity(run) and theirs.method.source_sha256 != spec.method.source_sha256:
+                found.append(other)
+    return tuple(found)
 
 
 def _standing(protocol: LoadedBenchmark, run: RunResult) -> Standing:

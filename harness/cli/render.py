@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from harness.boards.local import namesakes_of_other_code
 from harness.boards.render import (
     all_tiers_note,
     competitors_first,
@@ -41,11 +43,18 @@ _GAP, _FRAME = 2, 2  # columns that a table adds behind each of its own, and aro
 
 
 def print_result(
-    result: RunResult, place: tuple[Place, ...] | str, report: Path | None = None, next_step: str | None = None
+    result: RunResult,
+    place: tuple[Place, ...] | str,
+    report: Path | None = None,
+    next_step: str | None = None,
+    *,
+    reused: bool = False,
+    shown: bool = False,
 ) -> None:
     """Study × metric with intervals, the place, what failed, and what to do next.
 
-    next_step: the command to go on with, where the protocol names another benchmark.
+    next_step: the command to go on with, where the protocol names another benchmark. reused: no unit had to be run.
+    shown: `harness show` prints this, so that it is not what to do next.
     """
     if any(unit.status == "ok" for unit in result.document.units):
         _print_scores(result)
@@ -55,17 +64,27 @@ def print_result(
     _print_reasons(result)
     for note in result.notes():
         say(f"Note: {note}")
-    say(f"\nRun:    {result.folder}")
+    if result.document.spec.limit is None and not shown:
+        for other in namesakes_of_other_code(result):
+            method = result.document.spec.method
+            say(
+                f"Note: {other.folder} is {method.name} {method.version} with other code; a board of runs shows the newest "
+                "run alone, another version or name would keep both."
+            )
+    said = "   (all units were there already, none was run; --fresh runs them again)" if reused else ""
+    say(f"\nRun:    {result.folder}{said}")
     if report is not None:
         say(f"Report: {report}")
     if (result.folder / PRINTED).is_dir():
         say(f"Output: {result.folder / PRINTED}   (what the method printed)")
     if result.failed:
         say("Next:   mend the method and run the same command again; only units without scores are tried.")
-    elif result.document.spec.limit is None:
-        say(f"Next:   harness show {result.folder}   (scores of every unit)")
-    else:
+    elif result.document.spec.limit is not None:
         say("Next:   run it again without --limit for scores that count.")
+    elif not shown:
+        say(f"Next:   harness show {quote(str(result.folder))}   (scores of every unit)")
+    else:
+        say(f"Next:   harness report {quote(str(result.folder))} --open   (the same as a page, with charts)")
     if next_step is not None and result.complete:
         say(f"Then:   {next_step}")
 
