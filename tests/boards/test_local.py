@@ -15,7 +15,7 @@ from harness.api import Result
 from harness.boards.build import build_board, write_board
 from harness.boards.local import LocalBoard, local_board
 from harness.boards.place import place_of
-from harness.boards.render import board_markdown
+from harness.boards.render import board_markdown, units_text
 from harness.cli.render import print_board
 from harness.data.catalog import LoadedBenchmark, find_protocol, load_protocol
 from harness.execution.evaluate import Request, prepare, run
@@ -153,6 +153,30 @@ def test_a_run_with_some_units_is_listed_with_what_it_has(own: Path) -> None:
     (left_out,) = built(own).board.unranked
     assert left_out.reason == f"{run_of(own, 'gap').folder}: 2 of 4 units are there (failed: it broke)"
     assert set(left_out.cells) == {"iid"}
+
+
+def test_a_run_to_which_nothing_applies_says_why_in_its_report_and_on_the_board(own: Path) -> None:
+    why = "this model does not offer features"
+
+    def leave_out(fields: dict[str, Any]) -> None:
+        for unit in fields["units"]:
+            unit |= {"status": "not-applicable", "reason": why, "outputs": None, "records": []}
+        fields["summary"] = []
+
+    forged(run_of(own, "gap"), leave_out)
+    result = run_of(own, "gap")
+    assert reasons(built(own))["gap"] == f"{result.folder}: 0 of 4 units are there (not-applicable: {why})"
+    page = write_run_report(result, load_protocol(own / "my.toml"), "it has no scores").read_text()
+    assert page.count(f"not-applicable: {why}") == 1
+    assert "4 of 4 units: " in page
+    assert "<small>4 not applicable</small>" in page
+
+
+def test_units_that_do_not_apply_stand_beside_those_that_are_scored(own: Path) -> None:
+    row = next(row for row in built(own).board.rows if row.method == "gap")
+    assert units_text(row) == "4/4"
+    assert units_text(row.model_copy(update={"units": "6/6", "exempt": 12})) == "6/6, 12 do not apply"
+    assert units_text(row.model_copy(update={"units": "6/6", "exempt": 1})) == "6/6, 1 does not apply"
 
 
 def test_unfinished_and_damaged_runs_are_named(own: Path) -> None:

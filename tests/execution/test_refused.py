@@ -84,12 +84,17 @@ def test_a_refused_run_leaves_its_folder_only_for_units_that_ended(
     records: list[dict[str, Any]], there: bool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    with pytest.raises(UsageError, match="no"), nothing_left_if_refused(folder):
-        (folder / "jobs" / "begun").mkdir(parents=True)
-        with Journal.open(folder / JOURNAL) as journal:
-            for record in records:
-                journal.append(record)
-        raise UsageError("no")
+
+    def refuse() -> None:
+        with nothing_left_if_refused(folder):
+            (folder / "jobs" / "begun").mkdir(parents=True)
+            with Journal.open(folder / JOURNAL) as journal:
+                for record in records:
+                    journal.append(record)
+            raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        refuse()
     assert folder.exists() == there
 
 
