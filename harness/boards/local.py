@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from glob import escape
 from pathlib import Path
 
 from harness.boards.build import Standing, Standings, board_of, incomplete, read_standings
@@ -46,10 +48,9 @@ def local_board(
     runs: Path = RUNS,
     progress: Progress = lambda done, total: None,
     workers: int | None = None,
-    *,
-    all_tiers: bool = False,
 ) -> LocalBoard:
-    """The board of the runs in a folder. `progress`, `workers` and `all_tiers` as in `build_board`.
+    """The board of the runs in a folder, on which rows of all tiers have ranks: it is nobody's claim. `progress` and
+    `workers` as in `build_board`.
 
     A method has one row: that of its newest run, where methods are the same that share name, version, file and seed.
     Rehearsals, unfinished and damaged runs, and runs of another state of the benchmark are named with the reason, as
@@ -66,7 +67,7 @@ def local_board(
     unranked += [Unranked(method=each.entry.method.name, reason=_REPLACED) for each in replaced]
     listed = sorted([*official.unranked, *left_out, *unranked], key=lambda each: each.method)
     standings = Standings((*map(_without_folder, kept), *_told_apart(standing, names)), tuple(listed))
-    return LocalBoard(board_of(protocol, standings, all_tiers=all_tiers), standings, runs, others)
+    return LocalBoard(board_of(protocol, standings, all_tiers=True), standings, runs, others)
 
 
 _REPLACED = "the board's own row, in whose place your run of the same method stands"
@@ -143,15 +144,38 @@ def _scored(
             standing.append(each)
         else:
             listed = incomplete(leaderboard, each.entry)
-            unranked.append(listed.model_copy(update={"reason": f"{run.folder}: {listed.reason}"}))
+            reason = f"{run.folder}: {listed.reason}{_why(run)}"
+            unranked.append(listed.model_copy(update={"reason": reason}))
         progress(done, len(found))
     return standing[::-1], unranked
+
+
+def _why(run: RunResult, most: int = 2) -> str:
+    """Why units have no scores, behind a colon; each reason once."""
+    reasons = list(dict.fromkeys(f"{each.status}: {each.reason}" for each in run.document.units if each.status != "ok"))
+    more = f"; and {len(reasons) - most} more reasons" if len(reasons) > most else ""
+    return f" ({'; '.join(reasons[:most])}{more})" if reasons else ""
 
 
 def _identity(run: RunResult) -> tuple[object, ...]:
     """What runs of one method share, of which the newest has its row."""
     method = run.document.spec.method
     return (method.name, method.version, method.origin, method.target.partition(":")[0], run.document.spec.seed)
+
+
+def namesakes_of_other_code(run: RunResult) -> tuple[RunResult, ...]:
+    """Sealed runs beside this one that share one row of a board of runs with it, though their method's code differs."""
+    spec, found = run.document.spec, []
+    head = spec.benchmark.replace("@", "-")
+    for path in sorted(run.folder.parent.glob(f"{escape(head)}-{spec.method.name}-*/{SEALED}")):
+        with suppress(UsageError, IntegrityError, OSError):
+            other = RunResult.open(path.parent)
+            theirs = other.document.spec
+            if (theirs.benchmark, theirs.benchmark_hash, theirs.limit) != (spec.benchmark, spec.benchmark_hash, None):
+                continue
+            if _identity(other) == _identity(run) and theirs.method.source_sha256 != spec.method.source_sha256:
+                found.append(other)
+    return tuple(found)
 
 
 def _standing(protocol: LoadedBenchmark, run: RunResult) -> Standing:

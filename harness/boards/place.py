@@ -36,10 +36,13 @@ class Place:
     """How far the metrics behind a mean rank disagree."""
     scale: float
     """What numbers are multiplied with where boards show them."""
+    remark: str = ""
+    """What is to be known of the rank, in sentences; empty where it is that of the official board over all units."""
 
 
 def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> tuple[Place, ...] | str:
-    """The run's place in every column, its own earlier submission left out; or why it has none."""
+    """The run's place in every column among rows of all tiers, as on a board of runs, its own earlier submission left out;
+    or why it has none."""
     spec = run.document.spec
     if spec.benchmark not in benchmark_files():
         return f"{NO_BOARD}, but {local_command(run)} ranks your runs under it"
@@ -56,12 +59,30 @@ def place_of(run: RunResult, progress: Progress = lambda done, total: None) -> t
         owed = len(scored.inapplicable) - len(exempt)
         return f"{owed} units have no scores for which the benchmark makes no exemption"
     own = method_entry(protocol, scored.track, scored.measured, len(scored.measured), len(exempt))
-    others = [each for each in read_standings(protocol, progress).entries if not _same(each.method, spec.method)]
+    standings = read_standings(protocol, progress)
+    others = [each for each in standings.of_all_tiers.entries if not _same(each.method, spec.method)]
     if not others:
         return "the board is empty"
-    if all(each.waits or each.method.reference for each in others) and any(each.waits for each in others):
-        return f"no row of the board is reproduced yet; harness board show {spec.benchmark} --all-tiers ranks all"
-    return _places(leaderboard, others, own)
+    places = _places(leaderboard, others, own)
+    if isinstance(places, str):
+        return places
+    waiting = [each.method for each in standings.entries if each.waits and not each.method.reference]
+    remark = _remark(spec.method, sum(not _same(each, spec.method) for each in waiting), len(exempt))
+    return tuple(replace(each, remark=remark) for each in places)
+
+
+def _remark(method: MethodSpec, waiting: int, exempt: int) -> str:
+    """As `Place.remark`. waiting: rows of others that are not reproduced; exempt: units that do not apply."""
+    notes = []
+    if method.reference:
+        notes.append(f"{method.name} is a reference: boards show it without a rank.")
+    if waiting:
+        rows = "1 row that waits" if waiting == 1 else f"{waiting} rows that wait"
+        notes.append(f"Rows of all tiers are ranked here, among them {rows} to be reproduced.")
+    if exempt:
+        units = "1 unit does" if exempt == 1 else f"{exempt} units do"
+        notes.append(f"{units} not apply to {method.name}: its scores are over the others.")
+    return " ".join(notes)
 
 
 def local_command(run: RunResult) -> str:

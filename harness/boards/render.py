@@ -11,6 +11,7 @@ from harness.boards.text import markdown_text, spreadsheet_text
 from harness.metrics.facts import board_text, metric_facts
 from harness.spec.benchmark import Benchmark
 from harness.spec.board import Board, Cell, Published, Row
+from harness.spec.submission import Tier
 from harness.storage import fill_template, json_text
 
 CHECKOUT = "../../.."
@@ -81,7 +82,8 @@ def board_markdown(board: Board, benchmark: Benchmark, checkout: str = CHECKOUT)
         number=lambda cell: board_text(board.metric, cell.value),
         cost=cost_text,
         tier=tier_text,
-        unearned=unearned_ranks(board),
+        unearned=unearned_ranks(board) or all_tiers_note(board, benchmark.ranked_tier),
+        own="; *your run* was made here" if any(map(is_run, board.rows)) else "",
         source_page=source_page,
         plain=markdown_text,
     )
@@ -109,8 +111,21 @@ def rank_text(cell: Cell) -> str:
     return f"{cell.rank} [{cell.rank_low}–{cell.rank_high}] {group_letter(cell.group)}"
 
 
+def is_run(row: Row) -> bool:
+    """Whether a row is a run of a board of runs: its folder is named from that of all runs, a submission's from the
+    checkout."""
+    return bool(row.folder) and "/" not in row.folder
+
+
+def units_text(row: Row) -> str:
+    """`6/6, 12 do not apply`: scored of planned units, and how many the method is exempt from."""
+    return f"{row.units}, {row.exempt} do{'es' * (row.exempt == 1)} not apply" if row.exempt else row.units
+
+
 def tier_text(row: Row) -> str:
-    """`reproduced`, or `recomputed, waits since 2026-11-02` where a row has no rank before it is reproduced."""
+    """`reproduced`, or `recomputed, waits since 2026-11-02` where a row has no rank before it is reproduced; `your run`."""
+    if is_run(row):
+        return "your run"
     since = row.submitted or "a day that is not known"
     return f"{row.tier}, waits since {since}" if row.waits else row.tier
 
@@ -125,6 +140,17 @@ def unearned_ranks(board: Board) -> str:
         return f"No row is reproduced yet, so none has a rank; {how} ranks all."
     what = "1 row waits" if waiting == 1 else f"{waiting} rows wait"
     return f"Only reproduced rows have ranks: {what} below them, longest first; {how} ranks all."
+
+
+def all_tiers_note(board: Board, ranked: Tier) -> str:
+    """That rows have ranks which the official board does not give them, in one sentence; empty where none has.
+
+    ranked: the tier from which on rows have ranks there.
+    """
+    early = ranked == "reproduced" and board.ranks_from == "recomputed"
+    if not early or not any(row.tier == "recomputed" and not row.reference and not is_run(row) for row in board.rows):
+        return ""
+    return "Rows of all tiers are ranked here; on the official board, reproduced rows alone have ranks."
 
 
 def spread_text(cell: Cell) -> str:

@@ -52,7 +52,7 @@ def build(
     """Score all submissions and rank those that have earned it; write board.json, .csv and .md, and what changed into CHANGES.md.
 
     Boards of query benchmarks get the picture curves.svg as well. With --runs, or for a benchmark of your own, the rows
-    are your runs, and board.html is a page of them that opens from disk.
+    are your runs beside rows of all tiers, all of them ranked, and board.html is a page of them that opens from disk.
 
     Example: harness board build confidence-mnist@2
 
@@ -180,7 +180,10 @@ def show(
     benchmark: OwnName,
     json: options.AsJson = False,
     all_tiers: Annotated[
-        bool, typer.Option("--all-tiers", help="rank also what is not reproduced: scored now, for the curious")
+        bool,
+        typer.Option(
+            "--all-tiers", help="rank also what is not reproduced, scored now; boards of runs do so without it"
+        ),
     ] = False,
     runs: Runs = None,
 ) -> None:
@@ -199,7 +202,7 @@ def show(
 
     protocol = find_protocol(benchmark)
     if runs is not None or not protocol.bundled:
-        board = _local(protocol, runs, None, all_tiers=all_tiers).board
+        board = _local(protocol, runs, None).board
     else:
         board = _built(protocol, None, all_tiers=True) if all_tiers else read_board(protocol)
     if json:
@@ -291,7 +294,7 @@ def _built(protocol: LoadedBenchmark, workers: int | None, *, all_tiers: bool = 
         return build_board(protocol, bar.scoring_board, workers, all_tiers=all_tiers)
 
 
-def _local(protocol: LoadedBenchmark, runs: Path | None, workers: int | None, *, all_tiers: bool = False) -> LocalBoard:
+def _local(protocol: LoadedBenchmark, runs: Path | None, workers: int | None) -> LocalBoard:
     """The board of runs as it is now, by default of those in the folder that `harness evaluate` keeps them in."""
     from harness.boards.local import RUNS, local_board
     from harness.cli.progress import run_bar
@@ -300,7 +303,7 @@ def _local(protocol: LoadedBenchmark, runs: Path | None, workers: int | None, *,
     protocol.refuse_withdrawn()
     require_data(protocol)
     with run_bar(f"scoring {protocol.benchmark.name}") as bar:
-        return local_board(protocol, runs or RUNS, bar.scoring_board, workers, all_tiers=all_tiers)
+        return local_board(protocol, runs or RUNS, bar.scoring_board, workers)
 
 
 def _build_local(

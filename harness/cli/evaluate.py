@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -121,7 +121,7 @@ def _say_next(folders: list[Path], own: str | None) -> None:
 
 
 def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: bool) -> _Evaluated:
-    from harness.execution.evaluate import evaluate_prepared, executor_for
+    from harness.execution.evaluate import can_run, evaluate_prepared, executor_for
 
     executor = executor_for(request, prepared)  # its processes start while this one imports what it shows results with
     from harness.boards.place import place_of
@@ -141,9 +141,10 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
         report = write_run_report(result, prepared.protocol, place)
     if not as_json:
         further = getattr(prepared.protocol.benchmark, "next_step", None)
-        command = f"harness evaluate {quote(request.method)} --benchmark {further}" if further else None
+        goes_on = bool(further) and result.complete and can_run(replace(request, benchmark=further))
+        command = f"harness evaluate {quote(request.method)} --benchmark {further}" if goes_on else None
         typer.echo(err=True)  # between the checks and the scores, of which a pipe gets the latter alone
-        render.print_result(result, place, report, command)
+        render.print_result(result, place, report, command, reused=bar.reused)
         if not alone:
             say("")
     scored = any(unit.status == "ok" for unit in result.document.units)

@@ -42,6 +42,8 @@ class RunBar(Observer):
         self._progress, self._console = progress, progress.console
         self._said: set[str] = set()
         self._scoring = False
+        self.reused = False
+        """Whether all units were there already, so that none was run."""
         self._under_way: dict[str, TaskID] = {}
         self._task: TaskID = progress.add_task(first, total=None)
 
@@ -53,6 +55,7 @@ class RunBar(Observer):
         say(check.name, sign=f"  {PASSED if check.passed else FAILED}", console=self._console)
 
     def started(self, done: int, total: int) -> None:
+        self.reused = done == total
         if done:
             say(f"  {done} of {total} units are done already", console=self._console)
         self._begin("running units", total, done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -12,7 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from harness.boards.local import namesakes_of_other_code
 from harness.boards.render import (
+    all_tiers_note,
     competitors_first,
     group_letter,
     published_tables,
@@ -21,6 +24,7 @@ from harness.boards.render import (
     spread_text,
     tier_text,
     unearned_ranks,
+    units_text,
 )
 from harness.cli.output import FAILED, RIGHT, SKIPPED, say, say_json, table
 from harness.execution.method_process import PRINTED
@@ -39,11 +43,18 @@ _GAP, _FRAME = 2, 2  # columns that a table adds behind each of its own, and aro
 
 
 def print_result(
-    result: RunResult, place: tuple[Place, ...] | str, report: Path | None = None, next_step: str | None = None
+    result: RunResult,
+    place: tuple[Place, ...] | str,
+    report: Path | None = None,
+    next_step: str | None = None,
+    *,
+    reused: bool = False,
+    shown: bool = False,
 ) -> None:
     """Study × metric with intervals, the place, what failed, and what to do next.
 
-    next_step: the command to go on with, where the protocol names another benchmark.
+    next_step: the command to go on with, where the protocol names another benchmark. reused: no unit had to be run.
+    shown: `harness show` prints this, so that it is not what to do next.
     """
     if any(unit.status == "ok" for unit in result.document.units):
         _print_scores(result)
@@ -53,17 +64,27 @@ def print_result(
     _print_reasons(result)
     for note in result.notes():
         say(f"Note: {note}")
-    say(f"\nRun:    {result.folder}")
+    if result.document.spec.limit is None and not shown:
+        for other in namesakes_of_other_code(result):
+            method = result.document.spec.method
+            say(
+                f"Note: {other.folder} is {method.name} {method.version} with other code; a board of runs shows the newest "
+                "run alone, another version or name would keep both."
+            )
+    said = "   (all units were there already, none was run; --fresh runs them again)" if reused else ""
+    say(f"\nRun:    {result.folder}{said}")
     if report is not None:
         say(f"Report: {report}")
     if (result.folder / PRINTED).is_dir():
         say(f"Output: {result.folder / PRINTED}   (what the method printed)")
     if result.failed:
         say("Next:   mend the method and run the same command again; only units without scores are tried.")
-    elif result.document.spec.limit is None:
-        say(f"Next:   harness show {result.folder}   (scores of every unit)")
-    else:
+    elif result.document.spec.limit is not None:
         say("Next:   run it again without --limit for scores that count.")
+    elif not shown:
+        say(f"Next:   harness show {quote(str(result.folder))}   (scores of every unit)")
+    else:
+        say(f"Next:   harness report {quote(str(result.folder))} --open   (the same as a page, with charts)")
     if next_step is not None and result.complete:
         say(f"Then:   {next_step}")
 
@@ -101,8 +122,8 @@ def print_board(board: Board, benchmark: Benchmark) -> None:
     say(f"{benchmark.title} ({board.benchmark}): {scaled_title(board)} {arrow}", "bold")
     if benchmark.ended:
         say(f"{benchmark.ended}.")
-    if board.rows and (board.ranks_from, benchmark.ranked_tier) == ("recomputed", "reproduced"):
-        say("Rows of all tiers are ranked here, for the curious; on the board, reproduced rows alone have ranks.")
+    if note := all_tiers_note(board, benchmark.ranked_tier):
+        say(note)
     _print_ranking(board)
     for each in board.tables:
         say(f"\n{each.title}", "bold")
@@ -132,7 +153,7 @@ def _print_ranking(board: Board) -> None:
     for column in (board.columns[-1], *board.columns[:-1]):  # what orders the board stands first
         text = rank_text if column == board.columns[-1] else _short_rank
         columns[column] = [_board_cell(row.cells.get(column), text, board.metric) for row in rows]
-    facts = {"units": [row.units for row in rows], "tier": [tier_text(row) for row in rows]}
+    facts = {"units": [units_text(row) for row in rows], "tier": [tier_text(row) for row in rows]}
     shared = [f"{name} {texts[0]}" for name, texts in facts.items() if len(set(texts)) == 1]
     columns |= {name: texts for name, texts in facts.items() if len(set(texts)) > 1}
     names = [row.method + (" †" if row.as_reported else "") + (" ‡" if row.remark else "") for row in rows]
@@ -142,6 +163,8 @@ def _print_ranking(board: Board) -> None:
         say(unearned.replace("`", ""))
     if shared:
         say(f"all rows: {', '.join(shared)}", "dim")
+    if any(row.exempt for row in rows):
+        say("units that do not apply to a method are no debt of it: its scores are over fewer cells", "dim")
     if any(row.as_reported for row in rows):
         say("† holds numbers as reported until the row is reproduced (see board.md)", "dim")
     for remark in sorted({row.remark for row in rows} - {""}):
@@ -240,7 +263,10 @@ def _print_place(place: tuple[Place, ...] | str) -> None:
         f"\nPlace [bold]{best.rank}[/] of {best.of} by {best.column} {best.title} "
         f"(95 % interval {best.rank_low}–{best.rank_high})" + _tied(best.tied_with)
     )
-    say("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), "dim")
+    if place[:-1]:
+        say("  " + ", ".join(f"{each.column} {each.rank}" for each in place[:-1]), "dim")
+    if best.remark:
+        say(f"  {best.remark}", "dim")
 
 
 def _tied(names: tuple[str, ...], most: int = 4) -> str:

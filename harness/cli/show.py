@@ -36,4 +36,4 @@ def show(
         print_json_result(result, place)
         return
     print_units(result)
-    print_result(result, place)
+    print_result(result, place, shown=True)

@@ -6,8 +6,8 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -20,16 +20,18 @@ from harness.execution.executor import Executor, LocalExecutor, RefusingExecutor
 from harness.execution.fence import choose
 from harness.execution.job import Job
 from harness.execution.method_process import Limits, MethodProcess, runs_around
+from harness.execution.needs import require_data
 from harness.execution.past import peaks
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.room import default_workers, room_for
 from harness.execution.run_result import RunResult
-from harness.execution.runner import Observer, SilentObserver, discard, execute
+from harness.execution.runner import Observer, SilentObserver, discard, execute, forget_unbegun
 from harness.methods.client import MethodClient
 from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError, unknown
 from harness.spec.kinds import kind_of, load
+from harness.storage import RunLockedError, StorageError
 from harness.tracks.base import Track
 
 
@@ -125,6 +127,7 @@ def evaluate_prepared(
     """
     executor, checking = executor or local_executor(prepared), None
     with ExitStack() as ending:
+        ending.enter_context(nothing_left_if_refused(prepared.plan.folder))
         if isinstance(executor, LocalExecutor):
             ending.callback(executor.close)
             checking = executor.check
@@ -143,9 +146,11 @@ def admit(
 ) -> Check | None:
     """All that comes before units are run, wherever that is; returns the check that the method fails, if any.
 
-    checking: checks the method, by default in a worker of its own. Raises UsageError for a method that passes and cannot be applied in any unit.
+    checking: checks the method, by default in a worker of its own. Raises UsageError for a method that passes and cannot be
+    applied in any unit, and where a package is missing.
     """
     _refuse_ways_out(prepared.plan.folder)
+    prepared.track.require_packages()
     prepared.track.check_own_files()
     if fresh:
         discard(prepared.plan.folder)
@@ -153,10 +158,31 @@ def admit(
     for check in (checking or own)():
         listener.checked(check)
         if not check.passed:
+            _refuse_missing_package(prepared.method, check)
             return check
     costly = prepared.track.estimate(list(prepared.plan.units.values())) is not None
     refuse_where_none_applies(prepared.track, prepared.plan, inapplicable(prepared, rehearse=costly))
     return None
+
+
+def _refuse_missing_package(method: FoundMethod, check: Check) -> None:
+    """Raise UsageError for a check that failed for a missing package: no unit would end otherwise."""
+    kind, _, sentence = check.problem.partition(": ")
+    if kind in ("ImportError", "ModuleNotFoundError"):
+        raise UsageError(f"{method.spec.name} cannot run here: {sentence.rstrip('.')}. No unit was run.")
+
+
+@contextmanager
+def nothing_left_if_refused(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run that is refused in the block before any unit has ended, where the block has made it."""
+    there = folder.exists()
+    try:
+        yield
+    except UsageError:
+        if not there and folder.is_dir():
+            with suppress(RunLockedError, StorageError):
+                forget_unbegun(folder)
+        raise
 
 
 def prepare(request: Request) -> Prepared:
@@ -195,6 +221,18 @@ def inapplicable(prepared: Prepared, *, rehearse: bool = True) -> dict[str, str]
         return worker
 
     return inapplicable_units(prepared.track, prepared.plan, start if rehearse else None)
+
+
+def can_run(request: Request) -> bool:
+    """Whether a run could begin here: its data and packages are there, and the method does not declare that it applies to
+    no unit. Nothing is run."""
+    try:
+        prepared = prepare(request)
+        prepared.track.require_packages()
+        require_data(prepared.protocol)
+    except UsageError:
+        return False
+    return len(inapplicable(prepared, rehearse=False)) < len(prepared.plan.units)
 
 
 def run(prepared: Prepared, observer: Observer | None = None, executor: Executor | None = None) -> RunResult:

@@ -96,6 +96,15 @@ def discard(folder: Path) -> None:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
+def forget_unbegun(folder: Path) -> None:
+    """Remove the folder of a run in which no unit has ended; of any other nothing. Raises RunLockedError where a live
+    process writes it."""
+    with RunLock(folder):
+        journal = folder / JOURNAL
+        if not journal.is_file() or not any("unit" in record for record in Journal.read(journal)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _clear(folder: Path, document: RunDocument) -> None:
     """Remove what units had done on their way, once their answers are sealed. What failed may go on from there."""
     for each in document.units:

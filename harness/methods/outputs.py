@@ -156,9 +156,19 @@ class Outputs:
     def _raw(self, name: str) -> np.ndarray:
         source = self._arrays if name in self._arrays else self._shared
         if name not in source:
-            hint = '; a method that needs them declares needs=("inputs",)' if name == "inputs" else ""
+            hint = (
+                '; a method that needs them declares needs=("inputs",)' if name == "inputs" else self._instead_of(name)
+            )
             raise NotOfferedError(self._absent.get(name, f"this model does not offer {name}{hint}"))
         return source[name]
+
+    def _instead_of(self, name: str) -> str:
+        """What a method may take in place of logits that are not known."""
+        if name == "logits" and "probabilities" in self:
+            return ", only probabilities; a method may take outputs.probabilities or outputs.log_probabilities"
+        if name == "mc_logits" and "mc_probabilities" in self:
+            return ", only mc_probabilities; a method may take outputs.mc_probabilities"
+        return ""
 
     def _tensor(self, name: str) -> Tensor:
         import torch

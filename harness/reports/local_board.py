@@ -11,13 +11,15 @@ from harness.boards.build import write_board
 from harness.boards.entries import leaderboard_of
 from harness.boards.local import LocalBoard
 from harness.boards.render import (
+    all_tiers_note,
     competitors_first,
     cost_text,
     direction,
     group_letter,
+    is_run,
     scaled_title,
     tier_text,
-    unearned_ranks,
+    units_text,
 )
 from harness.data.catalog import LoadedBenchmark
 from harness.metrics.facts import board_text
@@ -54,7 +56,7 @@ def _page(local: LocalBoard, protocol: LoadedBenchmark, runs: str, files: list[s
         benchmark=protocol.benchmark,
         title=scaled_title(board),
         direction=direction(board),
-        note=unearned_ranks(board).replace("`", ""),
+        note=all_tiers_note(board, protocol.benchmark.ranked_tier),
         columns=_columns(board),
         rows=competitors_first(board),
         runs=local.runs,
@@ -65,7 +67,8 @@ def _page(local: LocalBoard, protocol: LoadedBenchmark, runs: str, files: list[s
         number=lambda value: board_text(board.metric, value),
         letter=group_letter,
         cost=cost_text,
-        tier=lambda row: "your run" if row.folder else tier_text(row),
+        tier=tier_text,
+        units=units_text,
         report=lambda row: _report(local.runs, runs, row),
     )
 
@@ -104,7 +107,7 @@ def _intervals(board: Board) -> Chart:
             "value": cell.value,
             "low": cell.low,
             "high": cell.high,
-            "row": "reference row" if row.reference else "your run" if row.folder else "row of the board",
+            "row": "reference row" if row.reference else "your run" if is_run(row) else "row of the board",
         }
         for column in _columns(board)
         for row in board.rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.boards.build import read_board, read_standings
+from harness.boards.build import board_of, read_board, read_standings
 from harness.boards.submissions import read_submission, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files
 from harness.execution.plan import PlanRequest, open_track, plan_units
@@ -44,6 +44,9 @@ def board_rows(protocol: LoadedBenchmark, method: MethodSpec) -> BoardRows:
         return BoardRows(
             missing="The board was built for another state of the benchmark, so there is nothing to compare with."
         )
+    standings = cache(lambda: read_standings(protocol).of_all_tiers)
+    if any(row.waits for row in board.rows):  # among rows of all tiers, as the run's own place is
+        board = board_of(protocol, standings(), all_tiers=True)
     chosen = rows_of(board, kind_of(protocol.benchmark.task).simple_method, method.name)
     if not chosen:
         return BoardRows(missing="The board has no row to compare with.")
@@ -52,7 +55,7 @@ def board_rows(protocol: LoadedBenchmark, method: MethodSpec) -> BoardRows:
     missing = f"Their submissions are not at hand, so these rows of the board are not drawn: {', '.join(absent)}."
     return BoardRows(
         tuple(_rival(protocol, role, row) for role, row in there.items()),
-        cache(lambda: tuple(each for each in read_standings(protocol).entries if each.method.name != method.name)),
+        cache(lambda: tuple(each for each in standings().entries if each.method.name != method.name)),
         missing if absent else "",
     )
 

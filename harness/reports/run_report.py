@@ -15,7 +15,7 @@ from harness.reports.rivals import board_rows
 from harness.spec.board import Cell
 from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of
-from harness.spec.result import Summary
+from harness.spec.result import Summary, UnitResult
 from harness.storage import IntegrityError, write_text
 from harness.tracks.views import Numbers, Rival, Shown, View
 
@@ -37,6 +37,8 @@ def write_run_report(run: RunResult, protocol: LoadedBenchmark, place: tuple[Pla
         document=document,
         title=protocol.benchmark.title,
         failed=run.failed,
+        inapplicable=sum(unit.status == "not-applicable" for unit in document.units),
+        unscored=_unscored(document.units),
         scores=score_table(document.summary),
         places=places,
         overall=overall(places) if places else None,
@@ -67,6 +69,15 @@ def _no_place(place: tuple[Place, ...] | str) -> str:
     if not isinstance(place, str):
         return ""
     return NO_BOARD if place.startswith(NO_BOARD) else place
+
+
+def _unscored(units: Iterable[UnitResult]) -> dict[tuple[str, str], list[str]]:
+    """Status and reason -> the units that have no scores for it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for unit in units:
+        if unit.status != "ok":
+            found.setdefault((unit.status, unit.reason), []).append(f"{unit.study} · {unit.model}")
+    return found
 
 
 def _cells(places: tuple[Place, ...]) -> dict[str, Cell]:

@@ -256,6 +256,10 @@ class Track(ABC):
         on what they offer. Nothing is read and no unit is run; `method` starts it, if there is anything to be tried."""
         return {}
 
+    def require_packages(self) -> None:
+        """Raise UsageError that names the extra to install, where a package is missing without which no unit can run."""
+        return
+
     def check_own_files(self) -> None:
         """Read files of the user's own that every unit rests on, where that is quick: before anything is run, made or
         said of the method. Raises UsageError or IntegrityError with what to mend."""

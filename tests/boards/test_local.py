@@ -11,14 +11,19 @@ from typing import Any
 
 import pytest
 
-from harness.boards.build import build_board
+from harness.api import Result
+from harness.boards.build import build_board, write_board
 from harness.boards.local import LocalBoard, local_board
-from harness.data.catalog import LoadedBenchmark, load_protocol
+from harness.boards.place import place_of
+from harness.boards.render import board_markdown, units_text
+from harness.cli.render import print_board
+from harness.data.catalog import LoadedBenchmark, find_protocol, load_protocol
 from harness.execution.evaluate import Request, prepare, run
 from harness.execution.run_result import RunResult
 from harness.reports.local_board import write_local_board
+from harness.reports.run_report import write_run_report
 from harness.spec.errors import UsageError
-from tests.boards.support import write_checkout, write_submission
+from tests.boards.support import record, write_checkout, write_submission
 from tests.boards.workshop import GAP, forged, store, write_workshop
 from tests.conftest import Made
 from tests.reports.browser import ask, needs_browser
@@ -133,7 +138,9 @@ def test_failed_units_leave_a_method_without_a_rank(own: Path) -> None:
     assert evaluate(own, source, "broken").failed
     local = built(own)
     assert [row.method for row in local.board.rows].count("broken") == 0
-    assert reasons(local)["broken"] == f"{run_of(own, 'broken').folder}: 0 of 4 units are there"
+    assert reasons(local)["broken"] == (
+        f"{run_of(own, 'broken').folder}: 0 of 4 units are there (failed: ValueError: no (line 7))"
+    )
 
 
 def test_a_run_with_some_units_is_listed_with_what_it_has(own: Path) -> None:
@@ -144,8 +151,32 @@ def test_a_run_with_some_units_is_listed_with_what_it_has(own: Path) -> None:
 
     forged(run_of(own, "gap"), fail)
     (left_out,) = built(own).board.unranked
-    assert left_out.reason == f"{run_of(own, 'gap').folder}: 2 of 4 units are there"
+    assert left_out.reason == f"{run_of(own, 'gap').folder}: 2 of 4 units are there (failed: it broke)"
     assert set(left_out.cells) == {"iid"}
+
+
+def test_a_run_to_which_nothing_applies_says_why_in_its_report_and_on_the_board(own: Path) -> None:
+    why = "this model does not offer features"
+
+    def leave_out(fields: dict[str, Any]) -> None:
+        for unit in fields["units"]:
+            unit |= {"status": "not-applicable", "reason": why, "outputs": None, "records": []}
+        fields["summary"] = []
+
+    forged(run_of(own, "gap"), leave_out)
+    result = run_of(own, "gap")
+    assert reasons(built(own))["gap"] == f"{result.folder}: 0 of 4 units are there (not-applicable: {why})"
+    page = write_run_report(result, load_protocol(own / "my.toml"), "it has no scores").read_text()
+    assert page.count(f"not-applicable: {why}") == 1
+    assert "4 of 4 units: " in page
+    assert "<small>4 not applicable</small>" in page
+
+
+def test_units_that_do_not_apply_stand_beside_those_that_are_scored(own: Path) -> None:
+    row = next(row for row in built(own).board.rows if row.method == "gap")
+    assert units_text(row) == "4/4"
+    assert units_text(row.model_copy(update={"units": "6/6", "exempt": 12})) == "6/6, 12 do not apply"
+    assert units_text(row.model_copy(update={"units": "6/6", "exempt": 1})) == "6/6, 1 does not apply"
 
 
 def test_unfinished_and_damaged_runs_are_named(own: Path) -> None:
@@ -249,6 +280,54 @@ def test_beside_the_rows_of_an_official_board(
     assert reasons(local)["gap"] == "the board's own row, in whose place your run of the same method stands"
     write_local_board(local, protocol, tmp_path / "board")
     assert before == {path: path.read_bytes() for path in protocol.path.parent.iterdir()}, "nothing official changes"
+
+
+def test_rows_of_all_tiers_are_ranked_as_the_place_of_a_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.data.catalog._PACKAGE", tmp_path / "harness")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "160")
+    write_workshop(tmp_path)  # all files are pinned: ranks have to be earned
+    protocol = find_protocol("toy@1")
+    assert protocol.benchmark.ranked_tier == "reproduced"
+    rows = {
+        name: write_submission(tmp_path, protocol, name, each) for name, each in {"poor": 0.0, "good": 50.0}.items()
+    }
+    record(rows["poor"])
+    write_board(build_board(protocol), protocol)
+    result = evaluate(tmp_path, GAP.replace("gap", "mine"), "mine", "leaderboards/toy/1/benchmark.toml")
+    places = place_of(result)
+    assert not isinstance(places, str)
+    local = local_board(protocol, tmp_path / "runs")
+    by_name = {row.method: row for row in local.board.rows}
+    assert {name: row.cells["mean"].rank for name, row in by_name.items()} == {"good": 1, "mine": 2, "poor": 3}
+    for place in places:
+        cell = by_name["mine"].cells[place.column]
+        assert (place.rank, place.rank_low, place.rank_high, place.of) == (cell.rank, cell.rank_low, cell.rank_high, 3)
+    assert "among them 1 row that waits to be reproduced." in places[-1].remark
+    opened = Result.open(result.folder)
+    assert isinstance(opened, Result)
+    shown = opened.board()
+    assert not isinstance(shown, str)
+    assert list(shown["rank"]) == [place.rank for place in places]
+    report = write_run_report(result, protocol, places).read_text()
+    assert "<dd>2 of 3" in report
+    assert places[-1].remark in report
+    best = re.search(r"best:<br>(\w+)", report)
+    assert best is not None
+    assert best[1] == "good", "the rows beside it are of the same board"
+    note = "Rows of all tiers are ranked here; on the official board, reproduced rows alone have ranks."
+    page, *_ = write_local_board(local, protocol, tmp_path / "board")
+    texts = [Path(page).read_text(), (tmp_path / "board" / "board.md").read_text()]
+    print_board(local.board, protocol.benchmark)
+    for text in (*texts, capsys.readouterr().out):
+        assert note in text
+        assert "--all-tiers" not in text
+        assert all(tier in text for tier in ("your run", "recomputed", "reproduced"))
+    official = build_board(protocol)
+    assert {row.method: row.cells["mean"].rank for row in official.rows} == {"poor": 1, "good": None}
+    assert note not in board_markdown(official, protocol.benchmark)
 
 
 def test_the_name_of_another_method_on_the_official_board_is_not_taken(

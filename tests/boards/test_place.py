@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.boards.local import local_board
 from harness.boards.place import place_of
 from harness.boards.submissions import read_about
 from harness.data.catalog import LoadedBenchmark
@@ -81,3 +82,16 @@ def test_the_namesake_of_a_users_method_is_named_as_what_it_is(protocol: LoadedB
     places = place_of(result)
     assert not isinstance(places, str)
     assert {place.tied_with for place in places} == {("the baseline mine",)}
+
+
+@pytest.mark.usefixtures("protocol")
+def test_the_place_of_a_reference_is_said_to_be_none_of_a_board(protocol: LoadedBenchmark, tmp_path: Path) -> None:
+    write_submission(tmp_path, protocol, "other", 1.0)
+    (tmp_path / "runs").mkdir()
+    result = harness.evaluate("random", benchmark="toy@1", out=tmp_path / "runs", workers=1)
+    assert result.document.spec.method.reference
+    places = place_of(result)
+    assert not isinstance(places, str)
+    assert {place.remark for place in places} == {"random is a reference: boards show it without a rank."}
+    (row,) = (row for row in local_board(protocol, tmp_path / "runs").board.rows if row.method == "random")
+    assert {cell.rank for cell in row.cells.values()} == {None}

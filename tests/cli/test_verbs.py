@@ -27,6 +27,11 @@ def test_evaluate_show_and_report(tmp_path: Path) -> None:
     assert "this benchmark has no board" in done.stdout
     (run,) = (tmp_path / "runs").iterdir()
     assert str(run.relative_to(tmp_path)) in done.stdout
+    assert f"Next:   harness show {run.relative_to(tmp_path)}" in done.stdout
+    assert "none was run" not in done.stdout
+    said = harness("show", run, folder=tmp_path).stdout
+    assert "harness show" not in said
+    assert f"Next:   harness report {run} --open" in said
     page = (run / "report.html").read_text()
     assert "Generalized risk by coverage" in page
     again = harness("show", run, "--json", folder=tmp_path)
@@ -42,11 +47,27 @@ def test_a_second_evaluation_does_nothing_twice(evaluated: Path) -> None:
     one = json.loads(sealed.read_text())
     done = harness(*EVALUATE, folder=evaluated)
     assert "1 of 1 units are done already" in done.stderr
+    assert "(all units were there already, none was run; --fresh runs them again)" in done.stdout
     two = json.loads(sealed.read_text())
     first, second = one.pop("timing"), two.pop("timing")
     assert (first["resumed"], second["resumed"]) == (0, 1)
     assert first["unit_seconds"] == second["unit_seconds"]
     assert one == two
+
+
+def test_other_code_under_the_same_name_and_version_is_said(tmp_path: Path) -> None:
+    write_toy(tmp_path)
+    method = tmp_path / "margin.py"
+    assert "other code" not in harness(*EVALUATE, folder=tmp_path).stdout
+    (first,) = (tmp_path / "runs").iterdir()
+    method.write_text(method.read_text() + "\n# changed\n")
+    shown = harness(*EVALUATE, folder=tmp_path).stdout
+    assert (
+        f"Note: {first.relative_to(tmp_path)} is margin 1.0 with other code; a board of runs shows the newest" in shown
+    )
+    method.write_text(method.read_text().replace('"1.0"', '"2.0"'))
+    assert "2.0" in method.read_text()
+    assert "other code" not in harness(*EVALUATE, folder=tmp_path).stdout
 
 
 def test_fresh_starts_over(evaluated: Path) -> None:

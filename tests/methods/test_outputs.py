@@ -31,8 +31,11 @@ def test_stored_probabilities_have_finite_logarithms_and_no_logits():
     assert torch.isfinite(outputs.log_probabilities).all()
     assert "log_probabilities" in outputs
     assert "logits" not in outputs
-    with pytest.raises(NotOfferedError, match="this model does not offer logits"):
+    instead = "only probabilities; a method may take outputs.probabilities or outputs.log_probabilities"
+    with pytest.raises(NotOfferedError, match=f"this model does not offer logits, {instead}"):
         _ = outputs.logits
+    with pytest.raises(NotOfferedError, match=r"this model does not offer mc_logits$"):
+        _ = outputs.mc_logits
 
 
 @pytest.mark.parametrize(

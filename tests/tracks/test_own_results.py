@@ -404,7 +404,9 @@ def test_members_known_by_their_probabilities(networks, tmp_path):
     path = store(tmp_path, {}, "npz", **changes)
     values = found(evaluate("mcd-pe", path, tmp_path))
     assert_equal(values, network.expected(FORMULAS["mcd-pe"](network), mean_of_members(network).argmax(1)))
-    assert applies("mcd-mls", path, tmp_path) == "this model does not offer mc_logits"
+    assert applies("mcd-mls", path, tmp_path) == (
+        "this model does not offer mc_logits, only mc_probabilities; a method may take outputs.mc_probabilities"
+    )
     assert applies("msr", path, tmp_path) == ""
 
 

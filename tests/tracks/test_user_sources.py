@@ -345,6 +345,7 @@ def test_logits_do_not_apply_where_only_probabilities_are_known(tmp_path):
     path, _, _ = published(tmp_path, "lenet-5-cifar-10")
     result = evaluate("mls", path, tmp_path)
     assert result.complete
+    hint = "a method may take outputs.probabilities or outputs.log_probabilities"
     assert [(unit.status, unit.reason) for unit in result.document.units] == [
-        ("not-applicable", "this model does not offer logits")
+        ("not-applicable", f"this model does not offer logits, only probabilities; {hint}")
     ]

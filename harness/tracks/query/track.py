@@ -77,6 +77,12 @@ class QueryTrack(Track):
         """Strategies are made for some tasks."""
         return undeclared(self.method.tasks, "segmentation" if self.settings[unit.study].segments else "classification")
 
+    def require_packages(self) -> None:
+        if any(setting.segments for setting in self.settings.values()):
+            from harness.tracks.query.segmentation.learner import require_nnunet
+
+            require_nnunet()
+
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """A campaign that a limit has shortened is scored over the loops it has."""
         setting = self.settings[unit.study]

@@ -43,7 +43,7 @@ class SegmentationLearner:
     def __init__(
         self, setting: Setting, seed: int, needs: Collection[PoolPart], device: str, kept: Path | None = None
     ) -> None:
-        _require_nnunet()
+        require_nnunet()
         training = setting.training
         if not isinstance(training, NnUNetTraining):
             raise TypeError(f"{training.id} is no training for segmentation")
@@ -224,7 +224,8 @@ def write_offer(
         np.save(f"{path}.image.npy", plan.in_image(case.image, case.properties), allow_pickle=False)
 
 
-def _require_nnunet() -> None:
+def require_nnunet() -> None:
+    """Raise UsageError that names the extra, where a package is missing."""
     needed = ("nnunetv2", "SimpleITK")
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise UsageError(
