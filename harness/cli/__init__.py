@@ -86,7 +86,7 @@ def command() -> Any:
 def _shown(text: str) -> str:
     """A text of help as typer must get it to show it whole: what would be markup is escaped, paragraphs are one line."""
     text = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(text))
-    return re.sub(r"\[(?=[a-z#/@][^\[]*\])", r"\\[", text)
+    return re.sub(r"(\\*)(\[[a-z#/@][^\[]*?\])", r"\1\1\\\2", text)
 
 
 def application() -> typer.Typer:
