@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.spec.errors import nearest
+from tests.cli.own_benchmarks import explained
 from tests.cli.support import harness, write_toy
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -135,3 +136,30 @@ def test_a_file_that_a_method_does_not_find(path: str, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "weights.pt, which does not exist (line 8); a method works in a temporary folder" in done.stdout
     assert "its home (~) too" in done.stdout
+
+
+@pytest.mark.parametrize("metrics", [["augcr"], ["augcr", "failure_auroc"]])
+def test_in_the_metric_that_ranks(metrics: list[str], tmp_path: Path) -> None:
+    """The typo does not count as a metric that there is."""
+    toy = write_toy(tmp_path)
+    toy.write_text(toy.read_text().replace('["augrc", "failure_auroc"]', str(metrics)))
+    done = harness("plan", "msr", "--benchmark", "toy.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: no metric in toy.toml is called 'augcr'; did you mean augrc?\n"
+
+
+def test_in_a_metric_that_a_study_takes(tmp_path: Path) -> None:
+    explained(tmp_path)
+    text = (tmp_path / "my.toml").read_text()
+    (tmp_path / "my.toml").write_text(text.replace('id = "deletion"', 'id = "deleton"'))
+    done = harness("plan", "saliency", "--benchmark", "my.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: no metric in my.toml is called 'deleton'; did you mean deletion?\n"
+
+
+def test_a_metric_that_ranks_and_is_not_computed(tmp_path: Path) -> None:
+    toy = write_toy(tmp_path)
+    toy.write_text(toy.read_text().replace('["augrc", "failure_auroc"]', '["failure_auroc"]'))
+    done = harness("plan", "msr", "--benchmark", "toy.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "the primary metric 'augrc' is not in `metrics`; add it" in done.stderr
