@@ -79,6 +79,7 @@ class _Host:
 
     def load(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Import the method: plug-ins and baselines by name, files from the hashed copy of their source."""
+        from harness.spec.errors import EvaluatesItselfError
         from harness.spec.kinds import load
 
         if meta["module"]:
@@ -93,7 +94,11 @@ class _Host:
             sys.modules["method"] = module
             # Where the user wrote it, so that weights beside it are found; what runs is the hashed copy.
             module.__file__ = meta.get("path", str(path))
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except EvaluatesItselfError:  # a script has come to its end, as far as it makes the method
+                if not hasattr(module, meta["symbol"]):
+                    raise
         self._host = load(meta["host"])(getattr(module, meta["symbol"]), meta["device"])
         self.verbs |= self._host.verbs
         return {}

@@ -18,6 +18,11 @@ class UsageError(Exception):
     """Something the user asked for cannot be done. The message is one sentence that says what to do."""
 
 
+class EvaluatesItselfError(BaseException):
+    """A method's own file starts an evaluation, where it is read for the method alone. No Exception: a script that goes on
+    after errors must not go on here, without a result."""
+
+
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
     """The error for a name that does not exist, with the nearest ones that do."""
     choices = sorted(known)
