@@ -39,7 +39,7 @@ class Result(_RunResult):
 
         from harness.metrics.facts import metric_facts
 
-        frame = self.to_frame()
+        frame = self.to_frame(intervals=False)
         frame = frame[(frame["model"] == OVER_SEEDS) & frame["value"].notna()]
         names = [name for name in dict.fromkeys(frame["metric"]) if metric_facts()[name].lower_is_better is not None]
         if not names or (metric is not None and metric not in names):

@@ -158,9 +158,22 @@ def _sentence(error: BaseException) -> str:
     elif isinstance(error, FileNotFoundError) and error.filename is not None:
         text = f"the method opened {os.fsdecode(error.filename)}, which does not exist"
         where += f"; {_BESIDE}"
+    if isinstance(error, AttributeError):
+        where += _what_there_is(error)
     if isinstance(error, ModuleNotFoundError):
         where += "; a method is one file and sees installed packages only"
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def _what_there_is(error: AttributeError) -> str:
+    """The names of what the harness hands to methods, where one was asked for that it does not have."""
+    from harness.spec.errors import did_you_mean
+
+    if error.name is None or not type(error.obj).__module__.startswith("harness."):
+        return ""
+    known = [name for name in dir(error.obj) if not name.startswith("_")]
+    near = did_you_mean(error.name, known)
+    return "" if error.name in known else f"; {near}{' ' if near else ''}it has {', '.join(known)}"
 
 
 def _text(error: BaseException) -> str:
