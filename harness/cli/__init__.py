@@ -77,6 +77,7 @@ def command() -> Any:
         for parameter in (*each.params, each.get_help_option(named)):
             if parameter is not None and getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
+        described: Any
         for described in (each, *each.params):
             described.help = _shown(getattr(described, "help", None) or "")
         waiting += getattr(each, "commands", {}).values()

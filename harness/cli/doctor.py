@@ -48,7 +48,11 @@ def _examine() -> tuple[dict[str, str], list[str]]:
 
     optional = {name for names in _optional().values() for name in names}
     versions = {name: installed_version(name) for name in PACKAGES}
-    problems = [f"{name} is not installed: pip install {name}" for name, found in versions.items() if not found and name not in optional]
+    problems = [
+        f"{name} is not installed: pip install {name}"
+        for name, found in versions.items()
+        if not found and name not in optional
+    ]
     cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, row_of, unknown
 from harness.storage import IntegrityError, read_arrays
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ class _Frame(ABC):
                 f"{self._path}: {name} holds {kind}, not numbers; store it as floats or whole numbers"
             )
         cells = (cell for piece in self._column(name) for cell in piece.to_pylist())
-        for row, cell in enumerate(cells, 1):
+        for row, cell in enumerate(cells):
             if cell is not None and not _is_number(cell):
-                return IntegrityError(f"{self._path}: {name} holds {cell!r} in row {row}, not a number")
+                return IntegrityError(f"{self._path}: {name} holds {cell!r} in {row_of(row)}, not a number")
         return IntegrityError(f"{self._path}: {name} holds text, not numbers")
 
     def _column(self, name: str) -> Iterator[pa.Array]:

@@ -56,7 +56,9 @@ def _find_below(manifest: Manifest, file: SourceFile, below: Sequence[Path]) -> 
     sized = [] if manifest.pin(file).bytes is None else below
     proven = [path for path in fits or sized if _proven(manifest, file, path)]
     if fits and not proven:
-        raise UsageError(f"{manifest.spec.id}: which is {file.path}, {' or '.join(map(str, fits))}? Name one by --from.")
+        raise UsageError(
+            f"{manifest.spec.id}: which is {file.path}, {' or '.join(map(str, fits))}? Name one by --from."
+        )
     return proven[0] if proven else None
 
 

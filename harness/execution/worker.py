@@ -173,7 +173,7 @@ def _what_there_is(error: AttributeError) -> str:
         return ""
     known = [name for name in dir(error.obj) if not name.startswith("_")]
     near = did_you_mean(error.name, known)
-    return "" if error.name in known else f"; {near}{' ' if near else ''}it has {', '.join(known)}"
+    return "" if hasattr(type(error.obj), error.name) else f"; {near}{' ' if near else ''}it has {', '.join(known)}"
 
 
 def _text(error: BaseException) -> str:

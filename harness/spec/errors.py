@@ -34,6 +34,11 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Usage
     return UsageError(f"no {what} is called {name!r}; {advice}{' ' + hint if hint else ''}")
 
 
+def row_of(number: int) -> str:
+    """A row of a table, an array or a list, as Python and the `rows` of a benchmark count them."""
+    return f"row {number} (counted from 0)"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question with the `nearest` names. Empty where there are none."""
     near = nearest(name, known)

@@ -18,7 +18,9 @@ def printing(folder: Path, code: str) -> Path:
 
 
 def test_check_shows_it(tmp_path: Path) -> None:
-    printing(tmp_path, "print('shape', tuple(outputs.logits.shape), '[bold]\\x1b[31m'); print('aside', file=sys.stderr)")
+    printing(
+        tmp_path, "print('shape', tuple(outputs.logits.shape), '[bold]\\x1b[31m'); print('aside', file=sys.stderr)"
+    )
     done = harness("check", "mine.py", folder=tmp_path)
     assert done.returncode == 0, done.stdout
     said = done.stdout.partition("  the method printed:\n")[2]

@@ -276,7 +276,9 @@ def test_of_several_files_the_digest_decides(folder: Path) -> None:
     put(folder / "disk" / "one" / "a.bin", DATA[::-1])
     put(folder / "disk" / "two" / "a.bin", DATA)
     both = re.escape(str(folder / "disk"))
-    assert re.search(rf"which is a.bin, {both}/one/a.bin or {both}/two/a.bin\? Name one by --from.", fetched_from(folder))
+    assert re.search(
+        rf"which is a.bin, {both}/one/a.bin or {both}/two/a.bin\? Name one by --from.", fetched_from(folder)
+    )
     assert "error" not in fetched_from(folder, *PINS)
 
 

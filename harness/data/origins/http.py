@@ -111,7 +111,9 @@ def with_retries(attempt: Callable[[], Value], url: str, request: DownloadReques
                 raise OriginError(
                     f"{url}: {error}, and asks to wait {error.wait:.0f} s; run this again then."
                 ) from None
-            attempts = min(retry.attempts, _ATTEMPTS_TO_RESOLVE) if isinstance(error, UnresolvedNameError) else retry.attempts
+            attempts = (
+                min(retry.attempts, _ATTEMPTS_TO_RESOLVE) if isinstance(error, UnresolvedNameError) else retry.attempts
+            )
             if fruitless >= attempts:
                 raise OriginError(
                     f"{url}: {error}, {fruitless} times in a row; check the network and run this again (it goes on "
