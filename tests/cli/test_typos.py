@@ -184,7 +184,12 @@ def score(outputs):
 @pytest.mark.parametrize(
     ("method", "task", "code", "sentence"),
     [
-        ("Strategy", "classification", "pool.probabilites", "did you mean probabilities? it has best, candidates, classes, "),
+        (
+            "Strategy",
+            "classification",
+            "pool.probabilites",
+            "did you mean probabilities? it has best, candidates, classes, ",
+        ),
         ("Strategy", "classification", "pool.labeled_inputs", "did you mean labelled_inputs"),
         ("Strategy", "segmentation", "pool.image", "did you mean images? it has annotated, best, candidates, "),
         ("Strategy", "segmentation", "pool.images[0].label", "did you mean labels"),
