@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.execution.child import read_no_further
 from harness.execution.evaluate import Request
 from harness.execution.evaluate import evaluate as _evaluate
 from harness.execution.run_result import OVER_SEEDS
@@ -38,7 +39,7 @@ class Result(_RunResult):
 
         from harness.metrics.facts import metric_facts
 
-        frame = self.to_frame()
+        frame = self.to_frame(intervals=False)
         frame = frame[(frame["model"] == OVER_SEEDS) & frame["value"].notna()]
         names = [name for name in dict.fromkeys(frame["metric"]) if metric_facts()[name].lower_is_better is not None]
         if not names or (metric is not None and metric not in names):
@@ -92,7 +93,9 @@ RunResult = Result
 """As users know it."""
 
 
-def evaluate(method: str | Path | Any, benchmark: str | None = None, **options: Any) -> RunResult:
+def evaluate(
+    method: str | Path | Any, benchmark: str | None = None, *, progress: bool = True, **options: Any
+) -> RunResult:
     """Run a method under a benchmark's protocol, as `harness evaluate` does.
 
     method: what the command line takes (file, `file.py:name`, `package/name`, a baseline's name), or a
@@ -102,11 +105,14 @@ def evaluate(method: str | Path | Any, benchmark: str | None = None, **options: 
         ("auto", "cpu", "cuda"), workers, timeout (seconds a call), memory (GiB), fresh (start over), fence, allow_read
         (files and folders that the method may read beside its own folder).
 
-    In a script that also defines the method, call it under `if __name__ == "__main__":`, because the
-    method's process imports that file.
+    progress: whether to show on standard error what is being done: checks and a bar in a terminal or a notebook, else a
+        line at least every 30 s.
+
+    A script may define the method and call this, too: the method's process reads it as far as the call.
 
     Raises UsageError with one sentence for a mistake to mend. Units that fail are part of the result.
     """
+    read_no_further()
     unknown = set(options) - set(Request.__dataclass_fields__)
     if unknown:
         raise UsageError(f"evaluate has no option {', '.join(sorted(unknown))}; see harness.evaluate's documentation.")
@@ -114,7 +120,11 @@ def evaluate(method: str | Path | Any, benchmark: str | None = None, **options: 
         options["out"] = Path(options["out"])
     if "allow_read" in options:
         options["allow_read"] = tuple(map(Path, options["allow_read"]))
-    result = _evaluate(Request(method=target_of(method), benchmark=benchmark, **options))
+    from harness.cli.progress import run_bar
+
+    request = Request(method=target_of(method), benchmark=benchmark, **options)
+    with run_bar("checking the method", quiet=not progress) as bar:
+        result = _evaluate(request, bar.listener)
     return RunResult(result.document, result.folder, result._answers, result._scored)
 
 

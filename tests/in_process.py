@@ -27,6 +27,8 @@ from harness.spec.run import Unit
 class MethodHere:
     """As `MethodProcess`, without the process."""
 
+    printed = ""
+
     def __init__(self, method, limits=None, run_folder=None, scratch=None):
         self.state, self._method, self._passes, self._host = None, method, None, None
         self._own = None if scratch else tempfile.TemporaryDirectory()

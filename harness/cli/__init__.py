@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -63,18 +65,29 @@ class _Signals:
 
 
 def command() -> Any:
-    """The command as it is run: flags say what they do, and no type of value, since they take none."""
+    """The command as it is run: flags say what they do, and no type of value, since they take none. Texts are shown as
+    they were written, but for line breaks within paragraphs."""
     import typer.main
 
     made = typer.main.get_command(application())
     waiting = [made]
     while waiting:
         each = waiting.pop()
-        for parameter in (*each.params, each.get_help_option(typer.Context(each))):
+        named = typer.Context(each, **made.context_settings)  # the option that asks for help stays as it is made here
+        for parameter in (*each.params, each.get_help_option(named)):
             if parameter is not None and getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
+        described: Any
+        for described in (each, *each.params):
+            described.help = _shown(getattr(described, "help", None) or "")
         waiting += getattr(each, "commands", {}).values()
     return made
+
+
+def _shown(text: str) -> str:
+    """A text of help as typer must get it to show it whole: what would be markup is escaped, paragraphs are one line."""
+    text = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(text))
+    return re.sub(r"(\\*)(\[[a-z#/@][^\[]*?\])", r"\1\1\\\2", text)
 
 
 def application() -> typer.Typer:

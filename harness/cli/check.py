@@ -7,6 +7,8 @@ import typer
 from harness.cli import options
 from harness.cli.output import FAILED, PASSED, say
 
+_MOST = 50  # lines of what a method printed
+
 
 def check(
     method: options.Method,
@@ -30,15 +32,24 @@ def check(
 
     found = find_method(method)
     say(f"{found.spec.name} {found.spec.version} ({found.spec.task})")
-    passed = True
+    passed, printed = True, ""
+
+    def keep(text: str) -> None:
+        nonlocal printed
+        printed = text
+
     limits = Limits(
         timeout, memory, device=resolve_device(device), fence=choose(fence), readable=readable(allow_read or ())
     )
-    for each in check_method(found, limits):
+    for each in check_method(found, limits, printed=keep):
         say(each.name, sign=f"  {PASSED if each.passed else FAILED}")
         if not each.passed:
             say(f"    {each.problem}")
             passed = False
+    if lines := printed.splitlines():
+        say(f"  the method printed{f' (the last {_MOST} of {len(lines)} lines)' if len(lines) > _MOST else ''}:")
+        for line in lines[-_MOST:]:
+            say("    " + "".join(each if each.isprintable() else " " for each in line))
     kind = kind_of(found.spec.task)
     say(f"  {kind.withheld} are never given to a method", "dim")
     if kind.unchecked:

@@ -24,7 +24,7 @@ Pattern = Annotated[
 ]
 Source = Annotated[
     Path | None,
-    typer.Option("--from", help="a folder (or the file) in which you have the files; they are used where they lie"),
+    typer.Option("--from", help="a folder, below which you have the files (or the file); they are used where they lie"),
 ]
 MaxBytes = Annotated[
     int | None,

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
 import typer
 
 from harness.cli import options
-from harness.cli.output import FAILED, PASSED, say, say_json
+from harness.cli.output import FAILED, PASSED, SKIPPED, say, say_json
+
+_DISTRIBUTION = "reliabench"
 
 
 def doctor(json: options.AsJson = False) -> None:
     """Show versions, device, cache, disk and offline state, try a method in its process and a file in the cache, and say
-    what is missing. Exit code 1 if anything is.
+    what is missing. Exit code 1 if it is needed; extras of the package that are not installed are only named.
 
     Example: harness doctor
     """
-    facts, problems = _examine()
+    (facts, problems), notes = _examine(), _extras()
     if json:
-        say_json({"facts": facts, "problems": problems})
+        say_json({"facts": facts, "notes": notes, "problems": problems})
     else:
         width = max(map(len, facts))
         for name, value in facts.items():
             say(f"{name:<{width}}  {value}")
+        for note in notes:
+            say(note, sign=SKIPPED)
         for problem in problems:
             say(problem, sign=FAILED)
         if not problems:
@@ -41,8 +46,13 @@ def _examine() -> tuple[dict[str, str], list[str]]:
     from harness.execution.environment import PACKAGES, git_state, installed_version
     from harness.execution.evaluate import resolve_device
 
+    optional = {name for names in _optional().values() for name in names}
     versions = {name: installed_version(name) for name in PACKAGES}
-    problems = [f"{name} is not installed: pip install {name}" for name, found in versions.items() if not found]
+    problems = [
+        f"{name} is not installed: pip install {name}"
+        for name, found in versions.items()
+        if not found and name not in optional
+    ]
     cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
@@ -61,7 +71,7 @@ def _examine() -> tuple[dict[str, str], list[str]]:
     facts = {
         "harness": harness.__version__ + (f" at {commit[:12]}{changed}" if commit else ""),
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        **{name: found or "missing" for name, found in versions.items()},
+        **{name: found or ("not installed" if name in optional else "missing") for name, found in versions.items()},
         "device": resolve_device("auto"),
         "fence": _fence(),
         "cores": str(os.cpu_count()),
@@ -71,6 +81,34 @@ def _examine() -> tuple[dict[str, str], list[str]]:
         "benchmarks": ", ".join(benchmark_files()) or "none",
     }
     return facts, problems
+
+
+def _optional() -> dict[str, list[str]]:
+    """Extra of the package -> distributions that it brings; none for those who develop the harness."""
+    from importlib import metadata
+
+    try:
+        required = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # run from a folder, without being installed
+        required = ["nnunetv2; extra == 'query'"]
+    found: dict[str, list[str]] = {}
+    for each in required:
+        if extra := re.search(r"extra == ['\"](\w+)['\"]", each):
+            found.setdefault(extra[1], []).append(re.split(r"[^\w.-]", each)[0])
+    return {name: found[name] for name in found if name not in ("dev", "site")}
+
+
+def _extras() -> list[str]:
+    """A sentence for each extra of which anything is not installed."""
+    from harness.execution.environment import installed_version
+
+    absent = {extra: [name for name in names if not installed_version(name)] for extra, names in _optional().items()}
+    return [
+        f"optional, not installed: {', '.join(names)}; for benchmarks and pages that need them: "
+        f"pip install '{_DISTRIBUTION}[{extra}]'"
+        for extra, names in absent.items()
+        if names
+    ]
 
 
 def _try_to_write(cache: Path) -> str:

@@ -24,10 +24,10 @@ PASSED, FAILED, SKIPPED = "[green]✓[/] ", "[red]✗[/] ", "[dim]–[/] "
 def say(text: str, style: str = "", *, sign: str = "", console: Console | None = None) -> None:
     """A line as it stands, behind a sign: nothing in the text is markup, and it is not wrapped."""
     from rich.console import Console
+    from rich.text import Text
 
-    console = console or Console(highlight=False)
-    console.print(sign, end="")
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    line = Text.from_markup(sign).append(text, style)
+    (console or Console(highlight=False)).print(line, soft_wrap=True)
 
 
 def say_columns(rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:

@@ -110,6 +110,7 @@ def _print_expected(prepared: Any, *, as_json: bool) -> None:
 
     from harness.execution.past import expected
 
+    _check_files(prepared)
     found = expected(prepared.plan)
     declared = prepared.track.estimate(list(prepared.plan.units.values()))
     if as_json:
@@ -141,11 +142,13 @@ def _any_method(benchmark: str | None) -> str:
 
 
 def render_plan(prepared: Any, *, as_json: bool) -> None:
-    """Print a prepared run. Raises UsageError where the method cannot be applied in any unit."""
+    """Print a prepared run. Raises UsageError where the method cannot be applied in any unit, or files are not what the
+    benchmark says."""
     from harness.execution.applicability import refuse_where_none_applies
     from harness.execution.evaluate import inapplicable
     from harness.execution.needs import needs_of
 
+    _check_files(prepared)
     needs, reasons = needs_of(prepared.protocol), inapplicable(prepared)
     refuse_where_none_applies(prepared.track, prepared.plan, reasons)
     cost = prepared.track.estimate([unit for key, unit in prepared.plan.units.items() if key not in reasons])
@@ -157,6 +160,12 @@ def render_plan(prepared: Any, *, as_json: bool) -> None:
     if needs.data:
         _print_data(needs, prepared.protocol.benchmark.id)
     _print_work(prepared, needs, cost)
+
+
+def _check_files(prepared: Any) -> None:
+    """What `evaluate` would refuse before it runs anything is refused here; files that are not here yet are listed."""
+    if not prepared.track.workload(list(prepared.plan.units.values())).absent:
+        prepared.track.check_own_files()
 
 
 def _seconds(prepared: Any, cold: int) -> float:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -33,6 +34,7 @@ from harness.methods.conformance import Check
 
 _STEPS = 100  # of a unit that reports how far it has come
 _SILENCE = 30.0  # seconds without a line, where there is no terminal for a bar
+_SILENCE_IN_NOTEBOOKS = 5.0
 
 
 class RunBar(Observer):
@@ -146,18 +148,21 @@ def _plain_name() -> ProgressColumn:
 
 @contextmanager
 def _shown(*columns: ProgressColumn, quiet: bool = False, number: Callable[[int], str] = str) -> Iterator[Progress]:
-    """Tasks drawn as bars while the block runs, or said every half minute where standard error is no terminal."""
+    """Tasks drawn as bars while the block runs, or said every half minute where standard error is no terminal. Notebooks
+    get bars by ipywidgets, and without them a line more often."""
     console = Console(stderr=True, quiet=quiet, highlight=False)
+    drawn = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+    silence = _SILENCE_IN_NOTEBOOKS if console.is_jupyter else _SILENCE
     over = threading.Event()
 
     def speak() -> None:
-        while not over.wait(_SILENCE):
+        while not over.wait(silence):
             if line := _line(progress.tasks, number):
                 say(line, console=console)
 
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=quiet or not drawn) as progress:
         speaker = threading.Thread(target=speak, daemon=True)
-        if not quiet and not console.is_terminal:
+        if not quiet and not drawn:
             speaker.start()
         try:
             yield progress

@@ -16,6 +16,7 @@ from harness.data.toml import read_extended
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import Benchmark
 from harness.spec.errors import UsageError, did_you_mean, first_problem, unknown
+from harness.spec.kinds import kinds, load
 from harness.spec.protocols import read_benchmark
 from harness.storage import IntegrityError, content_id, file_id
 
@@ -161,11 +162,24 @@ def load_protocol(path: Path) -> LoadedBenchmark:
         fields = read_extended(path)
         benchmark = read_benchmark(fields)
     except ValidationError as error:
+        _refuse_unknown_metrics(fields, error, path)
         raise UsageError(f"{path}: {first_problem(error, data=fields)}") from error
     except ValueError as error:  # no kind of that name is installed
         raise UsageError(f"{path}: task: {error}.") from error
     released = benchmark.model_copy(update={"status": "open", "successor": None})  # its end changes no result of it
     return LoadedBenchmark(benchmark, content_id(released.canonical()), path)
+
+
+def _refuse_unknown_metrics(fields: Any, error: ValidationError, path: Path) -> None:
+    """Where names do not agree, it is a misspelt metric that is named, not what misses it: names of metrics are known."""
+    owner = kinds().get(fields.get("task"))
+    if owner is None or not owner.metrics or error.errors(include_url=False)[0]["type"] != "value_error":
+        return
+    known, listed = {fact.id for fact in load(owner.metrics)}, fields.get("metrics")
+    for each in listed if isinstance(listed, list) else ():
+        name = each.get("id") if isinstance(each, dict) else each
+        if isinstance(name, str) and name not in known:
+            raise unknown(f"metric in {path}", name, known)
 
 
 def _named(value: Any) -> Iterator[str]:

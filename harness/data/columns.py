@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, row_of, unknown
 from harness.storage import IntegrityError, read_arrays
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ def open_columns(path: Path) -> TableFile:
     if not path.stat().st_size:
         raise IntegrityError(f"{path} is empty.")
     return _OPENED[path.suffix](path)
-
-
-def sample_text(row: int) -> str:
-    """A row of a table, numbered as in arrays, on pages and in files that they export."""
-    return f"sample {row} (counted from 0)"
 
 
 class _Arrays:
@@ -161,7 +156,7 @@ class _Frame(ABC):
         cells = (cell for piece in self._column(name) for cell in piece.to_pylist())
         for row, cell in enumerate(cells):
             if cell is not None and not _is_number(cell):
-                return IntegrityError(f"{self._path}: {name} holds {cell!r} in {sample_text(row)}, not a number")
+                return IntegrityError(f"{self._path}: {name} holds {cell!r} in {row_of(row)}, not a number")
         return IntegrityError(f"{self._path}: {name} holds text, not numbers")
 
     def _column(self, name: str) -> Iterator[pa.Array]:

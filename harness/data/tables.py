@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.columns import TableFile, open_columns, sample_text
-from harness.spec.errors import UsageError, unknown
+from harness.data.columns import TableFile, open_columns
+from harness.spec.errors import UsageError, row_of, unknown
 from harness.spec.grids import Model
 from harness.spec.sources import ResultsSource, TableSet, TableSource
 from harness.storage import IntegrityError
@@ -157,7 +157,7 @@ def _check_finite(values: np.ndarray, path: Path, name: str, axis: int = 0) -> N
     if math.isfinite(values.min()) and math.isfinite(values.max()):
         return
     bad = ~np.isfinite(np.moveaxis(values, axis, 0)).reshape(values.shape[axis], -1).all(axis=1)
-    raise IntegrityError(f"{path}: {name} holds NaN or infinite values, first in {sample_text(int(bad.argmax()))}")
+    raise IntegrityError(f"{path}: {name} holds NaN or infinite values, first in {row_of(int(bad.argmax()))}")
 
 
 def _check_kind(values: np.ndarray, name: str, path: Path, column: str) -> None:
@@ -180,11 +180,11 @@ def _deviation(values: np.ndarray) -> str:
     lowest = rows.min(axis=1)
     row = int(lowest.argmin())
     if lowest[row] < 0:
-        return f"has {lowest[row]:g} in {sample_text(row % values.shape[-2])}, and probabilities are never negative"
+        return f"has {lowest[row]:g} in {row_of(row % values.shape[-2])}, and probabilities are never negative"
     sums = rows.sum(axis=1, dtype=np.float64)
     row = int(np.abs(sums - 1).argmax())
     return (
-        f"sums to {sums[row]:.6g} in {sample_text(row % values.shape[-2])}, {abs(sums[row] - 1):.2g} away from 1; where "
+        f"sums to {sums[row]:.6g} in {row_of(row % values.shape[-2])}, {abs(sums[row] - 1):.2g} away from 1; where "
         f"{_SUM_TOLERANCE:.1g} is too strict for rounded probabilities, divide each row by its sum"
     )
 
@@ -219,7 +219,7 @@ def _class_indices(file: TableFile, path: Path, name: str, count: int) -> np.nda
         if odd.any():
             row = int(odd.argmax())
             raise IntegrityError(
-                f"{path}: {name} must hold class indices, whole numbers in every row; {sample_text(row)} has "
+                f"{path}: {name} must hold class indices, whole numbers in every row; {row_of(row)} has "
                 f"{indices[row]:g}"
             )
     return indices.astype(np.int64, copy=False)
@@ -230,7 +230,7 @@ def _check_predictions(predictions: np.ndarray, classes: int | None, path: Path)
     if outside.any():
         row = int(outside.argmax())
         known = f"the {classes} classes are numbered 0 to {classes - 1}" if classes else "classes are numbered from 0"
-        raise UsageError(f"{path}: {sample_text(row)} has the prediction {predictions[row]}, but {known}.")
+        raise UsageError(f"{path}: {row_of(row)} has the prediction {predictions[row]}, but {known}.")
 
 
 def _names(
@@ -261,7 +261,7 @@ def _groups(names: pa.Array) -> dict[str, np.ndarray]:
 def _check_ids(ids: pa.Array, path: Path, name: str) -> None:
     if ids.null_count:
         row = ids.is_null().index(True).as_py()
-        raise IntegrityError(f"{path}: {name} is empty in {sample_text(row)}; every sample needs one, or none")
+        raise IntegrityError(f"{path}: {name} is empty in {row_of(row)}; every sample needs one, or none")
     counts = ids.value_counts()
     if len(counts) < len(ids):
         most = counts.field("values")[int(counts.field("counts").to_numpy().argmax())]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.data import store
-from harness.data.manifests import Manifest, Pin
+from harness.data.manifests import Manifest, Pin, locking_md5
 from harness.data.origins.base import Digests, is_page
-from harness.data.origins.own import find_own, folder_id, folder_size, listing
+from harness.data.origins.own import find_own, folder_id, folder_size, is_theirs, listing
 from harness.data.own_folders import count_sentence
 from harness.data.requests import FetchOptions, difference, now, request_for
 from harness.data.store import CachedFile
@@ -27,6 +27,9 @@ def owned_files(manifest: Manifest, files: Sequence[SourceFile], options: FetchO
     if not options.source.exists():
         raise UsageError(f"--from {options.source} does not exist.")
     found = {file.path: find_own(manifest.spec, file, options.source) for file in files}
+    if options.source.is_dir() and any(place is None for place in found.values()):
+        below = [path.absolute() for _, path in listing(options.source) if is_theirs(path)]
+        found |= {file.path: _find_below(manifest, file, below) for file in files if found[file.path] is None}
     owned = {path: place for path, place in found.items() if place is not None}
     lacking = [file.path for file in files if file.path not in owned and file.origin.kind == "own"]
     if lacking or not owned:
@@ -36,6 +39,36 @@ def owned_files(manifest: Manifest, files: Sequence[SourceFile], options: FetchO
             f"{options.source} does not hold {', '.join(absent[:5])}{more}, which {manifest.spec.id} needs."
         )
     return owned
+
+
+def _find_below(manifest: Manifest, file: SourceFile, below: Sequence[Path]) -> Path | None:
+    """Where a file lies in subfolders: by its path or its last name; where several have that name, or none, by its digest.
+
+    below: all files of the folder. Raises UsageError where several fit.
+    """
+    if file.folder:
+        return None
+    wanted = PurePosixPath(file.archive_name if file.members else file.path)
+    named = [path for path in below if path.name == wanted.name]
+    fits = [path for path in named if path.parts[-len(wanted.parts) :] == wanted.parts] or named
+    if len(fits) == 1:
+        return fits[0]
+    sized = [] if manifest.pin(file).bytes is None else below
+    proven = [path for path in fits or sized if _proven(manifest, file, path)]
+    if fits and not proven:
+        raise UsageError(
+            f"{manifest.spec.id}: which is {file.path}, {' or '.join(map(str, fits))}? Name one by --from."
+        )
+    return proven[0] if proven else None
+
+
+def _proven(manifest: Manifest, file: SourceFile, path: Path) -> bool:
+    """Whether a file is the one that was recorded; it is read only where its size is right."""
+    pin, md5 = manifest.pin(file), locking_md5(file)
+    if file.members or not (pin.sha256 or md5) or pin.bytes not in (None, path.stat().st_size):
+        return False
+    digests = Digests.of(path)
+    return digests.sha256 == pin.sha256 if pin.sha256 else digests.md5 == md5
 
 
 def take(manifest: Manifest, file: SourceFile, path: Path, options: FetchOptions) -> CachedFile:

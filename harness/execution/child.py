@@ -16,8 +16,13 @@ from harness.data.scratch import remove_abandoned
 from harness.execution.channel import Channel
 from harness.execution.processes import count_below, kill_below, kill_group, kill_marked
 from harness.execution.sandbox import Sandbox
+from harness.spec.errors import EvaluatesItselfError
 from harness.storage import StorageError
 
+STARTS_AN_EVALUATION = (
+    "the method's own file starts an evaluation; put that call at the end of the file, under "
+    '`if __name__ == "__main__":`.'
+)
 _TOKEN = "HARNESS_PROCESS_TOKEN"
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
@@ -168,6 +173,15 @@ class ChildProcess:
 def inside_worker() -> bool:
     """Whether this process, or one that it descends from, was started here."""
     return _TOKEN in os.environ
+
+
+def read_no_further() -> None:
+    """A script that evaluates a method of its own is read by that method's worker, too: as far as this call.
+
+    Raises EvaluatesItselfError in a worker.
+    """
+    if inside_worker():
+        raise EvaluatesItselfError(STARTS_AN_EVALUATION)
 
 
 def end_abandoned() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
-from harness.execution.child import end_abandoned, inside_worker
+from harness.execution.child import STARTS_AN_EVALUATION, end_abandoned, inside_worker
 from harness.execution.executor import Executor, LocalExecutor, RefusingExecutor
 from harness.execution.fence import choose
 from harness.execution.job import Job
@@ -251,26 +251,31 @@ def job_of(prepared: Prepared, *, retries: int | None = None, detached: bool = F
     return Job(*where, retries=retries, session=secrets.token_hex(8), detached=detached)
 
 
-def check_method(method: FoundMethod, limits: Limits, hidden: tuple[str, ...] = ()) -> tuple[Check, ...]:
+def check_method(
+    method: FoundMethod,
+    limits: Limits,
+    hidden: tuple[str, ...] = (),
+    printed: Callable[[str], object] = lambda text: None,
+) -> tuple[Check, ...]:
     """The conformance suite in a worker of its own. Reference rows that read the outcomes have none to pass.
 
-    hidden: folders that the method must not read, beside those that no method may.
+    hidden: folders that the method must not read, beside those that no method may. printed: takes what the method has
+    printed, at the end.
     """
     _refuse_inside_worker()
     if method.spec.oracle:
         return ()
     with MethodProcess(method, limits) as worker, worker.checking():
         worker.hide(hidden)
-        return tuple(load(kind_of(method.spec.task).check)(worker))
+        checks = tuple(load(kind_of(method.spec.task).check)(worker))
+    printed(worker.printed)
+    return checks
 
 
 def _refuse_inside_worker() -> None:
-    """A script that evaluates a method of its own is imported by the worker, which must not begin anew."""
+    """The worker must not begin anew."""
     if inside_worker():
-        raise UsageError(
-            "the method's own file starts an evaluation while it is being imported; "
-            'put that call under `if __name__ == "__main__":`.'
-        )
+        raise UsageError(STARTS_AN_EVALUATION)
 
 
 def resolve_device(device: str) -> str:

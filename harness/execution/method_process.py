@@ -76,6 +76,8 @@ class MethodProcess:
         self._passes: Passes | None = None
         self._run_folder = run_folder
         self._kept = b""
+        self.printed = ""
+        """What the method has printed in workers that were closed: of each the end, if it is long."""
 
     @property
     def spec(self) -> MethodSpec:
@@ -113,6 +115,8 @@ class MethodProcess:
         """End the worker and everything it started."""
         if self._child is not None:
             self.keep_printed()
+            if printed := self._child.last_words(_MOST_PRINTED):
+                self.printed += f"{printed}\n"
             self._child.kill()
         self._child, self._loaded, self.state = None, False, None
 

@@ -18,6 +18,7 @@ from harness.spec.result import RunDocument, UnitResult
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, content_id, read_json
 from harness.tracks.base import Answers, Measurement, Track
+from harness.tracks.summary import unit_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,28 +168,45 @@ class RunResult:
         except UsageError:
             return ()
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, *, intervals: bool = True) -> pd.DataFrame:
         """One row per study, model and metric, and one per study and metric over all seeds.
 
         Columns: benchmark, version, task, study, model, seed, metric, value, low, high, n, status. Rows
-        over all seeds have model "all", no seed, and the 95 % interval in low and high; a unit that has
-        no scores is one row without a metric. Values are missing where status is not "ok".
+        over all seeds have model "all" and no seed; a unit that has no scores is one row without a metric.
+        Values are missing where status is not "ok".
+
+        low and high are the ends of the 95 % interval by the bootstrap over samples. They are missing where the value is,
+        and where it has no replicates: for what was counted rather than estimated (such as annotation effort), and where
+        no resample gives a value. Those of single units are not stored but computed from the stored answers, which takes
+        as long as scoring them did in a run that was opened; they are missing where the benchmark or the answers are not
+        at hand, and without `intervals`. Rows over all seeds always have them.
         """
         import pandas as pd
 
+        ends = self._unit_intervals() if intervals else {}
         spec = self.document.spec
         identifier, _, version = spec.benchmark.partition("@")
         head = {"benchmark": identifier, "version": int(version), "task": spec.task}
         rows: list[dict[str, object]] = []
         for unit in self.document.units:
             where = {**head, "study": unit.study, "model": unit.model, "seed": unit.seed}
-            rows += [{**where, **record.model_dump()} for record in unit.records]
+            own = ends.get(unit.unit, {})
+            rows += [{**where, **record.model_dump(), **own.get(record.metric, {})} for record in unit.records]
             if not unit.records:
                 rows.append({**where, "metric": None, "n": 0, "status": unit.status})
         for row in self.document.summary:
             rows.append({**head, "model": OVER_SEEDS, "seed": None, **row.model_dump(exclude={"seeds", "part_of"})})
         frame = pd.DataFrame(rows, columns=list(COLUMNS))
         return frame.astype({"seed": "Int64", "value": "float64", "low": "float64", "high": "float64", "n": "int64"})
+
+    def _unit_intervals(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        """By unit's id and metric."""
+        try:
+            scored = self.scored(self.protocol())
+        except (UsageError, IntegrityError):
+            return {}
+        found = {key: scored.measured.get(unit) for key, unit in scored.units.items()}
+        return {key: unit_intervals(each) for key, each in found.items() if each is not None}
 
     def save(self, path: str | Path) -> Path:
         """Copy the run's folder to `path`, which must not exist yet."""

@@ -79,6 +79,7 @@ class _Host:
 
     def load(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Import the method: plug-ins and baselines by name, files from the hashed copy of their source."""
+        from harness.spec.errors import EvaluatesItselfError
         from harness.spec.kinds import load
 
         if meta["module"]:
@@ -93,7 +94,11 @@ class _Host:
             sys.modules["method"] = module
             # Where the user wrote it, so that weights beside it are found; what runs is the hashed copy.
             module.__file__ = meta.get("path", str(path))
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except EvaluatesItselfError:  # a script has come to its end, as far as it makes the method
+                if not hasattr(module, meta["symbol"]):
+                    raise
         self._host = load(meta["host"])(getattr(module, meta["symbol"]), meta["device"])
         self.verbs |= self._host.verbs
         return {}
@@ -153,9 +158,22 @@ def _sentence(error: BaseException) -> str:
     elif isinstance(error, FileNotFoundError) and error.filename is not None:
         text = f"the method opened {os.fsdecode(error.filename)}, which does not exist"
         where += f"; {_BESIDE}"
+    if isinstance(error, AttributeError):
+        where += _what_there_is(error)
     if isinstance(error, ModuleNotFoundError):
         where += "; a method is one file and sees installed packages only"
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def _what_there_is(error: AttributeError) -> str:
+    """The names of what the harness hands to methods, where one was asked for that it does not have."""
+    from harness.spec.errors import did_you_mean
+
+    if error.name is None or not type(error.obj).__module__.startswith("harness."):
+        return ""
+    known = [name for name in dir(error.obj) if not name.startswith("_")]
+    near = did_you_mean(error.name, known)
+    return "" if hasattr(type(error.obj), error.name) else f"; {near}{' ' if near else ''}it has {', '.join(known)}"
 
 
 def _text(error: BaseException) -> str:

@@ -57,6 +57,9 @@ class Outputs:
             return name in self._arrays or name.replace("probabilities", "logits") in self._arrays
         return name in self._arrays or name in self._shared
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name != "labels"]
+
     def __len__(self) -> int:
         # Training outputs may have features alone, results of others a confidence alone.
         names = ("logits", "probabilities", "features", "head_confidence")

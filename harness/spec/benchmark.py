@@ -179,7 +179,10 @@ class ConfidenceBenchmark(Benchmark):
                 require(name in known, f"study {study.id} uses the sample set {name!r}", known)
         for part in (self.reference.train, self.reference.validation):
             require(part is None or part in known, f"reference uses the sample set {part!r}", known)
-        require(self.primary in self.metrics, f"the primary metric {self.primary!r} is used", set(self.metrics))
+        if self.primary not in self.metrics:
+            raise ValueError(
+                f"the primary metric {self.primary!r} is not in `metrics`; add it, or make one of them `primary`"
+            )
         families = {model.family for model in self.source.models}
         require(self.default_family in families, f"default_family is {self.default_family!r}", families)
         unique([study.id for study in self.studies], "study")

@@ -18,6 +18,11 @@ class UsageError(Exception):
     """Something the user asked for cannot be done. The message is one sentence that says what to do."""
 
 
+class EvaluatesItselfError(BaseException):
+    """A method's own file starts an evaluation, where it is read for the method alone. No Exception: a script that goes on
+    after errors must not go on here, without a result."""
+
+
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
     """The error for a name that does not exist, with the nearest ones that do."""
     choices = sorted(known)
@@ -27,6 +32,11 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Usage
     elif not advice:
         advice = f"there are: {', '.join(choices)}." if choices else "nothing like it exists, so check the spelling."
     return UsageError(f"no {what} is called {name!r}; {advice}{' ' + hint if hint else ''}")
+
+
+def row_of(number: int) -> str:
+    """A row of a table, an array or a list, as Python and the `rows` of a benchmark count them."""
+    return f"row {number} (counted from 0)"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

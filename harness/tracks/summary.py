@@ -28,6 +28,13 @@ def records(measurement: Measurement) -> tuple[Record, ...]:
     )
 
 
+def unit_intervals(measurement: Measurement) -> dict[str, dict[str, float]]:
+    """The ends of the 95 % interval, `low` and `high`, of the metrics of one unit that have one."""
+    defined = {name: score for name, score in measurement.scores.items() if score.value is not None}
+    found = {name: _interval(np.round(score.draws, DIGITS)) for name, score in defined.items()}
+    return {name: ends for name, ends in found.items() if ends}
+
+
 def summarize(
     track: Track, measured: Mapping[Unit, Measurement], inapplicable: Collection[Unit] = ()
 ) -> tuple[Summary, ...]:
@@ -96,6 +103,10 @@ def _samples(measurement: Measurement, metric: str) -> int:
 
 
 def _with_value(row: Summary, draws: Draws) -> Summary:
+    return row.model_copy(update={"value": float(draws[0]), "status": "ok", **_interval(draws)})
+
+
+def _interval(draws: Draws) -> dict[str, float]:
+    """`low` and `high` of a value with its replicates; nothing where none of these is defined."""
     low, high = (float(end) for end in percentile_interval(draws[1:]))
-    interval = {"low": low, "high": high} if np.isfinite(low) else {}
-    return row.model_copy(update={"value": float(draws[0]), "status": "ok", **interval})
+    return {"low": low, "high": high} if np.isfinite(low) else {}

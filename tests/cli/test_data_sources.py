@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -225,3 +227,68 @@ def test_a_benchmark_is_prepared_and_the_unreadable_set_is_told(bundled: Path) -
     assert isinstance(done.exception, UsageError)
     assert "has no file that is made from data sets. " in str(done.exception)
     assert "is not valid TOML" in str(done.exception)
+
+
+def test_a_name_without_an_address_is_tried_once_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, waits = [], []
+
+    def refuse(host: object, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    (folder / "mine" / "source.toml").write_text(SOURCE.format(url="http://data.example.org/a.bin"))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("harness.data.origins.http.time.sleep", waits.append)
+    done = harness("data", "fetch", "mine/source.toml", folder=folder)
+    assert done.returncode == 2
+    assert "the name of the server is not found" in done.stderr
+    assert "2 times in a row; check the network and run this again" in done.stderr
+    assert len(waits) == 1
+    assert waits[0] <= 1
+    assert {str(host) for host in asked} <= {"data.example.org", "b'data.example.org'"}
+
+
+def fetched_from(folder: Path, *lines: str) -> str:
+    """What fetching `toy` from the folder `disk` says; `lines` pin its file."""
+    text = SOURCE.format(url="http://data.example.org/a.bin") + "\n".join(lines)
+    (folder / "mine" / "source.toml").write_text(text)
+    done = harness("data", "fetch", "mine/source.toml", "--from", "disk", folder=folder, HF_HUB_OFFLINE="1")
+    where = harness("data", "where", "mine/source.toml", folder=folder)
+    if done.returncode == 0:
+        assert (Path(where.stdout.strip()) / "a.bin").read_bytes() == DATA
+    return done.stderr
+
+
+def put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+
+
+PINS = (f'sha256 = "{hashlib.sha256(DATA).hexdigest()}"', f"bytes = {len(DATA)}")
+
+
+def test_a_file_in_a_subfolder_is_found(folder: Path) -> None:
+    put(folder / "disk" / "one" / "two" / "a.bin", DATA)
+    assert "error" not in fetched_from(folder)
+
+
+def test_of_several_files_the_digest_decides(folder: Path) -> None:
+    put(folder / "disk" / "one" / "a.bin", DATA[::-1])
+    put(folder / "disk" / "two" / "a.bin", DATA)
+    both = re.escape(str(folder / "disk"))
+    assert re.search(
+        rf"which is a.bin, {both}/one/a.bin or {both}/two/a.bin\? Name one by --from.", fetched_from(folder)
+    )
+    assert "error" not in fetched_from(folder, *PINS)
+
+
+def test_a_file_under_another_name_is_known_by_its_digest(folder: Path) -> None:
+    put(folder / "disk" / "one" / "a (1).bin", DATA)
+    put(folder / "disk" / "two" / "b.bin", DATA[::-1])
+    assert "disk does not hold a.bin, which toy needs" in fetched_from(folder)
+    assert "error" not in fetched_from(folder, *PINS)
+
+
+def test_a_spoilt_file_in_a_subfolder_is_told(folder: Path) -> None:
+    put(folder / "disk" / "one" / "a.bin", DATA[::-1])
+    assert "one/a.bin is not the a.bin that was recorded for toy: its sha256 is" in fetched_from(folder, *PINS)

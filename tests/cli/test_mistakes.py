@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,16 +138,6 @@ def test_a_changed_summary_is_noticed(evaluated: Path) -> None:
     done = harness("show", sealed.parent, folder=evaluated)
     assert done.returncode == 3
     assert "changed after it was sealed" in done.stderr
-
-
-def test_a_script_that_evaluates_its_own_method_does_not_start_itself_again(folder: Path) -> None:
-    script = (folder / "margin.py").read_text()
-    script += "\n\nimport harness\n\nharness.evaluate(margin, benchmark='toy.toml', workers=1)\n"
-    (folder / "script.py").write_text(script)
-    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, "the script itself gets a result whose units failed"
-    (sealed,) = folder.glob("runs/*/run.json")
-    assert "__main__" in sealed.read_text()
 
 
 def test_nothing_that_applies_is_not_success(folder: Path) -> None:

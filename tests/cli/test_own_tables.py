@@ -44,11 +44,11 @@ BAD = {
     "tabs": (RESULTS.replace(",", "\t"), "separates its columns by tabs"),
     "text for a number": (
         RESULTS.replace("0.17", "high"),
-        "confidence holds 'high' in sample 7 (counted from 0), not a number",
+        "confidence holds 'high' in row 7 (counted from 0), not a number",
     ),
     "an empty cell": (
         RESULTS.replace("0.17", ""),
-        "confidence holds NaN or infinite values, first in sample 7 (counted from 0)",
+        "confidence holds NaN or infinite values, first in row 7 (counted from 0)",
     ),
     "a broken class": (RESULTS.replace("\n2,", "\n2.5,", 1), "label must hold class indices"),
     "no rows": ("label,prediction,confidence\n", "has no rows."),
@@ -91,7 +91,7 @@ def test_a_table_of_outputs_with_nan_is_a_mistake_too(tmp_path: Path) -> None:
     np.savez(tmp_path / "table.npz", logits=logits, labels=labels)
     done = harness("evaluate", "msr", "--benchmark", "toy.toml", folder=tmp_path)
     assert done.returncode == 2
-    assert "logits holds NaN or infinite values, first in sample 7 (counted from 0)" in done.stderr
+    assert "logits holds NaN or infinite values, first in row 7 (counted from 0)" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 

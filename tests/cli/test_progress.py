@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
+from rich.console import Console
 from rich.progress import Progress
 
 from harness.cli import progress as shown
@@ -76,3 +78,38 @@ def test_json_stays_silent(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         time.sleep(0.05)
     assert capsys.readouterr().err == ""
     assert shown._SILENCE <= 30
+
+
+class _Notebook(Console):
+    """As rich finds itself in a notebook."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, force_jupyter=True)
+        self.is_jupyter = True
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        print(*objects)
+
+
+def test_a_notebook_without_widgets_gets_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shown, "Console", _Notebook)
+    monkeypatch.setattr(shown, "find_spec", lambda name: None)
+    monkeypatch.setattr(shown, "_SILENCE_IN_NOTEBOOKS", 0.01)
+    said, deadline = "", time.monotonic() + 60
+    with run_bar("checking the method"):
+        while "  … checking the method, " not in said:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+            said += capsys.readouterr().out
+
+
+def test_a_notebook_with_widgets_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown, "Console", _Notebook)
+    monkeypatch.setattr(shown, "find_spec", lambda name: object())
+    begun = []
+    monkeypatch.setattr(Progress, "start", lambda self: begun.append(self.disable))
+    with run_bar("checking the method"):
+        pass
+    assert begun == [False]

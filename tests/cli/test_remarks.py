@@ -48,7 +48,7 @@ def rounded(folder: Path, digits: int, holds: str) -> tuple[int, str]:
     done = harness("evaluate", "margin", "--benchmark", "toy.toml", folder=folder)
     sums = soft.sum(axis=1)
     worst = int(np.abs(sums - 1).argmax())
-    place = f"sums to {sums[worst]:.6g} in sample {worst} (counted from 0), {abs(sums[worst] - 1):.2g} away from 1"
+    place = f"sums to {sums[worst]:.6g} in row {worst} (counted from 0), {abs(sums[worst] - 1):.2g} away from 1"
     return done.returncode, done.stdout + done.stderr.replace(place, "PLACE")
 
 
@@ -66,9 +66,7 @@ def test_a_negative_probability_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "table.npz", logits=soft, labels=np.arange(400) % 4)
     done = harness("evaluate", "margin", "--benchmark", "toy.toml", folder=tmp_path)
     assert done.returncode == 2
-    assert (
-        "table.npz: logits has -0.5 in sample 17 (counted from 0), and probabilities are never negative" in done.stderr
-    )
+    assert "table.npz: logits has -0.5 in row 17 (counted from 0), and probabilities are never negative" in done.stderr
 
 
 def test_logits_that_sum_to_one_get_a_warning(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.spec.errors import nearest
+from tests.cli.own_benchmarks import explained
 from tests.cli.support import harness, write_toy
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -135,3 +136,79 @@ def test_a_file_that_a_method_does_not_find(path: str, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "weights.pt, which does not exist (line 8); a method works in a temporary folder" in done.stdout
     assert "its home (~) too" in done.stdout
+
+
+@pytest.mark.parametrize("metrics", [["augcr"], ["augcr", "failure_auroc"]])
+def test_in_the_metric_that_ranks(metrics: list[str], tmp_path: Path) -> None:
+    """The typo does not count as a metric that there is."""
+    toy = write_toy(tmp_path)
+    toy.write_text(toy.read_text().replace('["augrc", "failure_auroc"]', str(metrics)))
+    done = harness("plan", "msr", "--benchmark", "toy.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: no metric in toy.toml is called 'augcr'; did you mean augrc?\n"
+
+
+def test_in_a_metric_that_a_study_takes(tmp_path: Path) -> None:
+    explained(tmp_path)
+    text = (tmp_path / "my.toml").read_text()
+    (tmp_path / "my.toml").write_text(text.replace('id = "deletion"', 'id = "deleton"'))
+    done = harness("plan", "saliency", "--benchmark", "my.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: no metric in my.toml is called 'deleton'; did you mean deletion?\n"
+
+
+def test_a_metric_that_ranks_and_is_not_computed(tmp_path: Path) -> None:
+    toy = write_toy(tmp_path)
+    toy.write_text(toy.read_text().replace('["augrc", "failure_auroc"]', '["failure_auroc"]'))
+    done = harness("plan", "msr", "--benchmark", "toy.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "the primary metric 'augrc' is not in `metrics`; add it" in done.stderr
+
+
+ASKED = """
+from harness import confidence_score, query_strategy
+
+
+@query_strategy(version="1", tasks=("{task}",))
+class Strategy:
+    def query(self, pool, budget, rng):
+        {code}
+
+
+@confidence_score(version="1")
+def score(outputs):
+    {code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "code", "sentence"),
+    [
+        (
+            "Strategy",
+            "classification",
+            "pool.probabilites",
+            "did you mean probabilities? it has best, candidates, classes, ",
+        ),
+        ("Strategy", "classification", "pool.labeled_inputs", "did you mean labelled_inputs"),
+        ("Strategy", "segmentation", "pool.image", "did you mean images? it has annotated, best, candidates, "),
+        ("Strategy", "segmentation", "pool.images[0].label", "did you mean labels"),
+        ("Strategy", "segmentation", "pool.zzz", "(line 8); it has annotated, best, candidates, "),
+        ("score", "classification", "outputs.logit", "did you mean logits? it has bias, features, "),
+        ("score", "classification", "outputs.labels", "a method learns from reference.train"),
+    ],
+)
+def test_in_what_a_method_asks_for(method: str, task: str, code: str, sentence: str, tmp_path: Path) -> None:
+    """Names of what the harness hands to a method are those that are printed, since there is no other list at hand."""
+    (tmp_path / "mine.py").write_text(ASKED.format(task=task, code=code))
+    done = harness("check", f"mine.py:{method}", folder=tmp_path)
+    assert done.returncode == 1
+    assert sentence in done.stdout
+    assert "labels," not in done.stdout or method != "score", "what is never given is not offered"
+
+
+def test_in_what_is_the_methods_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(ASKED.format(task="classification", code="object().nothing"))
+    done = harness("check", "mine.py:score", folder=tmp_path)
+    assert "AttributeError: 'object' object has no attribute 'nothing'" in done.stdout
+    assert "it has" not in done.stdout

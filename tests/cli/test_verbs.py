@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,40 @@ def test_doctor_reports_versions(tmp_path: Path) -> None:
     facts = json.loads(done.stdout)["facts"]
     assert {"torch", "numpy", "cache", "device", "offline", "free disk"} <= facts.keys()
     assert facts["fence"].startswith(described(choose("auto")))
+
+
+@pytest.mark.parametrize("absent", ["nnunetv2", "captum"])
+def test_doctor_only_names_an_extra_that_is_not_installed(
+    absent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, absent)
+    done = harness("doctor", folder=tmp_path)
+    assert done.returncode == 0, done.stdout
+    extra = {"nnunetv2": "query", "captum": "attribution"}[absent]
+    assert re.search(rf"– optional, not installed: .*{absent}.*: pip install 'reliabench\[{extra}\]'", done.stdout)
+    assert "✓ ready" in done.stdout
+    facts = json.loads(harness("doctor", "--json", folder=tmp_path).stdout)
+    assert not facts["problems"]
+    assert any(absent in note for note in facts["notes"])
+
+
+def test_doctor_refuses_a_machine_without_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "scipy")
+    done = harness("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    assert "✗ scipy is not installed: pip install scipy" in done.stdout
+
+
+def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """As where a distribution is not installed."""
+    known = metadata.version
+
+    def version(name: str) -> str:
+        if name == package:
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "version", version)
 
 
 def test_doctor_tries_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,7 +195,7 @@ def test_what_is_no_whole_file_of_medmnist(cache: Path, server: FileServer, data
         ("name,y\na,0\n".encode("utf-16"), "save it as UTF-8 text"),
         (b"\n", "no readable CSV table"),
         (b"name,y\na,0\nb,1,2,3\n", "Expected 2 fields in line 3, saw 4"),
-        (b"name,y\na,0\nb\n", "row 3 has no label"),
+        (b"name,y\na,0\nb\n", r"row 1 \(counted from 0\) has no label"),
         (b"\0\0\0\0", "it is not a text; get it again"),
     ],
 )

@@ -356,3 +356,13 @@ def test_many_bundled_sets_are_locked() -> None:
     for manifest in read_datasets()[0].values():
         for file in manifest.spec.files:
             assert file.digests or not (file.sha256 or file.md5) or file.origin.kind == "package", file.path
+
+
+def test_a_folder_may_lie_deeper(cache: Path, tmp_path: Path) -> None:
+    manifest = of_images(cache)
+    (tmp_path / "disk/a/images").mkdir(parents=True)
+    images(tmp_path / "disk/b/c/images")
+    for _ in range(2):  # what the first time has left in the cache is not taken for theirs
+        folder = fetch(manifest, hastily(source=tmp_path))
+        assert (folder / "images").samefile(tmp_path / "disk/b/c/images")
+    assert len(open_part(manifest, "all", folder)) == 2

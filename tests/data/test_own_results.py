@@ -115,24 +115,21 @@ def test_columns_that_commas_do_not_separate(tmp_path):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("0,0,high", "confidence holds 'high' in sample 4 (counted from 0), not a number"),
-        ("0,0,", "confidence holds NaN or infinite values, first in sample 4 (counted from 0)"),
-        ("0,0,nan", "confidence holds NaN or infinite values, first in sample 4 (counted from 0)"),
-        ("0,0,inf", "confidence holds NaN or infinite values, first in sample 4 (counted from 0)"),
-        ("0,0,-inf", "confidence holds NaN or infinite values, first in sample 4 (counted from 0)"),
-        ("0,0,1e999", "confidence holds NaN or infinite values, first in sample 4 (counted from 0)"),
+        ("0,0,high", "confidence holds 'high' in row 4 (counted from 0), not a number"),
+        ("0,0,", "confidence holds NaN or infinite values, first in row 4 (counted from 0)"),
+        ("0,0,nan", "confidence holds NaN or infinite values, first in row 4 (counted from 0)"),
+        ("0,0,inf", "confidence holds NaN or infinite values, first in row 4 (counted from 0)"),
+        ("0,0,-inf", "confidence holds NaN or infinite values, first in row 4 (counted from 0)"),
+        ("0,0,1e999", "confidence holds NaN or infinite values, first in row 4 (counted from 0)"),
         (
             "cat,0,1",
-            "label holds 'cat' in sample 4 (counted from 0), not a number; it must hold class indices, whole numbers in every row",
+            "label holds 'cat' in row 4 (counted from 0), not a number; it must hold class indices, whole numbers in every row",
         ),
-        (
-            "0,0.5,1",
-            "prediction must hold class indices, whole numbers in every row; sample 4 (counted from 0) has 0.5",
-        ),
-        (",0,1", "label must hold class indices, whole numbers in every row; sample 4 (counted from 0) has nan"),
+        ("0,0.5,1", "prediction must hold class indices, whole numbers in every row; row 4 (counted from 0) has 0.5"),
+        (",0,1", "label must hold class indices, whole numbers in every row; row 4 (counted from 0) has nan"),
         ("0,0", "Expected 3 columns, got 2: 0,0"),
         ("0,0,1,1", "Expected 3 columns, got 4: 0,0,1,1"),
-        ("0,0,<b>1</b>", "confidence holds '<b>1</b>' in sample 4 (counted from 0), not a number"),
+        ("0,0,<b>1</b>", "confidence holds '<b>1</b>' in row 4 (counted from 0), not a number"),
     ],
 )
 def test_a_bad_row_of_results(tmp_path, line, sentence):
@@ -142,9 +139,9 @@ def test_a_bad_row_of_results(tmp_path, line, sentence):
 @pytest.mark.parametrize(
     ("prediction", "classes", "sentence"),
     [
-        (-1, None, "sample 1 (counted from 0) has the prediction -1, but classes are numbered from 0."),
-        (3, 3, "sample 1 (counted from 0) has the prediction 3, but the 3 classes are numbered 0 to 2."),
-        (-1, 3, "sample 1 (counted from 0) has the prediction -1, but the 3 classes are numbered 0 to 2."),
+        (-1, None, "row 1 (counted from 0) has the prediction -1, but classes are numbered from 0."),
+        (3, 3, "row 1 (counted from 0) has the prediction 3, but the 3 classes are numbered 0 to 2."),
+        (-1, 3, "row 1 (counted from 0) has the prediction -1, but the 3 classes are numbered 0 to 2."),
     ],
 )
 def test_a_prediction_outside_of_the_classes(tmp_path, prediction, classes, sentence):
@@ -203,7 +200,7 @@ def test_lists_are_no_confidence(tmp_path):
 
 def test_ids_are_there_once(tmp_path):
     refused(parquet(tmp_path, COLUMNS | {"id": ["a", "b", "c", "b"]}), "id 'b' stands in more than one row")
-    refused(parquet(tmp_path, COLUMNS | {"id": [1, 2, None, 4]}), "id is empty in sample 2 (counted from 0)")
+    refused(parquet(tmp_path, COLUMNS | {"id": [1, 2, None, 4]}), "id is empty in row 2 (counted from 0)")
     refused(parquet(tmp_path, COLUMNS | {"id": [[1], [2], [3], [4]]}), "id holds list<element: int64>, not one text")
     table = results(parquet(tmp_path, COLUMNS | {"id": [4, 3, 2, 1]}))
     assert table.ids.to_pylist() == ["4", "3", "2", "1"]
@@ -271,14 +268,14 @@ def test_members_features_and_a_head(tmp_path, write):
         ({"mc": np.zeros((30, 3, 4))}, "mc has shape (30, 3, 4), expected (members, 30, 4)"),
         ({"mc": np.zeros((30, 4))}, "mc has shape (30, 4), expected (members, 30, 4)"),
         ({"mc": np.zeros((0, 30, 4))}, "mc has shape (0, 30, 4), expected (members, 30, 4)"),
-        ({"mc": np.where(np.arange(4) == 1, np.inf, np.zeros((3, 30, 4)))}, "mc holds NaN or infinite values, first in sample 0 (counted from 0)"),
+        ({"mc": np.where(np.arange(4) == 1, np.inf, np.zeros((3, 30, 4)))}, "mc holds NaN or infinite values, first in row 0 (counted from 0)"),
         ({"hidden": np.zeros((29, 5))}, "hidden has shape (29, 5), expected (30, features)"),
         ({"hidden": np.zeros(30)}, "hidden has shape (30,), expected (30, features)"),
         ({"hidden": np.zeros((30, 0))}, "hidden has shape (30, 0), expected (30, features)"),
-        ({"hidden": np.where(np.arange(30) == 3, np.nan, 1.0)[:, None]}, "hidden holds NaN or infinite values, first in sample 3 (counted from 0)"),
+        ({"hidden": np.where(np.arange(30) == 3, np.nan, 1.0)[:, None]}, "hidden holds NaN or infinite values, first in row 3 (counted from 0)"),
         ({"head": np.zeros(29)}, "head has shape (29,), expected (30,)"),
         ({"head": np.zeros((30, 1))}, "head has shape (30, 1), expected (30,)"),
-        ({"head": np.full(30, np.nan)}, "head holds NaN or infinite values, first in sample 0 (counted from 0)"),
+        ({"head": np.full(30, np.nan)}, "head holds NaN or infinite values, first in row 0 (counted from 0)"),
         ({"head": np.full(30, "a")}, "head holds <U1, not numbers"),
         ({"head": np.ones(30, bool)}, "head holds bool, not numbers"),
     ],

@@ -163,7 +163,7 @@ def test_probabilities_that_are_none(tmp_path, truth, row):
     path = npz(tmp_path, truth | {"logits": np.array([[0.5, 0.5]] * 29 + [row])})
     refused(
         path,
-        "in sample 29 (counted from 0)",
+        "in row 29 (counted from 0)",
         UsageError,
         holds="probabilities",
     )

@@ -196,8 +196,8 @@ def test_a_result_folder_of_fd_shifts_is_opened_as_it_lies(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("0,0,0.5\n1,0,nan\n", "confidence holds NaN or infinite values, first in sample 1 (counted from 0)"),
-        ("0,0,0.5\n1,0,\n", "confidence holds NaN or infinite values, first in sample 1 (counted from 0)"),
+        ("0,0,0.5\n1,0,nan\n", "confidence holds NaN or infinite values, first in row 1 (counted from 0)"),
+        ("0,0,0.5\n1,0,\n", "confidence holds NaN or infinite values, first in row 1 (counted from 0)"),
         ("cat,dog,0.5\n", "not a number; it must hold class indices"),
         ("0.5,0,0.5\n", "label must hold class indices"),
         ("", "has no rows"),

@@ -247,13 +247,13 @@ def test_files_of_two_trainings_must_list_the_same_samples_in_one_order(tmp_path
 @pytest.mark.parametrize(
     ("column", "row", "value", "sentence"),
     [
-        ("confidence", 7, "", "one.csv: confidence holds NaN or infinite values, first in sample 7 (counted from 0)"),
-        ("confidence", 7, "sure", "one.csv: confidence holds 'sure' in sample 7 (counted from 0), not a number"),
+        ("confidence", 7, "", "one.csv: confidence holds NaN or infinite values, first in row 7 (counted from 0)"),
+        ("confidence", 7, "sure", "one.csv: confidence holds 'sure' in row 7 (counted from 0), not a number"),
         (
             "prediction",
             7,
             5,
-            "one.csv: sample 7 (counted from 0) has the prediction 5, but the 5 classes are numbered 0 to 4.",
+            "one.csv: row 7 (counted from 0) has the prediction 5, but the 5 classes are numbered 0 to 4.",
         ),
         ("id", 7, "image-1", "one.csv: id 'image-1' stands in more than one row"),
     ],

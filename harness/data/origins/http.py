@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
+_ATTEMPTS_TO_RESOLVE = 2
 _PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _JSON_NAMES = (".json", ".jsonl", ".ndjson", ".geojson", ".ipynb")
 
@@ -39,6 +41,10 @@ class TransientError(Exception):
     def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
         self.wait = wait
+
+
+class UnresolvedNameError(TransientError):
+    """The server's name has no address: there is no network, or no such server. Hardly ever mended by waiting."""
 
 
 def size(request: DownloadRequest) -> int | None:
@@ -105,7 +111,10 @@ def with_retries(attempt: Callable[[], Value], url: str, request: DownloadReques
                 raise OriginError(
                     f"{url}: {error}, and asks to wait {error.wait:.0f} s; run this again then."
                 ) from None
-            if fruitless >= retry.attempts:
+            attempts = (
+                min(retry.attempts, _ATTEMPTS_TO_RESOLVE) if isinstance(error, UnresolvedNameError) else retry.attempts
+            )
+            if fruitless >= attempts:
                 raise OriginError(
                     f"{url}: {error}, {fruitless} times in a row; check the network and run this again (it goes on "
                     f"from where it stopped), or {request.by_hand()}"
@@ -301,7 +310,16 @@ def transport_errors(request: DownloadRequest) -> Iterator[None]:
     except httpx2.TimeoutException as error:
         raise TransientError(f"nothing came for {request.retry.stall:.0f} s") from error
     except httpx2.TransportError as error:
+        if _unresolved(error):
+            raise UnresolvedNameError(f"the name of the server is not found ({error})") from error
         raise TransientError(f"the connection broke ({str(error) or type(error).__name__})") from error
+
+
+def _unresolved(error: BaseException | None) -> bool:
+    """Whether an error goes back to a name without an address."""
+    while error is not None and not isinstance(error, socket.gaierror):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def open_client(request: DownloadRequest) -> httpx2.Client:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
+from harness.data.catalog import cache_folder
 from harness.data.origins.base import Digests, DownloadRequest, OriginError, ProgressListener
 from harness.data.own_folders import look_at
 from harness.spec.errors import UsageError
@@ -33,7 +34,7 @@ def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
     """Where a file, or folder, of a data set lies in what a user has named; None where it does not.
 
     source: a folder that holds it under its path, or under its last name (blanks around a folder's name do not matter);
-    or, for a data set of one file, that itself; of a folder, the archive that it is made of, too. Raises UsageError where all such folders hold nothing that is read.
+    or, for a data set of one file, that itself; of a folder, the archive that it is made of, too, and it may lie deeper. Raises UsageError where all such folders hold nothing that is read.
     """
     name = PurePosixPath(file.path).name
     places = [source / file.path, source / name]
@@ -54,11 +55,25 @@ def find_own(spec: DataSet, file: SourceFile, source: Path) -> Path | None:
         archives = (source, source / file.archive.path)
         if found := next((place for place in archives if place.name == file.archive.path and place.is_file()), None):
             return found.absolute()
+    for place in _folders_below(source, name):
+        if (look := look_at(spec, file, place)) is None or look.found:
+            return place.absolute()
     if looks and looks[0][1] is not None:
         place, look = looks[0][0], looks[0][1]
         state = f"has no {look.wanted}" if any(place.iterdir()) else "is empty"
         raise UsageError(f"{place} {state}; --from names a folder that holds {file.path} of {spec.id}.")
     return None
+
+
+def _folders_below(source: Path, name: str) -> list[Path]:
+    """Folders of a name below another, those that lie higher first; without those of the cache."""
+    found = [Path(place) / each for place, folders, _ in os.walk(source) for each in folders if each.strip() == name]
+    return sorted(filter(is_theirs, found), key=lambda path: (len(path.parts), path))
+
+
+def is_theirs(path: Path) -> bool:
+    """Whether a file or folder is a user's own, not what an earlier fetch has left in the cache."""
+    return not path.absolute().is_relative_to(cache_folder().absolute())
 
 
 def listing(folder: Path) -> list[tuple[str, Path]]:

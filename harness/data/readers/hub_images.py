@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data.readers.base import Listing, blockwise, by_split, checked, whole_numbers
 from harness.data.readers.decoding import decode
 from harness.data.readers.files import present
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, row_of, unknown
 from harness.spec.readers import HubImagesReader
 from harness.storage import IntegrityError
 
@@ -86,6 +86,6 @@ def _images(path: Path, group: int, column: str, rows: Sequence[int]) -> list[np
     for row, cell in zip(rows, cells.to_pylist(), strict=True):
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(data, bytes):
-            raise IntegrityError(f"{path}: row {row} of group {group} holds no image.")
-        images.append(decode(data, f"{path}, row {row} of group {group}"))
+            raise IntegrityError(f"{path}: {row_of(row)} of group {group} holds no image.")
+        images.append(decode(data, f"{path}, {row_of(row)} of group {group}"))
     return images

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.data.readers.base import Listing, checked
 from harness.data.readers.decoding import decode_file
 from harness.data.readers.files import filled, present, replaced, walk
-from harness.spec.errors import UsageError, unknown
+from harness.spec.errors import UsageError, row_of, unknown
 from harness.spec.readers import ImageTable, ImageTablesReader
 from harness.storage import IntegrityError
 
@@ -68,7 +68,7 @@ def _rows(table: ImageTable, folder: Path) -> tuple[pd.DataFrame, list[tuple[str
         frame = frame.sort_values([str(_column(frame, name, path).name) for name in table.sort], kind="stable")
     labels = _by_column(frame, table, path) if table.label else _by_one_hot(frame, table, path)
     if table.unlisted == "refuse" and (bad := labels[labels < 0].index).size:
-        raise IntegrityError(f"{path}: row {int(bad[0]) + 2} has no label, or none that the manifest lists.")
+        raise IntegrityError(f"{path}: {row_of(int(bad[0]))} has no label, or none that the manifest lists.")
     frame, labels = frame[labels >= 0], labels[labels >= 0]
     rows = [
         {str(name): str(value) for name, value in zip(frame.columns, row, strict=True)}

@@ -43,6 +43,11 @@ class NetworksTrack(Track):
     def repeat(self, unit: Unit) -> object:
         return unit.study, unit.model
 
+    def check_own_files(self) -> None:
+        for name in dict.fromkeys(study.samples for study in self.benchmark.studies):
+            if not self.protocol.bundled:
+                self.source.samples(name)
+
     def workload(self, units: Sequence[Unit]) -> Workload:
         named = [
             file

@@ -38,7 +38,9 @@ class ComputedOutputs(SourceDefaults):
 
     @cached_property
     def _splits(self) -> tuple[Path, str]:
-        return self._protocol.verified(self._source.splits)
+        path, found = self._protocol.verified(self._source.splits)
+        self._images.check_splits(path)
+        return path, found
 
     def artefacts(self, model: Model) -> dict[str, str]:
         """The sha256 of weights and splits, and an id of each part of a data set that images are chosen from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from harness.data.embedded import photo_crops
 from harness.data.image_sets import LabelledImages, check_part, embedded_images, is_fetched, part_images
 from harness.data.manifests import Manifest, find_dataset
 from harness.data.store import reference
-from harness.spec.errors import UsageError
+from harness.spec.errors import UsageError, unknown
 from harness.spec.sources import ImageSet, ImageSource
 from harness.storage import read_json
 from harness.tracks.confidence.model_outputs import NO_CLASS
@@ -63,6 +63,12 @@ class BenchmarkImages:
                 check_part(self.manifest(each.images), each.part)
                 found[f"{each.images}/{each.part}"] = self.manifest(each.images).identity(each.part)
         return found
+
+    def check_splits(self, splits: Path) -> None:
+        """Raises UsageError for a set whose split is not listed."""
+        for each in self._source.sets:
+            if each.split is not None:
+                _check_split(read_json(splits), each)
 
     def missing(self, sets: Iterable[ImageSet]) -> tuple[str, ...]:
         """The data sets that are not on this machine, and the parts of them that some sets are chosen from."""
@@ -120,14 +126,16 @@ def _listed(splits: dict[str, list[int]], chosen: ImageSet, count: int) -> np.nd
     """Positions that the splits list under the set's name for them."""
     import numpy as np
 
-    if chosen.split not in splits:
-        raise UsageError(
-            f"set {chosen.id}: the splits have no {chosen.split!r}; there are {', '.join(sorted(splits))}."
-        )
-    rows = np.asarray(splits[chosen.split], dtype=np.int64)
+    _check_split(splits, chosen)
+    rows = np.asarray(splits[str(chosen.split)], dtype=np.int64)
     if len(rows) and not 0 <= rows.min() <= rows.max() < count:
         raise UsageError(f"set {chosen.id}: the split {chosen.split} names images beyond the {count} that there are.")
     return rows
+
+
+def _check_split(splits: Mapping[str, object], chosen: ImageSet) -> None:
+    if chosen.split not in splits:
+        raise unknown(f"split of set {chosen.id}", str(chosen.split), splits)
 
 
 def _corrupted(found: SetImages, rows: np.ndarray, chosen: ImageSet, source: ImageSource) -> SetImages:

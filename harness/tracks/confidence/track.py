@@ -238,9 +238,9 @@ class ConfidenceTrack(Track):
     def check_own_files(self) -> None:
         if isinstance(self.benchmark.source, TableSource | ResultsSource):
             for model in self.models:
+                for name in self.sets_of(model):
+                    self._samples(model, name, None)
                 for study in self.benchmark.studies_of(model):
-                    for name in study.sets:
-                        self._samples(model, name, None)
                     self.outcomes.of(model, study)  # kept, so that pages need not read outputs again
             self.source.release()  # units are run in other processes, which read them for themselves
 

@@ -88,12 +88,22 @@ class QueryTrack(Track):
         setting = self.settings[unit.study]
         return campaign_scores(setting, self.benchmark, outputs, self._loops(unit), metrics)
 
+    def check_own_files(self) -> None:
+        from harness.tracks.query.classification.data import open_images
+
+        for setting in self._own_arrays().values():
+            open_images(setting)
+
+    def _own_arrays(self) -> dict[str, Setting]:
+        """Data sets that are files of arrays of a user's own, each with a study of it."""
+        own = () if self.benchmark.locked else self.settings.values()
+        return {each.dataset.id: each for each in own if isinstance(each.dataset, ArrayImages)}
+
     def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
         """Of data sets of a user's own, where nobody else has looked."""
         from harness.tracks.query.classification.data import open_images, shared_images
 
-        settings = {each.dataset.id: each for each in self.settings.values() if isinstance(each.dataset, ArrayImages)}
-        for name, setting in settings.items() if not self.benchmark.locked else ():
+        for name, setting in self._own_arrays().items():
             images = open_images(setting)
             if shared := shared_images(images):
                 yield (

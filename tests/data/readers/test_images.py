@@ -193,7 +193,7 @@ def test_absolute_paths_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["", "-1", "1.5", "many", "nan"])
 def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, label: str) -> None:
     write(tmp_path / "t.csv", f"name,y\na,0\nb,{label}\n")
-    with pytest.raises(IntegrityError, match=r"row 3 has no label"):
+    with pytest.raises(IntegrityError, match=r"row 1 \(counted from 0\) has no label"):
         opened(tmp_path, table(label="y"))
 
 
@@ -323,7 +323,7 @@ def test_parquet_mistakes(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match=r"1 rows without a label"):
         opened(tmp_path, PARQUET)
     parquet(tmp_path / "d/test.parquet", [{"bytes": None, "path": "/etc/passwd"}], [0])
-    with pytest.raises(IntegrityError, match=r"row 0 of group 0 holds no image"):
+    with pytest.raises(IntegrityError, match=r"row 0 \(counted from 0\) of group 0 holds no image"):
         opened(tmp_path, PARQUET).read([1])
     write(tmp_path / "d/test.parquet", b"PAR1 nothing")
     with pytest.raises(IntegrityError, match=r"no readable parquet file"):

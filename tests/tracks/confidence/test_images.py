@@ -112,7 +112,7 @@ def test_too_few_images_for_the_corruptions_are_told(scans: Scans) -> None:
 
 
 def test_a_split_that_is_not_there_is_told(scans: Scans) -> None:
-    with pytest.raises(UsageError, match="set mine: the splits have no 'test'; there are beyond, iid, validation"):
+    with pytest.raises(UsageError, match="no split of set mine is called 'test'; there are: beyond, iid, validation"):
         scans.load(split="test")
 
 
