@@ -61,6 +61,17 @@ def test_links_of_readme_lead_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_pages_that_are_made_of_docstrings_say_so_in_the_repository():
+    made = {name: text for name, text in TEXTS.items() if re.search(r"\{(?:metrics|docstring|eval-rst)\}", text)}
+    assert len(made) >= 9
+    for name, text in made.items():
+        (note,) = re.findall(r"^:::\{repository\}\n(.*?)^:::$", text, re.DOTALL | re.MULTILINE)
+        assert "harness site build --out site" in note, name
+        links = re.findall(r"\]\(([^)]+)\)", note)
+        assert links
+        assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
+
+
 @pytest.mark.parametrize(
     ("text", "name"), [(text, name) for text in METHODS for name in declared(text)], ids=lambda value: value[:20]
 )
