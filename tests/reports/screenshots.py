@@ -55,10 +55,10 @@ SITE = {
 }
 PARTS = {"comparison": "#apart"}  # of a page, where not all of it
 LONGEST = 6000  # of a page, in pixels
-SHOWN = {  # in README: the page, and how far it is scrolled to, a selector
-    "board-page": ("site-board-confidence", "h1"),
-    "run-report": ("report-confidence", "h2"),
-    "failure-browser": ("browse-confidence", "h1"),
+SHOWN = {  # in README: the page, to where it is scrolled, and how many pixels are left above that
+    "board-page": ("site-board-confidence", "h1", 120),
+    "run-report": ("report-confidence", "#view-1", 15),
+    "failure-browser": ("browse-confidence", "h1", 30),
 }
 
 
@@ -71,9 +71,9 @@ def main(folder: Path) -> None:
             for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")):
                 part = PARTS.get(name.removeprefix("site-"), "")
                 picture(started, path, folder / f"{name}-{width}-{scheme}.png", width, scheme, part)
-        for name, (page, place) in SHOWN.items():
+        for name, (page, place, above) in SHOWN.items():
             if page in pages:
-                shown_picture(started, pages[page], folder / "docs" / f"{name}.webp", place)
+                shown_picture(started, pages[page], folder / "docs" / f"{name}.webp", place, above)
 
 
 def run_pages(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -113,16 +113,21 @@ def picture(started: object, page: Path, target: Path, width: int, scheme: str, 
     print(target, *seen.problems, flush=True)
 
 
-def shown_picture(started: Any, page: Path, target: Path, place: str) -> None:
-    """What a window of 1280 x 860 shows from a place on, at one and a half times its pixels."""
+def shown_picture(started: Any, page: Path, target: Path, place: str, above: int) -> None:
+    """What a window of 1280 x 860 shows from a place on, at one and a half times its pixels; in the failure browser, with a
+    sample that the keyboard has chosen."""
     from PIL import Image
 
     context = started.new_context(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5, offline=True)
     seen = context.new_page()
     seen.goto(page.as_uri())
     seen.wait_for_timeout(4000)
-    seen.evaluate("place => scrollTo(0, document.querySelector(place).getBoundingClientRect().top - 90)", place)
-    seen.wait_for_timeout(1000)
+    if seen.locator(".canvas").count():
+        seen.locator(".canvas").focus()
+        seen.keyboard.press("ArrowRight")
+    top = seen.evaluate("place => document.querySelector(place).getBoundingClientRect().top + scrollY", place)
+    seen.evaluate("top => scrollTo(0, top)", top - above)
+    seen.wait_for_timeout(300)
     target.parent.mkdir(exist_ok=True)
     Image.open(BytesIO(seen.screenshot())).convert("RGB").save(target, quality=80, method=6)
     context.close()

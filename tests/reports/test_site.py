@@ -226,7 +226,9 @@ def test_markup_in_a_board_or_submission_stays_text(site: Path, toy: Path) -> No
 
 def test_the_first_page_says_how_to_install_as_readme_does(site: Path) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    commands = [line for line in re.split(r"<!-- install", readme)[1].splitlines() if line.startswith(("make", "source"))]
+    commands = [
+        line for line in re.split(r"<!-- install", readme)[1].splitlines() if line.startswith(("make", "source"))
+    ]
     assert [line.split()[0] for line in commands] == ["make", "source"]
     shown = Page(site / "index.html").text
     assert all(line in shown for line in commands)
