@@ -61,6 +61,26 @@ def test_links_of_readme_lead_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_pictures_are_small_and_shown():
+    pictures = sorted((ROOT / "docs" / "_static").glob("*.webp"))
+    assert len(pictures) == 3
+    assert [path.name for path in pictures if path.stat().st_size >= 200_000] == []
+    for name in ("README.md", "docs/index.md"):
+        shown = re.findall(r"_static/([\w-]+\.webp)", TEXTS[name])
+        assert sorted(shown) == [path.name for path in pictures], name
+
+
+def test_pages_that_are_made_of_docstrings_say_so_in_the_repository():
+    made = {name: text for name, text in TEXTS.items() if re.search(r"\{(?:metrics|docstring|eval-rst)\}", text)}
+    assert len(made) >= 9
+    for name, text in made.items():
+        (note,) = re.findall(r"^:::\{repository\}\n(.*?)^:::$", text, re.DOTALL | re.MULTILINE)
+        assert "harness site build --out site" in note, name
+        links = re.findall(r"\]\(([^)]+)\)", note)
+        assert links
+        assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
+
+
 @pytest.mark.parametrize(
     ("text", "name"), [(text, name) for text in METHODS for name in declared(text)], ids=lambda value: value[:20]
 )

@@ -1,6 +1,7 @@
 """Pages of metrics, from the facts and docstrings of the code, which are written in Markdown.
 
-`{metrics} KIND` shows every metric of a kind of method, `{docstring} NAME` what the code says of one object.
+`{metrics} KIND` shows every metric of a kind of method, `{docstring} NAME` what the code says of one object. What stands in
+`{repository}` is for who reads a page in the repository, where these show nothing: it is left out of what is built.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ JUDGEMENTS: dict[str, Callable[..., Any]] = {
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("metrics", Metrics)
     app.add_directive("docstring", Docstring)
+    app.add_directive("repository", Repository)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -76,6 +78,13 @@ class Docstring(SphinxDirective):
         module, _, name = self.arguments[0].rpartition(".")
         documented = getattr(import_module(module), name)
         return self.parse_text_to_nodes(f"`{self.arguments[0]}`: " + inspect.cleandoc(documented.__doc__ or ""))
+
+
+class Repository(SphinxDirective):
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        return []
 
 
 def metric(documented: Any, alike: list[MetricFacts]) -> Iterator[str]:

@@ -82,7 +82,7 @@ class QueryMethod(DeclaredMethod):
 
     `needs` names what it wants of a pool beyond the probabilities of the trained network: several `members`, the
     encoder's `features`, the `inputs` themselves, and `names`: which image of the data set is which, for queries that were
-    made elsewhere. An `oracle` reads the labels it is to buy: it is marked on boards.
+    made elsewhere. An `oracle` reads the labels that it queries: it is marked on boards.
     """
 
     task: Literal["query"]

@@ -1,7 +1,8 @@
 """Pictures of every page, to be looked at: `make screenshots`.
 
 Runs the examples of README, writes their pages, a board of one's own runs and the site, and takes a page of every template
-at two widths, light and dark. What is there already is not made again. Argument: the folder.
+at two widths, light and dark. What is there already is not made again. Argument: the folder. Its `docs/` holds the pictures
+of README and the first page of the site, to be copied to `docs/_static` where they show an older look.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from tests.reports.browser import browser, opened
 
@@ -52,6 +55,11 @@ SITE = {
 }
 PARTS = {"comparison": "#apart"}  # of a page, where not all of it
 LONGEST = 6000  # of a page, in pixels
+SHOWN = {  # in README: the page, to where it is scrolled, and how many pixels are left above that
+    "board-page": ("site-board-confidence", "h1", 120),
+    "run-report": ("report-confidence", "#view-1", 15),
+    "failure-browser": ("browse-confidence", "h1", 30),
+}
 
 
 def main(folder: Path) -> None:
@@ -63,6 +71,9 @@ def main(folder: Path) -> None:
             for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")):
                 part = PARTS.get(name.removeprefix("site-"), "")
                 picture(started, path, folder / f"{name}-{width}-{scheme}.png", width, scheme, part)
+        for name, (page, place, above) in SHOWN.items():
+            if page in pages:
+                shown_picture(started, pages[page], folder / "docs" / f"{name}.webp", place, above)
 
 
 def run_pages(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -100,6 +111,26 @@ def picture(started: object, page: Path, target: Path, width: int, scheme: str, 
         seen.page.wait_for_timeout(500)
         (seen.page.locator(part) if part else seen.page).screenshot(path=target)
     print(target, *seen.problems, flush=True)
+
+
+def shown_picture(started: Any, page: Path, target: Path, place: str, above: int) -> None:
+    """What a window of 1280 x 860 shows from a place on, at one and a half times its pixels; in the failure browser, with a
+    sample that the keyboard has chosen."""
+    from PIL import Image
+
+    context = started.new_context(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5, offline=True)
+    seen = context.new_page()
+    seen.goto(page.as_uri())
+    seen.wait_for_timeout(4000)
+    if seen.locator(".canvas").count():
+        seen.locator(".canvas").focus()
+        seen.keyboard.press("ArrowRight")
+    top = seen.evaluate("place => document.querySelector(place).getBoundingClientRect().top + scrollY", place)
+    seen.evaluate("top => scrollTo(0, top)", top - above)
+    seen.wait_for_timeout(300)
+    target.parent.mkdir(exist_ok=True)
+    Image.open(BytesIO(seen.screenshot())).convert("RGB").save(target, quality=80, method=6)
+    context.close()
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def checkout(made_once: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
         workshop.write_workshop(root)
         docs = [ROOT / "docs" / name for name in ("conf.py", "index.md")]
         (root / "docs").mkdir()
+        shutil.copy(ROOT / "README.md", root)
         for path in docs:
             shutil.copy(path, root / "docs")
         for name in ("_static", "_extensions"):
@@ -221,6 +222,16 @@ def test_markup_in_a_board_or_submission_stays_text(site: Path, toy: Path) -> No
     assert Page(toy / "gap" / "index.html").scripts == plain
     for path in site.rglob("*.html"):
         assert "<script>alert" not in path.read_text("utf-8")
+
+
+def test_the_first_page_says_how_to_install_as_readme_does(site: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = [
+        line for line in re.split(r"<!-- install", readme)[1].splitlines() if line.startswith(("make", "source"))
+    ]
+    assert [line.split()[0] for line in commands] == ["make", "source"]
+    shown = Page(site / "index.html").text
+    assert all(line in shown for line in commands)
 
 
 def test_one_row_stands_alone(site: Path) -> None:
@@ -385,3 +396,6 @@ def test_the_site_of_the_repository(whole_site: Path) -> None:
         board, page = json.loads(path.read_text()), whole_site / "html" / path.parent.relative_to(ROOT)
         assert {row["method"] for row in board["rows"]} <= {each.name for each in page.iterdir()}
     assert broken(whole_site / "html") == []
+    metrics = Page(whole_site / "html" / "reference" / "metrics-confidence.html").text
+    assert "AUGRC" in metrics
+    assert "In the repository" not in metrics

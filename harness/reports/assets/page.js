@@ -43,7 +43,7 @@
   const plot = (view, rows, width, label) => {
     const { aspect, ...given } = view.options, options = fitted(given, width);
     const axis = { labelAnchor: "center", labelArrow: "none" };
-    const inset = { marginLeft: 52, marginBottom: 38, marginTop: 12, marginRight: 14 };
+    const inset = { marginLeft: 58, marginBottom: 38, marginTop: 12, marginRight: 14 };
     const drawing = (y) => Plot.plot({
       ...inset, grid: true, ...options, width, height: options.height ?? Math.round(width * (aspect ?? 0.66)), ariaLabel: label,
       style: { fontSize: "11px", background: "transparent" },

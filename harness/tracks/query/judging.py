@@ -127,7 +127,7 @@ def _check_picks(study: QueryStudy, outputs: Answers, loops: int) -> None:
     for loop in range(loops):
         bought, budget = len(_stored(study, outputs, f"{PICKS}{loop}")), study.query if loop else study.start
         if bought != budget:
-            raise _damage(study, f"buy {bought} annotations in loop {loop}, where the protocol says {budget}")
+            raise _damage(study, f"query {bought} annotations in loop {loop}, where the protocol says {budget}")
 
 
 def _stored(study: QueryStudy, outputs: Answers, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -296,7 +296,7 @@ def damaged(change):
         (lambda o: o.pop("evaluation.counts"), "lack evaluation.counts"),
         (lambda o: o.pop("effort.pool_voxels"), "lack effort.pool_voxels"),
         (lambda o: o.pop("picks.2"), "lack picks.2"),
-        (lambda o: o.update({"picks.2": np.zeros((QUERY + 1, 7), dtype=int)}), "buy 6 annotations in loop 2"),
+        (lambda o: o.update({"picks.2": np.zeros((QUERY + 1, 7), dtype=int)}), "query 6 annotations in loop 2"),
         (lambda o: o.update({"picks.0": np.zeros((START - 1, 7), dtype=int)}), "protocol says 6"),
         (lambda o: o.update({"evaluation.counts": o["evaluation.counts"][..., :3]}), "counts of shape"),
         (lambda o: o.update({"evaluation.counts": -o["evaluation.counts"]}), "negative"),

@@ -56,7 +56,7 @@ class ClassificationLearner:
         bought, size = study.start + study.query * (study.loops - 1), len(self._images.pool_targets)
         if bought > size:
             raise UsageError(
-                f"study {study.id} buys {bought} labels in {study.loops} loops, but the pool of {setting.dataset.id} has "
+                f"study {study.id} asks for {bought} labels in {study.loops} loops, but the pool of {setting.dataset.id} has "
                 f"{size} images; make start, query or loops smaller."
             )
         self._setting, self._training, self._seed, self._device = setting, training, seed, device

@@ -213,7 +213,7 @@ class PatchLedger:
         budget = study.start + study.query * (study.loops - 1)
         if budget > room:
             raise UsageError(
-                f"study {study.id}: {budget} patches of {rule.size} are bought in all, but at most {room} fit the pool "
+                f"study {study.id}: {budget} patches of {rule.size} are asked for in all, but at most {room} fit the pool "
                 f"without overlap; take fewer or smaller patches."
             )
         labelled = sum(bool(self.cases.counts[name].any()) for name in self.cases.pool)

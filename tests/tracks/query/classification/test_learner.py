@@ -284,7 +284,7 @@ def test_the_order_changes_no_number(tmp_path):
 def test_more_labels_than_images(tmp_path):
     path = write_benchmark(tmp_path).path
     path.write_text(path.read_text().replace("query = 6", "query = 22"))
-    with pytest.raises(UsageError, match="buys 50 labels in 3 loops, but the pool of mine has 48 images"):
+    with pytest.raises(UsageError, match="asks for 50 labels in 3 loops, but the pool of mine has 48 images"):
         learner_of(load_protocol(path))
 
 
