@@ -33,6 +33,7 @@ MEMBERS = {"mc_logits": "logits", "mc_probabilities": "probabilities", "members"
 LABELS = ("labels", "label", "ground_truth", "targets", "target", "y_true")
 CONFIDENCES = ("confidence", "head_confidence")
 FEATURES = "features"
+_LONGEST = 60  # letters of an id, which may have 80: a number may follow
 _UNSURE = tuple(name for known in (VALUES, MEMBERS) for name, kind in known.items() if kind is None)
 
 
@@ -171,7 +172,7 @@ def _slugs(names: Iterable[str]) -> Mapping[str, str]:
     """Name that is safe as an id -> name in the table."""
     found: dict[str, str] = {}
     for name in names:
-        slug = plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "set"
+        slug = plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower())[:_LONGEST].strip("-._") or "set"
         while slug in found:
             slug = f"{plain}-{len(found)}"
         found[slug] = name
