@@ -289,7 +289,7 @@ def test_names_of_any_length_are_shown_whole(width, tmp_path):
     ids = np.array([f"{'patient_without_spaces_' * 6}{each}" for each in range(COUNT)])
     np.savez(tmp_path / "mine.npz", labels=LABEL, logits=LOGITS, set=sets, id=ids)
     page = browse("mine.npz", "--scores", "msr", "--embedding", "pca", folder=tmp_path)
-    with browser() as started, opened(started, page, width=width) as seen:
+    with browser(graphics=True) as started, opened(started, page, width=width) as seen:
         answer = seen.page.evaluate(LONG)
     assert max(answer["found"]) <= 0
     assert answer["cut"] == []
