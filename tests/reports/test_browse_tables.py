@@ -260,3 +260,37 @@ def test_a_group_shows_its_most_typical_and_its_most_confident_failures(tmp_path
     assert "40 of the failures in “all”" in found["text"]
     assert "Typical: the failures nearest to the centre of the group's failures" in found["text"]
     assert "Most confident: the failures that the chosen score is surest of" in found["text"]
+
+
+LONG = """async () => {
+  const wide = () => document.documentElement.scrollWidth - innerWidth, found = [wide()];
+  const show = (id, value) => { const each = document.getElementById(id); each.value = value; each.dispatchEvent(new Event("change")); };
+  show("colour", "set");
+  show("study", 1);
+  found.push(wide());
+  for (const tab of document.querySelectorAll(".tabs button")) {
+    tab.click();
+    for (const box of document.querySelectorAll("#panel details")) box.open = true;
+    document.querySelector("#panel .card")?.click();
+    await new Promise((done) => setTimeout(done, 50));
+    found.push(wide());
+  }
+  Browse.stage.events.lasso([1, 2, 250]);
+  found.push(wide());
+  const cut = [...document.querySelectorAll("#legend li, #panel dd, #panel summary, #counted, #sets label, .sample dd")].filter((each) => each.scrollWidth > each.clientWidth + 1 && each.clientWidth);
+  return { found, cut: cut.map((each) => each.outerHTML), sets: document.getElementById("legend").textContent };
+}"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_of_any_length_are_shown_whole(width, tmp_path):
+    sets = np.repeat(["test", "NonEnhancingTumourCore_and_Necrosis_" * 4], 300)
+    ids = np.array([f"{'patient_without_spaces_' * 6}{each}" for each in range(COUNT)])
+    np.savez(tmp_path / "mine.npz", labels=LABEL, logits=LOGITS, set=sets, id=ids)
+    page = browse("mine.npz", "--scores", "msr", "--embedding", "pca", folder=tmp_path)
+    with browser(graphics=True) as started, opened(started, page, width=width) as seen:
+        answer = seen.page.evaluate(LONG)
+    assert max(answer["found"]) <= 0
+    assert answer["cut"] == []
+    assert sets[-1] in answer["sets"]

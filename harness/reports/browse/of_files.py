@@ -13,7 +13,7 @@ from harness.data.catalog import LoadedBenchmark
 from harness.data.columns import TableFile, open_columns
 from harness.data.fdshifts import read_fdshifts
 from harness.data.tables import RESULTS, are_probabilities
-from harness.reports.browse.samples import Naming
+from harness.reports.browse.samples import TableNames
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, first_problem
 from harness.storage import TABLE_SUFFIXES, content_id
@@ -33,10 +33,11 @@ MEMBERS = {"mc_logits": "logits", "mc_probabilities": "probabilities", "members"
 LABELS = ("labels", "label", "ground_truth", "targets", "target", "y_true")
 CONFIDENCES = ("confidence", "head_confidence")
 FEATURES = "features"
+_LONGEST = 60  # letters of an id, which may have 80: a number may follow
 _UNSURE = tuple(name for known in (VALUES, MEMBERS) for name, kind in known.items() if kind is None)
 
 
-def protocol_of(path: Path) -> tuple[LoadedBenchmark, Naming]:
+def protocol_of(path: Path) -> tuple[LoadedBenchmark, TableNames]:
     """Of a result folder of FD-Shifts (or its `test_results`) or a table (`.csv`, `.parquet`, `.npz`): of results, with
     the columns label, prediction and confidence, or of outputs, with labels and logits or probabilities. With it, what
     the table calls its sets, in the column `set`, and its samples.
@@ -44,7 +45,7 @@ def protocol_of(path: Path) -> tuple[LoadedBenchmark, Naming]:
     Raises UsageError for anything else, IntegrityError for damaged files.
     """
     if path.is_dir():
-        source, names, naming = *_folder(path), Naming()
+        source, names, naming = *_folder(path), TableNames()
     elif path.is_file() and path.suffix.lower() in _TABLES:
         source, names, naming = _table(path)
     elif path.exists():
@@ -104,13 +105,13 @@ def _shift_kind(labels: np.ndarray, classes: int, beside_iid: bool) -> str:
     return "new-class" if outside and beside_iid else "covariate-shift"
 
 
-def _table(path: Path) -> tuple[dict[str, Any], dict[str, str], Naming]:
+def _table(path: Path) -> tuple[dict[str, Any], dict[str, str], TableNames]:
     file = open_columns(path)
     model = {"id": "model", "table": {"path": path.name}}
     source: dict[str, Any] = {"models": [model], **_columns(path, file)}
     if "set" not in file.names:
         source["sets"] = {"all": {"rows": "all"}}
-        return source, {"all": "iid"}, Naming()
+        return source, {"all": "iid"}, TableNames()
     texts = file.texts("set")
     names = _slugs(each for each in texts.unique().to_pylist() if each)
     if not names:
@@ -118,7 +119,7 @@ def _table(path: Path) -> tuple[dict[str, Any], dict[str, str], Naming]:
     source["sets"] = {slug: {"named": name} for slug, name in names.items()}
     codes = texts.to_numpy(zero_copy_only=False)
     rows = {slug: (codes == name).nonzero()[0] for slug, name in names.items()}
-    return source, _kinds(list(names)), Naming(names, rows)
+    return source, _kinds(list(names)), TableNames(names, rows)
 
 
 def _columns(path: Path, file: TableFile) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _slugs(names: Iterable[str]) -> Mapping[str, str]:
     """Name that is safe as an id -> name in the table."""
     found: dict[str, str] = {}
     for name in names:
-        slug = plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "set"
+        slug = plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower())[:_LONGEST].strip("-._") or "set"
         while slug in found:
             slug = f"{plain}-{len(found)}"
         found[slug] = name

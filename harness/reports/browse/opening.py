@@ -14,7 +14,7 @@ from harness.execution.run_result import SEALED, RunResult
 from harness.methods.client import MethodError
 from harness.methods.discovery import baseline_names, find_method, load_baseline
 from harness.reports.browse.of_files import protocol_of
-from harness.reports.browse.samples import Naming, ScoreAnswers
+from harness.reports.browse.samples import ScoreAnswers, TableNames
 from harness.reports.rivals import board_rows, open_row
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
@@ -40,7 +40,7 @@ class Opened:
     scores: tuple[ScoreAnswers, ...]
     missing: tuple[str, ...]
     document: Any = None
-    naming: Naming = field(default_factory=Naming)
+    naming: TableNames = field(default_factory=TableNames)
 
 
 def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = None) -> Opened:
@@ -54,7 +54,7 @@ def open_browsed(target: Path, scores: Sequence[str] = (), own: Path | None = No
     if run is not None:
         return _run(run, scores, own)
     named, models = _benchmark_of(target, own)
-    protocol, naming = (named, Naming()) if named else protocol_of(target)
+    protocol, naming = (named, TableNames()) if named else protocol_of(target)
     found, refused = list[ScoreAnswers](), dict[str, MethodError | UsageError]()
     for name in scores or _BY_DEFAULT:
         try:

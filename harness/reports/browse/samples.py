@@ -76,7 +76,7 @@ class BrowsedSet:
 
 
 @dataclass(frozen=True)
-class Naming:
+class TableNames:
     """What a user's table calls its sets, and where the samples of each stand in it, counted from 0: set -> (n,)."""
 
     sets: Mapping[str, str] = field(default_factory=dict)
@@ -96,8 +96,10 @@ class Browsed:
     has no answer on. elsewhere: scores left out, which have no answers on these samples of this network. naming:
     what the user's table calls them."""
 
-    def __init__(self, scores: Sequence[ScoreAnswers], model: str | None = None, naming: Naming | None = None) -> None:
-        self.naming = naming or Naming()
+    def __init__(
+        self, scores: Sequence[ScoreAnswers], model: str | None = None, naming: TableNames | None = None
+    ) -> None:
+        self.naming = naming or TableNames()
         self.track = scores[0].track
         self.model = _chosen(scores[0], model)
         self.limit = next(iter(scores[0].answers)).limit
