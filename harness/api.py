@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from harness.execution.child import read_no_further
 from harness.execution.evaluate import Request
 from harness.execution.evaluate import evaluate as _evaluate
-from harness.execution.run_result import OVER_SEEDS
 from harness.execution.run_result import RunResult as _RunResult
 from harness.methods.interface import DECLARATION
 from harness.spec.errors import UsageError
@@ -39,8 +38,8 @@ class Result(_RunResult):
 
         from harness.metrics.facts import metric_facts
 
-        frame = self.to_frame(intervals=False)
-        frame = frame[(frame["model"] == OVER_SEEDS) & frame["value"].notna()]
+        frame = self.to_frame(summary=True)
+        frame = frame[frame["value"].notna()]
         names = [name for name in dict.fromkeys(frame["metric"]) if metric_facts()[name].lower_is_better is not None]
         if not names or (metric is not None and metric not in names):
             raise UsageError(

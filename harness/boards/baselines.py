@@ -33,7 +33,7 @@ def submit_baselines(
         prepared = prepare(Request(method=name, benchmark=protocol.benchmark.name, out=out))
         result = run(prepared, listener.observer)
         if not result.complete:
-            yield name, f"not stored: {result.failed[0].reason}"
+            yield name, f"not stored: {(result.failed or result.not_applicable)[0].reason}"
             continue
         folder = submissions_folder(protocol.benchmark.name) / name
         earlier = read_about(folder) if (folder / ABOUT).is_file() else None

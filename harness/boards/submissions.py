@@ -206,4 +206,5 @@ def require_ranked(run: RunResult) -> None:
             f"{spec.benchmark} does not pin its files by sha256, so its runs cannot be compared on a board."
         )
     if not run.complete:
-        raise UsageError(f"{run.folder} has {len(run.failed)} failed units; a board takes complete runs only.")
+        why = f"has {len(run.failed)} failed units" if run.failed else "has no unit with scores"
+        raise UsageError(f"{run.folder} {why}; a board takes complete runs only.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,13 +87,18 @@ class RunResult:
 
     @property
     def complete(self) -> bool:
-        """Every unit is scored, or does not apply to the method."""
-        return self.document.complete
+        """Every unit that applies to the method is scored, and there is one."""
+        return self.document.complete and any(unit.status == "ok" for unit in self.document.units)
 
     @property
     def failed(self) -> tuple[UnitResult, ...]:
-        """Units that ended badly."""
+        """Units that ended badly, each with its `status` and `reason`."""
         return tuple(unit for unit in self.document.units if unit.status not in ("ok", "not-applicable"))
+
+    @property
+    def not_applicable(self) -> tuple[UnitResult, ...]:
+        """Units whose model lacks what the method needs, each with its `reason`. They are no failure, and have no scores."""
+        return tuple(unit for unit in self.document.units if unit.status == "not-applicable")
 
     def outputs(self) -> StoredAnswers:
         """The method's stored answers by unit id, read and checked when they are asked for."""
@@ -168,36 +173,41 @@ class RunResult:
         except UsageError:
             return ()
 
-    def to_frame(self, *, intervals: bool = True) -> pd.DataFrame:
-        """One row per study, model and metric, and one per study and metric over all seeds.
+    def to_frame(self, *, summary: bool = False, intervals: bool = True) -> pd.DataFrame:
+        """One row per study, model, seed and metric; with `summary` instead one per study and metric over all models and
+        seeds, as the command line prints them.
 
-        Columns: benchmark, version, task, study, model, seed, metric, value, low, high, n, status. Rows
-        over all seeds have model "all" and no seed; a unit that has no scores is one row without a metric.
-        Values are missing where status is not "ok".
+        Columns: benchmark, version, task, study, model, seed, metric, value, low, high, n, status. Rows of the summary
+        have model "all" and no seed, and beside single studies those of groups of them. A unit that has no scores is one
+        row without a metric, whose status says how it ended. Values are missing where status is not "ok".
 
         low and high are the ends of the 95 % interval by the bootstrap over samples. They are missing where the value is,
         and where it has no replicates: for what was counted rather than estimated (such as annotation effort), and where
         no resample gives a value. Those of single units are not stored but computed from the stored answers, which takes
         as long as scoring them did in a run that was opened; they are missing where the benchmark or the answers are not
-        at hand, and without `intervals`. Rows over all seeds always have them.
+        at hand, and without `intervals`. Rows of the summary always have them.
         """
         import pandas as pd
 
-        ends = self._unit_intervals() if intervals else {}
         spec = self.document.spec
         identifier, _, version = spec.benchmark.partition("@")
         head = {"benchmark": identifier, "version": int(version), "task": spec.task}
-        rows: list[dict[str, object]] = []
-        for unit in self.document.units:
-            where = {**head, "study": unit.study, "model": unit.model, "seed": unit.seed}
-            own = ends.get(unit.unit, {})
-            rows += [{**where, **record.model_dump(), **own.get(record.metric, {})} for record in unit.records]
-            if not unit.records:
-                rows.append({**where, "metric": None, "n": 0, "status": unit.status})
-        for row in self.document.summary:
-            rows.append({**head, "model": OVER_SEEDS, "seed": None, **row.model_dump(exclude={"seeds", "part_of"})})
-        frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        rows = self._summary_rows() if summary else self._unit_rows(self._unit_intervals() if intervals else {})
+        frame = pd.DataFrame([{**head, **row} for row in rows], columns=list(COLUMNS))
         return frame.astype({"seed": "Int64", "value": "float64", "low": "float64", "high": "float64", "n": "int64"})
+
+    def _summary_rows(self) -> Iterator[dict[str, object]]:
+        for row in self.document.summary:
+            yield {"model": OVER_SEEDS, "seed": None, **row.model_dump(exclude={"seeds", "part_of"})}
+
+    def _unit_rows(self, ends: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[dict[str, object]]:
+        for unit in self.document.units:
+            where = {"study": unit.study, "model": unit.model, "seed": unit.seed}
+            own = ends.get(unit.unit, {})
+            for record in unit.records:
+                yield {**where, **record.model_dump(), **own.get(record.metric, {})}
+            if not unit.records:
+                yield {**where, "metric": None, "n": 0, "status": unit.status}
 
     def _unit_intervals(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
         """By unit's id and metric."""

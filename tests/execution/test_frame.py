@@ -24,7 +24,7 @@ def result(tmp_path: Path) -> harness.RunResult:
 def test_every_value_has_its_interval(result: harness.RunResult) -> None:
     frame = result.to_frame()
     assert set(frame["metric"]) == {"augrc", "failure_auroc", "failure_rate"}
-    assert len(frame) == 6
+    assert len(frame) == 3
     counted = frame["metric"] == "failure_rate"
     assert frame.loc[counted, ["low", "high"]].isna().all(axis=None)
     frame = frame[~counted]
@@ -35,9 +35,21 @@ def test_every_value_has_its_interval(result: harness.RunResult) -> None:
 
 def test_one_network_has_the_interval_of_all(result: harness.RunResult) -> None:
     """Of the same samples and resamples."""
-    frame = result.to_frame().set_index(["metric", "model"])[["low", "high"]]
+    units, means = (result.to_frame(summary=each).set_index("metric") for each in (False, True))
     for metric in ("augrc", "failure_auroc"):
-        np.testing.assert_array_equal(frame.loc[(metric, "one")], frame.loc[(metric, "all")])
+        np.testing.assert_array_equal(units.loc[metric, ["low", "high"]], means.loc[metric, ["low", "high"]])
+
+
+def test_units_and_means_over_them_do_not_mix(result: harness.RunResult) -> None:
+    units, means = result.to_frame(), result.to_frame(summary=True)
+    assert set(units["model"]) == {"one"}
+    assert units["seed"].notna().all()
+    assert set(means["model"]) == {"all"}
+    assert means["seed"].isna().all()
+    assert not units.duplicated(["study", "model", "seed", "metric"]).any()
+    pd.testing.assert_series_equal(
+        units.groupby("metric")["value"].mean(), means.set_index("metric")["value"].sort_index()
+    )
 
 
 def test_a_run_that_was_opened_has_the_same(result: harness.RunResult) -> None:
@@ -45,12 +57,12 @@ def test_a_run_that_was_opened_has_the_same(result: harness.RunResult) -> None:
 
 
 def test_without_the_answers_or_the_benchmark_units_have_none(result: harness.RunResult) -> None:
-    whole = result.to_frame()
+    whole, means = result.to_frame(), result.to_frame(summary=True)
     shutil.rmtree(result.folder / "outputs")
-    spared = harness.RunResult.open(result.folder).to_frame()
-    of_units = whole["model"] != "all"
-    assert spared.loc[of_units, ["low", "high"]].isna().all(axis=None)
-    pd.testing.assert_frame_equal(spared[~of_units], whole[~of_units])
+    opened = harness.RunResult.open(result.folder)
+    spared = opened.to_frame()
+    assert spared[["low", "high"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(opened.to_frame(summary=True), means)
     pd.testing.assert_series_equal(spared["value"], whole["value"])
     pd.testing.assert_frame_equal(result.to_frame(intervals=False), spared)
     (result.folder.parents[1] / "toy.toml").unlink()

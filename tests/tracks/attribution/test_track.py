@@ -328,8 +328,7 @@ def test_the_whole_way_with_a_users_own_images(tmp_path):
     path = write(tmp_path, GRADIENT)
     result = harness.evaluate(path, benchmark=str(benchmark), out=tmp_path / "runs", workers=1)
     assert result.complete
-    frame = result.to_frame()
-    overall = frame[frame.model == "all"].set_index("metric")
+    overall = result.to_frame(summary=True).set_index("metric")
     _, _, outputs = answer(tmp_path, GRADIENT, benchmark)
     for metric in ("faithfulness_estimate", "sparseness", "relevance_mass", "local_lipschitz"):
         assert overall.value[metric] == pytest.approx(np.median(outputs[f"score.{metric}"]), rel=1e-5)
