@@ -48,7 +48,7 @@ def evaluate(
 ) -> None:
     """Score a method on every study of a benchmark, with intervals, and place it on the board.
 
-    An interrupted run goes on where it stopped. Exit code 1 if some units failed. Several methods are evaluated one after
+    An interrupted run goes on where it stopped. Exit code 1 if some units failed or none has scores. Several methods are evaluated one after
     the other, each into a run of its own; nothing is run before all of them are found.
 
     Example: harness evaluate my_method.py --limit 200

@@ -27,6 +27,7 @@ from harness.boards.render import (
     units_text,
 )
 from harness.cli.output import FAILED, RIGHT, SKIPPED, say, say_json, table
+from harness.execution.executor import CHECK_FAILED
 from harness.execution.method_process import PRINTED
 from harness.execution.run_result import RunResult
 from harness.metrics.facts import board_text, metric_facts
@@ -78,7 +79,7 @@ def print_result(
     if (result.folder / PRINTED).is_dir():
         say(f"Output: {result.folder / PRINTED}   (what the method printed)")
     if result.failed:
-        say("Next:   mend the method and run the same command again; only units without scores are tried.")
+        say(f"Next:   {_what_to_mend(result)}")
     elif result.document.spec.limit is not None:
         say("Next:   run it again without --limit for scores that count.")
     elif not shown:
@@ -87,6 +88,18 @@ def print_result(
         say(f"Next:   harness report {quote(str(result.folder))} --open   (the same as a page, with charts)")
     if next_step is not None and result.complete:
         say(f"Then:   {next_step}")
+
+
+def _what_to_mend(result: RunResult) -> str:
+    if all(unit.reason.startswith(CHECK_FAILED) for unit in result.failed):
+        return (
+            "mend the method and run the same command again. It failed its check, so no unit was run; this run records "
+            "that, and the mended method gets a run of its own."
+        )
+    return (
+        "run the same command again. A method that was changed gets a run of its own, with all units; of an unchanged one "
+        "only units without scores are tried."
+    )
 
 
 def print_json_result(result: RunResult, place: tuple[Place, ...] | str) -> None:

@@ -38,7 +38,8 @@ def status(
 
 def _summary(found: RunStatus) -> str:
     total = "" if found.units is None else f" of {found.units}"
-    parts = [f"{found.done}{total} units done", f"{len(found.running)} running", f"{found.failed} failed"]
+    inapplicable = f" ({found.inapplicable} of them not applicable)" if found.inapplicable else ""
+    parts = [f"{found.done}{total} units done{inapplicable}", f"{len(found.running)} running", f"{found.failed} failed"]
     if found.lost:
         parts.append(f"{found.lost} lost their worker")
     if found.waiting:
@@ -81,6 +82,7 @@ def _described(found: RunStatus) -> dict[str, Any]:
         "sealed": found.sealed,
         "units": found.units,
         "done": found.done,
+        "not_applicable": found.inapplicable,
         "failed": found.failed,
         "running": len(found.running),
         "lost": found.lost,

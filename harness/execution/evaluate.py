@@ -160,8 +160,7 @@ def admit(
         if not check.passed:
             _refuse_missing_package(prepared.method, check)
             return check
-    costly = prepared.track.estimate(list(prepared.plan.units.values())) is not None
-    refuse_where_none_applies(prepared.track, prepared.plan, inapplicable(prepared, rehearse=costly))
+    refuse_where_none_applies(prepared.track, prepared.plan, inapplicable(prepared))
     return None
 
 

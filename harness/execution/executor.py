@@ -105,6 +105,10 @@ class LocalExecutor:
         return UnitProcess(self._job, {"CUDA_VISIBLE_DEVICES": cards[number % len(cards)]} if cards else None)
 
 
+CHECK_FAILED = "the check failed: "
+"""How the reason of a unit begins that was not run, as the method failed its check."""
+
+
 @dataclass(frozen=True)
 class RefusingExecutor:
     """Runs nothing: every unit ends with the same status, for a method that fails its check."""
@@ -114,7 +118,7 @@ class RefusingExecutor:
 
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
         for unit in units.values():
-            yield UnitEnd(unit_result(unit, self.status, f"the check failed: {self.reason}"), 0.0)
+            yield UnitEnd(unit_result(unit, self.status, f"{CHECK_FAILED}{self.reason}"), 0.0)
 
 
 class _Queue:

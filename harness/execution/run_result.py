@@ -69,9 +69,7 @@ class RunResult:
         path = Path(folder)
         path = path.parent if path.name == SEALED else path
         if not (path / SEALED).is_file():
-            raise UsageError(
-                f"{path} holds no sealed run ({SEALED} is missing); name the folder that evaluate printed."
-            )
+            raise _not_sealed(path)
         again = "the command that made the run seals it anew"
         try:
             document = RunDocument.model_validate(read_json(path / SEALED))
@@ -225,3 +223,19 @@ class RunResult:
             raise UsageError(f"{target} exists; choose a path that does not.")
         shutil.copytree(self.folder, target)
         return target
+
+
+def _not_sealed(path: Path) -> UsageError:
+    """The error for a folder without a sealed run: one that is not finished says how far it is."""
+    from harness.execution.status import run_status  # which imports this module
+
+    try:
+        found = run_status(path)
+    except (UsageError, IntegrityError):
+        return UsageError(f"{path} holds no sealed run ({SEALED} is missing); name the folder that evaluate printed.")
+    ended = found.done + found.failed
+    of = f" of {found.units}" if found.units is not None else ""
+    return UsageError(
+        f"the run in {path} is not finished yet, {ended}{of} units have ended; `harness status {path}` shows how it gets "
+        "on, and the command that made the run goes on with it."
+    )

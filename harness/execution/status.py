@@ -40,14 +40,15 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """units: of the whole run, None where nobody wrote it down. done: scored, or not applicable. lost: begun by workers
-    that have vanished, and by nobody since. seconds_left: at the pace of the units so far, None where none has ended or
+    """units: of the whole run, None where nobody wrote it down. done: scored, or not applicable, of which there are
+    `inapplicable`. lost: begun by workers that have vanished, and by nobody since. seconds_left: at the pace of the units so far, None where none has ended or
     none is under way."""
 
     folder: Path
     sealed: bool
     units: int | None
     done: int
+    inapplicable: int
     failed: int
     running: tuple[Working, ...]
     lost: int
@@ -78,6 +79,7 @@ def run_status(folder: Path) -> RunStatus:
         (folder / SEALED).is_file(),
         told if told is not None else planned,
         len(found) - bad,
+        sum(end.result.status == "not-applicable" for end in found.values()),
         bad,
         running,
         len(claims) - len(running),

@@ -13,6 +13,7 @@ from harness.execution import claims
 from harness.execution.array import gather, run_one, write_array
 from harness.execution.evaluate import prepare, run
 from harness.execution.past import expected, peaks
+from harness.execution.run_result import RunResult
 from harness.execution.runner import SilentObserver
 from harness.execution.status import run_status
 from harness.spec.errors import UsageError
@@ -105,6 +106,41 @@ def job_of(plan):
     from harness.execution.job import read_job
 
     return read_job(plan.folder)
+
+
+@pytest.mark.parametrize("open_run", [RunResult.open, lambda folder: RunResult.open(folder / "run.json")])
+def test_a_run_that_is_not_finished_is_not_taken_for_another_folder(planned, open_run):
+    plan, made = planned
+    run_one(made.units, 1)
+    run_one(made.units, 3)
+    with pytest.raises(UsageError) as refused:
+        open_run(plan.folder)
+    assert str(refused.value).startswith(
+        f"the run in {plan.folder} is not finished yet, 2 of 4 units have ended; `harness status {plan.folder}` shows"
+    )
+
+
+def test_units_that_do_not_apply_are_told_apart_from_scored_ones(tmp_path, in_this_process):
+    prepared = prepare(request(tmp_path, {"first": HONEST, "second": "outputs.mc_head_confidence"}, models=2))
+    run(prepared)
+    found = run_status(prepared.plan.folder)
+    assert (found.done, found.inapplicable, found.failed) == (4, 2, 0)
+    assert "4 of 4 units done (2 of them not applicable), 0 running, 0 failed" in said("status", prepared.plan.folder)
+    result = RunResult.open(prepared.plan.folder)
+    assert result.complete
+    assert {unit.status for unit in result.not_applicable} == {"not-applicable"}
+    assert len(result.not_applicable) == 2
+    assert result.failed == ()
+
+
+def test_a_run_without_any_scores_is_not_complete(tmp_path, in_this_process):
+    """As where a real unit lacks what the rehearsal could not know of."""
+    prepared = prepare(request(tmp_path, dict.fromkeys(("first", "second"), "outputs.mc_head_confidence"), models=2))
+    result = run(prepared)
+    assert not result.complete
+    assert len(result.not_applicable) == len(result.document.units)
+    assert all(unit.reason for unit in result.not_applicable)
+    assert "No unit has scores." in said("show", result.folder)
 
 
 def test_a_folder_without_a_run(tmp_path):

@@ -191,11 +191,13 @@ def test_of_all_methods_two_apply_to_results(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["msr", "mls", "mcd-pe", "knn"])
-def test_a_run_says_the_same_as_the_plan(tmp_path, method):
+def test_a_run_is_refused_like_the_plan_before_it_has_a_folder(tmp_path, method):
     write(tmp_path / "one.csv", made())
     path = benchmark(tmp_path)
-    units = evaluate(method, path, tmp_path).document.units
-    assert {(unit.status, unit.reason) for unit in units} == {("not-applicable", applies(method, path, tmp_path))}
+    with pytest.raises(UsageError) as refused:
+        evaluate(method, path, tmp_path)
+    assert f"cannot be applied in any of the 3 units of mine@1: {applies(method, path, tmp_path)}" in str(refused.value)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_trainings_are_averaged(tmp_path):
