@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import linecache
 import os
 import socket
 import sys
@@ -158,11 +159,19 @@ def _sentence(error: BaseException) -> str:
     elif isinstance(error, FileNotFoundError) and error.filename is not None:
         text = f"the method opened {os.fsdecode(error.filename)}, which does not exist"
         where += f"; {_BESIDE}"
+    if ("NoneType" in text and _uses_gradients(error)) or "does not require grad" in text:
+        where += "; gradients are known only of inputs that ask for them: call inputs.requires_grad_(True) first"
     if isinstance(error, AttributeError):
         where += _what_there_is(error)
     if isinstance(error, ModuleNotFoundError):
         where += "; a method is one file and sees installed packages only"
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def _uses_gradients(error: BaseException) -> bool:
+    """Whether an error comes from a method that reads `.grad`, which is None where nobody asked for gradients."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename.endswith("method.py")]
+    return bool(frames) and any(".grad" in line for line in linecache.getlines(frames[-1].filename))
 
 
 def _what_there_is(error: AttributeError) -> str:

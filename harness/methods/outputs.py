@@ -166,11 +166,13 @@ class Outputs:
         return source[name]
 
     def _instead_of(self, name: str) -> str:
-        """What a method may take in place of logits that are not known."""
+        """What a method may take in place of an array that is not known."""
         if name == "logits" and "probabilities" in self:
             return ", only probabilities; a method may take outputs.probabilities or outputs.log_probabilities"
         if name == "mc_logits" and "mc_probabilities" in self:
             return ", only mc_probabilities; a method may take outputs.mc_probabilities"
+        if name in ("logits", "probabilities") and "head_confidence" in self:
+            return "; harness evaluate head-confidence scores the confidences that it has"
         return ""
 
     def _tensor(self, name: str) -> Tensor:

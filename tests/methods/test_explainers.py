@@ -195,6 +195,24 @@ def test_maps_of_too_many_channels(tmp_path):
     assert words in problem(tmp_path, "return inputs.repeat(1, 600, 1, 1)")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "model(inputs).gather(1, targets[:, None]).sum(); return inputs.grad * inputs",
+        "gradient = inputs.grad; return gradient.abs()",
+        "model(inputs).detach().sum().backward(); return inputs",
+    ],
+)
+def test_gradients_that_nobody_asked_for(tmp_path, body):
+    assert "call inputs.requires_grad_(True) first" in problem(tmp_path, body)
+
+
+def test_another_none_is_no_matter_of_gradients(tmp_path):
+    said = problem(tmp_path, "nothing = None; return nothing * inputs")
+    assert "NoneType" in said
+    assert "requires_grad" not in said
+
+
 def test_a_factory_of_something_else(tmp_path):
     assert "its factory returned int, which has no method `attribute" in problem(tmp_path, "return 3", "", "model")
 

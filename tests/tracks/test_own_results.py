@@ -160,6 +160,25 @@ def test_the_lines_of_the_documentation(tmp_path):
     assert "A: mine, B: other" in done.stdout
 
 
+def test_a_mean_over_two_scores_is_called_so(tmp_path):
+    """Two heads are no two seeds: the line under the table names what was averaged."""
+    write(tmp_path / "one.csv", made())
+    write(tmp_path / "two.csv", made() | {"confidence": made()["confidence"] ** 2})
+    one = '{ id = "mine"HEAD, table = { path = "one.csv" } }, { id = "other", head = "other", table = { path = "two.csv" } }'
+    said = {}
+    for head in ("", ', head = "mine"', ', head = "other"'):
+        path = benchmark(tmp_path, models=('{ id = "run-1", table = { path = "one.csv" } }', one.replace("HEAD", head)))
+        done = harness(
+            "evaluate", "head-confidence", "--benchmark", path.name, "--out", f"runs{len(said)}", folder=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        said[head] = " ".join(done.stdout.split())
+        assert "mean over networks; 95 % interval over test samples and networks" in said[head]
+        assert "mean over seeds" not in said[head]
+    sentence = "every number is the mean over 2 networks, of which some differ in their head: mine, other."
+    assert [sentence in each for each in said.values()] == [True, True, False]
+
+
 def test_methods_that_need_more_than_results_are_named_by_the_plan(tmp_path):
     write(tmp_path / "one.csv", made())
     path = benchmark(tmp_path)
@@ -186,7 +205,8 @@ def test_of_all_methods_two_apply_to_results(tmp_path):
     names = [name for name in baseline_names("confidence") if find_method(name).spec.head is None]
     reasons = {name: applies(name, path, tmp_path) for name in names}
     assert {name for name, reason in reasons.items() if not reason} == {"head-confidence", "oracle"}
-    forms = r"(this model does not offer \w+|(train|validation) outputs are not offered by this benchmark)"
+    instead = "; harness evaluate head-confidence scores the confidences that it has"
+    forms = rf"(this model does not offer (\w+|(probabilities|logits){instead})|(train|validation) outputs are not offered by this benchmark)"
     assert all(re.fullmatch(forms, reason) for reason in reasons.values() if reason)
 
 

@@ -208,5 +208,7 @@ def _chosen(score: ScoreAnswers, name: str | None) -> Model:
     if name is not None and name not in answered:
         raise unknown(f"network that {score.name} has an answer on", name, answered)
     if not answered:
-        raise UsageError(f"{score.name} has no answers to look at: none of its units has scores; `harness show` says why.")
+        raise UsageError(
+            f"{score.name} has no answers to look at: none of its units has scores; `harness show` says why."
+        )
     return score.track.model(name or answered[0])

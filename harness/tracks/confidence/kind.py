@@ -18,7 +18,7 @@ KIND = Kind(
     metrics="harness.tracks.confidence.facts:FACTS",
     default_benchmark="confidence-mnist",
     simple_method="msr",
-    caption="mean over seeds; 95 % interval over test samples and seeds\nareas × 1000; Brier score and NLL as they are; the rest in %",
+    caption="mean over networks; 95 % interval over test samples and networks\nareas × 1000; Brier score and NLL as they are; the rest in %",
     withheld="labels of test data",
     unit_seconds=0.1,
 )

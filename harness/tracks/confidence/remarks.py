@@ -55,3 +55,17 @@ def probabilities_as_logits(track: ConfidenceTrack, answers: Mapping[Unit, Answe
                     'probabilities, divide each row by its sum and say holds = "probabilities".'
                 )
                 return
+
+
+def different_heads(track: ConfidenceTrack, answers: Mapping[Unit, Answers]) -> Iterator[str]:
+    """That the numbers are means over networks that were listed with different heads: several scores in one row."""
+    networks: dict[str, dict[str, str | None]] = {}
+    for unit in answers:
+        networks.setdefault(unit.study, {})[unit.model] = track.model(unit.model).head
+    mixed = next((heads for heads in networks.values() if len(set(heads.values())) > 1), None)
+    if mixed is not None:
+        yield (
+            f"every number is the mean over {len(mixed)} networks, of which some differ in their head: {', '.join(mixed)}. "
+            'To score those of one head alone, write a method that declares it, as in @confidence_score(version="1.0", '
+            f'head="{min(filter(None, mixed.values()))}").'
+        )

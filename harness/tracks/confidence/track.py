@@ -246,8 +246,9 @@ class ConfidenceTrack(Track):
 
     def notes(self, answers: Mapping[Unit, Answers]) -> Iterator[str]:
         from harness.tracks.confidence.picture import tied_answers
-        from harness.tracks.confidence.remarks import probabilities_as_logits, upside_down
+        from harness.tracks.confidence.remarks import different_heads, probabilities_as_logits, upside_down
 
+        yield from different_heads(self, answers)
         yield from upside_down(self, answers)
         yield from probabilities_as_logits(self, answers)
         yield from tied_answers(self, answers)
