@@ -13,7 +13,8 @@ from harness.boards.bibliography import Work, find_work
 from harness.boards.reproduce import find_submission
 from harness.boards.submissions import ABOUT, read_submission, submissions_folder
 from harness.data.catalog import LoadedBenchmark, find_protocol
-from harness.execution.run_result import SEALED, RunResult
+from harness.execution.run_files import SEALED
+from harness.execution.run_result import RunResult
 from harness.metrics.facts import metric_facts
 from harness.spec.board import Board
 from harness.spec.errors import UsageError

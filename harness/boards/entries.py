@@ -17,7 +17,7 @@ from harness.data.array_cache import read_cached, write_cached
 from harness.data.catalog import LoadedBenchmark
 from harness.execution.environment import code_hash
 from harness.execution.plan import PlanRequest, open_track, plan_units
-from harness.execution.run_result import SEALED
+from harness.execution.run_files import SEALED
 from harness.spec.errors import UsageError
 from harness.spec.kinds import kind_of, load
 from harness.spec.run import Unit

@@ -18,7 +18,8 @@ from harness.boards.build import Standing, Standings, board_of, incomplete, read
 from harness.boards.entries import Progress, leaderboard_of, method_entry
 from harness.boards.submissions import cost_of, fence_remark
 from harness.data.catalog import LoadedBenchmark
-from harness.execution.run_result import METHOD, SEALED, RunResult
+from harness.execution.run_files import METHOD, SEALED
+from harness.execution.run_result import RunResult
 from harness.spec.board import Board, Row, Unranked
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, content_id

@@ -23,7 +23,8 @@ from harness.boards.tiers import current_record, maps_id, record_path
 from harness.data.catalog import benchmark_files, find_protocol
 from harness.execution.evaluate import Listener, Prepared, Request, prepare, run
 from harness.execution.fence import choose
-from harness.execution.run_result import SEALED, RunResult
+from harness.execution.run_files import SEALED
+from harness.execution.run_result import RunResult
 from harness.execution.runner import discard
 from harness.execution.sandbox import sandbox_available
 from harness.methods.discovery import find_method

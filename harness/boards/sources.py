@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.boards.submissions import SOURCES, SUBMISSIONS, read_about, submission_folders
 from harness.data.catalog import bundled_folder
-from harness.execution.run_result import METHOD
+from harness.execution.run_files import METHOD
 from harness.spec.errors import UsageError
 from harness.spec.submission import Submission
 from harness.storage import IntegrityError, file_id, write_bytes

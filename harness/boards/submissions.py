@@ -23,7 +23,8 @@ from harness.boards.members import by_unit, member_name, unit_key
 from harness.data.catalog import bundled_folder
 from harness.data.toml import read_toml
 from harness.execution.fence import described
-from harness.execution.run_result import METHOD, SEALED, RunResult
+from harness.execution.run_files import METHOD, SEALED
+from harness.execution.run_result import RunResult
 from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import Environment
 from harness.spec.run import Unit

@@ -39,7 +39,7 @@ def replay(
     Example: harness replay runs/query-mnist-2-bald-0123456789ab
     """
     from harness.boards.submissions import ABOUT
-    from harness.execution.run_result import SEALED
+    from harness.execution.run_files import SEALED
     from harness.spec.errors import UsageError
 
     if loops is not None:

@@ -64,7 +64,7 @@ def _reports(paths: list[Path] | None, changed_since: str | None, fetch: Fetch |
     from harness.boards.gate import validate_all, validate_bounded, validate_changed
     from harness.boards.gate.revision import checkout_of
     from harness.boards.submissions import ABOUT
-    from harness.execution.run_result import SEALED
+    from harness.execution.run_files import SEALED
     from harness.spec.errors import UsageError
 
     if changed_since is not None:

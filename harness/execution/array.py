@@ -22,8 +22,9 @@ from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, wri
 from harness.execution.past import peaks
 from harness.execution.plan import unit_result
 from harness.execution.room import needs
-from harness.execution.run_result import SEALED, RunResult
-from harness.execution.runner import JOURNAL, Observer, execute, unfinished
+from harness.execution.run_files import JOURNAL, SEALED
+from harness.execution.run_result import RunResult
+from harness.execution.runner import Observer, execute, unfinished
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
 from harness.execution.waiting import in_turns
 from harness.spec.errors import UsageError, unknown

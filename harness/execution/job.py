@@ -17,7 +17,7 @@ from harness.data.catalog import load_protocol
 from harness.execution.environment import harness_source_hash
 from harness.execution.method_process import Limits
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
-from harness.execution.run_result import METHOD
+from harness.execution.run_files import METHOD
 from harness.methods.discovery import FoundMethod
 from harness.spec.errors import UsageError
 from harness.spec.method import read_method

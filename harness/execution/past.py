@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from harness.execution.plan import Plan
-from harness.execution.run_result import SEALED
+from harness.execution.run_files import SEALED
 from harness.spec.run import Unit
 from harness.storage import IntegrityError, Journal, read_json
 

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.execution.answers import ByUnit, StoredAnswers, measured
 from harness.execution.plan import PlanRequest, open_track, plan_units
+from harness.execution.run_files import PROTOCOL, SEALED
+from harness.execution.status import run_status
 from harness.spec.errors import UsageError, first_problem
 from harness.spec.result import RunDocument, UnitResult
 from harness.spec.run import Unit
@@ -23,10 +25,6 @@ from harness.tracks.summary import unit_intervals
 if TYPE_CHECKING:
     import pandas as pd
 
-METHOD = "method.py"
-SEALED = "run.json"
-PROTOCOL = "protocol.json"
-"""Where the benchmark's file lay when the run was made; no part of what is sealed."""
 COLUMNS = (
     "benchmark",
     "version",
@@ -227,8 +225,6 @@ class RunResult:
 
 def _not_sealed(path: Path) -> UsageError:
     """The error for a folder without a sealed run: one that is not finished says how far it is."""
-    from harness.execution.status import run_status  # which imports this module
-
     try:
         found = run_status(path)
     except (UsageError, IntegrityError):

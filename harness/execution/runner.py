@@ -20,7 +20,8 @@ from harness.execution.fence import choose, described, weakest
 from harness.execution.job import JOBS, UnitEnd
 from harness.execution.method_process import PRINTED, Limits
 from harness.execution.plan import Plan
-from harness.execution.run_result import METHOD, PROTOCOL, SEALED, RunResult, ScoredRun
+from harness.execution.run_files import JOURNAL, METHOD, PROTOCOL, SEALED
+from harness.execution.run_result import RunResult, ScoredRun
 from harness.execution.unit_server import KEPT, UNDER_WAY, workspace_folder
 from harness.spec.result import Passes, RunDocument, Timing
 from harness.spec.run import Unit
@@ -36,8 +37,6 @@ from harness.storage import (
 )
 from harness.tracks.base import Track
 from harness.tracks.summary import summarize
-
-JOURNAL = "journal.log"
 
 
 class Observer(Protocol):

@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from harness.execution.claims import Begun, is_void, under_way
 from harness.execution.ended import ends, read_end
 from harness.execution.job import UnitEnd, planned_units
-from harness.execution.run_result import SEALED
-from harness.execution.runner import JOURNAL
+from harness.execution.run_files import JOURNAL, SEALED
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError, Journal
 

@@ -12,7 +12,8 @@ from harness.boards.render import COLUMNS, direction, long_table, scaled_title
 from harness.boards.submissions import StoredSubmission, read_submissions
 from harness.boards.tiers import tier_of
 from harness.data.catalog import LoadedBenchmark
-from harness.execution.run_result import SEALED, RunResult
+from harness.execution.run_files import SEALED
+from harness.execution.run_result import RunResult
 from harness.publish.card import CARD, hub_card
 from harness.spec.board import Board
 from harness.storage import write_table, write_text

@@ -13,8 +13,9 @@ from harness.execution.evaluate import Request, prepare, run
 from harness.execution.executor import UnitEnd
 from harness.execution.method_process import _counted
 from harness.execution.plan import unit_result
-from harness.execution.run_result import SEALED, RunResult
-from harness.execution.runner import JOURNAL, _all_passes
+from harness.execution.run_files import JOURNAL, SEALED
+from harness.execution.run_result import RunResult
+from harness.execution.runner import _all_passes
 from harness.spec.result import Passes
 from harness.storage import Journal
 from tests.execution.support import request_one

@@ -11,7 +11,8 @@ import pytest
 from harness.cli.render import print_result
 from harness.execution.evaluate import prepare, run
 from harness.execution.method_process import PRINTED
-from harness.execution.run_result import PROTOCOL, RunResult
+from harness.execution.run_files import PROTOCOL
+from harness.execution.run_result import RunResult
 from harness.storage import write_arrays
 from tests.execution.support import CLASSES, HONEST, ROWS, request, request_one
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.execution.evaluate import Request, can_run, evaluate, nothing_left_if_refused
-from harness.execution.runner import JOURNAL
+from harness.execution.run_files import JOURNAL
 from harness.spec.errors import UsageError
 from harness.storage import Journal
 from tests.boards.workshop import GAP

@@ -31,7 +31,8 @@ from harness.execution.job import UnitEnd
 from harness.execution.past import peaks
 from harness.execution.plan import unit_result
 from harness.execution.room import room_for
-from harness.execution.runner import JOURNAL, unfinished
+from harness.execution.run_files import JOURNAL
+from harness.execution.runner import unfinished
 from harness.spec.kinds import kind_of
 from harness.spec.result import Record
 from harness.spec.run import Unit

@@ -216,7 +216,7 @@ def test_a_method_that_needs_features_does_not_apply_where_there_are_none(networ
     monkeypatch.chdir(tmp_path)
     path = benchmark(tmp_path, train=False).name
     with pytest.raises(
-        UsageError, match="in any of the 3 units of .*: train outputs are not offered by this benchmark"
+        UsageError, match=r"in any of the 3 units of .*: train outputs are not offered by this benchmark"
     ):
         evaluate("mahalanobis", path, Path())
     # The older layout stores soft-max outputs in half precision: its ties are part of the data.

@@ -13,7 +13,7 @@ from harness.boards.text import hidden_characters, texts_in
 from harness.data.catalog import benchmark_files
 from harness.execution.answers import outputs_id
 from harness.execution.plan import run_spec
-from harness.execution.run_result import SEALED
+from harness.execution.run_files import SEALED
 from harness.spec.result import Record, Summary
 from harness.storage import array_id, content_id
 from harness.tracks.base import Track

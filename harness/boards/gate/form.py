@@ -13,7 +13,7 @@ from harness.boards.maps import FILE as MAPS
 from harness.boards.sources import shared_source
 from harness.boards.submissions import ABOUT, LARGEST, OUTPUTS, README, SOURCES, SUBMISSIONS, submissions_folder
 from harness.boards.text import hidden_characters, skeleton, texts_in
-from harness.execution.run_result import METHOD, SEALED
+from harness.execution.run_files import METHOD, SEALED
 from harness.methods.declaration import declared_methods
 from harness.methods.discovery import baseline_names, find_method
 from harness.spec.submission import Submission

@@ -9,7 +9,7 @@ from harness.boards.gate.candidate import Candidate
 from harness.boards.gate.form import VERBS, unfit_files
 from harness.boards.sources import shared_sources
 from harness.boards.submissions import LARGEST, SOURCES, SUBMISSIONS
-from harness.execution.run_result import METHOD
+from harness.execution.run_files import METHOD
 from harness.storage import file_id
 
 

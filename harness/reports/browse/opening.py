@@ -10,7 +10,8 @@ from typing import Any
 from harness.boards.submissions import ABOUT, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
 from harness.execution.plan import PlanRequest, open_track, plan_units
-from harness.execution.run_result import SEALED, RunResult
+from harness.execution.run_files import SEALED
+from harness.execution.run_result import RunResult
 from harness.methods.client import MethodError
 from harness.methods.discovery import baseline_names, find_method, load_baseline
 from harness.reports.browse.of_files import protocol_of

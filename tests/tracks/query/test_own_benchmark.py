@@ -12,7 +12,8 @@ import harness
 from harness.boards.compare import compare
 from harness.boards.loops import write_loops
 from harness.boards.replay import replay
-from harness.execution.run_result import PROTOCOL, RunResult
+from harness.execution.run_files import PROTOCOL
+from harness.execution.run_result import RunResult
 from harness.execution.runner import _clear
 from harness.execution.unit_server import workspace_folder
 from harness.spec.errors import UsageError
