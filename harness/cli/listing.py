@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
 from typing import Annotated
 
 import typer
@@ -19,16 +18,8 @@ _LISTED = {
 """What a line shows; `--json` has all that is known."""
 
 
-class ListTopic(str, Enum):
-    """What can be listed."""
-
-    benchmarks = "benchmarks"
-    methods = "methods"
-    metrics = "metrics"
-
-
 def listing(
-    kind: Annotated[ListTopic, typer.Argument(help="what to list")] = ListTopic.benchmarks,
+    kind: Annotated[str, typer.Argument(help=f"what to list: {', '.join(_LISTED)}")] = "benchmarks",
     task: Annotated[
         str | None, typer.Option(help="only this kind: confidence, query, attribution or attribution-metric")
     ] = None,
@@ -43,12 +34,14 @@ def listing(
 
     if task is not None and task not in kinds():
         raise unknown("kind of methods", task, kinds())
-    listed = {ListTopic.benchmarks: _benchmarks, ListTopic.methods: _methods, ListTopic.metrics: _metrics}[kind]
-    rows = [row for row in listed() if task in (None, row["task"])]
+    listed = {"benchmarks": _benchmarks, "methods": _methods, "metrics": _metrics}
+    if kind not in listed:
+        raise unknown("list", kind, listed)
+    rows = [row for row in listed[kind]() if task in (None, row["task"])]
     if json:
         say_json(rows)
         return
-    names = _LISTED[kind.value]
+    names = _LISTED[kind]
     for each in (task,) if task else (*kinds(), *sorted({row["task"] for row in rows} - {*kinds()})):
         if own := [row for row in rows if row["task"] == each]:
             say(str(each), "bold")

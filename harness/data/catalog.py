@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from harness.data.toml import read_extended
 from harness.spec.artefact import Artefact
 from harness.spec.benchmark import Benchmark
-from harness.spec.errors import UsageError, did_you_mean, first_problem, unknown
+from harness.spec.errors import UsageError, did_you_mean, first_problem, nearest, unknown
 from harness.spec.kinds import kinds, load
 from harness.spec.protocols import read_benchmark
 from harness.storage import IntegrityError, content_id, file_id
@@ -155,8 +154,13 @@ def find_protocol(name: str) -> LoadedBenchmark:
 def load_protocol(path: Path) -> LoadedBenchmark:
     """Read and check a benchmark file. Raises UsageError that names the field to mend."""
     if not path.is_file():
-        near = get_close_matches(path.name, [each.name for each in path.parent.glob("*.toml")], n=1)
-        advice = f"did you mean {path.parent / near[0]}?" if near else "name one that ends in .toml, or a bundled one."
+        # By their names alone: that both end in .toml makes no two files alike.
+        near = nearest(path.stem, [each.stem for each in path.parent.glob("*.toml")])
+        advice = (
+            f"did you mean {path.with_name(near[0] + '.toml')}?"
+            if near
+            else "name one that ends in .toml, or a bundled one."
+        )
         raise UsageError(f"the benchmark file {path} does not exist; {advice}")
     try:
         fields = read_extended(path)

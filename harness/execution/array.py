@@ -195,6 +195,8 @@ def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) 
 
 
 def _units(file: Path, index: int, each: int) -> list[Unit]:
+    if each < 1:
+        raise UsageError(f"--each must be at least 1, it is {each}: so many units has each job.")
     first = (index - 1) * each
     try:
         with file.open() as lines:
@@ -203,7 +205,7 @@ def _units(file: Path, index: int, each: int) -> list[Unit]:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}; `harness plan --array` writes such a file."
         ) from error
-    if index < 1 or each < 1 or not wanted:
+    if index < 1 or not wanted:
         raise UsageError(f"{file} has no unit number {index}; they are counted from 1.")
     try:
         return [Unit.of(json.loads(line)) for line in wanted]

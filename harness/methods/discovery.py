@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from harness.methods.declaration import declared_methods, decorators, undeclared
+from harness.methods.declaration import declared_methods, decorators, likely_decorator, undeclared
 from harness.spec.errors import UsageError, did_you_mean, nearest, unknown
 from harness.spec.method import MethodSpec
 
@@ -189,7 +189,7 @@ def _choose(methods: list[MethodSpec], path: Path, source: bytes, name: str) -> 
             raise UsageError(f"{path} has no decorated method; {why}{'?' if 'did you mean' in why else '.'}")
         raise UsageError(
             f"{path} has no decorated method; put one of {', '.join(f'@{name}' for name in decorators())} above the "
-            'function, as in @query_strategy(version="1.0").'
+            f'function, as in @{likely_decorator(source)}(version="1.0").'
         )
     if name:
         chosen = [method for method in methods if name in (method.symbol, method.name)]

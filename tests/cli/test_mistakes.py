@@ -25,6 +25,12 @@ MISTAKES = {
     "two methods": (("evaluate", "two.py"), "two.py:first"),
     "unknown benchmark": (("evaluate", "msr", "--benchmark", "confidence-mnst"), "did you mean confidence-mnist"),
     "no such benchmark file": (("evaluate", "msr", "--benchmark", "nowhere.toml"), "nowhere.toml does not exist"),
+    "benchmark file of a name like no other": (
+        ("evaluate", "msr", "--benchmark", "col.toml"),
+        "the benchmark file col.toml does not exist; name one that ends in .toml, or a bundled one.",
+    ),
+    "misspelt benchmark file": (("evaluate", "msr", "--benchmark", "metrics.toml"), "did you mean metric.toml?"),
+    "misspelt list": (("list", "method"), "no list is called 'method'; did you mean methods?"),
     "bad benchmark file": (("evaluate", "msr", "--benchmark", "bad.toml"), "bad.toml"),
     "limit of zero": (("evaluate", "msr", "--benchmark", "toy.toml", "--limit", "0"), "at least 1"),
     "unknown device": (("evaluate", "msr", "--benchmark", "toy.toml", "--device", "tpu"), "auto, cpu or cuda"),
@@ -85,6 +91,8 @@ def test_a_method_that_fails_the_check_ends_with_exit_code_one(folder: Path) -> 
     done = harness("evaluate", "wrong.py", "--benchmark", "toy.toml", folder=folder)
     assert done.returncode == 1
     assert "invalid: the check failed: 16 of 16 confidences are NaN or infinite" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "It failed its check, so no unit was run; this run records that, and the mended method gets a run of" in said
 
 
 def test_failed_units_end_with_exit_code_one(folder: Path) -> None:
@@ -95,6 +103,8 @@ def test_failed_units_end_with_exit_code_one(folder: Path) -> None:
     done = harness("evaluate", "late.py", "--benchmark", "toy.toml", folder=folder)
     assert done.returncode == 1
     assert "AssertionError: too <b>many (line 5)" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "Next: run the same command again. A method that was changed gets a run of its own, with all units;" in said
     (report,) = folder.glob("runs/*/report.html")
     assert "AssertionError: too &lt;b&gt;many (line 5)" in report.read_text()
 

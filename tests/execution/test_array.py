@@ -160,10 +160,15 @@ def test_a_run_that_is_mounted_elsewhere(planned, tmp_path):
     assert not prepared.plan.folder.exists()
 
 
-@pytest.mark.parametrize(("index", "each"), [(0, 1), (7, 1), (3, 3), (1, 0)])
+@pytest.mark.parametrize(("index", "each"), [(0, 1), (7, 1), (3, 3)])
 def test_a_number_that_there_is_not(planned, index, each):
     with pytest.raises(UsageError, match=f"has no unit number {index}; they are counted from 1"):
         run_one(planned[1].units, index, each)
+
+
+def test_a_job_of_no_units_is_not_blamed_on_the_number(planned):
+    with pytest.raises(UsageError, match="--each must be at least 1, it is 0"):
+        run_one(planned[1].units, 1, 0)
 
 
 def test_a_file_that_is_none_of_units(planned, tmp_path):

@@ -160,11 +160,21 @@ def test_two_methods_of_one_name(tmp_path):
     assert sentence(f"{path}:my_score") == f"{path} has 2 methods called 'my_score'; give each a name of its own."
 
 
-def test_no_decorated_method(tmp_path):
-    path = write(tmp_path, "import harness\n\ndef score(outputs): ...\n")
+@pytest.mark.parametrize(
+    ("function", "decorator"),
+    [
+        ("def score(outputs): ...", "confidence_score"),
+        ("def explain(model, inputs, targets): ...", "explainer"),
+        ("def judge(model, inputs, targets, maps): ...", "attribution_metric"),
+        ("class Mine:\n    def query(self, pool, budget, rng): ...", "query_strategy"),
+        ("x = 1", "confidence_score"),
+    ],
+)
+def test_no_decorated_method(tmp_path, function, decorator):
+    path = write(tmp_path, f"import harness\n\n{function}\n")
     assert sentence(path) == (
         f"{path} has no decorated method; put one of @explainer, @attribution_metric, @confidence_score, "
-        '@query_strategy above the function, as in @query_strategy(version="1.0").'
+        f'@query_strategy above the function, as in @{decorator}(version="1.0").'
     )
 
 
