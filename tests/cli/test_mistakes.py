@@ -156,5 +156,6 @@ def test_nothing_that_applies_is_not_success(folder: Path) -> None:
     soft = np.random.default_rng(0).dirichlet(np.ones(4), size=400)
     np.savez(folder / "soft.npz", logits=soft, labels=np.arange(400) % 4)
     done = harness("evaluate", "mls", "--benchmark", "soft.toml", folder=folder)
-    assert done.returncode == 1
-    assert "No unit has scores." in done.stdout
+    assert done.returncode == 2
+    assert "mls cannot be applied in any of the 1 units of toy@1: this model does not offer logits" in done.stderr
+    assert not (folder / "runs").exists()
