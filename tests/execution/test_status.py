@@ -120,6 +120,14 @@ def test_a_run_that_is_not_finished_is_not_taken_for_another_folder(planned, ope
     )
 
 
+@pytest.mark.parametrize("verb", ["show", "report", "browse", "submit"])
+def test_no_verb_takes_a_run_that_is_not_finished(planned, verb):
+    plan, made = planned
+    run_one(made.units, 1)
+    with pytest.raises(UsageError, match="is not finished yet, 1 of 4 units have ended; `harness status"):
+        CliRunner().invoke(application(), [verb, str(plan.folder)], catch_exceptions=False)
+
+
 def test_units_that_do_not_apply_are_told_apart_from_scored_ones(tmp_path, in_this_process):
     prepared = prepare(request(tmp_path, {"first": HONEST, "second": "outputs.mc_head_confidence"}, models=2))
     run(prepared)
@@ -141,6 +149,8 @@ def test_a_run_without_any_scores_is_not_complete(tmp_path, in_this_process):
     assert len(result.not_applicable) == len(result.document.units)
     assert all(unit.reason for unit in result.not_applicable)
     assert "No unit has scores." in said("show", result.folder)
+    with pytest.raises(UsageError, match="none of its units has scores; `harness show` says why"):
+        CliRunner().invoke(application(), ["browse", str(result.folder)], catch_exceptions=False)
 
 
 def test_a_folder_without_a_run(tmp_path):

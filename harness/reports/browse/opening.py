@@ -9,8 +9,9 @@ from typing import Any
 
 from harness.boards.submissions import ABOUT, submissions_folder
 from harness.data.catalog import LoadedBenchmark, benchmark_files, load_protocol
+from harness.execution.job import planned_units
 from harness.execution.plan import PlanRequest, open_track, plan_units
-from harness.execution.run_files import SEALED
+from harness.execution.run_files import JOURNAL, SEALED
 from harness.execution.run_result import RunResult
 from harness.methods.client import MethodError
 from harness.methods.discovery import baseline_names, find_method, load_baseline
@@ -101,8 +102,10 @@ def _why(refused: Mapping[str, MethodError | UsageError]) -> str:
 
 
 def run_of(target: Path) -> RunResult | None:
-    """The run in this folder; None where there is something else. Raises UsageError for a submission."""
-    if target.name != SEALED and not (target / SEALED).is_file():
+    """The run in this folder; None where there is something else. Raises UsageError for a submission, and for a run that
+    is not finished."""
+    begun = (target / JOURNAL).is_file() or planned_units(target) is not None
+    if target.name != SEALED and not (target / SEALED).is_file() and not begun:
         return None
     if (target / ABOUT).is_file():
         raise UsageError(f"{target} is a submission; name a run, and its rows with --scores {target.name}.")
