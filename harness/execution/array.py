@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from harness.execution.child import end_abandoned
 from harness.execution.claims import note_death
-from harness.execution.ended import ends_by_unit, standing, take_up
+from harness.execution.ended import ends_by_unit, readable, standing, take_up
 from harness.execution.evaluate import Prepared, job_of
 from harness.execution.executor import Event
 from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, write_job
@@ -151,8 +151,8 @@ class GatheringExecutor:
     def run(self, units: Mapping[str, Unit]) -> Generator[Event, None, None]:
         missing, told = [], ends_by_unit(self.run_folder)
         for key, unit in units.items():
-            if key in told:
-                yield take_up(self.run_folder, told[key][0].name)
+            if (end := readable(told.get(key, ()))) is not None:
+                yield take_up(self.run_folder, end.name)
             elif self.give_up:
                 yield UnitEnd(unit_result(unit, "lost", "no job left an end of it"), 0.0)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -36,16 +36,20 @@ def named_cluster(name: str) -> ClusterSpec:
     if name in _NAMES:
         return ClusterSpec.model_validate({"kind": name})
     if name.startswith(_ADDRESSES):
-        return ClusterSpec(kind="scheduler", address=name)
+        return _described("--cluster", {"kind": "scheduler", "address": name})
     if not name.endswith(".toml"):
         raise unknown("cluster", name, _NAMES, "A scheduler is named by its address, tcp://…, others by a file.toml.")
     path = Path(name)
     if not path.is_file():
         raise UsageError(f"--cluster {name}: there is no such file.")
+    return _described(name, read_toml(path))
+
+
+def _described(where: str, plain: Mapping[str, Any]) -> ClusterSpec:
     try:
-        return ClusterSpec.model_validate(read_toml(path))
+        return ClusterSpec.model_validate(plain)
     except ValidationError as error:
-        raise UsageError(f"{name} describes no cluster: {first_problem(error)}") from error
+        raise UsageError(f"{where} describes no cluster: {first_problem(error)}") from error
 
 
 @dataclass(frozen=True)

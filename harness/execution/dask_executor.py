@@ -26,7 +26,7 @@ from harness.spec.run import Unit
 from harness.storage import StorageError, make_folder
 
 _SCHEDULER_SECONDS = 600.0
-"""How long a scheduler may be gone."""
+"""How long a scheduler that has answered once may be gone."""
 _VISIBLE_SECONDS = 120.0
 """How long it may take until what another machine wrote is seen here."""
 _CONNECT_SECONDS = 20.0
@@ -64,8 +64,10 @@ class DaskExecutor:
         log = make_folder(jobs_folder(folder) / "logs")
         with scheduler_of(self.cluster, Wanted(self.workers, self.job.limits, log)) as address:
             begun: Counter[str] = Counter()
+            patience = 0.0
             while left:
-                with contextlib.suppress(_SchedulerLostError), _connected(address) as client:
+                with contextlib.suppress(_SchedulerLostError), _connected(address, patience) as client:
+                    patience = _SCHEDULER_SECONDS
                     yield from self._session(client, left, begun)
 
     def _session(self, client: Any, left: dict[str, Unit], begun: Counter[str]) -> Iterator[Event]:
@@ -136,11 +138,11 @@ class _Batch:
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """A client, with what ends unit processes on every worker; waits for a scheduler that is gone."""
+def _connected(address: str, patience: float) -> Iterator[Any]:
+    """A client, with what ends unit processes on every worker; waits so many seconds for a scheduler that is gone."""
     from harness.execution.dask_worker import UnitProcesses
 
-    client = _client(address)
+    client = _client(address, patience)
     try:
         try:
             client.register_plugin(UnitProcesses(), name=_PLUGIN)
@@ -154,10 +156,10 @@ def _connected(address: str) -> Iterator[Any]:
             client.close(timeout=_CONNECT_SECONDS)
 
 
-def _client(address: str) -> Any:
+def _client(address: str, patience: float) -> Any:
     from distributed import Client
 
-    deadline = time.monotonic() + _SCHEDULER_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         try:
             return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)

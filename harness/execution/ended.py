@@ -76,6 +76,20 @@ def take_up(run: Path, name: str, patience: float = 0.0) -> UnitEnd:
         time.sleep(_LOOK_AGAIN)
 
 
+def readable(found: Iterable[Path]) -> Path | None:
+    """The first end of a unit; files before it that are none, damaged ones, are removed, so that the unit runs again."""
+    for path in found:
+        try:
+            read_end(path)
+        except IntegrityError:
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            pass
+        else:
+            return path
+    return None
+
+
 def standing(found: Iterable[Path]) -> Path | None:
     """Of the ends of a unit one that stands; bad ones before it are removed, so that the unit is tried once more."""
     for path in found:

@@ -20,7 +20,7 @@ from typing import Literal
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.answers import measured, outputs_id, outputs_path
 from harness.execution.claims import Claim, claimed
-from harness.execution.ended import answers_path, ends, leave, read_end
+from harness.execution.ended import answers_path, ends, leave, read_end, readable
 from harness.execution.fence import choose, described
 from harness.execution.job import Job, UnitEnd
 from harness.execution.method_process import MethodProcess
@@ -114,7 +114,7 @@ class UnitServer:
 
     def _left(self, key: str) -> Path | None:
         """The end that a worker has left of a unit."""
-        return next(ends(self.job.folder, key), None) if self.job.detached else None
+        return readable(ends(self.job.folder, key)) if self.job.detached else None
 
     def _run(self, unit: Unit, key: str, claim: Claim, report: Report) -> UnitEnd:
         started = self._clock()

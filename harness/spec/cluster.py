@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from harness.spec.base import Spec
+
+_ADDRESS = re.compile(r"(tcp|tls|ucx)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}")
 
 
 class ClusterSpec(Spec):
@@ -26,6 +29,8 @@ class ClusterSpec(Spec):
     def _addresses_are_of_schedulers(self) -> ClusterSpec:
         if (self.kind == "scheduler") != (self.address is not None):
             raise ValueError('kind = "scheduler" and an address go together')
+        if self.address is not None and not _ADDRESS.fullmatch(self.address):
+            raise ValueError(f"{self.address} is no address of a scheduler; one is tcp://head:8786, with its port")
         if self.options and self.kind not in ("slurm", "lsf"):
             raise ValueError(f'options are for kind = "slurm" or "lsf", not {self.kind!r}')
         return self

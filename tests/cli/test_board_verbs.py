@@ -144,6 +144,10 @@ def test_a_wide_board_fits_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) ->
         assert "…" not in shown
 
 
+def test_the_boards_of_the_repository_are_what_their_files_give() -> None:
+    assert "boards as built, released versions unchanged" in run("board", "check", "--all")
+
+
 def test_a_board_of_a_withdrawn_benchmark_says_so() -> None:
     assert "query-realistic-al@1 is withdrawn, because" in " ".join(
         run("board", "show", "query-realistic-al@1").split()

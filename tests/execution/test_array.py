@@ -104,6 +104,31 @@ def test_units_that_nobody_ended_are_lost_when_they_are_given_up(planned):
     assert write_array(prepared, "slurm").jobs == 5, "lost ones are tried again"
 
 
+def test_a_damaged_end_is_none(planned):
+    """What ended well beside it is journaled, and the job of its unit, submitted again, ends it once more."""
+    prepared, made = planned
+    run_all(made)
+    folder = prepared.plan.folder / "jobs" / "ended"
+    first = next(iter(prepared.plan.units))
+    (damaged,) = folder.glob(f"{first}.*.json")
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(UsageError, match=r"1 units of .* have not ended yet"):
+        gather(prepared.plan.folder, SilentObserver())
+    assert not damaged.exists()
+    run_one(made.units, 1)
+    assert len(gather(prepared.plan.folder, SilentObserver()).document.units) == 6
+
+
+def test_a_job_whose_end_was_damaged_runs_again(planned):
+    prepared, made = planned
+    run_one(made.units, 1)
+    (end,) = (prepared.plan.folder / "jobs" / "ended").glob("*.json")
+    end.write_text("{")
+    said = []
+    run_one(made.units, 1, report=said.append)
+    assert [each.result.status for each in said] == ["ok"]
+
+
 def test_what_failed_is_planned_again_and_what_ended_well_is_not(planned):
     prepared, made = planned
     run_all(made)

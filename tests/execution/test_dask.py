@@ -257,6 +257,10 @@ def test_clusters_that_are_named_wrongly(tmp_path):
     refused("--retries must be a whole number of at least 0, it is -1", executor="dask", retries=-1)
     (tmp_path / "bad.toml").write_text('kind = "slurm"\naddress = "tcp://head:8786"')
     refused("describes no cluster: .*go together", executor="dask", cluster=str(tmp_path / "bad.toml"))
+    for address in ("tcp://", "tcp://head", "tcp://head:", "tcp://head:8786/status"):
+        refused(f"{address} is no address of a scheduler; one is tcp://head:8786", executor="dask", cluster=address)
+    (tmp_path / "bare.toml").write_text('kind = "scheduler"\naddress = "head:8786"')
+    refused("head:8786 is no address of a scheduler", executor="dask", cluster=str(tmp_path / "bare.toml"))
 
 
 def test_dask_that_is_not_installed(monkeypatch):
@@ -266,7 +270,6 @@ def test_dask_that_is_not_installed(monkeypatch):
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(dask_executor, "_SCHEDULER_SECONDS", 0.0)
     monkeypatch.setattr(dask_executor, "_CONNECT_SECONDS", 0.5)
     with pytest.raises(UsageError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
         on_cluster(request_one(tmp_path, HONEST), "tcp://127.0.0.1:9")
