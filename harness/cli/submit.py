@@ -28,7 +28,7 @@ def submit(
 ) -> None:
     """Store a complete run as a submission, if the gate lets it pass. Asks for what the options leave out.
 
-    Maps of an explainer go into the submission where they have less than 1 MB, or with --maps onto the Hub; without
+    Maps of an explainer go into the submission up to 150 kB, larger ones with --maps onto the Hub; without
     them, its scores stay as reported until somebody reproduces them. Exit code 1 if the gate refuses it; nothing is
     stored or uploaded then.
 
