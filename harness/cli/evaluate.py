@@ -97,8 +97,13 @@ def evaluate(
         found = [each.shown for each in runs]
         say_json(found[0] if len(found) == 1 else found)
     elif len(runs) > 1:
-        _say_next([each.folder for each in runs], benchmark if not prepared[0].protocol.bundled else None)
+        _say_next(
+            [each.folder for each in runs if not each.code], benchmark if not prepared[0].protocol.bundled else None
+        )
     raise typer.Exit(max(each.code for each in runs))
+
+
+_MOST_PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -111,12 +116,13 @@ class _Evaluated:
 
 
 def _say_next(folders: list[Path], own: str | None) -> None:
+    """What compares runs in which all went well; a board compares many."""
     from harness.cli.output import say
 
-    first, *others = dict.fromkeys(folders)
+    first, *others = dict.fromkeys(folders) or (Path(),)
     if others:
         board = [f"harness board build {quote(own)} --runs {quote(str(first.parent))}"] if own else []
-        pairs = (f"harness compare {first} {other}" for other in others)
+        pairs = (f"harness compare {first} {other}" for other in others[:_MOST_PAIRS])
         say("\n  ".join(["\nSide by side:", *board, *pairs]))
 
 
