@@ -38,7 +38,7 @@ def browse(
         bool, typer.Option(help="small images of samples inside the page, where the benchmark has any")
     ] = True,
     out: Annotated[
-        Path | None, typer.Option("--out", help="the page's file; default: browse.html in the run's folder")
+        Path | None, typer.Option("--out", help="the page's file; default: browse.html in the run's folder, NAME-browse.html here for NAME.csv")
     ] = None,
     benchmark: options.OwnBenchmark = None,
     show: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
@@ -75,7 +75,7 @@ def browse(
         [name.strip() for each in given or () for name in each.split(",") if name.strip()] for given in (scores, model)
     )
     run = run_of(target)
-    page = out or (run.folder if run else Path()) / PAGE
+    page = out or (run.folder / PAGE if run else Path(f"{Path(target).stem or 'results'}-{PAGE}"))
     if page.is_dir() or not page.parent.is_dir():
         raise UsageError(f"--out {page}: name a file in a folder that exists.")
     if run is not None and run.document.spec.task != "confidence":

@@ -144,7 +144,7 @@ def test_a_table_of_results_is_opened_as_it_lies(tmp_path):
     ]
     (tmp_path / "mine.csv").write_text("label,prediction,confidence,set\n" + "\n".join(rows) + "\n")
     page = browse("mine.csv", folder=tmp_path)
-    assert page == tmp_path / "browse.html"
+    assert page == tmp_path / "mine-browse.html"
     data, text = read(page), page.read_text("utf-8")
     assert [(each["name"], each["role"]) for each in data["sets"]] == [
         ("test", "source"),

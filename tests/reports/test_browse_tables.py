@@ -152,7 +152,7 @@ def tested(tmp_path_factory):
 
 
 COUNTED = """() => {
-  const legend = () => Object.fromEntries([...document.querySelectorAll("#legend li")].map((li) => li.textContent.match(/^(.*?)(?: \\(([\\d,]+)\\))?$/).slice(1)));
+  const legend = () => Object.fromEntries([...document.querySelectorAll("#legend li")].map((li) => li.textContent.match(/^(.*?)(?: \\(([\\d,]+)\\))?(?: · [\\d,]+ shown)?$/).slice(1)));
   const change = (id, value, kind = "change") => { const each = document.getElementById(id); each.value = value; each.dispatchEvent(new Event(kind)); };
   const text = (id) => document.getElementById(id).textContent;
   const found = { legends: {} };

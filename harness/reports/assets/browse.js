@@ -89,7 +89,8 @@
   const exported = () => { find("export").textContent = state.picked.length ? `export CSV of the lasso (${number(state.picked.length)})` : `export CSV (${number(visible.length)})`; };
   // Numbers are of the judged study, whatever is shown; a colour that is on the screen alone says so.
   const legend = (colouring) => {
-    const counts = colouring.counts, there = new Set(visible.map(colouring.of)), found = Browse.figures();
+    const counts = colouring.counts, there = new Map(), found = Browse.figures();
+    for (const point of visible) { const at = colouring.of(point); there.set(at, (there.get(at) ?? 0) + 1); }
     const elsewhere = visible.filter((point) => Browse.studies[Browse.studyOf[point]] !== state.study).length;
     find("counted").textContent = `${colouring.bars ? "" : "Numbers here and at the threshold: "}${found ? `${number(found.samples)} samples are judged in “${state.study.id}”` : `${state.score.name} has no answers in “${state.study.id}”`}`
       + `${found?.leftOut ? `, ${number(found.leftOut)} left out` : ""}; ${number(visible.length)} points are shown${elsewhere ? `, ${number(elsewhere)} of them of other sets or studies` : ""}.`;
@@ -102,7 +103,9 @@
     const items = keys.slice(0, 24).map(({ label, colour, at }) => {
       const dot = element("span", { className: "dot" });
       dot.style.background = colour;
-      return element("li", {}, dot, counts.get(at) ? `${label} (${number(counts.get(at))})` : `${label} (none in this study)`);
+      const key = element("li", {}, dot, counts.get(at) ? `${label} (${number(counts.get(at))})` : `${label} (none in this study)`);
+      if (there.get(at) !== counts.get(at)) key.append(element("span", { className: "shown", textContent: ` · ${number(there.get(at) ?? 0)} shown` }));
+      return key;
     });
     const symbols = (Browse.symbols()?.keys ?? []).map(([label, type]) => {
       const key = element("li", { innerHTML: `<svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true"><path fill="currentColor" d="${d3.symbol(type, 60)()}"/></svg>` });
