@@ -38,7 +38,11 @@ def browse(
         bool, typer.Option(help="small images of samples inside the page, where the benchmark has any")
     ] = True,
     out: Annotated[
-        Path | None, typer.Option("--out", help="the page's file; default: browse.html in the run's folder, NAME-browse.html here for NAME.csv")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="the page's file; default: browse.html in the run's folder, NAME-browse.html here for NAME.csv",
+        ),
     ] = None,
     benchmark: options.OwnBenchmark = None,
     show: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
