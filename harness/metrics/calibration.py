@@ -28,7 +28,8 @@ def ece(confidence: ArrayLike, residual: ArrayLike, bins: int = 20) -> float:
     equal width from 0 to 1 + 1e-8, as FD-Shifts has them: a confidence at a multiple of 1 / bins lies just
     below the edge there and falls into the lower bin, 1.0 into the last (one that was rounded to float32
     may lie above); 0.0 is in the first. Empty bins are dropped; ties share a bin. ValueError for bad or not
-    binary input and bins < 1. Naeini et al. 2015, "Obtaining Well Calibrated
+    binary input and bins < 1. Biased upward where bins hold few samples, and resamples are more so: an interval
+    over them may lie above the value. Naeini et al. 2015, "Obtaining Well Calibrated
     Probabilities Using Bayesian Binning", AAAI; Guo et al. 2017, "On Calibration of Modern Neural
     Networks", ICML.
     """

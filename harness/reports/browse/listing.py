@@ -26,10 +26,8 @@ def write_listing(run: RunResult, protocol: LoadedBenchmark, out: Path, images: 
         answers, lambda unit: kept_folder(run.folder, content_id(unit.canonical()))
     )
     if listing is None:
-        raise UsageError(
-            f"{run.folder} has no samples to look at: no unit has scores, or runs of {run.document.spec.task} have none; "
-            "harness report shows any run."
-        )
+        why = f"runs of {run.document.spec.task} have none" if answers else "no unit has scores"
+        raise UsageError(f"{run.folder} has no samples to look at: {why}; harness report shows any run.")
     spec = run.document.spec
     title = f"{spec.method.name} {spec.method.version} on {spec.benchmark}"
     write_text(out, listing_page(listing, title, protocol.benchmark.title, images))
