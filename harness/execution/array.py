@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -14,11 +15,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.execution.child import end_abandoned
-from harness.execution.claims import note_death
+from harness.execution.claims import is_void, note_death, under_way
 from harness.execution.ended import ends_by_unit, readable, standing, take_up
 from harness.execution.evaluate import Prepared, job_of
 from harness.execution.executor import Event
-from harness.execution.job import UnitEnd, jobs_folder, read_job, read_plan, write_job
+from harness.execution.job import UnitEnd, jobs_folder, planned_units, read_job, read_plan, write_job
 from harness.execution.past import peaks
 from harness.execution.plan import unit_result
 from harness.execution.room import needs
@@ -60,6 +61,7 @@ exec {command} --index "$LSB_JOBINDEX"
 """
 _SCRIPTS = {"slurm": _SLURM, "lsf": _LSF}
 _GRAPHICS = {"slurm": "#SBATCH --gres=gpu:1\n", "lsf": '#BSUB -gpu "num=1"\n'}
+_READ_OTHERWISE = re.compile(r"[\s%\"']")
 SUBMIT = {"slurm": "sbatch {}", "lsf": "bsub < {}"}
 
 
@@ -76,9 +78,14 @@ class Array:
 
 def write_array(prepared: Prepared, system: str, retries: int = 2) -> Array:
     """Write the units that are left to be run, and a script that runs each in a job; the run's folder must lie where all
-    machines see it. Raises UsageError for a system that is not known."""
+    machines see it. Raises UsageError for a system that is not known, and a path that its script cannot name."""
     known_system(system)
     plan, job = prepared.plan, job_of(prepared, retries=retries, detached=True)
+    if odd := sorted(set(_READ_OTHERWISE.findall(str(plan.folder.resolve())))):
+        raise UsageError(
+            f"the path {plan.folder.resolve()} has {' and '.join(map(repr, odd))} in it, which batch systems read in their "
+            "own way where they are told where logs go; choose another folder with --out."
+        )
     folder = make_folder(jobs_folder(plan.folder))
     with RunLock(plan.folder):
         write_job(job, plan)
@@ -133,10 +140,15 @@ def gather(run: Path, observer: Observer, *, give_up: bool = False) -> RunResult
     """Journal what the jobs of a run left, and seal it.
 
     give_up: units without an end are lost. Raises UsageError where some have none, after those with one are journaled;
-    and where the run is not what was planned.
+    where the run is not what was planned; and where units are given up that workers are still in.
     """
-    if (run / SEALED).is_file() and not jobs_folder(run).is_dir():
+    if (run / SEALED).is_file() and planned_units(run) is None:
         return RunResult.open(run)
+    if give_up and (live := [begun for begun, silent in under_way(run) if not is_void(begun, silent)]):
+        raise UsageError(
+            f"{len(live)} units of {run} are still under way ({live[0].label} by {live[0].worker}"
+            f"{', …' if len(live) > 1 else ''}); cancel their jobs, wait a minute, and give up then."
+        )
     job, plan, track = read_plan(run)
     return execute(plan, track, GatheringExecutor(run, give_up), observer, job.limits)
 
@@ -197,6 +209,8 @@ def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) 
 def _units(file: Path, index: int, each: int) -> list[Unit]:
     if each < 1:
         raise UsageError(f"--each must be at least 1, it is {each}: so many units has each job.")
+    if not file.exists() and (file.resolve().parent.parent / SEALED).is_file():
+        raise UsageError(f"the run in {file.resolve().parent.parent} is sealed: none of its units is left to be run.")
     first = (index - 1) * each
     try:
         with file.open() as lines:

@@ -12,7 +12,7 @@ import pytest
 
 from harness.execution import array, claims
 from harness.execution.array import gather, run_one, write_array
-from harness.execution.claims import under_way
+from harness.execution.claims import claimed, under_way
 from harness.execution.evaluate import prepare, run
 from harness.execution.job import read_job
 from harness.execution.runner import SilentObserver
@@ -127,6 +127,36 @@ def test_a_job_whose_end_was_damaged_runs_again(planned):
     said = []
     run_one(made.units, 1, report=said.append)
     assert [each.result.status for each in said] == ["ok"]
+
+
+def test_units_that_workers_are_in_are_not_given_up(planned):
+    prepared, made = planned
+    run_one(made.units, 1)
+    folder, unit = prepared.plan.folder, list(prepared.plan.units)[1]
+    with claimed(read_job(folder), unit, "one · second", lambda: False):
+        with pytest.raises(
+            UsageError, match=r"1 units of .* are still under way \(one · second by .*cancel their jobs"
+        ):
+            gather(folder, SilentObserver(), give_up=True)
+    assert not (folder / "run.json").exists()
+    assert len(gather(folder, SilentObserver(), give_up=True).failed) == 5
+
+
+def test_a_job_that_comes_when_its_run_is_sealed(planned):
+    prepared, made = planned
+    run_all(made)
+    folder = gather(prepared.plan.folder, SilentObserver()).folder
+    with pytest.raises(UsageError, match="is sealed: none of its units is left to be run"):
+        run_one(made.units, 1)
+    (folder / "jobs" / "ended").mkdir(parents=True)  # of one that had begun before
+    assert len(gather(folder, SilentObserver()).document.units) == 6
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "it's"])
+def test_a_path_that_scripts_cannot_name(here, tmp_path, name):
+    asked = dataclasses.replace(request(tmp_path, {"first": HONEST}), out=tmp_path / name)
+    with pytest.raises(UsageError, match="choose another folder with --out"):
+        write_array(prepare(asked), "slurm")
 
 
 def test_what_failed_is_planned_again_and_what_ended_well_is_not(planned):
