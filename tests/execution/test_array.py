@@ -133,11 +133,11 @@ def test_units_that_workers_are_in_are_not_given_up(planned):
     prepared, made = planned
     run_one(made.units, 1)
     folder, unit = prepared.plan.folder, list(prepared.plan.units)[1]
-    with claimed(read_job(folder), unit, "one · second", lambda: False):
-        with pytest.raises(
-            UsageError, match=r"1 units of .* are still under way \(one · second by .*cancel their jobs"
-        ):
-            gather(folder, SilentObserver(), give_up=True)
+    with (
+        claimed(read_job(folder), unit, "one · second", lambda: False),
+        pytest.raises(UsageError, match=r"1 units of .* are still under way \(one · second by .*cancel their jobs"),
+    ):
+        gather(folder, SilentObserver(), give_up=True)
     assert not (folder / "run.json").exists()
     assert len(gather(folder, SilentObserver(), give_up=True).failed) == 5
 
