@@ -27,7 +27,7 @@ from rich.progress import (
 from harness.cli.output import FAILED, PASSED, say
 from harness.data.origins.base import ProgressListener
 from harness.execution.evaluate import Listener
-from harness.execution.executor import UnitProgress
+from harness.execution.executor import Notice, UnitProgress
 from harness.execution.job import UnitEnd
 from harness.execution.runner import Observer
 from harness.methods.conformance import Check
@@ -69,6 +69,9 @@ class RunBar(Observer):
         self._progress.update(
             self._under_way[progress.unit], description=shown, completed=round(_STEPS * progress.share)
         )
+
+    def noticed(self, notice: Notice) -> None:
+        say(notice.text, sign="  … ", console=self._console)
 
     def finished(self, end: UnitEnd) -> None:
         if end.result.unit in self._under_way:

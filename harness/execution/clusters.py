@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import logging
 import math
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.data.toml import read_toml
+from harness.execution.child import one_line
 from harness.execution.method_process import Limits
 from harness.execution.room import cards
 from harness.spec.cluster import ClusterSpec
@@ -23,9 +30,16 @@ CARD = "GPU"
 """The resource of a dask worker that stands for a graphics processor."""
 _WITHOUT_END = 1 << 30
 """Of how many lost workers dask gives a task up: never, because claims count them (`claims`)."""
+_SCHEDULER = {"dashboard": False, "dashboard_address": ":0", "allowed_failures": _WITHOUT_END}
 _ADDRESSES = ("tcp://", "tls://", "ucx://")
 _NAMES = ("local", "slurm", "lsf")
 _BESIDE_THE_METHOD = 4.0  # GiB of a job for the unit process, beside those by which the method may grow
+_SUBMIT_SECONDS = 120.0
+"""How long a batch system may take to answer."""
+_BETWEEN_JOBS = "30s"
+"""How often jobs that have ended, or were refused, are submitted again."""
+_PRELOAD = "harness.execution.dask_worker"
+_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application")
 
 
 def named_cluster(name: str) -> ClusterSpec:
@@ -47,9 +61,22 @@ def named_cluster(name: str) -> ClusterSpec:
 
 def _described(where: str, plain: Mapping[str, Any]) -> ClusterSpec:
     try:
-        return ClusterSpec.model_validate(plain)
+        described = ClusterSpec.model_validate(plain)
     except ValidationError as error:
         raise UsageError(f"{where} describes no cluster: {first_problem(error)}") from error
+    if described.options:
+        _refuse_unknown_options(described)
+    return described
+
+
+def _refuse_unknown_options(cluster: ClusterSpec) -> None:
+    """dask_jobqueue would refuse them with a dump of all that it was given."""
+    kind = _cluster_class(cluster)
+    takers = (kind, *kind.__mro__, kind.job_cls, *kind.job_cls.__mro__)
+    known = {name for each in takers if "__init__" in vars(each) for name in inspect.signature(each).parameters}
+    for name in cluster.options:
+        if name not in known:
+            raise unknown("option of a cluster", name, known - {"args", "kwargs", "job_kwargs", "self"})
 
 
 @dataclass(frozen=True)
@@ -61,16 +88,55 @@ class Wanted:
     log: Path
 
 
+@dataclass(frozen=True)
+class Running:
+    """A cluster. address: of its scheduler. without_workers: what may be wrong where no worker comes. refused: takes what the
+    batch system says to each job that it does not take."""
+
+    address: str
+    without_workers: str
+    refused: SimpleQueue[str] = field(default_factory=SimpleQueue)
+
+
 @contextmanager
-def scheduler_of(cluster: ClusterSpec, wanted: Wanted) -> Iterator[str]:
-    """The address of the cluster's scheduler; a cluster that was started for this ends with the block."""
-    if cluster.kind == "scheduler":
-        assert cluster.address is not None
-        yield cluster.address
-        return
-    made = _local(wanted) if cluster.kind == "local" else _submitted(cluster, wanted)
-    with made:
-        yield str(made.scheduler_address)
+def running(cluster: ClusterSpec, wanted: Wanted) -> Iterator[Running]:
+    """A cluster that was started for this ends with the block. Raises UsageError where the batch system takes no job."""
+    with _logged(wanted.log / "dask.log"):
+        if cluster.kind == "scheduler":
+            assert cluster.address is not None
+            yield Running(cluster.address, f"start some with: dask worker {cluster.address}")
+        elif cluster.kind == "local":
+            with _local(wanted) as made:
+                yield Running(str(made.scheduler_address), f"their processes do not start; see {wanted.log}")
+        else:
+            _refuse_without_command(cluster)
+            answers = SimpleQueue[str]()
+            with _submitted(cluster, wanted, answers) as made:
+                _await_jobs(cluster, cluster.workers or wanted.workers, answers)
+                yield Running(
+                    str(made.scheduler_address),
+                    f"their jobs wait in the queue of {cluster.kind}, or end at once; what they print is in {wanted.log}",
+                    answers,
+                )
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """What dask says of itself goes into a file: tracebacks tell no user what to do."""
+    import distributed  # noqa: F401  (sets the handlers that are replaced here)
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [each.handlers for each in loggers]
+    file = logging.FileHandler(path, delay=True)
+    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    for each in loggers:
+        each.handlers = [file]
+    try:
+        yield
+    finally:
+        for each, handlers in zip(loggers, before, strict=True):
+            each.handlers = handlers
+        file.close()
 
 
 def _local(wanted: Wanted) -> Any:
@@ -80,25 +146,80 @@ def _local(wanted: Wanted) -> Any:
 
     def options(number: int) -> dict[str, Any]:
         card = {"env": {"CUDA_VISIBLE_DEVICES": own[number % len(own)]}, "resources": {CARD: 1}} if own else {}
-        return {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": 50, **card}
+        return {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": 50, "preload": [_PRELOAD], **card}
 
-    where = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": _WITHOUT_END}
+    where = {"host": "127.0.0.1", "port": 0, **_SCHEDULER}
     workers = {number: {"cls": Nanny, "options": options(number)} for number in range(wanted.workers)}
-    return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": where}, silence_logs=50)
+    return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": where}, silence_logs=False)
 
 
-def _submitted(cluster: ClusterSpec, wanted: Wanted) -> Any:
+def _cluster_class(cluster: ClusterSpec) -> Any:
     from dask_jobqueue.lsf import LSFCluster
     from dask_jobqueue.slurm import SLURMCluster
 
-    kind = {"slurm": SLURMCluster, "lsf": LSFCluster}[cluster.kind]
+    return {"slurm": SLURMCluster, "lsf": LSFCluster}[cluster.kind]
+
+
+def _refuse_without_command(cluster: ClusterSpec) -> None:
+    command = _cluster_class(cluster).job_cls.submit_command.split()[0]
+    if shutil.which(command) is None:
+        raise UsageError(f"there is no {command} here; run this where jobs of {cluster.kind} are submitted.")
+
+
+def _submitted(cluster: ClusterSpec, wanted: Wanted, answers: SimpleQueue[str]) -> Any:
+    """answers: takes what the batch system says to each job: nothing to one that it takes."""
+    from distributed import Status
+
+    kind = _cluster_class(cluster)
+    job: Any = kind.job_cls
+
+    class Job(job):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await asyncio.wait_for(super().start(), _SUBMIT_SECONDS)
+                answers.put("")
+            except (RuntimeError, OSError, ValueError, asyncio.TimeoutError) as error:
+                # dask would log a traceback and count on the job; a name less in the specification has it submit another.
+                answers.put(_words(error))
+                self.status = Status.running  # which dask asserts of what was started, as it asserts the end below
+                made.worker_spec.pop(self.name, None)
+
+        async def close(self) -> None:
+            await super().close()
+            self.status = Status.closed
+
     count = cluster.workers or wanted.workers
+    options = job_options(cluster, wanted) | {"silence_logs": False, "job_cls": Job} | cluster.options
     try:
-        made = kind(**(job_options(cluster, wanted) | cluster.options))
+        made = kind(**options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{kind.__name__} refuses the options of the cluster: {error}") from error
-    made.adapt(minimum_jobs=count, maximum_jobs=count)  # a job that ends is replaced
+    made.scale(jobs=count)
+    made.adapt(minimum_jobs=count, maximum_jobs=count, interval=_BETWEEN_JOBS)  # a job that ends is replaced
     return made
+
+
+def _await_jobs(cluster: ClusterSpec, count: int, answers: SimpleQueue[str]) -> None:
+    """Until the batch system has taken a job. Raises UsageError where it takes none of so many."""
+    refused = []
+    while words := answers.get():
+        refused.append(words)
+        if len(refused) == count:
+            raise UsageError(f"{cluster.kind} takes no job: {words}")
+    for words in refused:
+        answers.put(words)  # to be told while others run
+
+
+def _words(error: Exception) -> str:
+    """What a command of a batch system said, without what dask_jobqueue says around it."""
+    if isinstance(error, asyncio.TimeoutError):
+        return f"it has not answered for {_SUBMIT_SECONDS:.0f} s"
+    parts = re.search(r"Exit code: (\d+)\s*Command:\s*(\w+).*stdout:(.*)stderr:(.*)", str(error), re.DOTALL)
+    if parts is None:
+        return one_line(str(error))
+    code, command, out, err = parts.groups()
+    # dask_jobqueue throws away what bsub says
+    return one_line(err) or one_line(out) or f"{command} ended with exit code {code}; submit any job by hand to see why"
 
 
 def job_options(cluster: ClusterSpec, wanted: Wanted) -> dict[str, Any]:
@@ -115,5 +236,5 @@ def job_options(cluster: ClusterSpec, wanted: Wanted) -> dict[str, Any]:
         "log_directory": str(wanted.log),
         "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", *resources],
         "job_extra_directives": asked,
-        "scheduler_options": {"dashboard": False, "allowed_failures": _WITHOUT_END},
+        "scheduler_options": dict(_SCHEDULER),
     }

@@ -4,17 +4,19 @@ machines see, carries jobs and ends (`job`, `ended`), so that nothing is lost wi
 from __future__ import annotations
 
 import contextlib
+import queue
 import secrets
+import socket
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from harness.execution.claims import SetApartError
-from harness.execution.clusters import CARD, Wanted, scheduler_of
+from harness.execution.clusters import CARD, Running, Wanted, running
 from harness.execution.ended import clear_away, ends_by_unit, standing, take_up
-from harness.execution.executor import Event
+from harness.execution.executor import Event, Notice
 from harness.execution.job import Job, UnitEnd, jobs_folder, write_job
 from harness.execution.plan import Plan, unit_result
 from harness.execution.unit_client import UnitProcessDiedError
@@ -30,6 +32,10 @@ _SCHEDULER_SECONDS = 600.0
 _VISIBLE_SECONDS = 120.0
 """How long it may take until what another machine wrote is seen here."""
 _CONNECT_SECONDS = 20.0
+_LOOK_SECONDS = 5.0
+"""How often, while no unit ends, the cluster is looked at."""
+_SILENT_SECONDS = 30.0
+"""How long a cluster may be without workers until that is said; then again after twenty times as long."""
 _PLUGIN = "harness-unit-processes"
 
 
@@ -62,25 +68,27 @@ class DaskExecutor:
             return
         write_job(self.job, self.plan)
         log = make_folder(jobs_folder(folder) / "logs")
-        with scheduler_of(self.cluster, Wanted(self.workers, self.job.limits, log)) as address:
+        with running(self.cluster, Wanted(self.workers, self.job.limits, log)) as cluster:
             begun: Counter[str] = Counter()
-            patience = 0.0
+            patience = _CONNECT_SECONDS
             while left:
-                with contextlib.suppress(_SchedulerLostError), _connected(address, patience) as client:
-                    patience = _SCHEDULER_SECONDS
-                    yield from self._session(client, left, begun)
+                try:
+                    with _connected(cluster.address, patience) as client:
+                        patience = _SCHEDULER_SECONDS
+                        yield from self._session(client, cluster, left, begun)
+                except _SchedulerLostError:
+                    yield Notice(f"the scheduler is gone; waiting {patience / 60:.0f} min for it to come back")
 
-    def _session(self, client: Any, left: dict[str, Unit], begun: Counter[str]) -> Iterator[Event]:
+    def _session(self, client: Any, cluster: Running, left: dict[str, Unit], begun: Counter[str]) -> Iterator[Event]:
         """Until all have ended, or the scheduler is lost."""
-        from distributed import as_completed
-
-        if self.job.limits.device == "cuda":
-            _refuse_without_cards(client)
-        batch, apart = _Batch(client, self.job), list[str]()
-        completed = as_completed([batch.submit(key, left[key]) for key in in_turns(left)], loop=client.loop)
-        for future in completed:
-            key = batch.keys[future.key]
-            if future.status == "finished":
+        batch, apart, watch = _Batch(client, self.job), list[str](), _Watch(cluster, self.job)
+        for key in in_turns(left):
+            batch.submit(key, left[key])
+        yield from watch.look(client)
+        for key, future in batch.ended():
+            if future is None:
+                yield from watch.look(client)
+            elif future.status == "finished":
                 yield from self._taken_up(left, key, future.result())
             elif future.status != "error":
                 raise _SchedulerLostError
@@ -88,12 +96,12 @@ class DaskExecutor:
                 apart.append(key)
             elif self._goes_on(error, begun[key] + 1):
                 begun[key] += 1
-                completed.add(batch.submit(key, left[key], in_company=len(left) > 1))
+                batch.submit(key, left[key], in_company=len(left) > 1)
             else:
                 reason = f"it was begun {begun[key] + 1} times and never came to an end"
                 yield UnitEnd(unit_result(left.pop(key), "lost", reason), 0.0)
-            if apart and completed.is_empty():
-                completed.add(batch.submit(apart[0], left[apart.pop(0)], in_company=False))
+            if apart and not batch:
+                batch.submit(apart[0], left[apart.pop(0)], in_company=False)
 
     def _taken_up(self, left: dict[str, Unit], key: str, name: str) -> Iterator[UnitEnd]:
         yield take_up(self.job.folder, name, _VISIBLE_SECONDS)
@@ -117,24 +125,72 @@ class DaskExecutor:
         raise error
 
 
-@dataclass(frozen=True)
 class _Batch:
-    """What was submitted over one connection."""
+    """What was submitted over one connection, and has not ended."""
 
-    client: Any
-    job: Job
-    keys: dict[str, str] = field(default_factory=dict)
-    """Task -> unit."""
+    def __init__(self, client: Any, job: Job) -> None:
+        self._client, self._job = client, job
+        self._futures: dict[str, tuple[str, Any]] = {}  # task -> unit and future; dask forgets what nobody holds
+        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def submit(self, key: str, unit: Unit, *, in_company: bool = True) -> Any:
+    def __bool__(self) -> bool:
+        return bool(self._futures)
+
+    def submit(self, key: str, unit: Unit, *, in_company: bool = True) -> None:
         from harness.execution.dask_worker import run_unit
 
         task = f"unit-{key[:16]}-{secrets.token_hex(4)}"
-        self.keys[task] = key
-        needed = {"resources": {CARD: 1}} if self.job.limits.device == "cuda" else {}
-        where = str(self.job.folder.resolve())
-        asked = (where, self.job.session, unit.canonical())
-        return self.client.submit(run_unit, *asked, in_company=in_company, key=task, pure=False, **needed)
+        needed = {"resources": {CARD: 1}} if self._job.limits.device == "cuda" else {}
+        asked = (str(self._job.folder.resolve()), self._job.session, unit.canonical())
+        future = self._client.submit(run_unit, *asked, in_company=in_company, key=task, pure=False, **needed)
+        self._futures[task] = key, future
+        future.add_done_callback(self._ended.put)
+
+    def ended(self) -> Iterator[tuple[str, Any]]:
+        """Units with their futures as these end, until all have; no future after some seconds in which none has."""
+        while self._futures:
+            try:
+                future = self._ended.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                yield "", None
+            else:
+                yield self._futures.pop(future.key)[0], future
+
+
+class _Watch:
+    """Looks whether a cluster does anything at all."""
+
+    def __init__(self, cluster: Running, job: Job) -> None:
+        self._cluster, self._job = cluster, job
+        self._next, self._between = time.monotonic() + _SILENT_SECONDS, 20 * _SILENT_SECONDS
+        self._said = ""
+
+    def look(self, client: Any) -> Iterator[Notice]:
+        """Raises UsageError where there are workers, and none has the graphics processor that tasks would wait for."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield from self._say_refused(self._cluster.refused.get_nowait())
+        try:
+            workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        except (OSError, TimeoutError):  # tasks will tell
+            return
+        if workers and self._job.limits.device == "cuda" and not any(each["resources"].get(CARD) for each in workers):
+            raise UsageError(
+                "no worker of the cluster offers a graphics processor; start them with: dask worker --resources "
+                f"{CARD}=1"
+            )
+        now = time.monotonic()
+        if workers:
+            self._next = now + _SILENT_SECONDS
+        elif now >= self._next:
+            self._next = now + self._between
+            yield Notice(f"no worker is connected; {self._cluster.without_workers}")
+
+    def _say_refused(self, words: str) -> Iterator[Notice]:
+        """Once for the same words."""
+        if words and words != self._said:
+            self._said = words
+            yield Notice(f"a job was refused, and is submitted again from time to time: {words}")
 
 
 @contextlib.contextmanager
@@ -158,21 +214,15 @@ def _connected(address: str, patience: float) -> Iterator[Any]:
 
 def _client(address: str, patience: float) -> Any:
     from distributed import Client
+    from distributed.comm.addressing import get_address_host_port
 
     deadline = time.monotonic() + patience
     while True:
         try:
+            if not address.startswith("ucx:"):  # a client that is interrupted while nobody answers takes 40 s to end
+                socket.create_connection(get_address_host_port(address), timeout=_CONNECT_SECONDS).close()
             return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError) as error:
             if time.monotonic() >= deadline:
                 raise UsageError(f"no dask scheduler answers at {address}: {error}.") from error
-            time.sleep(1.0)
-
-
-def _refuse_without_cards(client: Any) -> None:
-    """Raises UsageError where there are workers, and none has a graphics processor: tasks would wait for ever."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if workers and not any(each["resources"].get(CARD) for each in workers):
-        raise UsageError(
-            f"no worker of the cluster offers a graphics processor; start them with: dask worker --resources {CARD}=1"
-        )
+            time.sleep(0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,12 @@ from harness.execution.job import read_job
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
 from harness.spec.run import Unit
 from harness.storage import content_id
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by dask in a worker's process that is given this module as its preload. An interrupt at the terminal is for
+    the process that ends the cluster in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class WorkerStoppingError(Exception):

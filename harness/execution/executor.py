@@ -28,7 +28,14 @@ class UnitProgress:
     share: float
 
 
-Event = UnitEnd | UnitProgress
+@dataclass(frozen=True)
+class Notice:
+    """What keeps units waiting, and what a person can do about it."""
+
+    text: str
+
+
+Event = UnitEnd | UnitProgress | Notice
 
 
 class Executor(Protocol):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from harness.execution.answers import OUTPUTS, StoredAnswers, measured, outputs_name
 from harness.execution.environment import describe_environment
-from harness.execution.executor import Executor, UnitProgress
+from harness.execution.executor import Executor, Notice, UnitProgress
 from harness.execution.fence import choose, described, weakest
 from harness.execution.job import JOBS, UnitEnd
 from harness.execution.method_process import PRINTED, Limits
@@ -46,6 +46,8 @@ class Observer(Protocol):
 
     def progressed(self, progress: UnitProgress) -> None: ...
 
+    def noticed(self, notice: Notice) -> None: ...
+
     def finished(self, end: UnitEnd) -> None: ...
 
     def sealing(self) -> None: ...
@@ -73,9 +75,11 @@ def execute(plan: Plan, track: Track, executor: Executor, observer: Observer, li
             for event in events:
                 if isinstance(event, UnitProgress):
                     observer.progressed(event)
-                    continue
-                journal.append(event.canonical())
-                observer.finished(event)
+                elif isinstance(event, Notice):
+                    observer.noticed(event)
+                else:
+                    journal.append(event.canonical())
+                    observer.finished(event)
         observer.sealing()
         journal.verify()
         result = _result(plan, track, journal, limits.threads)
@@ -229,6 +233,9 @@ class SilentObserver:
         pass
 
     def progressed(self, progress: UnitProgress) -> None:
+        pass
+
+    def noticed(self, notice: Notice) -> None:
         pass
 
     def finished(self, end: UnitEnd) -> None:

@@ -54,6 +54,10 @@ class Cluster:
     def start_scheduler(self):
         self.scheduler = self._start("dask_scheduler", "--host", self._host, "--port", str(self.port), "--no-dashboard")
 
+    def add_worker(self):
+        with self._lock:
+            self.processes.append(self._start_worker(len(self.processes)))
+
     def kill_scheduler(self):
         self.scheduler.kill()
         self.scheduler.wait()
