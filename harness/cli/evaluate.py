@@ -142,6 +142,12 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
             typer.echo(
                 f"No fence: {landlock_problem()}. An audit hook alone watches the method (SECURITY.md).", err=True
             )
+        if (free := _too_little_memory(request, prepared)) is not None:
+            typer.echo(
+                f"--memory {request.memory:g} is more GiB than are free here ({free:.3g}): a method that takes all of them "
+                "is not stopped by it.",
+                err=True,
+            )
         result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh, executor=executor)
         place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)
@@ -155,6 +161,16 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
             say("")
     scored = any(unit.status == "ok" for unit in result.document.units)
     return _Evaluated(1 if result.failed or not scored else 0, result.folder, render.as_json(result, place))
+
+
+def _too_little_memory(request: Request, prepared: Prepared) -> float | None:
+    """GiB that are free on this machine, where a method may grow beyond them because the user said so."""
+    from harness.execution.room import free_memory
+
+    if request.executor != "local" or prepared.limits.device == "cuda" or request.memory <= type(request).memory:
+        return None
+    free = free_memory()
+    return free if free is not None and free < request.memory else None
 
 
 def go_offline() -> None:

@@ -54,7 +54,12 @@ def plan(
     Example: harness plan my_method.py --benchmark query-nnactive --array slurm --out /shared/runs
     """
     from harness.execution.evaluate import Request, prepare
+    from harness.spec.errors import UsageError
 
+    if estimate and array is not None:
+        raise UsageError(
+            "--estimate only tells hours and memory, --array writes a script: ask for one after the other."
+        )
     request = Request(
         method=method or _any_method(benchmark),
         benchmark=benchmark,
@@ -67,8 +72,9 @@ def plan(
         memory=memory,
         fence=fence,
         allow_read=tuple(allow_read or ()),
+        retries=retries,
     )
-    prepared = prepare(request)
+    prepared = prepare(request, elsewhere=array is not None)
     if array is not None:
         _write_array(prepared, array, retries, as_json=json)
     elif estimate:
@@ -119,7 +125,10 @@ def _print_expected(prepared: Any, *, as_json: bool) -> None:
     if found.known:
         of = "of this method" if found.same_method else "of other methods"
         hours = found.hours / prepared.workers
-        say(f"From {found.journals} past run{'s' if found.journals > 1 else ''} {of}, for {found.known} units:")
+        by_cost = f"; {found.by_cost} of them by processor seconds, no others were journaled" if found.by_cost else ""
+        say(
+            f"From {found.journals} past run{'s' if found.journals > 1 else ''} {of}, for {found.known} units{by_cost}:"
+        )
         say(f"  {found.hours:.3g} hours of one worker; with {prepared.workers} about {hours:.3g}.")
         most = "memory: not recorded" if found.memory is None else f"at most {found.memory:.3g} GiB for a unit"
         say(f"  {most}.")

@@ -11,7 +11,11 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.execution.status import RunStatus, Working
+    from harness.execution.status import RunStatus, WorkerStatus, Working
+
+_MOST_IDLE = 12
+"""Workers in no unit that are listed one by one; more are one row."""
+_USUAL_SILENCE = 10.0  # seconds between two signs of life
 
 
 def status(
@@ -47,7 +51,8 @@ def _summary(found: RunStatus) -> str:
     if found.sealed:
         parts.append("sealed")
     elif found.seconds_left is not None:
-        parts.append(f"about {timedelta(seconds=round(found.seconds_left))} left")
+        by_cost = " (by processor seconds: no others were journaled)" if found.by_cost else ""
+        parts.append(f"about {timedelta(seconds=round(found.seconds_left))} left{by_cost}")
     return ", ".join(parts)
 
 
@@ -55,11 +60,23 @@ def _print_workers(found: RunStatus) -> None:
     from harness.cli.output import LEFT, RIGHT, print_table
 
     columns = {"worker": LEFT, "units": RIGHT, "failed": RIGHT, "seconds": RIGHT, "now": LEFT}
-    rows = [
-        [name, str(each.units), str(each.failed), f"{each.seconds:.0f}", _doing(each.now)]
-        for name, each in found.workers.items()
-    ]
-    print_table(columns, rows)
+    print_table(columns, [_row(name, each) for name, each in _folded(found.workers).items()])
+
+
+def _folded(workers: dict[str, WorkerStatus]) -> dict[str, WorkerStatus]:
+    """As they are, or, of many, those that are in no unit together: each job of an array is a worker of its own."""
+    from harness.execution.status import WorkerStatus
+
+    idle = [each for each in workers.values() if each.now is None]
+    if len(idle) <= _MOST_IDLE:
+        return workers
+    sums = (sum(each.units for each in idle), sum(each.failed for each in idle), sum(each.seconds for each in idle))
+    working = {name: each for name, each in workers.items() if each.now is not None}
+    return {**working, f"{len(idle)} in no unit now": WorkerStatus(*sums)}
+
+
+def _row(name: str, each: WorkerStatus) -> list[str]:
+    return [name, str(each.units), str(each.failed), f"{each.seconds:.0f}", _doing(each.now)]
 
 
 def _doing(now: Working | None) -> str:
@@ -71,9 +88,6 @@ def _doing(now: Working | None) -> str:
     progress = f": {begun.what} ({begun.share:.0%})" if begun.what else ""
     silence = f", silent for {now.silent:.0f} s" if now.silent > 2 * _USUAL_SILENCE else ""
     return escape(f"{begun.label}{progress}{silence}")
-
-
-_USUAL_SILENCE = 10.0  # seconds between two signs of life
 
 
 def _described(found: RunStatus) -> dict[str, Any]:
@@ -88,6 +102,7 @@ def _described(found: RunStatus) -> dict[str, Any]:
         "lost": found.lost,
         "waiting": found.waiting,
         "seconds_left": found.seconds_left,
+        "units_by_processor_seconds": found.by_cost,
         "workers": {
             name: {
                 "units": each.units,

@@ -23,7 +23,7 @@ from harness.execution.method_process import Limits, MethodProcess, runs_around
 from harness.execution.needs import require_data
 from harness.execution.past import peaks
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
-from harness.execution.room import default_workers, room_for
+from harness.execution.room import cores, default_workers, room_for
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute, forget_unbegun
 from harness.methods.client import MethodClient
@@ -33,6 +33,8 @@ from harness.spec.errors import UsageError, unknown
 from harness.spec.kinds import kind_of, load
 from harness.storage import RunLockedError, StorageError
 from harness.tracks.base import Track
+
+_MOST_GIBIBYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,9 @@ def nothing_left_if_refused(folder: Path) -> Iterator[None]:
         raise
 
 
-def prepare(request: Request) -> Prepared:
-    """Specify, identify and plan. Raises UsageError for anything that cannot be done as asked."""
+def prepare(request: Request, *, elsewhere: bool = False) -> Prepared:
+    """Specify, identify and plan. elsewhere: units will run on machines that a batch system chooses, not on this one.
+    Raises UsageError for anything that cannot be done as asked."""
     _refuse_inside_worker()
     named = find_protocol(request.benchmark) if request.benchmark else None
     method = find_method(request.method, named.benchmark.task if named else None)
@@ -195,9 +198,9 @@ def prepare(request: Request) -> Prepared:
     _positive("limit", request.limit)
     _positive("workers", request.workers)
     _positive("threads", request.threads)
-    _refuse_executor(request)
+    local = _runs_locally(request)
+    _refuse_what_no_machine_has(request, None if elsewhere or not local else cores())
     _finite("timeout", request.timeout)
-    _finite("memory", request.memory)
     limits = Limits(
         *(request.timeout, request.memory, request.threads),
         device=device,
@@ -300,18 +303,30 @@ def readable(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(str(path.resolve()) for path in paths)
 
 
-def _refuse_executor(request: Request) -> None:
-    """Raises UsageError for an executor or a cluster that is not known, before anything is planned."""
+def _runs_locally(request: Request) -> bool:
+    """Whether all workers will be on this machine. Raises UsageError for an executor or a cluster that is not known,
+    before anything is planned."""
+    local = True
     if request.executor not in ("local", "dask"):
         raise unknown("executor", request.executor, ("local", "dask"))
     if request.executor == "dask":
         from harness.execution.clusters import named_cluster
 
-        named_cluster(request.cluster or "local")
+        local = named_cluster(request.cluster or "local").kind == "local"
     elif request.cluster is not None:
         raise UsageError(f"--cluster {request.cluster} goes with --executor dask.")
     if not isinstance(request.retries, int) or request.retries < 0:
         raise UsageError(f"--retries must be a whole number of at least 0, it is {request.retries!r}.")
+    return local
+
+
+def _refuse_what_no_machine_has(request: Request, cores: int | None) -> None:
+    """cores: of the machine that units run on, None where a batch system chooses it."""
+    _finite("memory", request.memory)
+    if request.memory > _MOST_GIBIBYTES:
+        raise UsageError(f"--memory {request.memory:g} is more GiB than any machine has.")
+    if cores is not None and request.threads > cores:
+        raise UsageError(f"--threads {request.threads} is more than this machine has cores to give: {cores}.")
 
 
 def _positive(name: str, value: int | None) -> None:

@@ -113,8 +113,12 @@ def read_plan(run: Path) -> tuple[Job, Plan, Track]:
     device = job.limits.device
     track = open_track(protocol, job.method.spec, device, job.shuffle)
     plan = make_plan(protocol, track, job.method, PlanRequest(run.parent, plain["seed"], device, plain["limit"]))
-    if plan.id != plain["run"] or len(plan.units) != plain["units"]:
-        raise UsageError(f"{job.benchmark}, or a file of it, was changed after {run} was planned; plan it again.")
+    planned = (plain["run"], plain["units"], Path(plain["folder"]).name)  # named after units, where no hash pins files
+    if (plan.id, len(plan.units), plan.folder.name) != planned:
+        raise UsageError(
+            f"{job.benchmark}, or a file of it, was changed after {run} was planned, and units that ended there are of the "
+            "old one: restore it, or plan again, which begins a new run."
+        )
     return job, replace(plan, folder=run), track
 
 
@@ -147,8 +151,9 @@ def _read(run: Path) -> tuple[Job, dict[str, Any]]:
 class UnitEnd:
     """How a unit ended, how long it took, and what the method passed through networks, where it got any.
 
-    worker: host and process that ran it. memory: GiB that its processes held at most since they were started. fence: what
-    stood around the method there. These are empty where a unit did not run.
+    seconds: its cost, of processors where they do the work (`UnitServer`). wall_seconds: of the clock; journals of older
+    versions have none. worker: host and process that ran it. memory: GiB that its processes held at most since they were
+    started. fence: what stood around the method there. These are empty where a unit did not run.
     """
 
     result: UnitResult
@@ -157,12 +162,18 @@ class UnitEnd:
     worker: str = ""
     memory: float | None = None
     fence: str = ""
+    wall_seconds: float | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the clock, or the cost where they were not journaled."""
+        return self.seconds if self.wall_seconds is None else self.wall_seconds
 
     def canonical(self) -> dict[str, Any]:
         """A journal's line."""
-        facts = {"worker": self.worker, "memory": self.memory, "fence": self.fence}
+        names = ("worker", "memory", "fence", "wall_seconds")
         passes = {} if self.passes is None else {"passes": self.passes.canonical()}
-        known = {name: value for name, value in facts.items() if value}
+        known = {name: value for name in names if (value := getattr(self, name))}
         return {"unit": self.result.canonical(), "seconds": self.seconds, **passes, **known}
 
     @classmethod

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from statistics import median
+from typing import Any, NamedTuple
 
 from harness.execution.plan import Plan
 from harness.execution.run_files import SEALED
@@ -19,13 +21,15 @@ _JOURNAL = "journal.log"
 
 @dataclass(frozen=True)
 class Expected:
-    """What a run will take. hours: of one worker, for the units of which something is known; memory: GiB of the unit
-    that takes most, None where no journal tells. known, unknown: numbers of units; journals: how many told; same_method:
-    whether all of them were of the same method."""
+    """What a run will take. hours: of the clock, of one worker, for the units of which something is known; memory: GiB of
+    the unit that takes most, None where no journal tells. known, unknown: numbers of units; by_cost: of those that are
+    known, how many only by processor seconds, from journals that hold none of the clock; journals: how many told;
+    same_method: whether all of them were of the same method."""
 
     hours: float
     memory: float | None
     known: int
+    by_cost: int
     unknown: int
     journals: int
     same_method: bool
@@ -39,9 +43,10 @@ def expected(plan: Plan) -> Expected:
     found = [told.of(unit) for unit in plan.units.values()]
     known = [each for each in found if each is not None]
     return Expected(
-        hours=sum(seconds for seconds, _ in known) / 3600,
-        memory=max((memory for _, memory in known if memory), default=None),
+        hours=sum(each.seconds for each in known) / 3600,
+        memory=max((each.memory for each in known if each.memory), default=None),
         known=len(known),
+        by_cost=sum(each.by_cost for each in known),
         unknown=len(found) - len(known),
         journals=told.journals,
         same_method=bool(own.journals),
@@ -52,7 +57,22 @@ def peaks(plan: Plan) -> dict[str, float]:
     """GiB that units of a plan needed at most, as journals of the same benchmark, method and device tell; by id."""
     told = _Told(plan, plan.spec.method.name)
     found = {key: told.of(unit) for key, unit in plan.units.items()}
-    return {key: each[1] for key, each in found.items() if each is not None and each[1]}
+    return {key: each.memory for key, each in found.items() if each is not None and each.memory}
+
+
+class _Took(NamedTuple):
+    """What a unit took, or units at the median and at most. memory: 0 where that was not recorded. by_cost: whether the
+    seconds are of processors, for want of those of the clock."""
+
+    seconds: float
+    memory: float
+    by_cost: bool
+
+    @classmethod
+    def of(cls, end: dict[str, Any], device: str) -> _Took:
+        """From a journal's line. What a unit costs on graphics processors is seconds of the clock."""
+        wall = end.get("wall_seconds", end["seconds"] if device == "cuda" else None)
+        return cls(end["seconds"] if wall is None else wall, end.get("memory") or 0.0, wall is None)
 
 
 class _Told:
@@ -60,20 +80,19 @@ class _Told:
 
     def __init__(self, plan: Plan, method: str) -> None:
         self.journals = 0
-        self._ends: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-        self._found: dict[tuple[str, str], tuple[float, float] | None] = {}
+        self._ends: dict[tuple[str, str], list[_Took]] = defaultdict(list)
+        self._found: dict[tuple[str, str], _Took | None] = {}
         benchmark = escape(plan.spec.benchmark.replace("@", "-"))
         for path in sorted(plan.folder.parent.glob(f"{benchmark}-{method}-*/{_JOURNAL}")):
             with contextlib.suppress(IntegrityError, OSError, KeyError, TypeError):
                 if path.is_file():  # a pipe would be waited for
                     self._add(plan, path)
 
-    def of(self, unit: Unit) -> tuple[float, float] | None:
-        """The median of seconds, and the most memory; 0 where that was not recorded."""
+    def of(self, unit: Unit) -> _Took | None:
+        """The median of seconds, of the clock where any journal holds those, and the most memory."""
         key = (unit.study, unit.model if (unit.study, unit.model) in self._ends else "")
         if key not in self._found:
-            ends = self._ends.get(key)
-            self._found[key] = (median(each[0] for each in ends), max(each[1] for each in ends)) if ends else None
+            self._found[key] = _together(ends) if (ends := self._ends.get(key)) else None
         return self._found[key]
 
     def _add(self, plan: Plan, journal: Path) -> None:
@@ -83,7 +102,7 @@ class _Told:
             if "unit" in record:
                 unit, any_end = record["unit"], True  # as plain data: there may be a million
                 if unit["status"] == "ok":
-                    found.append((unit["study"], unit["model"], (record["seconds"], record.get("memory") or 0.0)))
+                    found.append((unit["study"], unit["model"], _Took.of(record, plan.spec.device)))
         if about is None:  # written before journals told it
             about = read_json(journal.with_name(SEALED))["spec"]
         if (about["device"], about["limit"]) != (plan.spec.device, plan.spec.limit):
@@ -92,3 +111,9 @@ class _Told:
             self._ends[study, model].append(took)
             self._ends[study, ""].append(took)
         self.journals += any_end
+
+
+def _together(ends: Sequence[_Took]) -> _Took:
+    timed = [each for each in ends if not each.by_cost]
+    middle = median(each.seconds for each in timed or ends)
+    return _Took(middle, max(each.memory for each in ends), not timed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Working:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """What one worker (host:process) has done, and does."""
+    """What one worker (host:process) has done, and does. seconds: of the clock, in units."""
 
     units: int = 0
     failed: int = 0
@@ -40,8 +40,9 @@ class WorkerStatus:
 @dataclass(frozen=True)
 class RunStatus:
     """units: of the whole run, None where nobody wrote it down. done: scored, or not applicable, of which there are
-    `inapplicable`. lost: begun by workers that have vanished, and by nobody since. seconds_left: at the pace of the units so far, None where none has ended or
-    none is under way."""
+    `inapplicable`. lost: begun by workers that have vanished, and by nobody since. seconds_left: of the clock, at the
+    pace of the units so far, None where none has ended or none is under way. by_cost: ends of which the journal holds no
+    seconds of the clock: their processor seconds count instead."""
 
     folder: Path
     sealed: bool
@@ -53,6 +54,7 @@ class RunStatus:
     lost: int
     workers: dict[str, WorkerStatus]
     seconds_left: float | None
+    by_cost: int
 
     @property
     def waiting(self) -> int | None:
@@ -69,26 +71,33 @@ def run_status(folder: Path) -> RunStatus:
     if not records and planned is None:
         raise UsageError(f"{folder} holds no run; name the folder that evaluate or plan printed.")
     found = {end.result.unit: end for end in (*_journaled(records, folder), *_left(folder))}
-    told = next((each["about"]["units"] for each in reversed(records) if "units" in each.get("about", {})), None)
+    about: dict[str, Any] = next((each["about"] for each in reversed(records) if "units" in each.get("about", {})), {})
+    units = about.get("units", planned)
     claims = [(begun, silent) for begun, silent in under_way(folder) if begun.unit not in found]
     running = tuple(Working(*each) for each in claims if not is_void(*each))
     bad = sum(not _is_good(end) for end in found.values())
     return RunStatus(
         folder,
         (folder / SEALED).is_file(),
-        told if told is not None else planned,
+        units,
         len(found) - bad,
         sum(end.result.status == "not-applicable" for end in found.values()),
         bad,
         running,
         len(claims) - len(running),
         _workers(found, running),
-        _left_to_do(told if told is not None else planned, found, running),
+        _left_to_do(units, found, running),
+        _by_cost(found.values(), about.get("device", "cpu")),
     )
 
 
 def _is_good(end: UnitEnd) -> bool:
     return end.result.status in ("ok", "not-applicable")
+
+
+def _by_cost(ends: Iterable[UnitEnd], device: str) -> int:
+    """On graphics processors costs are of the clock, too; units that did not run cost nothing."""
+    return 0 if device == "cuda" else sum(end.wall_seconds is None and end.seconds > 0 for end in ends)
 
 
 def _journaled(records: tuple[dict[str, Any], ...], folder: Path) -> Iterator[UnitEnd]:
@@ -115,7 +124,7 @@ def _workers(found: dict[str, UnitEnd], running: tuple[Working, ...]) -> dict[st
         name: WorkerStatus(
             len(by_worker[name]),
             sum(not _is_good(end) for end in by_worker[name]),
-            sum(end.seconds for end in by_worker[name]),
+            sum(end.duration for end in by_worker[name]),
             now.get(name),
         )
         for name in sorted({*by_worker, *now})
@@ -126,4 +135,4 @@ def _left_to_do(units: int | None, found: dict[str, UnitEnd], running: tuple[Wor
     if units is None or not found or not running:
         return None
     left = units - len(found) - sum(each.begun.share for each in running)
-    return max(0.0, left) * sum(end.seconds for end in found.values()) / len(found) / len(running)
+    return max(0.0, left) * sum(end.duration for end in found.values()) / len(found) / len(running)

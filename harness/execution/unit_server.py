@@ -117,7 +117,7 @@ class UnitServer:
         return readable(ends(self.job.folder, key)) if self.job.detached else None
 
     def _run(self, unit: Unit, key: str, claim: Claim, report: Report) -> UnitEnd:
-        started = self._clock()
+        started, began = self._clock(), time.monotonic()
         self.method.take_passes()
 
         def tell(what: str, share: float) -> None:
@@ -145,6 +145,7 @@ class UnitServer:
             worker=f"{socket.gethostname()}:{os.getpid()}",
             memory=round(peak_memory() / _GIBIBYTE, 3),
             fence=described(choose(self.job.limits.fence)),
+            wall_seconds=time.monotonic() - began,
         )
 
     def _place(self, key: str, outputs: str) -> Path:

@@ -33,6 +33,18 @@ MISTAKES = {
     "misspelt list": (("list", "method"), "no list is called 'method'; did you mean methods?"),
     "bad benchmark file": (("evaluate", "msr", "--benchmark", "bad.toml"), "bad.toml"),
     "limit of zero": (("evaluate", "msr", "--benchmark", "toy.toml", "--limit", "0"), "at least 1"),
+    "more threads than cores": (
+        ("evaluate", "msr", "--benchmark", "toy.toml", "--threads", "100000"),
+        "--threads 100000 is more than this machine has cores to give",
+    ),
+    "memory in bytes": (
+        ("plan", "msr", "--benchmark", "toy.toml", "--memory", "1e9", "--array", "slurm"),
+        "--memory 1e+09 is more GiB than any machine has",
+    ),
+    "array with retries below 0": (
+        ("plan", "msr", "--benchmark", "toy.toml", "--array", "slurm", "--retries", "-1"),
+        "--retries must be a whole number of at least 0",
+    ),
     "unknown device": (("evaluate", "msr", "--benchmark", "toy.toml", "--device", "tpu"), "auto, cpu or cuda"),
     "unknown fence": (
         ("evaluate", "msr", "--benchmark", "toy.toml", "--fence", "bubblewarp"),
@@ -48,6 +60,15 @@ MISTAKES = {
     "head that no model has": (("evaluate", "devries", "--benchmark", "toy.toml"), "head 'devries'"),
     "out is a file": (("evaluate", "margin.py", "--benchmark", "toy.toml", "--out", "margin.py"), "--out"),
 }
+
+
+@pytest.mark.parametrize(("free", "asked", "said"), [(16.0, "17", True), (16.0, "16", False), (4.0, "8", False)])
+def test_a_limit_of_memory_beyond_what_is_free_is_said_to_be_none(folder, monkeypatch, free, asked, said):
+    """Not of the default, 8 GiB, which a small machine does not have either."""
+    monkeypatch.setattr("harness.execution.room.free_memory", lambda: free)
+    done = harness("evaluate", "margin.py", "--benchmark", "toy.toml", "--memory", asked, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert ("--memory 17 is more GiB than are free here (16): a method that takes all of them" in done.stderr) is said
 
 
 @pytest.fixture

@@ -99,8 +99,9 @@ def run_each(folder, behaviours, observer=None, **wishes):
 
 
 def waiting_for(path, body=HONEST):
-    """A behaviour that waits until there is such a file; the check, which has fewer samples, does not wait."""
-    return f"while len(outputs) > 30 and not os.path.exists({str(path)!r}): time.sleep(0.02)\n{body}"
+    """A behaviour that waits until there is such a file; the check, which has fewer classes, does not wait."""
+    unit = f"outputs.logits.shape[1] == {CLASSES}"
+    return f"while {unit} and not os.path.exists({str(path)!r}): time.sleep(0.02)\n{body}"
 
 
 def ends(result):

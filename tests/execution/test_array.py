@@ -22,7 +22,7 @@ from harness.storage import IntegrityError, content_id
 from tests.in_process import UnitProcessHere
 
 from .dots import wanted, write_dots
-from .support import CHECKOUT, HONEST, PATIENCE, ends, request, soon, stored, untimed
+from .support import CHECKOUT, HONEST, PATIENCE, ends, request, soon, stored, untimed, write_table
 
 BEHAVIOURS = {"first": HONEST, "second": "raise ValueError('no')", "third": HONEST}
 
@@ -252,8 +252,34 @@ def test_a_method_or_benchmark_changed_since_is_refused(planned, asked):
     path.write_text(path.read_text().replace('title = "Small"', 'title = "Edited"'))
     with pytest.raises(IntegrityError, match="was changed after the run was planned"):
         run_one(made.units, 1)
-    with pytest.raises(UsageError, match=r"was changed after .* was planned; plan it again"):
+    with pytest.raises(UsageError, match=r"was changed after .* was planned.* or plan again, which begins a new run"):
         gather(prepared.plan.folder, SilentObserver())
+
+
+@pytest.mark.parametrize("what", ["the benchmark's file", "a table that no hash pins"])
+def test_what_has_ended_counts_again_when_a_changed_file_is_restored(planned, asked, what):
+    """Planning again begins a run in another folder, with all units."""
+    prepared, made = planned
+    run_one(made.units, 1)
+    path = prepared.protocol.path
+    changed = path if what == "the benchmark's file" else path.parent / "first.npz"
+    kept = changed.read_bytes()
+    if changed == path:
+        path.write_text(path.read_text().replace('title = "Small"', 'title = "Edited"'))
+    else:
+        write_table(changed, seed=99)
+    with pytest.raises(
+        UsageError, match=r"was changed after .* was planned, and units that ended there are of the old"
+    ):
+        gather(prepared.plan.folder, SilentObserver())
+    anew = prepare(asked)
+    assert anew.plan.folder != prepared.plan.folder
+    assert write_array(anew, "slurm").jobs == made.jobs
+    changed.write_bytes(kept)
+    assert prepare(asked).plan.folder == prepared.plan.folder
+    assert write_array(prepare(asked), "slurm").jobs == made.jobs - 1
+    run_all(made)
+    assert len(gather(prepared.plan.folder, SilentObserver()).document.units) == made.jobs
 
 
 def test_a_job_file_that_is_damaged(planned):

@@ -85,12 +85,36 @@ def test_a_changed_table_makes_other_units(asked, tmp_path):
         ({"timeout": math.nan}, "--timeout must be a positive number, it is nan."),
         ({"memory": -1.0}, "--memory must be a positive number, it is -1."),
         ({"memory": math.inf}, "--memory must be a positive number, it is inf."),
+        ({"memory": 2.0**21}, "--memory 2.09715e+06 is more GiB than any machine has."),
     ],
 )
 def test_a_wish_without_meaning_is_refused(asked, change, sentence):
     with pytest.raises(UsageError) as raised:
         plan_of(asked, **change)
     assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("where", "here"),
+    [
+        ({}, True),
+        ({"executor": "dask"}, True),
+        ({"executor": "dask", "cluster": "slurm"}, False),
+        ({"executor": "dask", "cluster": "tcp://head:8786"}, False),
+    ],
+)
+def test_units_have_at_most_the_cores_of_this_machine_and_batch_systems_have_theirs(asked, monkeypatch, where, here):
+    if where:
+        pytest.importorskip("dask_jobqueue")
+    monkeypatch.setattr("harness.execution.evaluate.cores", lambda: 4)
+    few, many = (dataclasses.replace(asked, threads=threads, **where) for threads in (4, 5))
+    assert prepare(few).limits.threads == 4
+    assert prepare(many, elsewhere=True).limits.threads == 5
+    if here:
+        with pytest.raises(UsageError, match="--threads 5 is more than this machine has cores to give: 4"):
+            prepare(many)
+    else:
+        assert prepare(many).limits.threads == 5
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ PYTHONPATH=. python tests/performance/cluster_simulation.py [FOLDER]
 
 Prints tables and writes them with plots into FOLDER/simulation.html (default runs/bench). Units are those of `harness plan`,
 their lengths the declared costs with a log-normal spread; medians of five draws of failures and waits, on the same units.
+Each campaign is begun again, at once, until all its units have ended well.
 What is assumed stands in `PLACES`; the last table compares the model with a run of 200 short units on this machine.
 """
 
@@ -12,9 +13,9 @@ import io
 import math
 import platform
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +23,15 @@ from jinja2 import Template
 from matplotlib.figure import Figure
 
 from harness.storage import write_text
-from tests.performance.simulation.model import Cluster, Outcome, Step, Task, lower_bound, simulate
+from tests.performance.simulation.model import (
+    Cluster,
+    EndlessError,
+    Outcome,
+    Step,
+    Task,
+    lower_bound,
+    simulate,
+)
 from tests.performance.simulation.reality import compare, seconds_to_journal
 from tests.performance.simulation.workloads import CAMPAIGNS, SPREAD, tasks_of
 
@@ -38,11 +47,13 @@ PLACES = {
     ),
     "every 200 h, jobs of 1 day": replace(_USUAL, mtbf=200 * HOUR, deaths=2000 * HOUR, walltime=DAY),
 }
-_COLUMNS = ("campaign", "GPUs", "lower bound", *PLACES, "overhead", "work lost", "done twice", "lost units")
+_BY_JOBS = ("workers that stay", "sessions", "work lost", "a job for each unit", "sessions", "work lost")
+_RETRIES = (0, 1, 2, 5)
+_COLUMNS = ("campaign", "GPUs", "lower bound", *PLACES, "overhead", "work lost", "done twice")
 _PAGE = Template(
     """<!doctype html><html lang="en"><meta charset="utf-8"><title>Campaigns on clusters, simulated</title>
-<style>body{font:16px/1.5 system-ui;max-width:75rem;margin:2rem auto;padding:0 1rem}td,th{padding:.2rem .7rem;text-align:right;
-border-bottom:1px solid #ccc}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}</style>
+<style>body{font:16px/1.5 system-ui;max-width:90rem;margin:2rem auto;padding:0 1rem}td,th{padding:.2rem .7rem;text-align:right;
+border-bottom:1px solid #ccc}td{white-space:nowrap}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto;margin-top:2rem}</style>
 <h1>Campaigns on clusters, simulated</h1><p>{{ about }}</p>
 {% for title, columns, rows in tables %}<h2>{{ title }}</h2><table><tr>{% for each in columns %}<th>{{ each }}{% endfor %}
 {% for row in rows %}<tr>{% for each in row %}<td>{{ each }}{% endfor %}
@@ -69,15 +80,17 @@ class Cell:
         return median(getattr(each, what) for each in self.places[place]) / HOUR
 
     def row(self) -> tuple[str, ...]:
-        """With failures as in the second place."""
-        spans = [f"{_length(self.makespan(i))} ({self.makespan(i) / self.bound:.2f})" for i in range(len(self.places))]
-        lost = Counter(status for each in self.places[1] for status in each.ends.values())
+        """With overhead and what was lost as in the second place."""
         return (
-            *(self.campaign, f"{self.workers:,}", _length(self.bound), *spans),
+            *(self.campaign, f"{self.workers:,}", _length(self.bound), *map(self._span, range(len(self.places)))),
             f"{100 * median(each.overhead for each in self.places[1]):.0f} %",
             *(f"{self.hours(what, 1):,.1f} h" for what in ("lost", "twice")),
-            f"{(sum(lost.values()) - lost['ok']) / len(SEEDS):.1f}",
         )
+
+    def _span(self, place: int) -> str:
+        sessions = round(median(len(each.sessions) for each in self.places[place]))
+        again = f", {sessions} sessions" if sessions > 1 else ""
+        return f"{_length(self.makespan(place))} ({self.makespan(place) / self.bound:.2f}{again})"
 
 
 def campaigns() -> Iterator[Cell]:
@@ -103,13 +116,26 @@ def walltimes(tasks: Sequence[Task]) -> Iterator[tuple[str, ...]]:
             f"{hours * HOUR / longest:.1f}" if hours < math.inf else "–",
         ]
         for array in (False, True):
-            place = replace(_USUAL, workers=100, walltime=hours * HOUR, mtbf=1000 * HOUR, array=array)
-            found = [simulate(tasks, place, seed) for seed in SEEDS]
-            row += [
-                _length(median(each.makespan for each in found)),
-                f"{median(each.lost for each in found) / HOUR:,.0f} h",
-            ]
+            row += _told(tasks, replace(_USUAL, workers=100, walltime=hours * HOUR, mtbf=1000 * HOUR, array=array))
         yield tuple(row)
+
+
+def retries(tasks: Sequence[Task]) -> Iterator[tuple[str, ...]]:
+    """What `--retries` does: from 2 on, units with which two workers were lost wait, and are begun again alone."""
+    for workers, (title, place) in product(WORKERS[1:], list(PLACES.items())[1:]):
+        told = [_told(tasks, replace(place, workers=workers, retries=count)) for count in _RETRIES]
+        yield (title, f"{workers:,}", *(f"{span} ({sessions})" for span, sessions, _ in told))
+
+
+def _told(tasks: Sequence[Task], place: Cluster) -> tuple[str, str, str]:
+    """Makespan, sessions, and hours of work that were lost."""
+    try:
+        found = [simulate(tasks, place, seed) for seed in SEEDS]
+    except EndlessError:
+        return "never", "–", "–"
+    sessions = round(median(len(each.sessions) for each in found))
+    lost = median(each.lost for each in found) / HOUR
+    return _length(median(each.makespan for each in found)), str(sessions), f"{lost:,.0f} h"
 
 
 def shortest_units(head: float = _USUAL.head) -> Iterator[tuple[str, ...]]:
@@ -124,8 +150,9 @@ def main(folder: Path) -> None:
     about = (
         f"Python {platform.python_version()}, {platform.machine()}. Units of harness plan, their lengths declared costs with a "
         f"log-normal spread of {SPREAD:g}. A worker: 5 min in the queue, 20 s to start; a unit: 30 s to its first step, 10 ms "
-        "of the process that journals. Medians of 5 draws; in brackets times the lower bound, max(work / GPUs, longest unit). The last four columns: where a "
-        "worker vanishes every 1,000 h. Overhead is all time of GPUs that is no work which counts, idle time included."
+        "of the process that journals. Medians of 5 draws; in brackets times the lower bound, max(work / GPUs, longest unit), and "
+        "how often the campaign was begun until all units had ended well, where that was more than once. The last three columns: "
+        "where a worker vanishes every 1,000 h. Overhead is all time of GPUs that is no work which counts, idle time included."
     )
     cells = list(campaigns())
     campaign = tasks_of(CAMPAIGNS[0])
@@ -135,8 +162,13 @@ def main(folder: Path) -> None:
         ("Makespans", _COLUMNS, [each.row() for each in cells]),
         (
             "Length of jobs: nnActive, one strategy, 100 GPUs, a worker vanishes every 1,000 h",
-            ("jobs of", "longest trainings", "workers that stay", "work lost", "a job for each unit", "work lost"),
+            ("jobs of", "longest trainings", *_BY_JOBS),
             list(walltimes(campaign)),
+        ),
+        (
+            "Retries: nnActive, its 8 strategies (sessions in brackets)",
+            ("", "GPUs", *(f"--retries {count}" for count in _RETRIES)),
+            list(retries(tasks_of(CAMPAIGNS[1]))),
         ),
         (
             "20,000 short units, times the lower bound",
@@ -180,7 +212,7 @@ def _plots(cells: Sequence[Cell]) -> str:
         below.set_xlabel("GPUs")
     axes[0, 0].set_ylabel("makespan in hours")
     axes[1, 0].set_ylabel("time of GPUs without useful work, %")
-    axes[0, -1].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     return "<svg" + stream.getvalue().partition("<svg")[2]

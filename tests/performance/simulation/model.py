@@ -2,7 +2,9 @@
 
 The rules are those of the harness, and where they can be called they are called: what comes next on one machine
 (`waiting.Waiting`), when a unit is given up (`unit_server.given_up`), how long a vanished worker's claim holds
-(`claims.VOID_AFTER`). On a cluster units are begun in the order of the plan, as dask does. All numbers are seconds.
+(`claims.VOID_AFTER`). On a cluster units are begun in the order of the plan, as dask does; those with which `MOST_DEATHS`
+workers were lost wait until all others have ended, and are then begun again one after the other. A session is one
+`harness evaluate`, or one array; the next one tries what did not end well. All numbers are seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +21,7 @@ import numpy as np
 import simpy
 
 from harness.execution.claims import VOID_AFTER
-from harness.execution.unit_server import given_up
+from harness.execution.unit_server import MOST_DEATHS, given_up
 from harness.execution.waiting import Room, Waiting
 from harness.spec.run import Unit
 
@@ -49,7 +51,8 @@ class Cluster:
     and from a unit's begin to its first step. head: of the one process that journals, for each unit. mtbf, deaths: mean time
     until a worker vanishes, and, of work, until a unit process dies; exponential. walltime: of a worker, which then gives its
     unit back. machine: units and room of a single machine, whose processes take units by model and memory, and on which
-    nothing vanishes. array: a worker for each unit, as the jobs of a batch system's array are, instead of workers that stay.
+    nothing vanishes. array: a worker for each unit, as the jobs of a batch system's array are, instead of workers that stay;
+    one that vanishes is started again, a unit whose job's time is up is left to the next session.
     """
 
     workers: int
@@ -69,7 +72,8 @@ class Cluster:
 class Outcome:
     """seconds, summed over workers, of: work that counts (`useful`); steps that were begun and not kept (`lost`); products
     made that another one had made meanwhile (`twice`); starts of workers and units (`starting`); claims of vanished workers
-    waited for (`held`). ends: status by task. most: memory that tasks under way needed together at most."""
+    waited for (`held`). sessions: of each, the status by task of all that it had. most: memory that tasks under way needed
+    together at most."""
 
     workers: int
     makespan: float = 0.0
@@ -79,7 +83,12 @@ class Outcome:
     starting: float = 0.0
     held: float = 0.0
     most: float = 0.0
-    ends: dict[str, str] = field(default_factory=dict)
+    sessions: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """The last status of every task."""
+        return {key: status for session in self.sessions for key, status in session.items()}
 
     @property
     def overhead(self) -> float:
@@ -95,9 +104,40 @@ def lower_bound(tasks: Sequence[Task], workers: int) -> float:
     return max((own + sum(products.values())) / workers, *(sum(step.seconds for step in task.steps) for task in tasks))
 
 
-def simulate(tasks: Sequence[Task], cluster: Cluster, seed: int = 0) -> Outcome:
-    """Run all tasks to their ends."""
-    return _Run(tasks, cluster, seed).outcome()
+MISSING = "missing"
+"""The status of a task that its session left without an end."""
+_MOST_SESSIONS = 1000
+
+
+def simulate(tasks: Sequence[Task], cluster: Cluster, seed: int = 0, sessions: int = _MOST_SESSIONS) -> Outcome:
+    """Sessions, one right after the other, until all tasks that are not deadly have ended well, or so many.
+
+    What tasks kept and what products were made outlives a session. Raises EndlessError where a step is longer than a
+    worker has time for it, so that its task never ends.
+    """
+    if max(step.seconds for task in tasks for step in task.steps) + cluster.unit >= cluster.walltime:
+        raise EndlessError
+    found, work, left = Outcome(cluster.workers), _Kept(), list(tasks)
+    while len(found.sessions) < sessions:
+        _Session(left, cluster, (seed, len(found.sessions)), work, found).run()
+        left = [task for task in left if found.sessions[-1][task.key] != "ok"]
+        if all(task.deadly for task in left):
+            return found
+    if sessions == _MOST_SESSIONS:
+        raise EndlessError
+    return found
+
+
+class EndlessError(Exception):
+    """Some task never ends."""
+
+
+@dataclass
+class _Kept:
+    """What lies on disk. steps: done, by task; products: made by any."""
+
+    steps: Counter[str] = field(default_factory=Counter)
+    products: set[str] = field(default_factory=set)
 
 
 class _InOrder:
@@ -123,29 +163,33 @@ class _InOrder:
         """Nothing is shared."""
 
 
-class _Run:
-    def __init__(self, tasks: Sequence[Task], cluster: Cluster, seed: int) -> None:
+class _Session:
+    def __init__(
+        self, tasks: Sequence[Task], cluster: Cluster, seed: tuple[int, int], work: _Kept, found: Outcome
+    ) -> None:
         self.env = simpy.Environment()
-        self.cluster, self.seed = cluster, seed
+        self.cluster, self.seed, self.work, self.found = cluster, seed, work, found
         self.tasks = {task.key: task for task in tasks}
-        self.waiting: Any = Waiting(*cluster.machine) if cluster.machine else _InOrder(list(self.tasks))
-        self.kept: Counter[str] = Counter()  # steps done, by task
-        self.made: set[str] = set()
-        self.vanished, self.died = Counter[str](), Counter[str]()
+        self.waiting: Any = _InOrder(list(self.tasks))
+        if cluster.machine:
+            units, room = cluster.machine
+            self.waiting = Waiting({key: units[key] for key in self.tasks}, room)
+        self.vanished, self.died, self.begun = Counter[str](), Counter[str](), Counter[str]()
+        self.apart, self.alone = deque[str](), set[str]()
         self.void_from: dict[str, float] = {}
         self.under_way: set[str] = set()
         self.head, self.journaled = simpy.Resource(self.env), 0
         self.idle: dict[int, simpy.Event] = {}
-        self.numbers, self.rng = itertools.count(), np.random.default_rng([seed, len(tasks)])
+        self.numbers, self.rng = itertools.count(), np.random.default_rng([*seed, len(tasks)])
         self.over = self.env.event()
-        self.found = Outcome(cluster.workers)
+        self.ends: dict[str, str] = {}
 
-    def outcome(self) -> Outcome:
+    def run(self) -> None:
         for number in range(min(self.cluster.workers, len(self.tasks))):
-            self.env.process(self._worker(np.random.default_rng([self.seed, number])))
+            self.env.process(self._worker(np.random.default_rng([*self.seed, number])))
         self.env.run(until=self.over)
-        self.found.makespan = self.env.now
-        return self.found
+        self.found.makespan += self.env.now
+        self.found.sessions.append(self.ends)
 
     def _worker(self, rng: np.random.Generator) -> Generator[Any, Any, None]:
         """A place for a worker: one that has gone is replaced after a wait in the queue."""
@@ -171,6 +215,7 @@ class _Run:
                 yield from self._unit(self.tasks[key], vanishes, stops, rng)
                 self.under_way.discard(key)
                 self.waiting.give_back(key)
+                self._begin_alone()
                 self._wake()
             if self.cluster.array:
                 return
@@ -184,45 +229,89 @@ class _Run:
         self.idle.pop(number, None)
 
     def _unit(self, task: Task, vanishes: float, stops: float, rng: np.random.Generator) -> Generator[Any, Any, None]:
+        """In one worker: until it has ended, is set apart, or is left to another one."""
         env, key = self.env, task.key
-        status = given_up(self.died[key], self.vanished[key], self.cluster.retries)
-        if status is not None:
-            self._end(key, status)
-            return
         held = max(0.0, self.void_from.get(key, 0.0) - env.now)
-        dies = env.now + held + self.cluster.unit + _drawn(rng, self.cluster.deaths)
-        if task.deadly:
-            dies = env.now + held + self.cluster.unit + task.steps[0].seconds / 2
-        until = min(vanishes, stops, dies)
-        ready = yield from self._spend(held, until, "held")
-        ready = ready and (yield from self._spend(self.cluster.unit, until, "starting"))
-        while ready and self.kept[key] < len(task.steps):
-            ready = yield from self._step(task.steps[self.kept[key]], key, until)
-        if ready:
-            self._end(key, "ok")
-        elif until == dies:
+        if not (yield from self._spend(held, min(vanishes, stops), "held")):
+            self._left(key, vanished=vanishes <= stops)  # it was not in the unit yet: that has lost nobody more
+            return
+        if self._is_set_apart(key):
+            self.apart.append(key)
+            return
+        while (status := given_up(self.died[key], self.vanished[key], self.cluster.retries)) is None:
+            dies = (
+                env.now
+                + self.cluster.unit
+                + (task.steps[0].seconds / 2 if task.deadly else _drawn(rng, self.cluster.deaths))
+            )
+            until = min(vanishes, stops, dies)
+            ready = yield from self._spend(self.cluster.unit, until, "starting")
+            while ready and self.work.steps[key] < len(task.steps):
+                ready = yield from self._step(task.steps[self.work.steps[key]], key, until)
+            if ready:
+                status = "ok"
+                break
+            if until < dies:
+                if vanishes <= stops:
+                    self.vanished[key] += 1
+                    self.void_from[key] = env.now + VOID_AFTER
+                self._left(key, vanished=vanishes <= stops)
+                return
             self.died[key] += 1
-            self.waiting.begin_again(key, first=False)
-        elif until == vanishes:
-            self.vanished[key] += 1
-            self.void_from[key] = env.now + VOID_AFTER
+            if self.cluster.machine:
+                status = "failed"
+                break
+            if not self.cluster.array:  # where it is tried again by the same job
+                self._submit_again(key, MOST_DEATHS + (self.cluster.retries or 0))
+                return
+        self._end(key, status)
+
+    def _is_set_apart(self, key: str) -> bool:
+        """Where others are waiting or under way: of workers that stay, as jobs of an array know of no others."""
+        retries = math.inf if self.cluster.retries is None else self.cluster.retries
+        stay = not (self.cluster.array or self.cluster.machine)
+        return stay and key not in self.alone and self.vanished[key] >= MOST_DEATHS and retries >= MOST_DEATHS
+
+    def _begin_alone(self) -> None:
+        """The next one that was set apart, when no other is left."""
+        if self.apart and not self.under_way and not self.waiting:
+            self.alone.add(self.apart[0])
+            self.waiting.begin_again(self.apart.popleft(), first=False)
+
+    def _left(self, key: str, *, vanished: bool) -> None:
+        """By a worker that is gone: dask begins the unit of one that vanished in its place, and a batch system the job."""
+        if vanished:
             self.waiting.begin_again(key, first=True)
+        elif self.cluster.array:
+            self._end(key, MISSING)
         else:
-            self.waiting.begin_again(key, first=False)
+            self._submit_again(key, math.inf)
+
+    def _submit_again(self, key: str, most: float) -> None:
+        """A unit whose worker was told to stop, or whose process died; which is lost after it was begun so often."""
+        self.begun[key] += 1
+        if self.begun[key] > most:
+            self._end(key, "lost")
+            return
+        if len(self.ends) < len(self.tasks) - 1:
+            self.alone.discard(key)
+        else:
+            self.alone.add(key)
+        self.waiting.begin_again(key, first=False)
 
     def _step(self, step: Step, key: str, until: float) -> Generator[Any, Any, bool]:
-        if step.product not in self.made:
+        if step.product not in self.work.products:
             began = self.env.now
             if not (yield from self._spend(step.seconds, until, "useful")):
                 self.found.useful -= self.env.now - began
                 self.found.lost += self.env.now - began
                 return False
-            if step.product in self.made:
+            if step.product in self.work.products:
                 self.found.useful -= step.seconds
                 self.found.twice += step.seconds
             elif step.product:
-                self.made.add(step.product)
-        self.kept[key] += 1
+                self.work.products.add(step.product)
+        self.work.steps[key] += 1
         return True
 
     def _spend(self, seconds: float, until: float, what: str) -> Generator[Any, Any, bool]:
@@ -233,20 +322,20 @@ class _Run:
         return spent == seconds
 
     def _end(self, key: str, status: str) -> None:
-        assert key not in self.found.ends, f"{key} ended twice"
-        self.found.ends[key] = status
-        self.env.process(self._journal())
+        assert key not in self.ends, f"{key} ended twice"
+        self.ends[key] = status
+        self.env.process(self._journal(0.0 if status == MISSING else self.cluster.head))
 
-    def _journal(self) -> Generator[Any, Any, None]:
+    def _journal(self, seconds: float) -> Generator[Any, Any, None]:
         with self.head.request() as turn:
             yield turn
-            yield self.env.timeout(self.cluster.head)
+            yield self.env.timeout(seconds)
         self.journaled += 1
         if self.journaled == len(self.tasks):
             self.over.succeed()
 
     def _all_ended(self) -> bool:
-        return len(self.found.ends) == len(self.tasks)
+        return len(self.ends) == len(self.tasks)
 
     def _wake(self) -> None:
         """As many idle workers as there are tasks for them; on one machine all, for what is given back may let any fit."""
