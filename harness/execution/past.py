@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -48,11 +49,25 @@ def expected(plan: Plan) -> Expected:
     )
 
 
-def peaks(plan: Plan) -> dict[str, float]:
-    """GiB that units of a plan needed at most, as journals of the same benchmark, method and device tell; by id."""
-    told = _Told(plan, plan.spec.method.name)
-    found = {key: told.of(unit) for key, unit in plan.units.items()}
-    return {key: each[1] for key, each in found.items() if each is not None and each[1]}
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of units by id. memory: GiB that they needed at most with this method; seconds: that they took with it,
+    or, where no journal is of it, with others."""
+
+    memory: Mapping[str, float]
+    seconds: Mapping[str, float]
+
+
+def earlier(plan: Plan) -> Earlier:
+    """What units of a plan took before, as journals of the same benchmark and device tell."""
+    own = _told(_Told(plan, plan.spec.method.name), plan)
+    memory = {key: most for key, (_, most) in own.items() if most}
+    return Earlier(memory, {key: took for key, (took, _) in (own or _told(_Told(plan, "*"), plan)).items()})
+
+
+def _told(told: _Told, plan: Plan) -> dict[str, tuple[float, float]]:
+    """Seconds and memory of the units of which something is known, by id."""
+    return {key: found for key, unit in plan.units.items() if (found := told.of(unit)) is not None}
 
 
 class _Told:

@@ -43,6 +43,9 @@ class NetworksTrack(Track):
     def repeat(self, unit: Unit) -> object:
         return unit.study, unit.model
 
+    def slow_imports(self) -> tuple[str, ...]:
+        return ("torch",)
+
     def check_own_files(self) -> None:
         for name in dict.fromkeys(study.samples for study in self.benchmark.studies):
             if not self.protocol.bundled:
