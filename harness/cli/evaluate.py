@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from shlex import quote
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -142,6 +147,7 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
             typer.echo(
                 f"No fence: {landlock_problem()}. An audit hook alone watches the method (SECURITY.md).", err=True
             )
+        bar.begun = partial(_import_ahead, prepared.track.imports_to_show())
         result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh, executor=executor)
         place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)
@@ -155,6 +161,17 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
             say("")
     scored = any(unit.status == "ok" for unit in result.document.units)
     return _Evaluated(1 if result.failed or not scored else 0, result.folder, render.as_json(result, place))
+
+
+def _import_ahead(names: Iterable[str]) -> None:
+    """Import modules beside what goes on. Who needs one that is missing says so."""
+
+    def load() -> None:
+        for name in names:
+            with suppress(ImportError):
+                import_module(name)
+
+    Thread(target=load, daemon=True).start()
 
 
 def go_offline() -> None:

@@ -46,6 +46,9 @@ class NetworksTrack(Track):
     def slow_imports(self) -> tuple[str, ...]:
         return ("torch",)
 
+    def imports_to_show(self) -> tuple[str, ...]:
+        return "pandas", "scipy.stats"
+
     def check_own_files(self) -> None:
         for name in dict.fromkeys(study.samples for study in self.benchmark.studies):
             if not self.protocol.bundled:

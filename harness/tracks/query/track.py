@@ -150,6 +150,9 @@ class QueryTrack(Track):
         segments = any(setting.segments for setting in self.settings.values())
         return ("torch",) if segments else ("harness.tracks.query.classification.training",)
 
+    def imports_to_show(self) -> tuple[str, ...]:
+        return "pandas", "scipy.stats"
+
     def workload(self, units: Sequence[Unit]) -> Workload:
         """Trainings of the start too, which other strategies of the seed share; pinned files, and folders of data."""
         return Workload(
