@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from shlex import quote
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -148,6 +153,7 @@ def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: boo
                 "is not stopped by it.",
                 err=True,
             )
+        bar.begun = partial(_import_ahead, prepared.track.imports_to_show())
         result = evaluate_prepared(prepared, bar.listener, fresh=request.fresh, executor=executor)
         place = place_of(result, bar.scoring_board)
         report = write_run_report(result, prepared.protocol, place)
@@ -171,6 +177,17 @@ def _too_little_memory(request: Request, prepared: Prepared) -> float | None:
         return None
     free = free_memory()
     return free if free is not None and free < request.memory else None
+
+
+def _import_ahead(names: Iterable[str]) -> None:
+    """Import modules beside what goes on. Who needs one that is missing says so."""
+
+    def load() -> None:
+        for name in names:
+            with suppress(ImportError):
+                import_module(name)
+
+    Thread(target=load, daemon=True).start()
 
 
 def go_offline() -> None:

@@ -46,6 +46,8 @@ class RunBar(Observer):
         self._scoring = False
         self.reused = False
         """Whether all units were there already, so that none was run."""
+        self.begun: Callable[[], None] = lambda: None
+        """Called when units begin."""
         self._under_way: dict[str, TaskID] = {}
         self._task: TaskID = progress.add_task(first, total=None)
 
@@ -61,6 +63,7 @@ class RunBar(Observer):
         if done:
             say(f"  {done} of {total} units are done already", console=self._console)
         self._begin("running units", total, done)
+        self.begun()
 
     def progressed(self, progress: UnitProgress) -> None:
         if progress.unit not in self._under_way:

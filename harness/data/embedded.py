@@ -107,9 +107,9 @@ def _grey_photo(path: str) -> Image.Image:
     return Image.open(io.BytesIO(_package_file(path))).convert("L")
 
 
-def _csv_table(path: str, columns: int) -> npt.NDArray[np.float64]:
+def _csv_table(path: str, columns: int) -> npt.NDArray[np.int64]:
     text = _package_file(path).decode("ascii")
-    return np.fromstring(text.replace("\n", ","), sep=",").reshape(-1, columns)
+    return np.fromstring(text.replace("\n", ","), dtype=np.int64, sep=",").reshape(-1, columns)
 
 
 @cache

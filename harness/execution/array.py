@@ -20,7 +20,7 @@ from harness.execution.ended import ends_by_unit, readable, standing, take_up
 from harness.execution.evaluate import Prepared, job_of
 from harness.execution.executor import Event
 from harness.execution.job import UnitEnd, jobs_folder, planned_units, read_job, read_plan, write_job
-from harness.execution.past import peaks
+from harness.execution.past import earlier
 from harness.execution.plan import unit_result
 from harness.execution.room import needs
 from harness.execution.run_files import JOURNAL, SEALED
@@ -188,7 +188,7 @@ def _left(prepared: Prepared) -> dict[str, Unit]:
 
 def _script(prepared: Prepared, system: str, units: Path, jobs: int, each: int) -> str:
     plan, limits = prepared.plan, prepared.limits
-    known = peaks(plan)
+    known = earlier(plan).memory
     memory = max(needs(prepared.track, plan.units, known).values(), default=0.0) * _MARGIN
     if not known:  # what is declared is of methods as they usually are
         memory = max(memory, limits.gibibytes + _BESIDE_THE_METHOD)

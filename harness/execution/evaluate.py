@@ -21,7 +21,7 @@ from harness.execution.fence import choose
 from harness.execution.job import Job
 from harness.execution.method_process import Limits, MethodProcess, runs_around
 from harness.execution.needs import require_data
-from harness.execution.past import peaks
+from harness.execution.past import earlier
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.room import cores, default_workers, room_for
 from harness.execution.run_result import RunResult
@@ -115,7 +115,7 @@ def local_executor(prepared: Prepared) -> LocalExecutor:
     """Processes on this machine."""
     plan = prepared.plan
     _refuse_ways_out(plan.folder)
-    room = room_for(prepared.track, plan.units, prepared.limits.device, peaks(plan))
+    room = room_for(prepared.track, plan.units, prepared.limits.device, earlier(plan))
     return LocalExecutor(job_of(prepared), prepared.workers, room)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -53,13 +53,6 @@ def expected(plan: Plan) -> Expected:
     )
 
 
-def peaks(plan: Plan) -> dict[str, float]:
-    """GiB that units of a plan needed at most, as journals of the same benchmark, method and device tell; by id."""
-    told = _Told(plan, plan.spec.method.name)
-    found = {key: told.of(unit) for key, unit in plan.units.items()}
-    return {key: each.memory for key, each in found.items() if each is not None and each.memory}
-
-
 class _Took(NamedTuple):
     """What a unit took, or units at the median and at most. memory: 0 where that was not recorded. by_cost: whether the
     seconds are of processors, for want of those of the clock."""
@@ -73,6 +66,27 @@ class _Took(NamedTuple):
         """From a journal's line. What a unit costs on graphics processors is seconds of the clock."""
         wall = end.get("wall_seconds", end["seconds"] if device == "cuda" else None)
         return cls(end["seconds"] if wall is None else wall, end.get("memory") or 0.0, wall is None)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of units by id. memory: GiB that they needed at most with this method; seconds: that they took with it,
+    or, where no journal is of it, with others."""
+
+    memory: Mapping[str, float]
+    seconds: Mapping[str, float]
+
+
+def earlier(plan: Plan) -> Earlier:
+    """What units of a plan took before, as journals of the same benchmark and device tell."""
+    own = _told(_Told(plan, plan.spec.method.name), plan)
+    memory = {key: took.memory for key, took in own.items() if took.memory}
+    return Earlier(memory, {key: took.seconds for key, took in (own or _told(_Told(plan, "*"), plan)).items()})
+
+
+def _told(told: _Told, plan: Plan) -> dict[str, _Took]:
+    """Of the units of which something is known, by id."""
+    return {key: found for key, unit in plan.units.items() if (found := told.of(unit)) is not None}
 
 
 class _Told:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.execution.past import Earlier
 from harness.execution.waiting import Room
 from harness.spec.run import Unit
 from harness.tracks.base import Track
@@ -16,11 +17,12 @@ _MOST_WORKERS = 4
 _KEPT_FREE = 0.1  # of the memory, for all else that a machine does
 
 
-def room_for(track: Track, units: Mapping[str, Unit], device: str, past: Mapping[str, float]) -> Room:
-    """The room for units of a track. A unit of no known need counts as a pair of idle processes. past: as `needs`."""
+def room_for(track: Track, units: Mapping[str, Unit], device: str, past: Earlier) -> Room:
+    """The room for units of a track. A unit of no known need counts as a pair of idle processes."""
     free = free_memory()
     limit = None if free is None else free * (1 - _KEPT_FREE)
-    return Room(limit, needs(track, units, past), PAIR, cards() if device == "cuda" else ())
+    own_cards = cards() if device == "cuda" else ()
+    return Room(limit, needs(track, units, past.memory), PAIR, own_cards, past.seconds)
 
 
 def needs(track: Track, units: Mapping[str, Unit], past: Mapping[str, float]) -> dict[str, float]:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -79,6 +80,9 @@ class UnitServer:
         none to pass."""
         if not self.method.spec.oracle:
             self.method.hide(self._protocol.private_folders())
+            self.method.start()
+            for name in self._track.slow_imports():
+                import_module(name)
             with self.method.checking():
                 yield from load(kind_of(self.method.spec.task).check)(self.method)
 

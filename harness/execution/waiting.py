@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from harness.spec.run import Unit
@@ -16,13 +16,14 @@ class Room:
 
     memory: GiB that all of them together may take, None for no limit. needs: GiB that a unit needs, by id, where that is
     known; a unit of which nothing is known counts as one that needs `unknown`. cards: a graphics processor's number for
-    each process in turn, none where they use none.
+    each process in turn, none where they use none. seconds: that a unit will take, by id, where that is known.
     """
 
     memory: float | None = None
     needs: Mapping[str, float] | None = None
     unknown: float = 1.0
     cards: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def need(self, key: str) -> float:
         return (self.needs or {}).get(key, self.unknown)
@@ -42,6 +43,7 @@ def in_turns(units: Mapping[str, Unit]) -> list[str]:
 class Waiting:
     """Units by model, so that a process that has loaded and fitted a model goes on with it; given out as memory allows.
 
+    Models that will take longest come first, so that no process is left alone with one at the end.
     Never more are under way than fit; one that needs more than there is runs alone. What comes next is found without
     looking at all that wait, as long as some of the first fit.
     """
@@ -50,8 +52,13 @@ class Waiting:
         self._room = room
         self._under_way: dict[str, float] = {}
         self._by_model: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        will_take = dict.fromkeys((unit.model for unit in units.values()), 0.0)
         for key, unit in units.items():
-            self._by_model.setdefault(unit.model, OrderedDict())[key] = None
+            will_take[unit.model] += room.seconds.get(key, 0.0)
+        for name in sorted(will_take, key=will_take.__getitem__, reverse=True):  # stable, also in reverse
+            self._by_model[name] = OrderedDict()
+        for key, unit in units.items():
+            self._by_model[unit.model][key] = None
         self._not_begun = OrderedDict.fromkeys(self._by_model)
         self._least = min(map(room.need, units), default=0.0)
 

@@ -260,6 +260,14 @@ class Track(ABC):
         """Raise UsageError that names the extra to install, where a package is missing without which no unit can run."""
         return
 
+    def slow_imports(self) -> tuple[str, ...]:
+        """Modules that every unit needs and that take long: a process imports them while the method's own starts."""
+        return ()
+
+    def imports_to_show(self) -> tuple[str, ...]:
+        """Modules that places and pages of runs need and that take long: the command imports them while units are run."""
+        return ()
+
     def check_own_files(self) -> None:
         """Read files of the user's own that every unit rests on, where that is quick: before anything is run, made or
         said of the method. Raises UsageError or IntegrityError with what to mend."""

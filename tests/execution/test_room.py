@@ -11,6 +11,7 @@ import pytest
 from harness.execution import executor, room
 from harness.execution.evaluate import Request, prepare
 from harness.execution.executor import LocalExecutor, UnitEnd, _Queue
+from harness.execution.past import Earlier
 from harness.execution.plan import unit_result
 from harness.execution.waiting import Room, Waiting, in_turns
 from harness.spec.run import Unit
@@ -202,8 +203,10 @@ def test_a_need_is_what_is_declared_or_was_seen_whatever_is_more():
 
     planned = units(4)
     first, second, third, _ = planned
-    found = room.room_for(Declaring(), planned, "cpu", {first: 3.0, second: 1.0, third: 0.5, "gone": 9.0})
+    past = Earlier({first: 3.0, second: 1.0, third: 0.5, "gone": 9.0}, {third: 20.0})
+    found = room.room_for(Declaring(), planned, "cpu", past)
     assert found.needs == {first: 3.0, second: 5.0, third: 0.5}
+    assert found.seconds == {third: 20.0}
     assert found.cards == ()
     assert found.memory is None or found.memory > 0
 
@@ -227,6 +230,29 @@ def test_a_process_goes_on_with_its_model_and_else_begins_one_that_nobody_has():
     assert [planned[waiting.take("m0")].study for _ in range(2)] == ["s4", "s5"], "what is left of others"
     assert waiting.take("m0") is None
     assert not waiting
+
+
+def test_models_that_take_longest_are_begun_first():
+    """m0 has s0 and s3, m1 has s1 and s4, m2 has s2 and s5."""
+    planned = units(6, models=3)
+    took = dict(zip(planned, (1.0, 2.0, 4.0, 1.5, 2.0), strict=False))  # of s5 nothing is known
+    waiting = Waiting(planned, Room(seconds=took))
+    first, second = waiting.take(None), waiting.take(None)
+    assert [planned[key].study for key in (first, second)] == ["s1", "s2"], "of 4 s each, the one that is planned first"
+    assert planned[waiting.take("m2")].study == "s5", "a process goes on with its model"
+    assert [planned[waiting.take("m2")].study for _ in range(3)] == ["s0", "s4", "s3"]
+    assert not waiting
+
+
+@pytest.mark.parametrize(("seconds", "together"), [(100.0, 2), (0.0, 1)])
+def test_a_second_process_is_started_at_once_where_units_are_known_to_take_long(monkeypatch, seconds, together):
+    planned = units(2)
+    processes = Processes({}, 2, patience=20.0 if together == 2 else 0.1)
+    monkeypatch.setattr(executor, "UnitProcess", processes)
+    local = LocalExecutor(None, 2, Room(seconds=dict.fromkeys(planned, seconds)))
+    local._patience = 60.0  # as if the start had taken so long
+    assert len(list(local.run(planned))) == 2
+    assert max(map(len, processes.seen)) == together
 
 
 def test_what_fits_goes_before_what_does_not():

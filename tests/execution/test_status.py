@@ -15,7 +15,7 @@ from harness.execution import claims, status
 from harness.execution.array import gather, run_one, write_array
 from harness.execution.evaluate import prepare, run
 from harness.execution.job import UnitEnd
-from harness.execution.past import expected, peaks
+from harness.execution.past import earlier, expected
 from harness.execution.run_result import RunResult
 from harness.execution.runner import SilentObserver
 from harness.execution.status import RunStatus, WorkerStatus, Working, run_status
@@ -221,7 +221,9 @@ def test_nothing_is_known_before_the_first_run_and_all_after(asked, in_this_proc
     assert (found.known, found.by_cost, found.unknown, found.journals, found.same_method) == (4, 0, 0, 1, True)
     assert found.hours * 3600 == pytest.approx(sum(by_study) + 2 * middle)
     assert found.memory > 0
-    assert set(peaks(prepare(other).plan)) == set(prepare(other).plan.units)
+    told = earlier(prepare(other).plan)
+    assert set(told.memory) == set(told.seconds) == set(prepare(other).plan.units)
+    assert sum(told.seconds.values()) == pytest.approx(found.hours * 3600)
 
 
 def journals(asked):

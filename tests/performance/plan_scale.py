@@ -28,7 +28,7 @@ from harness.data.toml import read_extended
 from harness.execution.answers import outputs_path
 from harness.execution.evaluate import Prepared, Request, prepare
 from harness.execution.job import UnitEnd
-from harness.execution.past import peaks
+from harness.execution.past import earlier
 from harness.execution.plan import unit_result
 from harness.execution.room import room_for
 from harness.execution.run_files import JOURNAL
@@ -126,9 +126,9 @@ def measure(name: str, units: int, folder: Path) -> None:
     seconds, peak = time.process_time(), _peak()
     verdict = "reached" if seconds <= SECONDS and peak <= GIGABYTES else "MISSED"
     print(f"  {seconds:.1f} s of a processor (at most {SECONDS:g}), {peak:.2f} GB (at most {GIGABYTES:g}): {verdict}")
-    room_for(prepared.track, prepared.plan.units, "cpu", peaks(prepared.plan))
+    room_for(prepared.track, prepared.plan.units, "cpu", earlier(prepared.plan))
     more = time.process_time() - seconds
-    print(f"  {more:.1f} s more until local processes know what memory units needed before; {_peak():.2f} GB")
+    print(f"  {more:.1f} s more until local processes know what units took before; {_peak():.2f} GB")
 
 
 def _peak() -> float:

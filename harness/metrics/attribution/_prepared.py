@@ -14,6 +14,7 @@ AGREEMENT = 1e-5
 def prepared(model: nn.Module, example: Tensor) -> nn.Module:
     """The model traced, frozen and laid out by oneDNN; the model itself where that fails or gives other outputs.
 
+    A model that keeps more than its outputs need may have `_for_inference`, which gives a cheaper one with the same weights.
     model: of inputs (m, c, *spatial) to a tensor (m, ...), on the CPU; it must not change afterwards. example
     (m, c, *spatial), m > 0: it is passed about three times. A model stays as it is in training mode, with hooks on its
     parts (a trace would never call them again), if its `forward` decides by numbers or by the size of the batch, and if
@@ -27,7 +28,8 @@ def prepared(model: nn.Module, example: Tensor) -> nn.Module:
             warnings.simplefilter("ignore")
             # Raises where numbers become Python's, which a trace with numbers may keep without a word.
             torch.fx.symbolic_trace(model)
-            traced = torch.jit.trace(model, example[:4], check_trace=False)
+            cheaper: nn.Module = getattr(model, "_for_inference", lambda: model)()
+            traced = torch.jit.trace(cheaper.eval(), example[:4], check_trace=False)
             found: nn.Module = torch.jit.optimize_for_inference(traced)
             others = example, example[:1], example[:3] / 2 - 1, example[:2] * 0
             return found if all(_agree(model, found, each) for each in others) else model

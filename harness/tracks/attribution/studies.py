@@ -43,6 +43,12 @@ class NetworksTrack(Track):
     def repeat(self, unit: Unit) -> object:
         return unit.study, unit.model
 
+    def slow_imports(self) -> tuple[str, ...]:
+        return ("torch",)
+
+    def imports_to_show(self) -> tuple[str, ...]:
+        return "pandas", "scipy.stats"
+
     def check_own_files(self) -> None:
         for name in dict.fromkeys(study.samples for study in self.benchmark.studies):
             if not self.protocol.bundled:

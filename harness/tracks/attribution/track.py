@@ -182,6 +182,9 @@ class AttributionTrack(NetworksTrack):
 
         return maps_memory(self.benchmark, unit)
 
+    def imports_to_show(self) -> tuple[str, ...]:
+        return *super().imports_to_show(), "torch"
+
     def views(self, shown: Shown) -> Iterator[View]:
         from harness.tracks.attribution.picture import attribution_views
 

@@ -146,6 +146,13 @@ class QueryTrack(Track):
         """None: picks, predictions and counts of voxels are whole numbers, and a query that differs is another query."""
         return Tolerance(0.0, "whole numbers")
 
+    def slow_imports(self) -> tuple[str, ...]:
+        segments = any(setting.segments for setting in self.settings.values())
+        return ("torch",) if segments else ("harness.tracks.query.classification.training",)
+
+    def imports_to_show(self) -> tuple[str, ...]:
+        return "pandas", "scipy.stats"
+
     def workload(self, units: Sequence[Unit]) -> Workload:
         """Trainings of the start too, which other strategies of the seed share; pinned files, and folders of data."""
         return Workload(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Add(nn.Module):
@@ -86,3 +90,46 @@ class Transformer(nn.Module):
         tokens = self.tokens(inputs).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return tokens if self.positions is None else tokens + self.positions
+
+    def _for_inference(self) -> nn.Module:
+        """See `harness.metrics.attribution._prepared.prepared`."""
+        return _LogitsAlone(self)
+
+
+class _LogitsAlone(nn.Module):
+    """The logits of a transformer: of its last block only the class token is computed, and no attention is kept."""
+
+    def __init__(self, whole: Transformer) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        whole = self.whole
+        tokens = whole.embed(inputs)
+        *blocks, last = whole.blocks
+        for block in blocks:
+            tokens = _block(block, tokens, lambda each: each)
+        tokens = _block(last, tokens, lambda each: each[:, :1])
+        logits: Tensor = whole.classifier(whole.pool(whole.norm(tokens)))
+        return logits
+
+
+def _block(block: Any, tokens: Tensor, wanted: Callable[[Tensor], Tensor]) -> Tensor:
+    """The tokens (n, q, dim) that are wanted of what a block gives for (n, t, dim)."""
+    normed = block.norm1(tokens)
+    found = block.add1(wanted(tokens), _attended(block.attention, wanted(normed), normed))
+    out: Tensor = block.add2(found, block.mlp(block.norm2(found)))
+    return out
+
+
+def _attended(attention: Attention, queries: Tensor, tokens: Tensor) -> Tensor:
+    """What `Attention` gives for those of the tokens (n, t, dim) that are queries (n, q, dim)."""
+    dim = attention.projection.in_features
+    query, key, value = (
+        F.linear(inputs, weight, bias).unflatten(2, (attention.heads, -1)).transpose(1, 2)
+        for inputs, weight, bias in zip(
+            (queries, tokens, tokens), attention.qkv.weight.split(dim), attention.qkv.bias.split(dim), strict=True
+        )
+    )
+    out: Tensor = attention.projection(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+    return out

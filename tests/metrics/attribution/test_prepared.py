@@ -50,6 +50,43 @@ def test_every_embedded_network_is_prepared_and_answers_the_same(family):
         close(model, found, some)
 
 
+class Wasteful(nn.Module):
+    """Computes more than its logits need."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = network()
+
+    def forward(self, inputs):
+        return self.model(inputs) + 0 * self.model(inputs * 2)
+
+
+class Knowing(Wasteful):
+    """Has a `cheaper` network of the same logits, or pretends to."""
+
+    def __init__(self, cheaper):
+        super().__init__()
+        self._cheaper = cheaper
+
+    def _for_inference(self):
+        return self._cheaper(self.model)
+
+
+def test_a_cheaper_network_that_a_model_knows_takes_its_place():
+    model, inputs = Knowing(lambda own: own).eval(), torch.rand(8, 2, 6, 6)
+    found, whole = prepared(model, inputs), prepared(Wasteful().eval(), inputs)
+    assert 0 < str(found.inlined_graph).count("conv") < str(whole.inlined_graph).count("conv")
+    close(model, found, inputs)
+
+
+@pytest.mark.parametrize(
+    "cheaper", [lambda own: nn.Sequential(own, nn.Softmax(dim=1)), lambda own: 1 / 0, lambda own: 3]
+)
+def test_a_cheaper_network_that_says_something_else_does_not(cheaper):
+    model = Knowing(cheaper).eval()
+    assert prepared(model, torch.rand(8, 2, 6, 6)) is model
+
+
 @pytest.mark.parametrize("size", [1, 2, 8])
 def test_a_network_is_prepared_from_any_number_of_inputs(size):
     model, inputs = network(), torch.rand(8, 2, 6, 6)

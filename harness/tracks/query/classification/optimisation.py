@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from harness.spec.errors import UsageError
 from harness.spec.query import Optimiser
@@ -34,17 +36,16 @@ def minimise(
     `losses` gives those of one epoch, `steps` of them, each computed when it is asked for. Raises UsageError when they
     become infinite.
     """
-    make = Lars if spec.kind == "lars" else _nesterov
-    optimiser = make(network.parameters(), spec.learning_rate, spec.momentum, spec.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate(spec, epochs, steps))
+    make = Lars if spec.kind == "lars" else Nesterov
+    optimiser = make(network.parameters(), spec.momentum, spec.weight_decay)
+    at, steps_done = rate(spec, epochs, steps), count()
     for epoch in range(1, epochs + 1):
         network.train()
         loss = torch.zeros(())
         for loss in losses():
-            optimiser.zero_grad()
+            network.zero_grad()
             loss.backward()
-            optimiser.step()
-            schedule.step()
+            optimiser.step(spec.learning_rate * at(next(steps_done)))
         if not torch.isfinite(loss):
             raise UsageError(
                 f"the training came apart in epoch {epoch} (its loss is {loss.item()}); "
@@ -72,39 +73,61 @@ def rate(spec: Optimiser, epochs: int, steps: int) -> Callable[[int], float]:
     return at
 
 
-class Lars(torch.optim.Optimizer):
+class _Optimiser:
+    """No `torch.optim.Optimizer`: each process that made one would import torch's compiler, which takes as long as
+    hundreds of steps of a small network."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], momentum: float, weight_decay: float) -> None:
+        self._parameters, self._momentum, self._weight_decay = list(parameters), momentum, weight_decay
+        self._velocities: list[Tensor | None] = [None] * len(self._parameters)
+
+
+class Nesterov(_Optimiser):
+    """SGD with Nesterov's momentum, where there is momentum."""
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """By the gradients that all parameters have."""
+        sgd(
+            [*self._parameters],
+            [_gradient(weights) for weights in self._parameters],
+            self._velocities,
+            weight_decay=self._weight_decay,
+            momentum=self._momentum,
+            lr=learning_rate,
+            dampening=0.0,
+            nesterov=self._momentum > 0,
+            maximize=False,
+        )
+
+
+class Lars(_Optimiser):
     """SGD whose step in each layer is scaled to the size of its weights (You et al. 2017), for large batches.
 
     Biases and normalisation are neither scaled nor decayed, as in SimCLR.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-
     @torch.no_grad()
-    def step(self, closure: object = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for weights in group["params"]:
-                if weights.grad is None:
-                    continue
-                change = weights.grad
-                if weights.ndim > 1:
-                    change = change + group["weight_decay"] * weights
-                    change = change * _trust(weights, change)
-                state = self.state[weights]
-                velocity = state["velocity"] = group["momentum"] * state.get("velocity", 0.0) + change
-                weights.add_(velocity, alpha=-group["lr"])
+    def step(self, learning_rate: float) -> None:
+        """By the gradients that all parameters have."""
+        for place, weights in enumerate(self._parameters):
+            change = _gradient(weights)
+            if weights.ndim > 1:
+                change = change + self._weight_decay * weights
+                change = change * _trust(weights, change)
+            velocity = self._velocities[place]
+            self._velocities[place] = velocity = change if velocity is None else self._momentum * velocity + change
+            weights.add_(velocity, alpha=-learning_rate)
+
+
+def _gradient(weights: nn.Parameter) -> Tensor:
+    assert weights.grad is not None, "the loss depends on every parameter"
+    return weights.grad
 
 
 def _trust(weights: Tensor, change: Tensor) -> Tensor:
     size, length = weights.norm(), change.norm()
     return torch.where((size > 0) & (length > 0), _TRUST * size / length, torch.ones_like(size))
-
-
-def _nesterov(
-    parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=momentum > 0)
 
 
 def gathered(array: np.ndarray, indices: Tensor, device: str) -> Tensor:

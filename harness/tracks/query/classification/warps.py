@@ -24,9 +24,8 @@ def shifted(images: Tensor, most: float, outside: Literal["mirrored", "black"]) 
     padded = F.pad(images, (right, right, down, down), mode="reflect" if outside == "mirrored" else "constant")
     rows = torch.randint(2 * down + 1, (count, 1), device=device) + torch.arange(height, device=device)
     columns = torch.randint(2 * right + 1, (count, 1), device=device) + torch.arange(width, device=device)
-    every = torch.arange(count, device=device)[:, None, None, None]
-    channel = torch.arange(channels, device=device)[None, :, None, None]
-    return padded[every, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    places = (rows * padded.shape[3])[:, :, None] + columns[:, None, :]
+    return padded.flatten(2).gather(2, places.flatten(1)[:, None].expand(-1, channels, -1)).view_as(images)
 
 
 def nearest(images: Tensor, *matrix: Tensor | float) -> Tensor:
