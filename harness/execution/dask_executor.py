@@ -48,7 +48,7 @@ class DaskExecutor:
     """Runs units on the workers of a cluster, a unit at a time on each thread of a worker.
 
     A unit whose worker was lost is begun again on another one up to `job.retries` times, then it is lost. One with which
-    two workers were lost may be what ended them: it is set apart until all others have ended, and then begun again alone.
+    two workers were lost may be what ended them: it is set apart until all others have ended, and then begun again.
     One in which two unit processes died, while their workers lived on, has failed and is left. The rest goes on.
     """
 
@@ -100,8 +100,10 @@ class DaskExecutor:
             else:
                 reason = f"it was begun {begun[key] + 1} times and never came to an end"
                 yield UnitEnd(unit_result(left.pop(key), "lost", reason), 0.0)
-            if apart and not batch:
-                batch.submit(apart[0], left[apart.pop(0)], in_company=False)
+            if not batch:
+                for each in apart:
+                    batch.submit(each, left[each], in_company=False)
+                apart.clear()
 
     def _taken_up(self, left: dict[str, Unit], key: str, name: str) -> Iterator[UnitEnd]:
         yield take_up(self.job.folder, name, _VISIBLE_SECONDS)

@@ -117,6 +117,7 @@ def test_a_cluster_without_workers_says_so_and_goes_on_when_one_comes(tmp_path, 
     assert_same(folder, serial_of(asked, tmp_path / "serial"))
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_lost_is_said(tmp_path):
     go = tmp_path / "go"
     asked = request_one(tmp_path, waiting_for(go))

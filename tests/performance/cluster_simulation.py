@@ -121,7 +121,7 @@ def walltimes(tasks: Sequence[Task]) -> Iterator[tuple[str, ...]]:
 
 
 def retries(tasks: Sequence[Task]) -> Iterator[tuple[str, ...]]:
-    """What `--retries` does: from 2 on, units with which two workers were lost wait, and are begun again alone."""
+    """What `--retries` does: from 2 on, units with which two workers were lost wait for all others."""
     for workers, (title, place) in product(WORKERS[1:], list(PLACES.items())[1:]):
         told = [_told(tasks, replace(place, workers=workers, retries=count)) for count in _RETRIES]
         yield (title, f"{workers:,}", *(f"{span} ({sessions})" for span, sessions, _ in told))

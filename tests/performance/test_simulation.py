@@ -130,13 +130,13 @@ def test_a_unit_that_is_lost_is_tried_in_the_next_session(monkeypatch):
     assert (found.useful, found.lost, found.held) == (150.0, 116.0, 150.0)
 
 
-def test_units_that_are_set_apart_are_begun_one_after_the_other(monkeypatch):
-    """By hand: both lose two workers, A at 10 and 75, B at 20 and 85; their claims are void at 135 and 145. From then on A
-    takes one of two workers until 245, and B until 345."""
+def test_units_that_are_set_apart_are_begun_together_when_no_other_is_left(monkeypatch):
+    """By hand: both lose two workers, A at 10 and 75, B at 20 and 85; their claims are void at 135 and 145. Then both
+    are begun, and end at 245."""
     lives(monkeypatch, 10.0, 20.0, 65.0, 65.0)
     found = simulate([Task("A", (Step(100.0),)), Task("B", (Step(100.0),))], Cluster(2, mtbf=1.0))
     assert found.sessions == [{"A": "ok", "B": "ok"}]
-    assert (found.makespan, found.held, found.lost) == (345.0, 240.0, 10.0 + 20.0 + 5.0 + 5.0)
+    assert (found.makespan, found.held, found.lost) == (245.0, 240.0, 10.0 + 20.0 + 5.0 + 5.0)
 
 
 def test_a_job_of_an_array_whose_time_is_up_leaves_its_unit_to_the_next_session():

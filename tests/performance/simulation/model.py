@@ -3,7 +3,7 @@
 The rules are those of the harness, and where they can be called they are called: what comes next on one machine
 (`waiting.Waiting`), when a unit is given up (`unit_server.given_up`), how long a vanished worker's claim holds
 (`claims.VOID_AFTER`). On a cluster units are begun in the order of the plan, as dask does; those with which `MOST_DEATHS`
-workers were lost wait until all others have ended, and are then begun again one after the other. A session is one
+workers were lost wait until all others have ended, and are then begun again, all at once. A session is one
 `harness evaluate`, or one array; the next one tries what did not end well. All numbers are seconds.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,7 +175,7 @@ class _Session:
             units, room = cluster.machine
             self.waiting = Waiting({key: units[key] for key in self.tasks}, room)
         self.vanished, self.died, self.begun = Counter[str](), Counter[str](), Counter[str]()
-        self.apart, self.alone = deque[str](), set[str]()
+        self.apart, self.at_last = list[str](), set[str]()
         self.void_from: dict[str, float] = {}
         self.under_way: set[str] = set()
         self.head, self.journaled = simpy.Resource(self.env), 0
@@ -215,7 +215,7 @@ class _Session:
                 yield from self._unit(self.tasks[key], vanishes, stops, rng)
                 self.under_way.discard(key)
                 self.waiting.give_back(key)
-                self._begin_alone()
+                self._begin_those_apart()
                 self._wake()
             if self.cluster.array:
                 return
@@ -270,13 +270,15 @@ class _Session:
         """Where others are waiting or under way: of workers that stay, as jobs of an array know of no others."""
         retries = math.inf if self.cluster.retries is None else self.cluster.retries
         stay = not (self.cluster.array or self.cluster.machine)
-        return stay and key not in self.alone and self.vanished[key] >= MOST_DEATHS and retries >= MOST_DEATHS
+        return stay and key not in self.at_last and self.vanished[key] >= MOST_DEATHS and retries >= MOST_DEATHS
 
-    def _begin_alone(self) -> None:
-        """The next one that was set apart, when no other is left."""
-        if self.apart and not self.under_way and not self.waiting:
-            self.alone.add(self.apart[0])
-            self.waiting.begin_again(self.apart.popleft(), first=False)
+    def _begin_those_apart(self) -> None:
+        """When no other is left."""
+        if not self.under_way and not self.waiting:
+            self.at_last.update(self.apart)
+            for key in self.apart:
+                self.waiting.begin_again(key, first=False)
+            self.apart.clear()
 
     def _left(self, key: str, *, vanished: bool) -> None:
         """By a worker that is gone: dask begins the unit of one that vanished in its place, and a batch system the job."""
@@ -294,9 +296,9 @@ class _Session:
             self._end(key, "lost")
             return
         if len(self.ends) < len(self.tasks) - 1:
-            self.alone.discard(key)
+            self.at_last.discard(key)
         else:
-            self.alone.add(key)
+            self.at_last.add(key)
         self.waiting.begin_again(key, first=False)
 
     def _step(self, step: Step, key: str, until: float) -> Generator[Any, Any, bool]:
