@@ -60,7 +60,7 @@ MAY_IMPORT_HEAVY_AT_TOP = {
     "metrics/attribution/_segments.py",
     "metrics/attribution/forwards.py",
     *(f"methods/baselines/attribution/_{name}.py" for name in ("relprop", "operations", "derivatives")),
-    *(f"methods/baselines/attribution/_{name}.py" for name in ("decompositions", "deep_lift")),
+    *(f"methods/baselines/attribution/_{name}.py" for name in ("decompositions", "deep_lift", "plain_relus")),
     *(f"tracks/query/classification/{name}.py" for name in ("augmentation", "networks", "optimisation")),
     *(f"tracks/query/classification/{name}.py" for name in ("pretraining", "training", "randaugment")),
     *(f"tracks/query/classification/{name}.py" for name in ("colours", "warps", "draws")),

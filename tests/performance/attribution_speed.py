@@ -11,8 +11,8 @@ the same function for maps: a plain gradient.
 
 Known limits: the maps that robustness asks for are nine tenths of its time, and the same on both sides. DeepLIFT is
 computed in double precision, captum's in single, but its baselines are run once for all inputs. Guided backpropagation
-follows single operations, so that it does not matter how a ReLU is written: recording them takes a sixth of its time, the
-rest is what a plain gradient takes. A plain gradient is a plain gradient.
+looks at each call, so that it does not matter how a ReLU is written: networks that are not of a few known calls alone are
+followed by single operations, which takes a fifth longer. A plain gradient is a plain gradient.
 
 Writes runs/bench/attribution.md and a plot (another folder: first argument).
 """

@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 def guided_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Gradient of the logit, of which every ReLU lets only positive parts pass back."""
     from harness.methods.baselines.attribution._operations import gradient, propagate, trace
+    from harness.methods.baselines.attribution._plain_relus import guided_gradients
+
+    plain = True
 
     def rule(operation: Operation, of_outputs: Parts) -> Parts:
         parts = gradient(operation, of_outputs)
         return [part if part is None else part.clamp_min(0) for part in parts] if _is_relu(operation) else parts
 
     def explain(some: Tensor, classes: Tensor) -> Tensor:
+        nonlocal plain
+        maps = guided_gradients(model, some, classes) if plain else None
+        if maps is not None:
+            return maps
+        plain = False  # nor will it be for other inputs, most likely
         found = trace(model, some, classes, whole_norms=True)
         return propagate(found, found.logits.new_ones(len(some)), rule)[0]
 
