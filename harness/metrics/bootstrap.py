@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.metrics import balanced, calibration, detection, excess, risk_coverage
 from harness.metrics._checks import FloatArray, numeric, vector
 from harness.metrics._weighted import Kernel, Replicates, Sample, evaluate
-from harness.metrics.quick_augrc import RankedFailures, quick
+from harness.metrics.quick_augrc import RankedFailures, narrow
 from harness.metrics.registry import METRICS
 from harness.statistics import percentile_interval, tied_ranks, weight_rows
 
@@ -41,7 +41,7 @@ KERNELS: Mapping[Metric, Kernel] = MappingProxyType(
     }
 )
 
-_BY_SAMPLE, _LEAST_BY_SAMPLE = 1 << 22, 16  # counts that lie sample by sample: 16 MB, and at least so many resamples
+_BY_SAMPLE, _LEAST_BY_SAMPLE = 1 << 24, 32  # counts that lie sample by sample: 16 MB, and at least so many resamples
 _CHUNK = 1 << 16  # counts per chunk: half a megabyte per array, so that a kernel's few arrays stay in cache
 
 
@@ -109,10 +109,9 @@ def _one_by_one(
 def _augrc_by_sample(samples: Sequence[Sample]) -> Callable[[NDArray[Any]], FloatArray]:
     """The same of AUGRC, to the same last digit: whole numbers are summed, for many resamples at once."""
     ranked = [RankedFailures.of(sample) for sample in samples]
-    kind = np.int16 if quick(samples[0].residual) else np.int32
 
     def values(counts: NDArray[Any]) -> FloatArray:
-        by_sample = np.ascontiguousarray(counts.T.astype(kind))
+        by_sample = np.ascontiguousarray(narrow(counts).T)
         return np.stack([each.augrc(by_sample) for each in ranked], axis=1)
 
     return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics._checks import FloatArray, is_binary
 from harness.metrics._weighted import Sample
-from harness.statistics.order_statistics import running_sums
 
-Counts = NDArray[np.signedinteger[Any]]
+Counts = NDArray[np.unsignedinteger[Any]]
+Places = NDArray[np.intp]
 
-_MOST_SAMPLES = np.iinfo(np.int16).max  # twice its square is below 2**31
-_AT_ONCE = 1 << 15  # numbers of two arrays that stay in cache
+_MOST_SAMPLES = (1 << 15) - 1  # beyond that, the counts of all resamples at once take much memory
+_ROWS_AT_LAST = 32  # what is left of the cells when they are no longer put together in pairs
 
 
 def quick(residual: NDArray[np.float64], samples: int | None = None) -> bool:
@@ -27,84 +27,140 @@ def quick(residual: NDArray[np.float64], samples: int | None = None) -> bool:
 
 
 def augrc_of_counts(
-    confidence: ArrayLike, residual: ArrayLike, counts: NDArray[np.int16], rows: NDArray[np.intp]
+    confidence: ArrayLike, residual: ArrayLike, counts: NDArray[np.integer[Any]], rows: Places
 ) -> FloatArray:
     """AUGRC on each resample: (replicates,), nan for one without samples.
 
     `confidence` and `residual` are (m,), the residuals 0 or 1. Sample i occurs `counts[rows[i], b]` times in resample
     b: one row of `counts` per sample, so that sums over ranges of confidence run along memory. All sums are of whole
-    numbers and exact as long as no resample has 2**15 samples, so the result equals `weighted_replicates` bit by bit.
-    ValueError for other residuals.
+    numbers and exact, so the result equals `weighted_replicates` bit by bit. ValueError for other residuals.
     """
     sample = Sample.of(confidence, residual)
     if not quick(sample.residual):
         raise ValueError(f"residual must be 0 or 1, for at most {_MOST_SAMPLES} samples.")
-    return RankedFailures.of(sample).augrc(counts, rows)
+    return RankedFailures.of(sample).augrc(narrow(counts), rows)
+
+
+def narrow(counts: NDArray[np.integer[Any]]) -> Counts:
+    """The same whole numbers >= 0 in the smallest type that holds the sum of at least eight of them."""
+    return counts.astype(np.min_scalar_type(8 * int(counts.max(initial=0))), copy=False)
 
 
 @dataclass(frozen=True, eq=False)
 class RankedFailures:
     """What of a sample with residuals 0 or 1 its AUGRC rests on, for as many resamples as are asked about.
 
-    order (n,): samples by falling confidence. failing (f,): those of them that fail. Of the groups of equal confidence in
-    which any sample fails, (g,): starts and ends in `order`; bounds (g + 1,): where they begin in `failing`.
+    order (n,): samples by falling confidence, of equal ones those that fail first; fails (n,): which do. Of the groups of
+    equal confidence in which some fail and some do not: where they start, cease to fail, and end in `order`, each (g,).
     """
 
-    order: NDArray[np.intp]
-    failing: NDArray[np.intp]
-    starts: NDArray[np.intp]
-    ends: NDArray[np.intp]
-    bounds: NDArray[np.intp]
+    order: Places
+    fails: NDArray[np.bool_]
+    starts: Places
+    middles: Places
+    ends: Places
+    _sums: dict[tuple[np.dtype[Any], int], CellSums] = field(default_factory=dict, repr=False)
+    """For counts without rows, of which the next ones most probably have the same type and bound."""
 
     @classmethod
     def of(cls, sample: Sample) -> RankedFailures:
-        order, starts = sample.ranking.order, sample.ranking.starts
-        groups = np.flatnonzero(np.add.reduceat(sample.ranked_residual, starts))
-        fails = np.flatnonzero(sample.ranked_residual)
-        bounds = np.append(np.searchsorted(fails, starts[groups]), len(fails))
-        return cls(order, order[fails], starts[groups], np.append(starts[1:], len(order))[groups], bounds)
+        order, fails, starts = sample.ranking.order, sample.ranked_residual > 0, sample.ranking.starts
+        if len(starts) == len(order):
+            none = np.empty(0, dtype=np.intp)
+            return cls(order, fails, none, none, none)
+        ends = np.append(starts[1:], len(order))
+        again = np.lexsort((~fails, np.repeat(starts, ends - starts)))
+        order, fails = order[again], fails[again]
+        middles = starts + np.add.reduceat(fails, starts, dtype=np.intp)
+        mixed = (starts < middles) & (middles < ends)
+        return cls(order, fails, starts[mixed], middles[mixed], ends[mixed])
 
-    def augrc(self, counts: Counts, rows: NDArray[np.intp] | None = None) -> FloatArray:
-        """(replicates,) for `counts` and `rows` as in `augrc_of_counts`; without rows those of counts are the samples.
+    def augrc(self, counts: Counts, rows: Places | None = None) -> FloatArray:
+        """(replicates,) for `counts`, which are `narrow`, and `rows` as in `augrc_of_counts`; without rows those of counts
+        are the samples.
 
-        The type of counts must hold the samples of a resample.
+        A failure counts for each success above it. Both are summed in cells of some failures followed by some successes,
+        so that no pair is within a cell, and cells are put together in pairs, in types that just hold the sums.
         """
-        places = rows if rows is not None else np.arange(len(counts))
-        untied = bool((self.ends - self.starts == 1).all())
-        failing = places[self.failing]
-        error = counts[failing] if untied else _sums(counts, failing, self.bounds)
-        weight = error if untied else _range_sums(counts, places[self.order], self.starts, self.ends)
-        # Down to the end of each failing group, and to the end of the ranking.
-        kept = running_sums(_sums(counts, places[self.order], np.concatenate([[0], self.ends, [len(self.order)]])))
-        # Twice a product of 16 bits fits into 32, and so does their sum over a resample: see `_MOST_SAMPLES`.
-        narrow, wide = np.dtype(f"u{counts.dtype.itemsize}"), np.int32 if counts.dtype.itemsize == 2 else np.int64
-        total = kept[-1].astype(np.int64)
-        mass = 2 * total * error.sum(axis=0, dtype=wide)
-        step = max(1, _AT_ONCE // len(total))
-        for start in range(0, len(error), step):
-            some = slice(start, min(start + step, len(error)))
-            # Twice the samples above the middle of each group, which holds its share of the failures.
-            doubled = kept[some].view(narrow)
-            doubled *= 2
-            doubled -= weight[some].view(narrow)
-            mass -= np.einsum("gb,gb->b", doubled.astype(wide), error[some].astype(wide))
+        places = self.order if rows is None else rows[self.order]
+        most = 1 << (int(counts.max(initial=1)) - 1).bit_length()
+        at_most = max(1, np.iinfo(counts.dtype).max // most)  # samples of a cell
+        cells = self._sums.get((counts.dtype, at_most)) if rows is None else None
+        if cells is None:
+            cells = CellSums.of(self.fails, places, at_most, counts)
+            if rows is None:
+                self._sums[counts.dtype, at_most] = cells
+        above, failing = np.split(cells.matrix @ counts, 2)
+        pairs, largest, most_pairs = None, at_most * most, 0
+        for _ in range(cells.halvings):
+            most_pairs = largest**2 + 2 * most_pairs
+            across = np.multiply(above[::2], failing[1::2], dtype=_holding(most_pairs))
+            if pairs is not None:
+                across += pairs[::2]
+                across += pairs[1::2]
+            pairs, largest = across, 2 * largest
+            above, failing = (np.add(each[::2], each[1::2], dtype=_holding(largest)) for each in (above, failing))
+        successes, failures = above.astype(np.int64), failing.astype(np.int64)
+        twice = 2 * ((np.cumsum(successes, axis=0) - successes) * failures).sum(axis=0) + self._tied(
+            counts, places, at_most
+        )
+        if pairs is not None:
+            twice += 2 * pairs.sum(axis=0, dtype=np.int64)
+        failed = failures.sum(axis=0)
+        total = successes.sum(axis=0) + failed
+        mass = 2 * total * failed - failed**2 - twice
         with np.errstate(divide="ignore", invalid="ignore"):
             values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
         return values
 
+    def _tied(self, counts: Counts, places: Places, at_most: int) -> NDArray[np.int64] | int:
+        """Pairs of equal confidence, which count by half: (replicates,)."""
+        if not len(self.starts):
+            return 0
+        begins = np.stack([self.starts, self.middles], axis=1).ravel()
+        lengths = np.stack([self.middles, self.ends], axis=1).ravel() - begins
+        first = np.cumsum(lengths) - lengths
+        inside = np.arange(lengths.sum()) - np.repeat(first, lengths)
+        cell = np.cumsum(inside % at_most == 0) - 1
+        sums = _adding(counts, places[np.repeat(begins, lengths) + inside], cell, int(cell[-1]) + 1) @ counts
+        parts = np.add.reduceat(sums, cell[first], axis=0, dtype=np.int64)
+        tied: NDArray[np.int64] = (parts[::2] * parts[1::2]).sum(axis=0)
+        return tied
 
-def _range_sums(counts: Counts, rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Counts:
-    """Sums of the named rows of counts from each start to its end, which do not overlap: (starts, replicates)."""
-    inside = np.zeros(len(rows) + 1, dtype=np.int8)
-    np.add.at(inside, starts, 1)
-    np.add.at(inside, ends, -1)
-    return _sums(counts, rows[np.cumsum(inside[:-1]) > 0], np.append(0, np.cumsum(ends - starts)))
+
+@dataclass(frozen=True, eq=False)
+class CellSums:
+    """matrix: times counts, the successes of each cell, and then the failures of each, (2 cells, replicates); there are as
+    many cells as can be put together in pairs so often (`halvings`), the last ones empty."""
+
+    matrix: Any
+    halvings: int
+
+    @classmethod
+    def of(cls, fails: NDArray[np.bool_], places: Places, at_most: int, counts: Counts) -> CellSums:
+        """fails and places are those of `RankedFailures`."""
+        cell = _cells(fails, at_most)
+        cells = int(cell[-1]) + 1
+        halvings = (cells // _ROWS_AT_LAST).bit_length()
+        height = -(-cells >> halvings) << halvings
+        return cls(_adding(counts, places, cell + height * fails, 2 * height), halvings)
 
 
-def _sums(counts: Counts, rows: NDArray[np.intp], bounds: NDArray[np.intp]) -> Counts:
-    """Sums of the named rows of counts from each bound, the first of them 0, to the next: (bounds - 1, replicates)."""
-    from scipy.sparse import csr_array
+def _cells(fails: NDArray[np.bool_], at_most: int) -> Places:
+    """The number of each sample's cell, which holds at most so many failures, followed by at most so many successes."""
+    runs = np.append(0, np.flatnonzero(fails[1:] != fails[:-1]) + 1)
+    inside = np.arange(len(fails)) - np.repeat(runs, np.diff(np.append(runs, len(fails))))
+    begins = (inside % at_most == 0) & (fails | (inside > 0))
+    begins[0] = True
+    return np.cumsum(begins) - 1
 
-    ones = np.ones(len(rows), dtype=counts.dtype)
-    sums: Counts = csr_array((ones, rows, bounds), shape=(len(bounds) - 1, len(counts))) @ counts
-    return sums
+
+def _adding(counts: Counts, places: Places, cell: Places, cells: int) -> Any:
+    """The matrix that adds up the rows of counts at the given places by cell: (cells, rows)."""
+    from scipy.sparse import coo_array
+
+    return coo_array((np.ones(len(places), dtype=counts.dtype), (cell, places)), shape=(cells, len(counts))).tocsc()
+
+
+def _holding(most: int) -> np.dtype[Any]:
+    return np.min_scalar_type(min(most, np.iinfo(np.uint64).max))

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 Weights = NDArray[np.int32]
 """(replicates, n): how often each observation occurs in each resample."""
 
+_IN_CACHE = 1 << 14  # numbers of some arrays that stay in cache
+
 
 def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> Weights:
     """How often each of n observations occurs in each resample with replacement: (replicates, n).
@@ -34,13 +36,12 @@ def weight_rows(n: int, replicates: int, seed: int, strata: ArrayLike | None = N
         raise ValueError(f"strata has {len(stratum)} samples, there are {n}.")
     members = np.argsort(stratum, kind="stable")
     _, sizes = np.unique(stratum, return_counts=True)
-    size = np.repeat(sizes, sizes)
+    alone = len(sizes) == 1
+    size = n if alone else np.repeat(sizes, sizes)
     start = np.repeat(np.cumsum(sizes) - sizes, sizes)
     for replicate in range(replicates):
-        scaled = _uniform(n, seed, replicate)
-        scaled *= size
-        pick = scaled.astype(np.intp)
-        yield np.bincount(pick if len(sizes) == 1 else members[start + pick], minlength=n)
+        pick = _uniform_wholes(size, n, seed, replicate)
+        yield np.bincount(pick if alone else members[start + pick], minlength=n)
 
 
 @lru_cache(maxsize=16)
@@ -71,11 +72,16 @@ def mean_over_drawn(replicates: NDArray[np.float64], seed: int) -> NDArray[np.fl
     return np.asarray(np.take_along_axis(replicates, drawn, axis=0).mean(axis=0))
 
 
-def _uniform(n: int, seed: int, replicate: int) -> NDArray[np.float64]:
+def _uniform_wholes(below: int | NDArray[np.intp], n: int, seed: int, replicate: int) -> NDArray[np.intp]:
+    """n whole numbers from 0 to `below` (n,), which none reaches."""
     # From raw bits: NumPy guarantees the stream of a bit generator for good, that of a distribution not.
     stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate,)))
-    bits = stream.random_raw(n)
-    bits >>= np.uint64(11)
-    values = bits.astype(np.float64)
-    values *= 2.0**-53
-    return values
+    scale = np.broadcast_to(below * 2.0**-53, n)
+    wholes = np.empty(n, dtype=np.intp)
+    for start in range(0, n, _IN_CACHE):
+        some = slice(start, min(start + _IN_CACHE, n))
+        bits = stream.random_raw(some.stop - start)
+        bits >>= np.uint64(11)
+        # 53 bits are a float64 exactly, and so is their 2**-53th: the product is rounded once, as that of a fraction is
+        wholes[some] = bits.view(np.int64).astype(np.float64) * scale[some]
+    return wholes

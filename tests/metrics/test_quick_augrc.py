@@ -31,6 +31,18 @@ def test_every_resample_is_the_repeated_data(n: int, levels: int, rate: float, s
     assert np.array_equal(found, expected, equal_nan=True), "bit by bit: all sums are of whole numbers"
 
 
+@pytest.mark.parametrize("levels", [3, 40, 10**9])
+@pytest.mark.parametrize("often", [1, 20, 300])
+def test_cells_of_any_size_hold_their_sums(levels: int, often: int) -> None:
+    """Few or many equal confidences, and counts for which a cell holds many samples, or few; half of all fail."""
+    rng = np.random.default_rng(often)
+    confidence = rng.integers(levels, size=2000).astype(float)
+    residual = rng.integers(2, size=2000).astype(float)
+    counts = np.stack([np.full(2000, often), rng.integers(often + 1, size=2000)], axis=1)
+    found = augrc_of_counts(confidence, residual, counts, np.arange(2000))
+    assert found.tolist() == [repeated(confidence, residual, counts[:, b]) for b in range(2)]
+
+
 def test_it_is_for_whole_failures_only() -> None:
     counts = np.ones((3, 2), dtype=np.int16)
     with pytest.raises(ValueError, match="0 or 1"):
@@ -38,7 +50,7 @@ def test_it_is_for_whole_failures_only() -> None:
     assert not quick(np.zeros(1 << 15))
     assert not quick(np.array([]))
     assert quick(np.array([0.0, 1.0]))
-    assert not quick(np.zeros(9), samples=1 << 15), "a resample could draw one of them more often than 16 bits can tell"
+    assert not quick(np.zeros(9), samples=1 << 15), "so many are drawn"
 
 
 def test_sums_as_large_as_allowed() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.data.array_cache import read_cached, write_cached
 from harness.metrics.bootstrap import replicate_table
 from harness.metrics.proper_scores import are_probabilities
-from harness.metrics.quick_augrc import augrc_of_counts, quick
+from harness.metrics.quick_augrc import augrc_of_counts, narrow, quick
 from harness.metrics.registry import METRICS, MetricInfo
 from harness.statistics import bootstrap_weights, weight_rows
 from harness.storage import content_id, seed_of
@@ -133,10 +133,10 @@ def _by_sample(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray
     key = content_id(["resamples", _DRAWS, replicates, seed, sizes]) if replicates * samples >= _PIECE else ""
     kept = read_cached("resamples", key) if key else None
     if kept is not None and kept.keys() == {"counts"} and kept["counts"].shape == (samples, replicates):
-        return kept["counts"].astype(np.int16)
-    counts = np.ascontiguousarray(_by_replicate.__wrapped__(replicates, seed, sizes).T.astype(np.int16))
-    if key and counts.max() <= np.iinfo(np.uint8).max and counts.size <= _MOST_KEPT:
-        write_cached("resamples", key, {"counts": counts.astype(np.uint8)})
+        return kept["counts"]
+    counts = np.ascontiguousarray(narrow(_by_replicate.__wrapped__(replicates, seed, sizes)).T)
+    if key and counts.dtype == np.uint8 and counts.size <= _MOST_KEPT:
+        write_cached("resamples", key, {"counts": counts})
     return counts
 
 
