@@ -17,6 +17,8 @@ from harness.spec.run import Unit
 from harness.storage import IntegrityError, Journal, read_json
 
 _JOURNAL = "journal.log"
+_LAST = 4
+"""Journals that are read before every run: enough to know its longest units, and soon read."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,10 @@ class Earlier:
 
 
 def earlier(plan: Plan) -> Earlier:
-    """What units of a plan took before, as journals of the same benchmark and device tell."""
-    own = _told(_Told(plan, plan.spec.method.name), plan)
+    """What units of a plan took before, as the last journals of the same benchmark and device tell."""
+    own = _told(_Told(plan, plan.spec.method.name, _LAST), plan)
     memory = {key: took.memory for key, took in own.items() if took.memory}
-    return Earlier(memory, {key: took.seconds for key, took in (own or _told(_Told(plan, "*"), plan)).items()})
+    return Earlier(memory, {key: took.seconds for key, took in (own or _told(_Told(plan, "*", _LAST), plan)).items()})
 
 
 def _told(told: _Told, plan: Plan) -> dict[str, _Took]:
@@ -90,17 +92,19 @@ def _told(told: _Told, plan: Plan) -> dict[str, _Took]:
 
 
 class _Told:
-    """Seconds and memory of scored units: of runs beside the plan's folder, of a method of this name."""
+    """Seconds and memory of scored units: of runs beside the plan's folder, of a method of this name; of so many that were
+    written last."""
 
-    def __init__(self, plan: Plan, method: str) -> None:
+    def __init__(self, plan: Plan, method: str, most: int | None = None) -> None:
         self.journals = 0
         self._ends: dict[tuple[str, str], list[_Took]] = defaultdict(list)
         self._found: dict[tuple[str, str], _Took | None] = {}
         benchmark = escape(plan.spec.benchmark.replace("@", "-"))
-        for path in sorted(plan.folder.parent.glob(f"{benchmark}-{method}-*/{_JOURNAL}")):
+        found = plan.folder.parent.glob(f"{benchmark}-{method}-*/{_JOURNAL}")
+        journals = [path for path in found if path.is_file()]  # a pipe would be waited for
+        for path in sorted(journals, key=_written, reverse=True)[:most]:
             with contextlib.suppress(IntegrityError, OSError, KeyError, TypeError):
-                if path.is_file():  # a pipe would be waited for
-                    self._add(plan, path)
+                self._add(plan, path)
 
     def of(self, unit: Unit) -> _Took | None:
         """The median of seconds, of the clock where any journal holds those, and the most memory."""
@@ -125,6 +129,13 @@ class _Told:
             self._ends[study, model].append(took)
             self._ends[study, ""].append(took)
         self.journals += any_end
+
+
+def _written(path: Path) -> float:
+    """When a file was last written; long ago, where it has gone."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
 
 
 def _together(ends: Sequence[_Took]) -> _Took:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from harness.cli import application
 from harness.cli.status import _print_workers
-from harness.execution import claims, status
+from harness.execution import claims, past, status
 from harness.execution.array import gather, run_one, write_array
 from harness.execution.evaluate import prepare, run
 from harness.execution.job import UnitEnd
@@ -266,6 +267,19 @@ def test_hours_are_of_the_clock_and_of_older_journals_by_cost(tmp_path, in_this_
     assert (both.hours, both.by_cost, both.journals) == (pytest.approx(4.0), 0, 2)
     assert "by processor seconds" not in said(*told)
     assert run(prepare(asked)).complete, "a run of an older version is still one"
+
+
+def test_before_a_run_only_the_last_journals_are_read(tmp_path, in_this_process, monkeypatch):
+    monkeypatch.setattr(past, "_LAST", 1)
+    asked = request(tmp_path, {"first": HONEST})
+    for seed, seconds in enumerate((5.0, 7.0)):
+        run(prepare(dataclasses.replace(asked, seed=seed)))
+        path, records = max(journals(asked), key=lambda each: each[0].stat().st_mtime_ns)
+        rewritten(path, timed(records, seconds, seconds))
+        os.utime(path, (seconds, 100 - seconds))
+    plan = prepare(dataclasses.replace(asked, seed=2)).plan
+    assert set(earlier(plan).seconds.values()) == {5.0}, "written last, as the clock of the file says"
+    assert expected(plan).journals == 2
 
 
 def test_a_unit_that_waits_takes_its_time_and_costs_little(tmp_path, in_this_process):
