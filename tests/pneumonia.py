@@ -14,9 +14,10 @@ SHARED = Path(os.environ.get("HARNESS_SHARED", Path(__file__).resolve().parents[
 FILE = SHARED / "data" / "medmnist" / "pneumoniamnist.npz"
 
 
-def fetch_pneumonia(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the data set in a cache of the test's own."""
+def fetch_pneumonia(cache: Path, monkeypatch: pytest.MonkeyPatch, *beside: str) -> None:
+    """Have the data set, and others of MedMNIST beside it, in a cache of the test's own."""
     if not FILE.is_file():
         pytest.skip(f"{FILE} is not here; HARNESS_SHARED names the folder that has data/medmnist")
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
-    fetch(find_dataset("pneumoniamnist"), FetchOptions(source=FILE.parent))
+    for name in ("pneumoniamnist", *beside):
+        fetch(find_dataset(name), FetchOptions(source=FILE.parent))

@@ -8,9 +8,11 @@ import logging
 import math
 import re
 import shutil
+import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -106,18 +108,47 @@ def running(cluster: ClusterSpec, wanted: Wanted) -> Iterator[Running]:
             assert cluster.address is not None
             yield Running(cluster.address, f"start some with: dask worker {cluster.address}")
         elif cluster.kind == "local":
-            with _local(wanted) as made:
+            with _begun(lambda: _local(wanted)) as made:
                 yield Running(str(made.scheduler_address), f"their processes do not start; see {wanted.log}")
         else:
             _refuse_without_command(cluster)
             answers = SimpleQueue[str]()
-            with _submitted(cluster, wanted, answers) as made:
+            with _begun(lambda: _submitted(cluster, wanted, answers)) as made:
                 _await_jobs(cluster, cluster.workers or wanted.workers, answers)
                 yield Running(
                     str(made.scheduler_address),
                     f"their jobs wait in the queue of {cluster.kind}, or end at once; what they print is in {wanted.log}",
                     answers,
                 )
+
+
+@contextmanager
+def _begun(make: Callable[[], Any]) -> Iterator[Any]:
+    """A cluster of dask, begun whole and ended with the block."""
+    with ExitStack() as ending:
+        with uninterrupted():
+            made = ending.enter_context(make())
+        yield made
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interrupt waits for the end of the block: what dask has begun by half takes a minute to end, and says so at
+    length."""
+    if threading.current_thread() is not threading.main_thread():  # where none arrives
+        yield
+        return
+    came: list[int] = []
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextmanager
@@ -154,9 +185,11 @@ def _local(wanted: Wanted) -> Any:
 
 
 def _cluster_class(cluster: ClusterSpec) -> Any:
+    on_interrupt = signal.getsignal(signal.SIGINT)
     from dask_jobqueue.lsf import LSFCluster
     from dask_jobqueue.slurm import SLURMCluster
 
+    signal.signal(signal.SIGINT, on_interrupt)  # the import has it end the process as if all were done
     return {"slurm": SLURMCluster, "lsf": LSFCluster}[cluster.kind]
 
 

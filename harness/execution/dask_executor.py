@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.execution.claims import SetApartError
-from harness.execution.clusters import CARD, Running, Wanted, running
+from harness.execution.clusters import CARD, Running, Wanted, running, uninterrupted
 from harness.execution.ended import clear_away, ends_by_unit, standing, take_up
 from harness.execution.executor import Event, Notice
 from harness.execution.job import Job, UnitEnd, jobs_folder, write_job
@@ -221,9 +221,10 @@ def _client(address: str, patience: float) -> Any:
     deadline = time.monotonic() + patience
     while True:
         try:
-            if not address.startswith("ucx:"):  # a client that is interrupted while nobody answers takes 40 s to end
+            if not address.startswith("ucx:"):  # so that the rest is soon done, or refused
                 socket.create_connection(get_address_host_port(address), timeout=_CONNECT_SECONDS).close()
-            return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+            with uninterrupted():
+                return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError) as error:
             if time.monotonic() >= deadline:
                 raise UsageError(f"no dask scheduler answers at {address}: {error}.") from error

@@ -19,6 +19,7 @@ from harness.storage import IntegrityError
 from tests.boards.support import write_checkout, write_submission
 from tests.boards.test_diff import git
 from tests.boards.test_rows import told
+from tests.pneumonia import fetch_pneumonia
 
 APP = typer.Typer()
 APP.add_typer(board.app, name="board")
@@ -144,7 +145,10 @@ def test_a_wide_board_fits_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) ->
         assert "…" not in shown
 
 
-def test_the_boards_of_the_repository_are_what_their_files_give() -> None:
+def test_the_boards_of_the_repository_are_what_their_files_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_pneumonia(tmp_path, monkeypatch, "breastmnist")
     assert "boards as built, released versions unchanged" in run("board", "check", "--all")
 
 

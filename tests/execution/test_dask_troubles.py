@@ -139,12 +139,16 @@ def test_a_scheduler_that_is_lost_is_said(tmp_path):
     assert_same(folder, serial_of(asked, tmp_path / "serial"))
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["workers", "scheduler"])
-def test_an_interrupt_at_the_terminal_ends_all_and_says_one_sentence(tmp_path, gone):
+@pytest.mark.parametrize("at", ["local", "lost scheduler", "slurm"])
+def test_an_interrupt_at_the_terminal_ends_all_and_says_one_sentence(tmp_path, commands, at):
     """Which every process of the terminal gets: those of a cluster of our own too."""
     asked = request_one(tmp_path, waiting_for(tmp_path / "never"))
+    commands("sbatch", f"#!/bin/sh\ntouch {tmp_path}/queued\necho Submitted batch job 7\n")
+    commands("scancel", "#!/bin/sh\n")
+    waits = "queued" if at == "slurm" else "runs/*/jobs/begun/*.json"
+    gone = at == "lost scheduler"
     with Cluster(tmp_path / "cluster", 1 if gone else 0) as cluster:
-        where = ["--executor", "dask", "--cluster", cluster.address if gone else "local", "--workers", "2"]
+        where = ["--executor", "dask", "--cluster", cluster.address if gone else at, "--workers", "2"]
         command = [sys.executable, "-m", "harness", "evaluate", asked.method, "--benchmark", asked.benchmark]
         process = subprocess.Popen(
             [*command, "--out", str(asked.out), *where],
@@ -160,7 +164,7 @@ def test_an_interrupt_at_the_terminal_ends_all_and_says_one_sentence(tmp_path, g
         reading = threading.Thread(target=lambda: said.extend(process.stderr), daemon=True)
         reading.start()
         try:
-            assert soon(lambda: list(tmp_path.glob("runs/*/jobs/begun/*.json")))
+            assert soon(lambda: list(tmp_path.glob(waits)))
             if gone:
                 cluster.kill_scheduler()
                 assert soon(lambda: any("the scheduler is gone" in line for line in said))
