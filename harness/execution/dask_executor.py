@@ -94,11 +94,10 @@ class DaskExecutor:
                 raise _SchedulerLostError
             elif isinstance(error := future.exception(), SetApartError):
                 apart.append(key)
-            elif self._goes_on(error, begun[key] + 1):
-                begun[key] += 1
+            elif self._goes_on(error, key, begun):
                 batch.submit(key, left[key], in_company=len(left) > 1)
             else:
-                reason = f"it was begun {begun[key] + 1} times and never came to an end"
+                reason = f"it was begun {begun[key]} times and never came to an end"
                 yield UnitEnd(unit_result(left.pop(key), "lost", reason), 0.0)
             if not batch:
                 for each in apart:
@@ -110,18 +109,20 @@ class DaskExecutor:
         clear_away(self.job.folder, key)  # it is journaled by now
         del left[key]
 
-    def _goes_on(self, error: BaseException | None, begun: int) -> bool:
-        """Whether a unit whose task raised is begun again. Raises what the run cannot go on with."""
+    def _goes_on(self, error: BaseException | None, key: str, begun: Counter[str]) -> bool:
+        """Whether a unit whose task raised is begun again. begun: how often each was, but for those that were given back.
+        Raises what the run cannot go on with."""
         from distributed import KilledWorker
 
         from harness.execution.dask_worker import WorkerStoppingError
 
         if isinstance(error, WorkerStoppingError):
             return True
-        most = MOST_DEATHS + (self.job.retries or 0)
+        begun[key] += 1
+        goes_on = begun[key] <= MOST_DEATHS + (self.job.retries or 0)
         if isinstance(error, KilledWorker | UnitProcessDiedError):
-            return begun <= most
-        if isinstance(error, StorageError) and begun <= most:  # one machine's disk may be full, another's not
+            return goes_on
+        if isinstance(error, StorageError) and goes_on:  # one machine's disk may be full, another's not
             return True
         assert error is not None
         raise error

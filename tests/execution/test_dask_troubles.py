@@ -1,10 +1,12 @@
 """What is said, and what goes on, where a cluster is slow, partly gone or refuses."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import pytest
 
@@ -12,7 +14,10 @@ pytest.importorskip("distributed", reason="needs the extra `cluster`")
 
 from harness.execution import clusters, dask_executor
 from harness.execution.clusters import named_cluster
+from harness.execution.dask_worker import WorkerStoppingError
+from harness.execution.evaluate import executor_for, prepare
 from harness.execution.runner import SilentObserver
+from harness.execution.unit_client import UnitProcessDiedError
 from harness.spec.errors import UsageError
 
 from .clusters import Cluster
@@ -175,6 +180,15 @@ def test_an_interrupt_at_the_terminal_ends_all_and_says_one_sentence(tmp_path, c
     reading.join(PATIENCE)
     assert "Traceback" not in "".join(said)
     assert said[-1] == "error: interrupted; the same command goes on from here.\n"
+
+
+def test_a_unit_that_is_given_back_may_be_so_without_end(tmp_path):
+    """Its process may die as often as without."""
+    asked = dataclasses.replace(request_one(tmp_path, HONEST), executor="dask", cluster="local", retries=2)
+    executor, begun = executor_for(asked, prepare(asked)), Counter()
+    assert all(executor._goes_on(WorkerStoppingError("told to end"), "unit", begun) for _ in range(20))
+    died = [executor._goes_on(UnitProcessDiedError("killed"), "unit", begun) for _ in range(5)]
+    assert died == [True] * 4 + [False]
 
 
 def test_options_that_dask_jobqueue_does_not_know(tmp_path):

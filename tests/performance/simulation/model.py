@@ -262,7 +262,7 @@ class _Session:
                 status = "failed"
                 break
             if not self.cluster.array:  # where it is tried again by the same job
-                self._submit_again(key, MOST_DEATHS + (self.cluster.retries or 0))
+                self._died(key)
                 return
         self._end(key, status)
 
@@ -287,14 +287,18 @@ class _Session:
         elif self.cluster.array:
             self._end(key, MISSING)
         else:
-            self._submit_again(key, math.inf)
+            self._submit_again(key)
 
-    def _submit_again(self, key: str, most: float) -> None:
-        """A unit whose worker was told to stop, or whose process died; which is lost after it was begun so often."""
+    def _died(self, key: str) -> None:
+        """The process of a unit, which is lost after it was begun too often."""
         self.begun[key] += 1
-        if self.begun[key] > most:
+        if self.begun[key] > MOST_DEATHS + (self.cluster.retries or 0):
             self._end(key, "lost")
-            return
+        else:
+            self._submit_again(key)
+
+    def _submit_again(self, key: str) -> None:
+        """A unit whose process died, or that was given back."""
         if len(self.ends) < len(self.tasks) - 1:
             self.at_last.discard(key)
         else:
