@@ -1,110 +1,135 @@
-"""AUGRC of many resamples of one sample at once: the quick way for boards, to the same last digit."""
+"""AUGRC of many resamples of one sample at once: the quick way for boards, to the same last digit.
+
+Of residuals 0 or 1, all sums are of whole numbers. With S successes and F failures in a resample of T samples, and P the
+pairs of a success that is ranked above a failure (a tie counts half),
+
+    AUGRC = (2 S F + F**2 - 2 P) / (2 T**2).
+
+P is found by halving. Of two parts of the ranking, one above the other, P is that of each, plus the successes of the upper
+one times the failures of the lower one: three numbers tell all about a part, and parts of few samples fit into 8 or 16 bits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics._checks import FloatArray, is_binary
 from harness.metrics._weighted import Sample
-from harness.statistics.order_statistics import running_sums
 
-Counts = NDArray[np.signedinteger[Any]]
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
 
-_MOST_SAMPLES = np.iinfo(np.int16).max  # twice its square is below 2**31
-_AT_ONCE = 1 << 15  # numbers of two arrays that stay in cache
+Counts = NDArray[np.unsignedinteger[Any]]
+
+_CELL = 17  # samples of a cell: as long as none is drawn more than 15 times, its sums fit into 8 bits
+_LAST = 5  # fewer than 2**5 parts are left when halving ends
 
 
-def quick(residual: NDArray[np.float64], samples: int | None = None) -> bool:
-    """Whether `augrc_of_counts` may be used: residuals 0 or 1, and resamples of fewer than 2**15 samples.
-
-    samples: in a resample, where these residuals are only some of those that are drawn.
-    """
-    return 0 < len(residual) <= (samples or len(residual)) <= _MOST_SAMPLES and is_binary(residual)
+def quick(residual: NDArray[np.float64]) -> bool:
+    """Whether `augrc_of_counts` may be used: residuals 0 or 1."""
+    return len(residual) > 0 and is_binary(residual)
 
 
 def augrc_of_counts(
-    confidence: ArrayLike, residual: ArrayLike, counts: NDArray[np.int16], rows: NDArray[np.intp]
+    confidence: ArrayLike, residual: ArrayLike, counts: Iterable[Counts], keep: NDArray[np.bool_] | None = None
 ) -> FloatArray:
     """AUGRC on each resample: (replicates,), nan for one without samples.
 
-    `confidence` and `residual` are (m,), the residuals 0 or 1. Sample i occurs `counts[rows[i], b]` times in resample
-    b: one row of `counts` per sample, so that sums over ranges of confidence run along memory. All sums are of whole
-    numbers and exact as long as no resample has 2**15 samples, so the result equals `weighted_replicates` bit by bit.
-    ValueError for other residuals.
+    `confidence` and `residual` are (m,), the residuals 0 or 1. `counts` say how often each sample is drawn, in pieces of
+    (n, some replicates), best of 8 bits; of their n samples, the m are those in `keep` (n,), by default all. Equals
+    `weighted_replicates` bit by bit as long as no resample has 2**31 samples. ValueError for other residuals.
     """
     sample = Sample.of(confidence, residual)
     if not quick(sample.residual):
-        raise ValueError(f"residual must be 0 or 1, for at most {_MOST_SAMPLES} samples.")
-    return RankedFailures.of(sample).augrc(counts, rows)
+        raise ValueError("residual must be 0 or 1.")
+    ranked = RankedFailures.of(sample, keep)
+    return np.concatenate([ranked.augrc(piece) for piece in counts])
 
 
 @dataclass(frozen=True, eq=False)
 class RankedFailures:
     """What of a sample with residuals 0 or 1 its AUGRC rests on, for as many resamples as are asked about.
 
-    order (n,): samples by falling confidence. failing (f,): those of them that fail. Of the groups of equal confidence in
-    which any sample fails, (g,): starts and ends in `order`; bounds (g + 1,): where they begin in `failing`.
+    The ranking is cut into cells: failures and then successes, at most `_CELL` of each.
+    cells (2 * cells, n): ones where a sample counts for a cell, first those of successes, then those of failures. One such
+    matrix if no success ties with a failure; else two, in which failures stand first, and last, among their ties. halvings:
+    how often the cells are halved, upper ones in the first half and the lower ones beside them in the second.
     """
 
-    order: NDArray[np.intp]
-    failing: NDArray[np.intp]
-    starts: NDArray[np.intp]
-    ends: NDArray[np.intp]
-    bounds: NDArray[np.intp]
+    rankings: Sequence[tuple[csc_array, int]]
 
     @classmethod
-    def of(cls, sample: Sample) -> RankedFailures:
-        order, starts = sample.ranking.order, sample.ranking.starts
-        groups = np.flatnonzero(np.add.reduceat(sample.ranked_residual, starts))
-        fails = np.flatnonzero(sample.ranked_residual)
-        bounds = np.append(np.searchsorted(fails, starts[groups]), len(fails))
-        return cls(order, order[fails], starts[groups], np.append(starts[1:], len(order))[groups], bounds)
+    def of(cls, sample: Sample, keep: NDArray[np.bool_] | None = None) -> RankedFailures:
+        """keep (n,): which of n samples these are; by default all."""
+        order, starts, fails = sample.ranking.order, sample.ranking.starts, sample.ranked_residual > 0
+        whole = np.ones(len(order), dtype=bool) if keep is None else keep
+        sizes = np.diff(np.append(starts, len(order)))
+        failures = np.add.reduceat(fails, starts, dtype=np.intp)
+        if not ((failures > 0) & (failures < sizes)).any():
+            return cls([_cells(order, fails, whole)])
+        group = 2 * np.repeat(np.arange(len(sizes)), sizes)
+        both = (np.argsort(group + late, kind="stable") for late in (~fails, fails))
+        return cls([_cells(order[way], fails[way], whole) for way in both])
 
-    def augrc(self, counts: Counts, rows: NDArray[np.intp] | None = None) -> FloatArray:
-        """(replicates,) for `counts` and `rows` as in `augrc_of_counts`; without rows those of counts are the samples.
-
-        The type of counts must hold the samples of a resample.
-        """
-        places = rows if rows is not None else np.arange(len(counts))
-        untied = bool((self.ends - self.starts == 1).all())
-        failing = places[self.failing]
-        error = counts[failing] if untied else _sums(counts, failing, self.bounds)
-        weight = error if untied else _range_sums(counts, places[self.order], self.starts, self.ends)
-        # Down to the end of each failing group, and to the end of the ranking.
-        kept = running_sums(_sums(counts, places[self.order], np.concatenate([[0], self.ends, [len(self.order)]])))
-        # Twice a product of 16 bits fits into 32, and so does their sum over a resample: see `_MOST_SAMPLES`.
-        narrow, wide = np.dtype(f"u{counts.dtype.itemsize}"), np.int32 if counts.dtype.itemsize == 2 else np.int64
-        total = kept[-1].astype(np.int64)
-        mass = 2 * total * error.sum(axis=0, dtype=wide)
-        step = max(1, _AT_ONCE // len(total))
-        for start in range(0, len(error), step):
-            some = slice(start, min(start + step, len(error)))
-            # Twice the samples above the middle of each group, which holds its share of the failures.
-            doubled = kept[some].view(narrow)
-            doubled *= 2
-            doubled -= weight[some].view(narrow)
-            mass -= np.einsum("gb,gb->b", doubled.astype(wide), error[some].astype(wide))
+    def augrc(self, counts: Counts, most: int | None = None) -> FloatArray:
+        """(replicates,) for `counts` (n, replicates), of which none is above `most`."""
+        highest = int(counts.max(initial=0)) if most is None else most
+        sums = [_pairs(cells, halvings, counts, _CELL * highest) for cells, halvings in self.rankings]
+        successes, failures, _ = sums[0]
+        total = (successes + failures).astype(np.float64)
+        twice_pairs = sums[0][2] + sums[-1][2]
         with np.errstate(divide="ignore", invalid="ignore"):
-            values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
+            mass = (2 * successes + failures) * failures - twice_pairs
+            values: FloatArray = np.where(total > 0, (mass / 2) / total**2, np.nan)
         return values
 
 
-def _range_sums(counts: Counts, rows: NDArray[np.intp], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Counts:
-    """Sums of the named rows of counts from each start to its end, which do not overlap: (starts, replicates)."""
-    inside = np.zeros(len(rows) + 1, dtype=np.int8)
-    np.add.at(inside, starts, 1)
-    np.add.at(inside, ends, -1)
-    return _sums(counts, rows[np.cumsum(inside[:-1]) > 0], np.append(0, np.cumsum(ends - starts)))
+def _cells(order: NDArray[np.intp], fails: NDArray[np.bool_], keep: NDArray[np.bool_]) -> tuple[csc_array, int]:
+    """See `RankedFailures`. Of samples in `order`, of which some fail."""
+    from scipy.sparse import csc_array
+
+    places = np.arange(len(order))
+    begins = np.append(True, fails[1:] != fails[:-1])  # of runs of successes or of failures
+    inside = places - np.maximum.accumulate(np.where(begins, places, 0))
+    # A cell begins with failures or, where a run is longer than a cell, with more of the same.
+    opens = (inside % _CELL == 0) & (fails | (inside > 0))
+    opens[0] = True
+    cell = np.cumsum(opens) - 1
+    halvings = max(0, int(cell[-1] + 1).bit_length() - _LAST)
+    left = (int(cell[-1]) >> halvings) + 1
+    rows = left << halvings
+    # Cells 2 i and 2 i + 1 lie in one half each, at the same place, and so do those that they become.
+    place = np.arange(rows).reshape([2] * halvings + [left]).T.ravel()
+    of_sample = np.empty(len(order), dtype=np.intc)
+    of_sample[order] = place[cell] + rows * fails
+    ends = np.append(0, np.cumsum(keep)).astype(np.intc)
+    ones = np.ones(len(order), dtype=np.uint8)
+    return csc_array((ones, of_sample, ends), shape=(2 * rows, len(keep))), halvings
 
 
-def _sums(counts: Counts, rows: NDArray[np.intp], bounds: NDArray[np.intp]) -> Counts:
-    """Sums of the named rows of counts from each bound, the first of them 0, to the next: (bounds - 1, replicates)."""
-    from scipy.sparse import csr_array
-
-    ones = np.ones(len(rows), dtype=counts.dtype)
-    sums: Counts = csr_array((ones, rows, bounds), shape=(len(bounds) - 1, len(counts))) @ counts
-    return sums
+def _pairs(cells: csc_array, halvings: int, counts: Counts, bound: int) -> tuple[NDArray[np.int64], ...]:
+    """Successes, failures, and pairs of a success above a failure, each (replicates,). bound: on a sum over a cell."""
+    kind = np.min_scalar_type(bound)
+    sums = cells.astype(kind, copy=False) @ counts.astype(kind, copy=False)
+    successes, failures = sums[: len(sums) // 2], sums[len(sums) // 2 :]
+    pairs, most_pairs = np.zeros_like(sums[:1]), 0  # a cell has none
+    for halving in range(halvings):
+        half, most_pairs = len(successes) // 2, bound**2 + 2 * most_pairs
+        across = np.multiply(successes[:half], failures[half:], dtype=np.min_scalar_type(most_pairs))
+        if halving:
+            across += pairs[:half]
+            across += pairs[half:]
+        bound *= 2
+        kind = np.min_scalar_type(bound)
+        successes = np.add(successes[:half], successes[half:], dtype=kind)
+        failures = np.add(failures[:half], failures[half:], dtype=kind)
+        pairs = across
+    successes, failures = successes.astype(np.int64), failures.astype(np.int64)
+    above = np.cumsum(successes, axis=0) - successes
+    total = (above * failures).sum(axis=0) + pairs.sum(axis=0, dtype=np.int64)
+    return successes.sum(axis=0), failures.sum(axis=0), total

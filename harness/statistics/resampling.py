@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Weights = NDArray[np.int32]
 """(replicates, n): how often each observation occurs in each resample."""
+
+_LEAST_AT_ONCE, _COUNTS_AT_ONCE, _BITS_AT_ONCE = 32, 1 << 22, 1 << 14
 
 
 def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> Weights:
@@ -25,8 +28,11 @@ def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | No
     return counts
 
 
-def weight_rows(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> Iterator[NDArray[np.intp]]:
-    """The rows of `bootstrap_weights` one by one, for samples whose counts would fill the memory."""
+def weight_rows(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> Iterator[NDArray[np.uint8]]:
+    """The rows of `bootstrap_weights` one by one, for samples whose counts would fill the memory.
+
+    Eight bits hold them: that one of n observations is drawn 256 times has a chance below n / 256!, or 1e-500.
+    """
     if n < 1 or replicates < 1:
         raise ValueError(f"a bootstrap needs samples and replicates, got {n} and {replicates}.")
     stratum = np.zeros(n, dtype=np.intp) if strata is None else np.asarray(strata)
@@ -34,13 +40,24 @@ def weight_rows(n: int, replicates: int, seed: int, strata: ArrayLike | None = N
         raise ValueError(f"strata has {len(stratum)} samples, there are {n}.")
     members = np.argsort(stratum, kind="stable")
     _, sizes = np.unique(stratum, return_counts=True)
-    size = np.repeat(sizes, sizes)
+    size = np.repeat(sizes, sizes).astype(np.float64)
     start = np.repeat(np.cumsum(sizes) - sizes, sizes)
     for replicate in range(replicates):
-        scaled = _uniform(n, seed, replicate)
-        scaled *= size
-        pick = scaled.astype(np.intp)
-        yield np.bincount(pick if len(sizes) == 1 else members[start + pick], minlength=n)
+        pick = _picks(size, seed, replicate)
+        counts = np.zeros(n, dtype=np.uint8)
+        np.add.at(counts, pick if len(sizes) == 1 else members[start + pick], np.uint8(1))
+        yield counts
+
+
+def weights_by_sample(
+    n: int, replicates: int, seed: int, strata: ArrayLike | None = None, at_once: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """`bootstrap_weights` with one row per observation, some replicates at a time: (n, at most `at_once`), by default as many as take
+    4 MB, or 32 of large samples.
+    """
+    rows = weight_rows(n, replicates, seed, strata)
+    while piece := list(islice(rows, at_once or max(_LEAST_AT_ONCE, _COUNTS_AT_ONCE // n))):
+        yield np.ascontiguousarray(np.stack(piece).T)
 
 
 @lru_cache(maxsize=16)
@@ -71,11 +88,17 @@ def mean_over_drawn(replicates: NDArray[np.float64], seed: int) -> NDArray[np.fl
     return np.asarray(np.take_along_axis(replicates, drawn, axis=0).mean(axis=0))
 
 
-def _uniform(n: int, seed: int, replicate: int) -> NDArray[np.float64]:
+def _picks(size: NDArray[np.float64], seed: int, replicate: int) -> NDArray[np.intp]:
+    """One number from 0 to below each size: (n,). Some at a time, because what fits the cache takes half as long."""
     # From raw bits: NumPy guarantees the stream of a bit generator for good, that of a distribution not.
     stream = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate,)))
-    bits = stream.random_raw(n)
-    bits >>= np.uint64(11)
-    values = bits.astype(np.float64)
-    values *= 2.0**-53
-    return values
+    picks = np.empty(len(size), dtype=np.intp)
+    for first in range(0, len(size), _BITS_AT_ONCE):
+        some = slice(first, min(first + _BITS_AT_ONCE, len(size)))
+        bits = stream.random_raw(some.stop - first)
+        bits >>= np.uint64(11)
+        values = bits.view(np.int64).astype(np.float64)  # below 2**53, hence exact; signed numbers are converted faster
+        values *= 2.0**-53
+        values *= size[some]
+        picks[some] = values
+    return picks
