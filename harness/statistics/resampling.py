@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 Weights = NDArray[np.int32]
 """(replicates, n): how often each observation occurs in each resample."""
 
-_LEAST_AT_ONCE, _COUNTS_AT_ONCE, _BITS_AT_ONCE = 32, 1 << 22, 1 << 14
+_LEAST_AT_ONCE, _COUNTS_AT_ONCE, _BITS_AT_ONCE = 32, 1 << 23, 1 << 14
 
 
 def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> Weights:
@@ -52,8 +52,9 @@ def weight_rows(n: int, replicates: int, seed: int, strata: ArrayLike | None = N
 def weights_by_sample(
     n: int, replicates: int, seed: int, strata: ArrayLike | None = None, at_once: int | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """`bootstrap_weights` with one row per observation, some replicates at a time: (n, at most `at_once`), by default as many as take
-    4 MB, or 32 of large samples.
+    """`bootstrap_weights` with one row per observation, some replicates at a time: (n, `at_once` or, at the end, fewer).
+
+    By default as many replicates as take 8 MB, but at least 32.
     """
     rows = weight_rows(n, replicates, seed, strata)
     while piece := list(islice(rows, at_once or max(_LEAST_AT_ONCE, _COUNTS_AT_ONCE // n))):
