@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 Weights = NDArray[np.int32]
 """(replicates, n): how often each observation occurs in each resample."""
 
-_LEAST_AT_ONCE, _COUNTS_AT_ONCE, _BITS_AT_ONCE = 32, 1 << 23, 1 << 14
+_LEAST_AT_ONCE, _COUNTS_AT_ONCE, _TURNED_AT_ONCE, _BITS_AT_ONCE = 32, 1 << 23, 8, 1 << 14
 
 
 def bootstrap_weights(n: int, replicates: int, seed: int, strata: ArrayLike | None = None) -> Weights:
@@ -33,8 +33,7 @@ def weight_rows(n: int, replicates: int, seed: int, strata: ArrayLike | None = N
 
     Eight bits hold them: that one of n observations is drawn 256 times has a chance below n / 256!, or 1e-500.
     """
-    if n < 1 or replicates < 1:
-        raise ValueError(f"a bootstrap needs samples and replicates, got {n} and {replicates}.")
+    _require_some(n, replicates)
     stratum = np.zeros(n, dtype=np.intp) if strata is None else np.asarray(strata)
     if len(stratum) != n:
         raise ValueError(f"strata has {len(stratum)} samples, there are {n}.")
@@ -56,9 +55,14 @@ def weights_by_sample(
 
     By default as many replicates as take 8 MB, but at least 32.
     """
-    rows = weight_rows(n, replicates, seed, strata)
-    while piece := list(islice(rows, at_once or max(_LEAST_AT_ONCE, _COUNTS_AT_ONCE // n))):
-        yield np.ascontiguousarray(np.stack(piece).T)
+    _require_some(n, replicates)
+    rows, width = weight_rows(n, replicates, seed, strata), at_once or max(_LEAST_AT_ONCE, _COUNTS_AT_ONCE // n)
+    for first in range(0, replicates, width):
+        counts = np.empty((n, min(width, replicates - first)), dtype=np.uint8)
+        for column in range(0, counts.shape[1], _TURNED_AT_ONCE):
+            some = counts[:, column : column + _TURNED_AT_ONCE]
+            some[:] = np.stack(list(islice(rows, some.shape[1]))).T
+        yield counts
 
 
 @lru_cache(maxsize=16)
@@ -87,6 +91,11 @@ def mean_over_drawn(replicates: NDArray[np.float64], seed: int) -> NDArray[np.fl
     """
     drawn = group_draws(len(replicates), replicates.shape[1], seed).T
     return np.asarray(np.take_along_axis(replicates, drawn, axis=0).mean(axis=0))
+
+
+def _require_some(n: int, replicates: int) -> None:
+    if n < 1 or replicates < 1:
+        raise ValueError(f"a bootstrap needs samples and replicates, got {n} and {replicates}.")
 
 
 def _picks(size: NDArray[np.float64], seed: int, replicate: int) -> NDArray[np.intp]:
