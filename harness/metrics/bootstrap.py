@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from harness.metrics import balanced, calibration, detection, excess, risk_coverage
 from harness.metrics._checks import FloatArray, numeric, vector
 from harness.metrics._weighted import Kernel, Replicates, Sample, evaluate
-from harness.metrics.quick_augrc import RankedFailures, narrow
+from harness.metrics.quick_augrc import RankedFailures, quick
 from harness.metrics.registry import METRICS
-from harness.statistics import percentile_interval, tied_ranks, weight_rows
+from harness.statistics import percentile_interval, tied_ranks, weight_rows, weights_by_sample
 
 Metric = Callable[..., float]
 """`metric(confidence, residual, **options) -> value`."""
@@ -41,7 +41,6 @@ KERNELS: Mapping[Metric, Kernel] = MappingProxyType(
     }
 )
 
-_BY_SAMPLE, _LEAST_BY_SAMPLE = 1 << 24, 32  # counts that lie sample by sample: 16 MB, and at least so many resamples
 _CHUNK = 1 << 16  # counts per chunk: half a megabyte per array, so that a kernel's few arrays stay in cache
 
 
@@ -88,9 +87,10 @@ def paired_bootstrap(
     values = np.array([metric(score, residual, **options) for score in confidences.values()])
     samples = [Sample.of(score, residual) for score in confidences.values()]
     size = len(samples[0].residual)
-    whole = metric is risk_coverage.augrc and samples[0].binary
-    draws = _draws(size, n, seed, strata, max(_LEAST_BY_SAMPLE, _BY_SAMPLE // size) if whole else _rows_per_chunk(size))
-    evaluate_all = _augrc_by_sample(samples) if whole else _one_by_one(confidences, residual, metric, options)
+    if metric is risk_coverage.augrc and quick(samples[0].residual):
+        evaluate_all, draws = _augrc_by_sample(samples), weights_by_sample(size, n, seed, strata)
+    else:
+        evaluate_all, draws = _one_by_one(confidences, residual, metric, options), _draws(size, n, seed, strata)
     replicates = np.concatenate([evaluate_all(chunk) for chunk in draws])
     low, high = percentile_interval(replicates)
     ranks = tied_ranks(replicates if direction[metric] else -replicates)
@@ -107,12 +107,12 @@ def _one_by_one(
 
 
 def _augrc_by_sample(samples: Sequence[Sample]) -> Callable[[NDArray[Any]], FloatArray]:
-    """The same of AUGRC, to the same last digit: whole numbers are summed, for many resamples at once."""
+    """Counts (n, replicates) -> the same of AUGRC, to the same last digit."""
     ranked = [RankedFailures.of(sample) for sample in samples]
 
     def values(counts: NDArray[Any]) -> FloatArray:
-        by_sample = np.ascontiguousarray(narrow(counts).T)
-        return np.stack([each.augrc(by_sample) for each in ranked], axis=1)
+        most = int(counts.max())
+        return np.stack([each.augrc(counts, most) for each in ranked], axis=1)
 
     return values
 
@@ -162,10 +162,10 @@ def replicate_table(
     return {name: np.concatenate(chunks) for name, chunks in table.items()}
 
 
-def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None, at_once: int) -> Iterator[NDArray[Any]]:
-    """The resamples in chunks of (at most `at_once`, n) weights."""
+def _draws(n: int, replicates: int, seed: int, strata: ArrayLike | None) -> Iterator[NDArray[Any]]:
+    """The resamples in chunks of (some, n) weights."""
     rows = weight_rows(n, replicates, seed, strata)
-    while chunk := [_narrow(row) for row in islice(rows, at_once)]:
+    while chunk := list(islice(rows, _rows_per_chunk(n))):
         yield np.stack(chunk)
 
 
@@ -186,6 +186,8 @@ def _chunks(counts: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 def _narrow(counts: NDArray[Any]) -> NDArray[Any]:
     """The same whole numbers >= 0 in the type that is quickest to pick from."""
+    if counts.dtype == np.uint8:
+        return counts
     fits = counts.max(initial=0) <= np.iinfo(np.uint16).max
     return counts.astype(np.uint16 if fits else np.int64, copy=False)
 

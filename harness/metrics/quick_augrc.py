@@ -1,9 +1,19 @@
-"""AUGRC of many resamples of one sample at once: the quick way for boards, to the same last digit."""
+"""AUGRC of many resamples of one sample at once: the quick way for boards, to the same last digit.
+
+Of residuals 0 or 1, all sums are of whole numbers. With S successes and F failures in a resample of T samples, and P the
+pairs of a success that is ranked above a failure (a tie counts half),
+
+    AUGRC = (2 S F + F**2 - 2 P) / (2 T**2).
+
+P is found by halving. Of two parts of the ranking, one above the other, P is that of each, plus the successes of the upper
+one times the failures of the lower one: three numbers tell all about a part, and parts of few samples fit into 8 or 16 bits.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,156 +21,115 @@ from numpy.typing import ArrayLike, NDArray
 from harness.metrics._checks import FloatArray, is_binary
 from harness.metrics._weighted import Sample
 
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
+
 Counts = NDArray[np.unsignedinteger[Any]]
-Places = NDArray[np.intp]
 
-_MOST_SAMPLES = (1 << 15) - 1  # beyond that, the counts of all resamples at once take much memory
-_ROWS_AT_LAST = 32  # what is left of the cells when they are no longer put together in pairs
+_CELL = 17  # samples of a cell: as long as none is drawn more than 15 times, its sums fit into 8 bits
+_LAST = 5  # fewer than 2**5 parts are left when halving ends
 
 
-def quick(residual: NDArray[np.float64], samples: int | None = None) -> bool:
-    """Whether `augrc_of_counts` may be used: residuals 0 or 1, and resamples of fewer than 2**15 samples.
-
-    samples: in a resample, where these residuals are only some of those that are drawn.
-    """
-    return 0 < len(residual) <= (samples or len(residual)) <= _MOST_SAMPLES and is_binary(residual)
+def quick(residual: NDArray[np.float64]) -> bool:
+    """Whether `augrc_of_counts` may be used: residuals 0 or 1."""
+    return len(residual) > 0 and is_binary(residual)
 
 
 def augrc_of_counts(
-    confidence: ArrayLike, residual: ArrayLike, counts: NDArray[np.integer[Any]], rows: Places
+    confidence: ArrayLike, residual: ArrayLike, counts: Iterable[Counts], keep: NDArray[np.bool_] | None = None
 ) -> FloatArray:
     """AUGRC on each resample: (replicates,), nan for one without samples.
 
-    `confidence` and `residual` are (m,), the residuals 0 or 1. Sample i occurs `counts[rows[i], b]` times in resample
-    b: one row of `counts` per sample, so that sums over ranges of confidence run along memory. All sums are of whole
-    numbers and exact, so the result equals `weighted_replicates` bit by bit. ValueError for other residuals.
+    `confidence` and `residual` are (m,), the residuals 0 or 1. `counts` say how often each sample is drawn, in pieces of
+    (n, some replicates), best of 8 bits; of their n samples, the m are those in `keep` (n,), by default all. Equals
+    `weighted_replicates` bit by bit as long as no resample has 2**31 samples. ValueError for other residuals.
     """
     sample = Sample.of(confidence, residual)
     if not quick(sample.residual):
-        raise ValueError(f"residual must be 0 or 1, for at most {_MOST_SAMPLES} samples.")
-    return RankedFailures.of(sample).augrc(narrow(counts), rows)
-
-
-def narrow(counts: NDArray[np.integer[Any]]) -> Counts:
-    """The same whole numbers >= 0 in the smallest type that holds the sum of at least eight of them."""
-    return counts.astype(np.min_scalar_type(8 * int(counts.max(initial=0))), copy=False)
+        raise ValueError("residual must be 0 or 1.")
+    ranked = RankedFailures.of(sample, keep)
+    return np.concatenate([ranked.augrc(piece) for piece in counts])
 
 
 @dataclass(frozen=True, eq=False)
 class RankedFailures:
     """What of a sample with residuals 0 or 1 its AUGRC rests on, for as many resamples as are asked about.
 
-    order (n,): samples by falling confidence, of equal ones those that fail first; fails (n,): which do. Of the groups of
-    equal confidence in which some fail and some do not: where they start, cease to fail, and end in `order`, each (g,).
+    The ranking is cut into cells: failures and then successes, at most `_CELL` of each.
+    cells (2 * cells, n): ones where a sample counts for a cell, first those of successes, then those of failures. One such
+    matrix if no success ties with a failure; else two, in which failures stand first, and last, among their ties. halvings:
+    how often the cells are halved, upper ones in the first half and the lower ones beside them in the second.
     """
 
-    order: Places
-    fails: NDArray[np.bool_]
-    starts: Places
-    middles: Places
-    ends: Places
-    _sums: dict[tuple[np.dtype[Any], int], CellSums] = field(default_factory=dict, repr=False)
-    """For counts without rows, of which the next ones most probably have the same type and bound."""
+    rankings: Sequence[tuple[csc_array, int]]
 
     @classmethod
-    def of(cls, sample: Sample) -> RankedFailures:
-        order, fails, starts = sample.ranking.order, sample.ranked_residual > 0, sample.ranking.starts
-        if len(starts) == len(order):
-            none = np.empty(0, dtype=np.intp)
-            return cls(order, fails, none, none, none)
-        ends = np.append(starts[1:], len(order))
-        again = np.lexsort((~fails, np.repeat(starts, ends - starts)))
-        order, fails = order[again], fails[again]
-        middles = starts + np.add.reduceat(fails, starts, dtype=np.intp)
-        mixed = (starts < middles) & (middles < ends)
-        return cls(order, fails, starts[mixed], middles[mixed], ends[mixed])
+    def of(cls, sample: Sample, keep: NDArray[np.bool_] | None = None) -> RankedFailures:
+        """keep (n,): which of n samples these are; by default all."""
+        order, starts, fails = sample.ranking.order, sample.ranking.starts, sample.ranked_residual > 0
+        whole = np.ones(len(order), dtype=bool) if keep is None else keep
+        sizes = np.diff(np.append(starts, len(order)))
+        failures = np.add.reduceat(fails, starts, dtype=np.intp)
+        if not ((failures > 0) & (failures < sizes)).any():
+            return cls([_cells(order, fails, whole)])
+        group = 2 * np.repeat(np.arange(len(sizes)), sizes)
+        both = (np.argsort(group + late, kind="stable") for late in (~fails, fails))
+        return cls([_cells(order[way], fails[way], whole) for way in both])
 
-    def augrc(self, counts: Counts, rows: Places | None = None) -> FloatArray:
-        """(replicates,) for `counts`, which are `narrow`, and `rows` as in `augrc_of_counts`; without rows those of counts
-        are the samples.
-
-        A failure counts for each success above it. Both are summed in cells of some failures followed by some successes,
-        so that no pair is within a cell, and cells are put together in pairs, in types that just hold the sums.
-        """
-        places = self.order if rows is None else rows[self.order]
-        most = 1 << (int(counts.max(initial=1)) - 1).bit_length()
-        at_most = max(1, np.iinfo(counts.dtype).max // most)  # samples of a cell
-        cells = self._sums.get((counts.dtype, at_most)) if rows is None else None
-        if cells is None:
-            cells = CellSums.of(self.fails, places, at_most, counts)
-            if rows is None:
-                self._sums[counts.dtype, at_most] = cells
-        above, failing = np.split(cells.matrix @ counts, 2)
-        pairs, largest, most_pairs = None, at_most * most, 0
-        for _ in range(cells.halvings):
-            most_pairs = largest**2 + 2 * most_pairs
-            across = np.multiply(above[::2], failing[1::2], dtype=_holding(most_pairs))
-            if pairs is not None:
-                across += pairs[::2]
-                across += pairs[1::2]
-            pairs, largest = across, 2 * largest
-            above, failing = (np.add(each[::2], each[1::2], dtype=_holding(largest)) for each in (above, failing))
-        successes, failures = above.astype(np.int64), failing.astype(np.int64)
-        twice = 2 * ((np.cumsum(successes, axis=0) - successes) * failures).sum(axis=0) + self._tied(
-            counts, places, at_most
-        )
-        if pairs is not None:
-            twice += 2 * pairs.sum(axis=0, dtype=np.int64)
-        failed = failures.sum(axis=0)
-        total = successes.sum(axis=0) + failed
-        mass = 2 * total * failed - failed**2 - twice
+    def augrc(self, counts: Counts, most: int | None = None) -> FloatArray:
+        """(replicates,) for `counts` (n, replicates), of which none is above `most`."""
+        highest = int(counts.max(initial=0)) if most is None else most
+        sums = [_pairs(cells, halvings, counts, _CELL * highest) for cells, halvings in self.rankings]
+        successes, failures, _ = sums[0]
+        total = (successes + failures).astype(np.float64)
+        twice_pairs = sums[0][2] + sums[-1][2]
         with np.errstate(divide="ignore", invalid="ignore"):
-            values: FloatArray = np.where(total > 0, (mass / 2) / total.astype(np.float64) ** 2, np.nan)
+            mass = (2 * successes + failures) * failures - twice_pairs
+            values: FloatArray = np.where(total > 0, (mass / 2) / total**2, np.nan)
         return values
 
-    def _tied(self, counts: Counts, places: Places, at_most: int) -> NDArray[np.int64] | int:
-        """Pairs of equal confidence, which count by half: (replicates,)."""
-        if not len(self.starts):
-            return 0
-        begins = np.stack([self.starts, self.middles], axis=1).ravel()
-        lengths = np.stack([self.middles, self.ends], axis=1).ravel() - begins
-        first = np.cumsum(lengths) - lengths
-        inside = np.arange(lengths.sum()) - np.repeat(first, lengths)
-        cell = np.cumsum(inside % at_most == 0) - 1
-        sums = _adding(counts, places[np.repeat(begins, lengths) + inside], cell, int(cell[-1]) + 1) @ counts
-        parts = np.add.reduceat(sums, cell[first], axis=0, dtype=np.int64)
-        tied: NDArray[np.int64] = (parts[::2] * parts[1::2]).sum(axis=0)
-        return tied
+
+def _cells(order: NDArray[np.intp], fails: NDArray[np.bool_], keep: NDArray[np.bool_]) -> tuple[csc_array, int]:
+    """See `RankedFailures`. Of samples in `order`, of which some fail."""
+    from scipy.sparse import csc_array
+
+    places = np.arange(len(order))
+    begins = np.append(True, fails[1:] != fails[:-1])  # of runs of successes or of failures
+    inside = places - np.maximum.accumulate(np.where(begins, places, 0))
+    # A cell begins with failures or, where a run is longer than a cell, with more of the same.
+    opens = (inside % _CELL == 0) & (fails | (inside > 0))
+    opens[0] = True
+    cell = np.cumsum(opens) - 1
+    halvings = max(0, int(cell[-1] + 1).bit_length() - _LAST)
+    left = (int(cell[-1]) >> halvings) + 1
+    rows = left << halvings
+    # Cells 2 i and 2 i + 1 lie in one half each, at the same place, and so do those that they become.
+    place = np.arange(rows).reshape([2] * halvings + [left]).T.ravel()
+    of_sample = np.empty(len(order), dtype=np.intc)
+    of_sample[order] = place[cell] + rows * fails
+    ends = np.append(0, np.cumsum(keep)).astype(np.intc)
+    ones = np.ones(len(order), dtype=np.uint8)
+    return csc_array((ones, of_sample, ends), shape=(2 * rows, len(keep))), halvings
 
 
-@dataclass(frozen=True, eq=False)
-class CellSums:
-    """matrix: times counts, the successes of each cell, and then the failures of each, (2 cells, replicates); there are as
-    many cells as can be put together in pairs so often (`halvings`), the last ones empty."""
-
-    matrix: Any
-    halvings: int
-
-    @classmethod
-    def of(cls, fails: NDArray[np.bool_], places: Places, at_most: int, counts: Counts) -> CellSums:
-        """fails and places are those of `RankedFailures`."""
-        cell = _cells(fails, at_most)
-        cells = int(cell[-1]) + 1
-        halvings = (cells // _ROWS_AT_LAST).bit_length()
-        height = -(-cells >> halvings) << halvings
-        return cls(_adding(counts, places, cell + height * fails, 2 * height), halvings)
-
-
-def _cells(fails: NDArray[np.bool_], at_most: int) -> Places:
-    """The number of each sample's cell, which holds at most so many failures, followed by at most so many successes."""
-    runs = np.append(0, np.flatnonzero(fails[1:] != fails[:-1]) + 1)
-    inside = np.arange(len(fails)) - np.repeat(runs, np.diff(np.append(runs, len(fails))))
-    begins = (inside % at_most == 0) & (fails | (inside > 0))
-    begins[0] = True
-    return np.cumsum(begins) - 1
-
-
-def _adding(counts: Counts, places: Places, cell: Places, cells: int) -> Any:
-    """The matrix that adds up the rows of counts at the given places by cell: (cells, rows)."""
-    from scipy.sparse import coo_array
-
-    return coo_array((np.ones(len(places), dtype=counts.dtype), (cell, places)), shape=(cells, len(counts))).tocsc()
-
-
-def _holding(most: int) -> np.dtype[Any]:
-    return np.min_scalar_type(min(most, np.iinfo(np.uint64).max))
+def _pairs(cells: csc_array, halvings: int, counts: Counts, bound: int) -> tuple[NDArray[np.int64], ...]:
+    """Successes, failures, and pairs of a success above a failure, each (replicates,). bound: on a sum over a cell."""
+    kind = np.min_scalar_type(bound)
+    sums = cells.astype(kind, copy=False) @ counts.astype(kind, copy=False)
+    successes, failures = sums[: len(sums) // 2], sums[len(sums) // 2 :]
+    pairs, most_pairs = np.zeros_like(sums[:1]), 0  # a cell has none
+    for halving in range(halvings):
+        half, most_pairs = len(successes) // 2, bound**2 + 2 * most_pairs
+        across = np.multiply(successes[:half], failures[half:], dtype=np.min_scalar_type(most_pairs))
+        if halving:
+            across += pairs[:half]
+            across += pairs[half:]
+        bound *= 2
+        kind = np.min_scalar_type(bound)
+        successes = np.add(successes[:half], successes[half:], dtype=kind)
+        failures = np.add(failures[:half], failures[half:], dtype=kind)
+        pairs = across
+    successes, failures = successes.astype(np.int64), failures.astype(np.int64)
+    above = np.cumsum(successes, axis=0) - successes
+    total = (above * failures).sum(axis=0) + pairs.sum(axis=0, dtype=np.int64)
+    return successes.sum(axis=0), failures.sum(axis=0), total

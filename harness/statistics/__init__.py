@@ -22,7 +22,13 @@ from harness.statistics.criteria import (
 )
 from harness.statistics.interval import DIGITS, contains_zero, percentile_interval
 from harness.statistics.ranks import rank_with_uncertainty, tied_ranks
-from harness.statistics.resampling import bootstrap_weights, mean_over_drawn, shared_weights, weight_rows
+from harness.statistics.resampling import (
+    bootstrap_weights,
+    mean_over_drawn,
+    shared_weights,
+    weight_rows,
+    weights_by_sample,
+)
 from harness.statistics.settings import Share, heterogeneity, holm, share_of, share_of_wins
 from harness.statistics.significance import nemenyi_difference, pairwise_tests, random_agreement
 from harness.statistics.stability import stability
@@ -36,6 +42,7 @@ __all__ = [
     "shared_weights",
     "tied_ranks",
     "weight_rows",
+    "weights_by_sample",
     "MeanRanks",
     "Share",
     "average_ranks",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.statistics import bootstrap_weights, mean_over_drawn, shared_weights
-from harness.statistics.resampling import group_draws, weight_rows
+from harness.statistics.resampling import group_draws, weight_rows, weights_by_sample
 
 SIZES = st.integers(1, 12)
 
@@ -22,6 +22,19 @@ def test_every_stratum_keeps_its_size_and_rows_depend_on_no_other(n, replicates,
         assert (weights[:, members].sum(axis=1) == members.sum()).all()
     np.testing.assert_array_equal(bootstrap_weights(n, replicates + 3, seed, strata)[:replicates], weights)
     np.testing.assert_array_equal(list(weight_rows(n, replicates, seed, strata)), weights)
+    pieces = list(weights_by_sample(n, replicates, seed, strata, at_once=4))
+    assert {piece.shape[1] for piece in pieces[:-1]} <= {4}
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1).T, weights)
+
+
+def test_draws_are_those_of_the_definition():
+    """A resample takes floor(u * size) of each stratum, with u of 53 bits from a stream of its own."""
+    n, sizes, seed = 50_000, (20_000, 30_000), 11
+    for replicate, row in enumerate(bootstrap_weights(n, 2, seed, np.repeat([0, 1], sizes))):
+        stream = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate,))))
+        uniform = stream.random(n)
+        picks = np.floor(uniform * np.repeat(sizes, sizes)).astype(int) + np.repeat([0, 20_000], sizes)
+        np.testing.assert_array_equal(row, np.bincount(picks, minlength=n))
 
 
 def test_observations_are_drawn_with_equal_chances():

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from harness.data.array_cache import read_cached, write_cached
 from harness.metrics.bootstrap import replicate_table
 from harness.metrics.proper_scores import are_probabilities
-from harness.metrics.quick_augrc import augrc_of_counts, narrow, quick
+from harness.metrics.quick_augrc import augrc_of_counts, quick
 from harness.metrics.registry import METRICS, MetricInfo
-from harness.statistics import bootstrap_weights, weight_rows
+from harness.statistics import bootstrap_weights, weight_rows, weights_by_sample
 from harness.storage import content_id, seed_of
 from harness.tracks.base import Score
 
@@ -31,7 +31,7 @@ FAILURE_RATE = "failure_rate"
 
 
 _MOST_KEPT = 1 << 24
-"""Counts of resamples up to which those of a study are kept for the next method: 64 MB."""
+"""Counts of resamples up to which those of a study are kept for the next method: 16 MB by sample, 64 MB by replicate."""
 _PIECE = 1 << 20
 _DRAWS = 1
 """Which way of drawing the kept resamples are from; one more whenever `weight_rows` draws others."""
@@ -92,9 +92,9 @@ def _replicates(
     drawn = (bootstrap.replicates, seed_of([bootstrap.seed, study]), tuple(np.bincount(judged.stratum).tolist()))
     found = {}
     functions = {metric.id: metric.function for metric in metrics}
-    if "augrc" in functions and quick(judged.residual, len(judged.keep)):
-        rows = np.flatnonzero(judged.keep)
-        found["augrc"] = augrc_of_counts(judged.confidence, judged.residual, _by_sample(*drawn), rows)
+    if "augrc" in functions and quick(judged.residual):
+        pieces = _in_pieces_by_sample(*drawn)
+        found["augrc"] = augrc_of_counts(judged.confidence, judged.residual, pieces, judged.keep)
         del functions["augrc"]
     if functions:
         weights = (piece[:, judged.keep] for piece in _in_pieces(*drawn))
@@ -115,6 +115,14 @@ def _in_pieces(replicates: int, seed: int, sizes: tuple[int, ...]) -> Iterator[n
         yield np.stack(piece)
 
 
+def _in_pieces_by_sample(replicates: int, seed: int, sizes: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The same, some (n, replicates) at a time."""
+    if replicates * sum(sizes) <= _MOST_KEPT:
+        yield _by_sample(replicates, seed, sizes)
+        return
+    yield from weights_by_sample(sum(sizes), replicates, seed, _strata(sizes))
+
+
 @lru_cache(maxsize=16)
 def _by_replicate(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray:
     """The resamples of a study, (replicates, n)."""
@@ -127,15 +135,14 @@ def _by_sample(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray
 
     Kept on disk where drawing takes long, so that a board with one new submission does not draw them all again.
     """
-    import numpy as np
 
     samples = sum(sizes)
     key = content_id(["resamples", _DRAWS, replicates, seed, sizes]) if replicates * samples >= _PIECE else ""
     kept = read_cached("resamples", key) if key else None
     if kept is not None and kept.keys() == {"counts"} and kept["counts"].shape == (samples, replicates):
         return kept["counts"]
-    counts = np.ascontiguousarray(narrow(_by_replicate.__wrapped__(replicates, seed, sizes)).T)
-    if key and counts.dtype == np.uint8 and counts.size <= _MOST_KEPT:
+    (counts,) = weights_by_sample(samples, replicates, seed, _strata(sizes), at_once=replicates)
+    if key:
         write_cached("resamples", key, {"counts": counts})
     return counts
 

@@ -104,7 +104,7 @@ def test_kept_resamples_are_those_that_are_drawn(tmp_path: Path, monkeypatch: py
     assert np.array_equal(drawn, scoring._by_replicate.__wrapped__(*asked).T)
     (kept,) = (tmp_path / "resamples").rglob("*.npz")
     assert read_cached("resamples", kept.stem)
-    monkeypatch.setattr(scoring, "bootstrap_weights", None)  # it is not drawn again
+    monkeypatch.setattr(scoring, "weights_by_sample", None)  # it is not drawn again
     assert np.array_equal(scoring._by_sample.__wrapped__(*asked), drawn)
     monkeypatch.undo()
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))

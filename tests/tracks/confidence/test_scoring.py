@@ -11,10 +11,11 @@ import pytest
 
 from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.plan import PlanRequest, plan_units
-from harness.metrics import METRICS, augrc, quick_augrc
+from harness.metrics import METRICS, augrc
 from harness.spec.benchmark import Bootstrap
 from harness.spec.method import ConfidenceMethod
 from harness.spec.run import Unit
+from harness.statistics import resampling
 from harness.tracks.base import Answers, Measurement
 from harness.tracks.confidence import scoring
 from harness.tracks.confidence.scoring import JudgedConfidence, confidence_scores, metric_value
@@ -188,12 +189,14 @@ def judged(samples: int) -> JudgedConfidence:
 
 def test_resamples_that_are_drawn_piece_by_piece_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("failure_rate", "augrc", "aurc", "failure_auroc", "balanced_augrc", "ece")
-    monkeypatch.setattr(quick_augrc, "_MOST_SAMPLES", 100)  # the quick way has pieces of its own
     whole = confidence_scores(names, judged(700), Bootstrap(replicates=60), "study")
     monkeypatch.setattr(scoring, "_MOST_KEPT", 5000)
     monkeypatch.setattr(scoring, "_PIECE", 7000)
+    monkeypatch.setattr(resampling, "_COUNTS_AT_ONCE", 7000)
+    monkeypatch.setattr(resampling, "_LEAST_AT_ONCE", 1)
     pieces = confidence_scores(names, judged(700), Bootstrap(replicates=60), "study")
     assert [len(each) for each in scoring._in_pieces(60, 1, (350, 350))] == [10] * 6
+    assert [each.shape[1] for each in scoring._in_pieces_by_sample(60, 1, (350, 350))] == [10] * 6
     for name in names:
         np.testing.assert_array_equal(pieces[name].draws, whole[name].draws)
 
