@@ -189,7 +189,8 @@ def _cluster_class(cluster: ClusterSpec) -> Any:
     from dask_jobqueue.lsf import LSFCluster
     from dask_jobqueue.slurm import SLURMCluster
 
-    signal.signal(signal.SIGINT, on_interrupt)  # the import has it end the process as if all were done
+    if signal.getsignal(signal.SIGINT) is not on_interrupt:  # the import has it end the process as if all were done
+        signal.signal(signal.SIGINT, on_interrupt)
     return {"slurm": SLURMCluster, "lsf": LSFCluster}[cluster.kind]
 
 
