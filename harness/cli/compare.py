@@ -49,6 +49,9 @@ def _print_methods(found: Comparison) -> None:
     from harness.metrics.facts import board_text
 
     shows = found.shows
+    if not found.differences:
+        typer.echo(f"{found.a} and {found.b} have no column of {found.benchmark} in which both have a score.")
+        return
     scale = "" if shows.scale == 1.0 else f" × {shows.scale:g}"
     arrow = "↓" if shows.lower_is_better else "↑"
     print_table(
@@ -66,5 +69,3 @@ def _print_methods(found: Comparison) -> None:
     )
     if found.note:
         typer.echo(found.note)
-    if not found.differences:
-        typer.echo("They have no column in common.")

@@ -16,6 +16,7 @@ from harness.data import catalog
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.spec.errors import UsageError
 from harness.storage import IntegrityError
+from harness.tracks.leaderboard import Leaderboard
 from tests.boards.support import write_checkout, write_submission
 from tests.boards.test_diff import git
 from tests.boards.test_rows import told
@@ -120,6 +121,13 @@ def test_cite_and_compare() -> None:
     assert "95 % interval" in table
     found = json.loads(run("compare", "toy@1/good", "toy@1/poor", "--json"))
     assert [each["better"] for each in found["differences"]] == ["A", "A", "A"]
+
+
+@pytest.mark.usefixtures("protocol")
+def test_methods_without_a_common_column_are_said_without_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Leaderboard, "compared", lambda self, entries: {})
+    said = run("compare", "toy@1/good", "toy@1/poor")
+    assert said == "good and poor have no column of toy@1 in which both have a score.\n"
 
 
 def test_the_terminal_shows_published_rows_and_whom_it_does_not_rank(protocol: LoadedBenchmark, tmp_path: Path) -> None:
