@@ -32,9 +32,9 @@ _SUPERSEDED = 75  # exit code of a process that finds its unit in other hands
 
 @dataclass(frozen=True)
 class Begun:
-    """What a claim's file says. lost: workers that vanished in this unit before, in the same session; deaths: how unit
-    processes ended in it whose worker lived on. released: given back by a worker that was told to stop. what, share: how
-    far the unit has come."""
+    """What a claim's file says. kept: a name of what the unit had kept when it was claimed. lost: workers that vanished in
+    this unit before, in the same session, since it last kept anything; deaths: how unit processes ended in it whose worker
+    lived on. released: given back by a worker that was told to stop. what, share: how far the unit has come."""
 
     unit: str
     label: str
@@ -43,6 +43,7 @@ class Begun:
     pid: int
     session: str
     since: float
+    kept: str = ""
     lost: int = 0
     deaths: tuple[str, ...] = ()
     released: bool = False
@@ -69,7 +70,7 @@ class Claim:
 
     @property
     def lost(self) -> int:
-        """Workers that vanished in this unit before."""
+        """Workers that vanished in this unit since it last kept anything."""
         return self._begun.lost
 
     @property
@@ -113,18 +114,24 @@ class Claim:
 
 @contextmanager
 def claimed(
-    job: Job, unit: str, label: str, ended: Callable[[], bool], most_lost: float = math.inf
+    job: Job,
+    unit: str,
+    label: str,
+    ended: Callable[[], bool],
+    most_lost: float = math.inf,
+    kept: Callable[[], str] = str,
 ) -> Iterator[Claim | None]:
     """Hold a unit while the block runs; None where it has `ended` in other hands, which this waits for.
 
-    A block that is left by an exit or an interrupt gives the unit back. Raises StorageError, and SetApartError for a unit
-    with which so many workers were lost before.
+    kept: names what the unit has kept so far; the same name as long as that is the same. A block that is left by an exit
+    or an interrupt gives the unit back. Raises StorageError, and SetApartError for a unit with which so many workers were
+    lost before, and which kept nothing in between.
     """
     path = _path(job.folder, unit)
     make_folder(path.parent)
     mine = Begun(unit, label, socket.gethostname(), process_space(), os.getpid(), job.session, time.time())
     claim = None
-    while not ended() and (claim := _taken(path, mine, most_lost)) is None:
+    while not ended() and (claim := _taken(path, mine, most_lost, kept)) is None:
         time.sleep(_WAIT)
     if claim is None:
         yield None
@@ -166,7 +173,7 @@ def _path(run: Path, unit: str) -> Path:
     return jobs_folder(run) / BEGUN / f"{unit[:16]}.json"
 
 
-def _taken(path: Path, mine: Begun, most_lost: float = math.inf) -> Claim | None:
+def _taken(path: Path, mine: Begun, most_lost: float = math.inf, kept: Callable[[], str] = str) -> Claim | None:
     """The claim, if it is free or void; None while another process has it. Raises SetApartError."""
     with _gate(path) as now:
         found = _read(path)
@@ -174,9 +181,11 @@ def _taken(path: Path, mine: Begun, most_lost: float = math.inf) -> Claim | None
             own = (found.host, found.space, found.pid) == (mine.host, mine.space, mine.pid)
             if not own and not is_void(found, now - path.stat().st_mtime):
                 return None
-            if found.session == mine.session:
-                vanished = 0 if found.released or own else 1
-                mine = replace(mine, lost=found.lost + vanished, deaths=found.deaths)
+        mine = replace(mine, kept=kept())
+        if found is not None and found.session == mine.session:
+            before = found.lost if found.kept == mine.kept else 0  # a unit that gets on is not what ends workers
+            vanished = 0 if found.released or own else 1
+            mine = replace(mine, lost=before + vanished, deaths=found.deaths)
         if mine.lost >= most_lost:
             write_json(path, asdict(replace(mine, released=True)))
             raise SetApartError(f"{mine.lost} workers were lost while {mine.label} was under way")

@@ -47,8 +47,9 @@ class _SchedulerLostError(Exception):
 class DaskExecutor:
     """Runs units on the workers of a cluster, a unit at a time on each thread of a worker.
 
-    A unit whose worker was lost is begun again on another one up to `job.retries` times, then it is lost. One with which
-    two workers were lost may be what ended them: it is set apart until all others have ended, and then begun again.
+    A unit whose worker was lost is begun again on another one up to `job.retries` times, then it is lost. One that kept
+    nothing while two workers were lost may be what ended them: it is set apart until all others have ended, and then begun
+    again. Losses before a unit last kept anything do not count.
     One in which two unit processes died, while their workers lived on, has failed and is left. The rest goes on.
     """
 

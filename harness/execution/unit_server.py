@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +40,7 @@ from harness.tracks.summary import records
 UNDER_WAY, KEPT = "under-way", "kept"
 MOST_DEATHS = 2
 """A unit in which so many unit processes died is left, so that it does not take all workers with it. Where as many whole
-workers were lost, which can happen to any unit, it waits until all others have ended."""
+workers were lost, which can happen to any unit, and it kept nothing in between, it waits until all others have ended."""
 _GIBIBYTE = 2**30
 
 Report = Callable[[str, float], None]
@@ -89,13 +89,15 @@ class UnitServer:
     def run(self, unit: Unit, report: Report = lambda what, share: None, *, in_company: bool = False) -> UnitEnd:
         """Run and score one unit; of a detached job, its end lies on disk when this returns, whoever ran it.
 
-        in_company: others are waiting, so that a unit with which `MOST_DEATHS` workers were lost is not begun again now.
+        in_company: others are waiting, so that a unit that kept nothing while `MOST_DEATHS` workers were lost with it is not
+        begun again now.
         Raises SetApartError for such a one; UsageError, IntegrityError or StorageError where the run cannot go on.
         """
         key = content_id(unit.canonical())
         retries = math.inf if self.job.retries is None else self.job.retries
         most_lost = MOST_DEATHS if in_company and retries >= MOST_DEATHS else math.inf
-        with claimed(self.job, key, unit.label, lambda: self._left(key) is not None, most_lost) as claim:
+        kept = partial(_kept, workspace_folder(self.job.folder, key))
+        with claimed(self.job, key, unit.label, lambda: self._left(key) is not None, most_lost, kept) as claim:
             if claim is None:
                 left = self._left(key)
                 assert left is not None
@@ -182,9 +184,16 @@ class UnitServer:
         return load_protocol(self.job.benchmark)
 
 
+def _kept(workspace: Path) -> str:
+    """A name of the files that a unit has kept. Files that are written again change nothing, so that no unit gets on for
+    ever."""
+    found = os.walk(workspace)  # passes over what goes meanwhile
+    return content_id(sorted(f"{folder}/{name}" for folder, _, names in found for name in names if name[0] != "."))
+
+
 def given_up(deaths: int, lost: int, retries: int | None) -> Literal["failed", "lost"] | None:
-    """How a unit ends that took too much with it: unit processes that died in it, and workers that were lost; None where
-    it is begun again."""
+    """How a unit ends that took too much with it: unit processes that died in it, and workers that were lost since it last
+    kept anything; None where it is begun again."""
     if deaths >= MOST_DEATHS:
         return "failed"
     return "lost" if retries is not None and lost > retries else None

@@ -17,8 +17,9 @@ from harness.execution.evaluate import prepare, run
 from harness.execution.job import read_job
 from harness.execution.runner import SilentObserver
 from harness.execution.unit_client import UnitProcessDiedError
+from harness.execution.unit_server import UnitServer, _kept, workspace_folder
 from harness.spec.errors import UsageError
-from harness.storage import IntegrityError, content_id
+from harness.storage import IntegrityError, content_id, write_json
 from tests.in_process import UnitProcessHere
 
 from .dots import wanted, write_dots
@@ -127,6 +128,28 @@ def test_a_job_whose_end_was_damaged_runs_again(planned):
     said = []
     run_one(made.units, 1, report=said.append)
     assert [each.result.status for each in said] == ["ok"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_workers_lost_before_a_unit_kept_something_do_not_count(planned, kept):
+    """Three workers, one more than may be, had vanished when the next one comes."""
+    prepared, _ = planned
+    folder = prepared.plan.folder
+    job = read_job(folder)
+    key, unit = next((key, unit) for key, unit in prepared.plan.units.items() if unit.model == "first")
+    workspace = workspace_folder(folder, key)
+    with claimed(job, key, unit.label, lambda: False, kept=lambda: _kept(workspace)):
+        ((begun, _),) = under_way(folder)
+    path = folder / "jobs" / "begun" / f"{key[:16]}.json"
+    write_json(path, dataclasses.asdict(dataclasses.replace(begun, host="elsewhere", lost=2)))
+    os.utime(path, (0, 0))
+    if kept:
+        workspace.mkdir(parents=True)
+        (workspace / "picks_000.json").write_text("[]")
+    with UnitServer(job) as server:
+        end = server.run(unit)
+    expected = ("ok", "") if kept else ("lost", "3 workers were lost while it was under way")
+    assert (end.result.status, end.result.reason) == expected
 
 
 def test_units_that_workers_are_in_are_not_given_up(planned):

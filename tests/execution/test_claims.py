@@ -13,6 +13,7 @@ from harness.execution import claims
 from harness.execution.claims import SetApartError, claimed, is_void, under_way
 from harness.execution.evaluate import prepare
 from harness.execution.job import Job
+from harness.execution.unit_server import _kept
 
 from .support import CHECKOUT, HONEST, PATIENCE, request_one, soon
 
@@ -80,6 +81,32 @@ def test_a_unit_with_which_workers_were_lost_is_set_apart_by_who_asks_so(job):
         assert list(under_way(job.folder)) == [], "nobody works on it"
     with claimed(job, UNIT, "a unit", never, most_lost=3) as claim:
         assert claim.lost == 2
+
+
+def test_only_workers_count_that_were_lost_since_a_unit_last_kept_anything(job):
+    path = job.folder / "jobs" / "begun" / f"{UNIT[:16]}.json"
+    with claimed(job, UNIT, "a unit", never):
+        ((mine, _),) = under_way(job.folder)
+    for kept, lost in (("", 0), ("", 1), ("a", 1), ("a", 2), ("b", 1), ("c", 1)):
+        claim = claims._taken(path, mine, kept=lambda kept=kept: kept)
+        assert claim.lost == lost
+        claim._over.set()  # as if its worker were gone
+        ((left, _),) = under_way(job.folder)
+        claims.write_json(path, dataclasses.asdict(dataclasses.replace(left, host="elsewhere")))
+        os.utime(path, (0, 0))
+
+
+def test_a_unit_gets_on_by_new_files_and_not_by_writing_the_same_again(tmp_path):
+    workspace = tmp_path / "unit"
+    names = [_kept(workspace)]
+    for path in ("loop_000/network.npz", "loop_000/evaluation.npz", "picks.json"):
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / path).write_text("1")
+        names.append(_kept(workspace))
+    assert len(set(names)) == 4
+    (workspace / "picks.json").write_text("2")
+    (workspace / ".harness-0123456789abcdef.tmp").write_text("what a killed writer leaves")
+    assert _kept(workspace) == names[-1]
 
 
 def test_workers_lost_in_another_session_do_not_count(job):

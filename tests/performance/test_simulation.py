@@ -120,6 +120,16 @@ def test_a_unit_with_which_two_workers_were_lost_waits_for_the_others(monkeypatc
     assert (found.useful, found.lost, found.held, found.starting) == (150.0, 68.0, 100.0, 34.0)
 
 
+def test_workers_lost_before_a_unit_kept_something_do_not_count(monkeypatch):
+    """By hand: steps of 100 s. Workers vanish at 50 and, after the claim of the first was waited for, at 250 (the first step
+    was kept at 210), and at 350; at 410 the last one begins the second step, of which 40 and 40 s were lost, as 50 of the
+    first. Were all three counted, it would be lost."""
+    lives(monkeypatch, 50.0, 200.0, 100.0)
+    found = simulate([Task("A", (Step(100.0), Step(100.0)))], Cluster(1, mtbf=1.0, retries=2))
+    assert found.sessions == [{"A": "ok"}]
+    assert (found.makespan, found.useful, found.lost, found.held) == (510.0, 200.0, 130.0, 180.0)
+
+
 def test_a_unit_that_is_lost_is_tried_in_the_next_session(monkeypatch):
     """As before, but the third worker vanishes at 300 (48 s lost). The fourth is ready at 310 and gives A up at 360, when
     the claim is void; in the next session A is begun at 370, and has ended at 471."""

@@ -2,8 +2,8 @@
 
 The rules are those of the harness, and where they can be called they are called: what comes next on one machine
 (`waiting.Waiting`), when a unit is given up (`unit_server.given_up`), how long a vanished worker's claim holds
-(`claims.VOID_AFTER`). On a cluster units are begun in the order of the plan, as dask does; those with which `MOST_DEATHS`
-workers were lost wait until all others have ended, and are then begun again, all at once. A session is one
+(`claims.VOID_AFTER`). On a cluster units are begun in the order of the plan, as dask does; those that kept nothing while
+`MOST_DEATHS` workers were lost with them wait until all others have ended, and are then begun again, all at once. A session is one
 `harness evaluate`, or one array; the next one tries what did not end well. All numbers are seconds.
 """
 
@@ -238,6 +238,7 @@ class _Session:
         if self._is_set_apart(key):
             self.apart.append(key)
             return
+        kept = self._kept(task)
         while (status := given_up(self.died[key], self.vanished[key], self.cluster.retries)) is None:
             dies = (
                 env.now
@@ -251,6 +252,8 @@ class _Session:
             if ready:
                 status = "ok"
                 break
+            if self._kept(task) > kept:
+                kept, self.vanished[key] = self._kept(task), 0
             if until < dies:
                 if vanishes <= stops:
                     self.vanished[key] += 1
@@ -265,6 +268,10 @@ class _Session:
                 self._died(key)
                 return
         self._end(key, status)
+
+    def _kept(self, task: Task) -> int:
+        """Steps of its own that a task has done; products lie elsewhere."""
+        return sum(not step.product for step in task.steps[: self.work.steps[task.key]])
 
     def _is_set_apart(self, key: str) -> bool:
         """Where others are waiting or under way: of workers that stay, as jobs of an array know of no others."""
