@@ -53,8 +53,8 @@ class LocalExecutor:
 
     A unit process that dies takes only its unit with it; a new one goes on with the next. Never more units are under way
     than fit into memory; one that needs more than there is runs alone. The first process may also check the method;
-    further ones are then started when it has worked on units for as long as its start took, since what is over sooner needs
-    none; or at once, where past runs say that units take longer.
+    further ones are then started when it has worked on units for as long as its start took, and those that are left would
+    take it twice as long, since what is over sooner needs none; or at once, where past runs say that units take so long.
     """
 
     def __init__(self, job: Job, workers: int, room: Room | None = None) -> None:
@@ -136,6 +136,7 @@ class _Queue:
 
     def __init__(self, units: Mapping[str, Unit], room: Room | None = None) -> None:
         self._changed = threading.Condition()
+        self._begun, self._ended = time.monotonic(), 0
         self._units = units
         self._waiting = Waiting(units, room or Room())
 
@@ -148,10 +149,21 @@ class _Queue:
                 self._changed.wait()
         return None
 
+    def outlast(self, patience: float) -> None:
+        """Return when units have been under way for so many seconds, and those that wait would take twice as long as that,
+        at the pace so far; or when none waits."""
+        with self._changed:
+            while waiting := len(self._waiting):
+                left = self._begun + patience * max(1.0, 2 * self._ended / waiting) - time.monotonic()
+                if left <= 0:
+                    return
+                self._changed.wait(left)
+
     def give_back(self, key: str) -> None:
         """A unit has ended, and its memory is free."""
         with self._changed:
             self._waiting.give_back(key)
+            self._ended += 1
             self._changed.notify_all()
 
     def clear(self) -> None:
@@ -172,7 +184,7 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         model: str | None = None
-        self._stopping.wait(self._patience)
+        self._todo.outlast(self._patience)
         try:
             while not self._stopping.is_set() and (taken := self._todo.take(model)):
                 key, unit = taken

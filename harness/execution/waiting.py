@@ -66,6 +66,10 @@ class Waiting:
         """Whether any unit waits."""
         return bool(self._by_model)
 
+    def __len__(self) -> int:
+        """How many units wait."""
+        return sum(map(len, self._by_model.values()))
+
     def take(self, model: str | None) -> str | None:
         """The next unit that fits beside what is under way: of the same model, else of one that nobody has begun, else
         any; None where none fits."""

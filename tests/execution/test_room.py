@@ -166,6 +166,33 @@ def test_clearing_the_queue_ends_who_waits_for_memory():
     assert taken == [None]
 
 
+def test_a_further_process_is_not_begun_for_what_is_over_sooner_than_its_start():
+    """A start takes 1000 s. Of 27 units 20 ended in the first 1500 s, so that the 6 that wait would take 450 s more."""
+    todo, begun = _Queue(units(27), Room()), []
+    for _ in range(20):
+        todo.give_back(todo.take(None)[0])
+    todo.take(None)
+    todo._begun -= 1500.0
+    further = threading.Thread(target=lambda: begun.append(todo.outlast(1000.0)), daemon=True)
+    further.start()
+    further.join(0.2)
+    assert further.is_alive()
+    todo._begun -= 6000.0  # at 375 s a unit, they would take 2250 s
+    todo.give_back("")  # wakes who waits
+    further.join(60)
+    assert begun
+
+
+@pytest.mark.parametrize("end", ["take", "clear"])
+def test_who_waits_to_begin_goes_where_nothing_waits_any_more(end):
+    todo = _Queue(units(1), Room())
+    further = threading.Thread(target=todo.outlast, args=(1000.0,), daemon=True)
+    further.start()
+    todo.clear() if end == "clear" else todo.give_back(todo.take(None)[0])
+    further.join(60)
+    assert not further.is_alive()
+
+
 def test_each_process_gets_one_card(monkeypatch):
     planned = units(8)
     processes = Processes({}, 2)
