@@ -235,6 +235,9 @@ class ConfidenceTrack(Track):
         if stored != wanted:
             yield f"the confidences of {unit.label} are stored as {stored}; a run stores them as {wanted}"
 
+    def slow_imports(self) -> tuple[str, ...]:
+        return ("scipy.sparse",)
+
     def check_own_files(self) -> None:
         if isinstance(self.benchmark.source, TableSource | ResultsSource):
             for model in self.models:
