@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
-from harness.execution.child import STARTS_AN_EVALUATION, end_abandoned, inside_worker
+from harness.execution.child import STARTS_AN_EVALUATION, ChildProcess, end_abandoned, inside_worker
 from harness.execution.executor import Executor, LocalExecutor, RefusingExecutor
 from harness.execution.fence import choose
 from harness.execution.job import Job
@@ -99,10 +99,11 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
     return evaluate_prepared(prepared, listener or Listener(), fresh=request.fresh, executor=executor)
 
 
-def executor_for(request: Request, prepared: Prepared) -> Executor:
-    """What runs the units as it was asked for. This machine's own processes begin to start; who gets them closes them."""
+def executor_for(request: Request, prepared: Prepared, ahead: ChildProcess | None = None) -> Executor:
+    """What runs the units as it was asked for. This machine's own processes begin to start, the first one is `ahead` where
+    that was started already; who gets them closes them."""
     if request.executor == "local":
-        return local_executor(prepared).start()
+        return local_executor(prepared).start(ahead)
     from harness.execution.clusters import named_cluster
     from harness.execution.dask_executor import DaskExecutor
 

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.execution.child import ChildProcess
 from harness.execution.job import Job, UnitEnd
 from harness.execution.plan import unit_result
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
@@ -63,10 +64,11 @@ class LocalExecutor:
         self._processes = [self._process(number) for number in range(workers)]
         self._started, self._patience = time.monotonic(), 0.0
 
-    def start(self) -> LocalExecutor:
-        """Start the first process without waiting for it."""
+    def start(self, ahead: ChildProcess | None = None) -> LocalExecutor:
+        """Start the first process without waiting for it. ahead: one that was started already, taken where it needs no
+        graphics processor of its own."""
         self._started = time.monotonic()
-        self._processes[0].start()
+        self._processes[0].start(None if self._room.cards else ahead)
         return self
 
     def check(self) -> Iterator[Check]:
