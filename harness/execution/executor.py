@@ -36,6 +36,7 @@ class Notice:
     text: str
 
 
+_LONG = 5.0  # seconds of units, for which it is worth to start all processes at once
 Event = UnitEnd | UnitProgress | Notice
 
 
@@ -65,10 +66,13 @@ class LocalExecutor:
         self._started, self._patience = time.monotonic(), 0.0
 
     def start(self, ahead: ChildProcess | None = None) -> LocalExecutor:
-        """Start the first process without waiting for it. ahead: one that was started already, taken where it needs no
-        graphics processor of its own."""
+        """Start the first process without waiting for it, and as many as memory allows where units are known to take long.
+        ahead: one that was started already, taken where it needs no graphics processor of its own."""
         self._started = time.monotonic()
         self._processes[0].start(None if self._room.cards else ahead)
+        if sum(self._room.seconds.values()) > _LONG:
+            for process in self._processes[1 : self._room.together]:
+                process.start()
         return self
 
     def check(self) -> Iterator[Check]:

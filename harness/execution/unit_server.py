@@ -76,14 +76,20 @@ class UnitServer:
     ) -> None:
         self.method.close()
 
+    def get_ready(self) -> None:
+        """Start the method's worker, and read meanwhile what every unit needs. Raises what a unit would be stopped by."""
+        if not self.method.spec.oracle:
+            self.method.hide(self._private)
+            self.method.start()
+        import_slow(self._track.slow_imports())
+        code_hash(self._track)  # which is kept
+
     def check(self) -> Iterator[Check]:
         """The conformance suite, in the worker that goes on with the units. Reference rows that read the outcomes have
         none to pass."""
         if not self.method.spec.oracle:
             self.method.hide(self._private)
             self.method.start()
-            import_slow(self._track.slow_imports())
-            code_hash(self._track)  # kept; read now, while the worker starts
             with self.method.checking():
                 yield from load(kind_of(self.method.spec.task).check)(self.method)
 

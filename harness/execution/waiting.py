@@ -25,6 +25,12 @@ class Room:
     cards: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def together(self) -> int:
+        """Of the units of which is known how long they take, how many fit at once, whichever they are."""
+        largest = max([self.unknown, *(self.needs or {}).values()])
+        return len(self.seconds) if self.memory is None else min(len(self.seconds), int(self.memory / largest))
+
     def need(self, key: str) -> float:
         return (self.needs or {}).get(key, self.unknown)
 
