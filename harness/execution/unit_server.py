@@ -83,6 +83,7 @@ class UnitServer:
             self.method.start()
         import_slow(self._track.slow_imports())
         code_hash(self._track)  # which is kept
+        self._track.warm_up()
 
     def check(self) -> Iterator[Check]:
         """The conformance suite, in the worker that goes on with the units. Reference rows that read the outcomes have

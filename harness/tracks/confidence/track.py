@@ -238,6 +238,10 @@ class ConfidenceTrack(Track):
     def slow_imports(self) -> tuple[str, ...]:
         return ("scipy.sparse",)
 
+    def warm_up(self) -> None:
+        self.source.artefacts(self.models[0])
+        _ = self.outcomes.pinned
+
     def check_own_files(self) -> None:
         if isinstance(self.benchmark.source, TableSource | ResultsSource):
             for model in self.models:
