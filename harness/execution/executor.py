@@ -67,9 +67,12 @@ class LocalExecutor:
 
     def start(self, ahead: ChildProcess | None = None) -> LocalExecutor:
         """Start the first process without waiting for it, and as many as memory allows where units are known to take long.
-        ahead: one that was started already, taken where it needs no graphics processor of its own."""
+        ahead: one that was started already, without a graphics processor of its own; it is ended where it needs one."""
         self._started = time.monotonic()
-        self._processes[0].start(None if self._room.cards else ahead)
+        if ahead is not None and self._room.cards:
+            ahead.kill()
+            ahead = None
+        self._processes[0].start(ahead)
         if sum(self._room.seconds.values()) > _LONG:
             for process in self._processes[1 : self._room.together]:
                 process.start()

@@ -79,7 +79,7 @@ class UnitServer:
     def get_ready(self) -> None:
         """Start the method's worker, and read meanwhile what every unit needs. Raises what a unit would be stopped by."""
         if not self.method.spec.oracle:
-            self.method.hide(self._private)
+            self.method.hide(self._protocol.private_folders())
             self.method.start()
         import_slow(self._track.slow_imports())
         code_hash(self._track)  # which is kept
@@ -89,7 +89,7 @@ class UnitServer:
         """The conformance suite, in the worker that goes on with the units. Reference rows that read the outcomes have
         none to pass."""
         if not self.method.spec.oracle:
-            self.method.hide(self._private)
+            self.method.hide(self._protocol.private_folders())
             self.method.start()
             with self.method.checking():
                 yield from load(kind_of(self.method.spec.task).check)(self.method)
@@ -179,15 +179,11 @@ class UnitServer:
         """
         if unit.benchmark_hash != self._protocol.hash:
             raise IntegrityError(f"{self.job.benchmark} was changed after the run was planned; start it again.")
-        self.method.hide(self._private)
+        self.method.hide(self._protocol.private_folders())
 
     @cached_property
     def _track(self) -> Track:
         return open_track(self._protocol, self.method.spec, self.job.limits.device, self.job.shuffle)
-
-    @cached_property
-    def _private(self) -> tuple[str, ...]:
-        return self._protocol.private_folders()
 
     @cached_property
     def _protocol(self) -> LoadedBenchmark:

@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from threading import enumerate as all_threads
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,9 +57,9 @@ def test_none_is_started_ahead_where_none_is_wanted_or_none_can_be(monkeypatch):
         assert ahead is None, "who needs one is told why there is none"
 
 
-@pytest.mark.parametrize(("cards", "taken"), [((), ["ahead"]), (("0",), [None])])
-def test_the_first_unit_process_is_the_one_ahead_unless_it_gets_a_card_of_its_own(monkeypatch, cards, taken):
-    started = []
+@pytest.mark.parametrize("cards", [(), ("0",)])
+def test_the_first_unit_process_is_the_one_ahead_unless_it_gets_a_card_of_its_own(monkeypatch, cards):
+    started, ended, ahead = [], [], SimpleNamespace(kill=lambda: ended.append(ahead))
 
     class Process:
         def __init__(self, job, environment=None): ...
@@ -66,5 +67,5 @@ def test_the_first_unit_process_is_the_one_ahead_unless_it_gets_a_card_of_its_ow
             started.append(ahead)
 
     monkeypatch.setattr(executor, "UnitProcess", Process)
-    LocalExecutor(None, 2, Room(cards=cards)).start("ahead")
-    assert started == taken
+    LocalExecutor(None, 2, Room(cards=cards)).start(ahead)
+    assert (started, ended) == (([None], [ahead]) if cards else ([ahead], []))
