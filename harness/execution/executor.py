@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from harness.execution.waiting import Room, Waiting
 from harness.methods.conformance import Check
 from harness.spec.result import UnitStatus
 from harness.spec.run import Unit
+from harness.storage import StorageError
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class LocalExecutor:
         self._processes[0].start(ahead)
         if sum(self._room.seconds.values()) > _LONG:
             for process in self._processes[1 : self._room.together]:
-                process.start()
+                with suppress(StorageError):  # told where it is needed
+                    process.start()
         return self
 
     def check(self) -> Iterator[Check]:
