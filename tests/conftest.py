@@ -66,6 +66,7 @@ def in_this_process() -> Iterator[None]:
     from tests.in_process import HereExecutor, MethodHere
 
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("harness.execution.child.unit_child", lambda threads: None)
         monkeypatch.setattr("harness.execution.evaluate.LocalExecutor", HereExecutor)
         monkeypatch.setattr("harness.execution.evaluate.MethodProcess", MethodHere)
         yield

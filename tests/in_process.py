@@ -96,7 +96,7 @@ class HereExecutor:
     def __init__(self, job: Job, workers: int, room=None) -> None:
         self._job = job
 
-    def start(self):
+    def start(self, ahead=None):
         return self
 
     def check(self):

@@ -43,7 +43,9 @@ def board_csv(board: Board) -> str:
 
 
 def _csv_cell(value: object) -> object:
-    return f"{value:g}" if isinstance(value, float) else spreadsheet_text(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return spreadsheet_text(value) if isinstance(value, str) else value
 
 
 def long_table(board: Board) -> list[dict[str, object]]:

@@ -34,6 +34,8 @@ def source_page(folder: str) -> str:
     """What a board links to as the code of a row: relative to the checkout, as the row's folder is."""
     here = bundled_folder(SUBMISSIONS).parent / folder
     own = f"{folder}/{METHOD}"
+    if (here / METHOD).exists() or not (here.parent / SOURCES).is_dir():
+        return own
     try:
         shared = shared_source(here, read_about(here).method.source_sha256)
     except (UsageError, IntegrityError):  # no submission of this checkout

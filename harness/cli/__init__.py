@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import inspect
 import io
 import os
@@ -21,6 +23,7 @@ _INTERRUPTED = "interrupted; the same command goes on from here."
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 some units failed, 2 a mistake to mend, 3 damaged or changed data."""
     _outlive_readers()
+    atexit.register(gc.freeze)  # what is left when a command ends need not be looked through for garbage: 0.15 s
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "--debug"]
     signals = _Signals()

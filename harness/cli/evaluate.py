@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -17,6 +17,7 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
+    from harness.execution.child import ChildProcess
     from harness.execution.evaluate import Prepared, Request
 
 
@@ -60,51 +61,52 @@ def evaluate(
 
     Example: harness evaluate my_method.py --executor dask --cluster slurm --workers 8 --out /shared/runs
     """
-    from harness.execution.evaluate import Request, prepare
-
     if offline:
         go_offline()
-    requests = [
-        Request(
-            method=method,
-            benchmark=benchmark,
-            out=out,
-            limit=limit,
-            seed=seed,
-            device=device,
-            workers=workers,
-            threads=threads,
-            timeout=timeout,
-            memory=memory,
-            fresh=fresh,
-            fence=fence,
-            allow_read=tuple(allow_read or ()),
-            executor=executor,
-            cluster=cluster,
-            retries=retries,
-        )
-        for method in methods
-    ]
-    prepared = [prepare(request) for request in requests]
-    if dry_run:
-        from harness.cli.plan import render_plan
+    with _unit_process_ahead(threads, wanted=executor == "local" and not dry_run) as ahead:
+        from harness.execution.evaluate import Request, prepare
 
-        for each in prepared:
-            render_plan(each, as_json=json)
-        return
-    runs = [
-        _evaluate(request, each, as_json=json, alone=len(methods) == 1)
-        for request, each in zip(requests, prepared, strict=True)
-    ]
-    if json:
-        from harness.cli.output import say_json
+        requests = [
+            Request(
+                method=method,
+                benchmark=benchmark,
+                out=out,
+                limit=limit,
+                seed=seed,
+                device=device,
+                workers=workers,
+                threads=threads,
+                timeout=timeout,
+                memory=memory,
+                fresh=fresh,
+                fence=fence,
+                allow_read=tuple(allow_read or ()),
+                executor=executor,
+                cluster=cluster,
+                retries=retries,
+            )
+            for method in methods
+        ]
+        prepared = [prepare(request) for request in requests]
+        if dry_run:
+            from harness.cli.plan import render_plan
 
-        found = [each.shown for each in runs]
-        say_json(found[0] if len(found) == 1 else found)
-    elif len(runs) > 1:
-        _say_next(
-            [each.folder for each in runs if not each.code], benchmark if not prepared[0].protocol.bundled else None
-        )
+            for each in prepared:
+                render_plan(each, as_json=json)
+            return
+        runs = [
+            _evaluate(request, each, ahead if number == 0 else None, as_json=json, alone=len(methods) == 1)
+            for number, (request, each) in enumerate(zip(requests, prepared, strict=True))
+        ]
+        if json:
+            from harness.cli.output import say_json
+
+            found = [each.shown for each in runs]
+            say_json(found[0] if len(found) == 1 else found)
+        elif len(runs) > 1:
+            _say_next(
+                [each.folder for each in runs if not each.code], benchmark if not prepared[0].protocol.bundled else None
+            )
     raise typer.Exit(max(each.code for each in runs))
 
 
@@ -131,10 +133,28 @@ def _say_next(folders: list[Path], own: str | None) -> None:
         say("\n  ".join(["\nSide by side:", *board, *pairs]))
 
 
-def _evaluate(request: Request, prepared: Prepared, *, as_json: bool, alone: bool) -> _Evaluated:
+@contextmanager
+def _unit_process_ahead(threads: int, *, wanted: bool) -> Iterator[ChildProcess | None]:
+    """The first unit process, which imports while this one imports and plans; it ends with the block at the latest."""
+    from harness.execution.child import unit_child
+    from harness.storage import StorageError
+
+    ahead = None
+    with suppress(StorageError):  # who needs it is told why
+        ahead = unit_child(threads) if wanted else None
+    try:
+        yield ahead
+    finally:
+        if ahead is not None:
+            ahead.kill()
+
+
+def _evaluate(
+    request: Request, prepared: Prepared, ahead: ChildProcess | None, *, as_json: bool, alone: bool
+) -> _Evaluated:
     from harness.execution.evaluate import can_run, evaluate_prepared, executor_for
 
-    executor = executor_for(request, prepared)  # its processes start while this one imports what it shows results with
+    executor = executor_for(request, prepared, ahead)  # its processes start while this one imports what shows results
     from harness.boards.place import place_of
     from harness.cli import render
     from harness.cli.output import say

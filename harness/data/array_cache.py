@@ -27,4 +27,4 @@ def write_cached(kind: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
     path = cache_folder() / kind / key[:2] / f"{key}.npz"
     with contextlib.suppress(OSError, StorageError):
         make_folder(path.parent)
-        write_arrays(path, arrays, compressed=False)
+        write_arrays(path, arrays, compressed=False, durable=False)

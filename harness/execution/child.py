@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.data.folders import HeldFolder, abandoned
@@ -168,6 +169,12 @@ class ChildProcess:
             ours.close()
             raise
         self.channel = Channel(ours)
+
+
+def unit_child(threads: int, environment: Mapping[str, str] | None = None) -> ChildProcess:
+    """A unit process that waits for its job; `environment` is added to its own. Raises as ChildProcess."""
+    own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return ChildProcess("harness.execution.unit_process", environment={**own, **(environment or {})}, clean=False)
 
 
 def inside_worker() -> bool:

@@ -2,7 +2,8 @@
 
 A claim is kept alive by its file's time, which its worker renews; one that was not renewed for a minute, or whose process
 on this host has ended, is void, and the unit may be begun again. So no two workers are in one unit: a worker that was cut
-off and comes back finds that its claim has passed on, and ends itself.
+off and comes back finds that its claim has passed on, and ends itself. Claims need not outlive a power failure, which no
+worker does.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Claim:
             with self._writing, contextlib.suppress(StorageError):
                 self._begun = replace(self._begun, what=what, share=share)
                 self._stay()
-                write_json(self.path, asdict(self._begun))
+                write_json(self.path, asdict(self._begun), durable=False)
 
     def end(self, *, released: bool) -> None:
         """Take the claim away, or leave word that it was given back."""
@@ -94,7 +95,7 @@ class Claim:
             if not _is_same(_read(self.path), self._begun):
                 return
             if released:
-                write_json(self.path, asdict(replace(self._begun, released=True)))
+                write_json(self.path, asdict(replace(self._begun, released=True)), durable=False)
             else:
                 self.path.unlink(missing_ok=True)
 
@@ -150,7 +151,7 @@ def note_death(run: Path, unit: str, reason: str) -> None:
     with _gate(path):
         found = _read(path)
         if found is not None and not found.released:
-            write_json(path, asdict(replace(found, deaths=(*found.deaths, reason), released=True)))
+            write_json(path, asdict(replace(found, deaths=(*found.deaths, reason), released=True)), durable=False)
 
 
 def under_way(run: Path) -> Iterator[tuple[Begun, float]]:
@@ -187,9 +188,9 @@ def _taken(path: Path, mine: Begun, most_lost: float = math.inf, kept: Callable[
             vanished = 0 if found.released or own else 1
             mine = replace(mine, lost=before + vanished, deaths=found.deaths)
         if mine.lost >= most_lost:
-            write_json(path, asdict(replace(mine, released=True)))
+            write_json(path, asdict(replace(mine, released=True)), durable=False)
             raise SetApartError(f"{mine.lost} workers were lost while {mine.label} was under way")
-        write_json(path, asdict(mine))
+        write_json(path, asdict(mine), durable=False)
     return Claim(path, mine)
 
 

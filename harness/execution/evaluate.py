@@ -8,14 +8,14 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from harness.data.catalog import LoadedBenchmark, find_protocol
 from harness.execution.applicability import inapplicable_units, refuse_where_none_applies
-from harness.execution.child import STARTS_AN_EVALUATION, end_abandoned, inside_worker
+from harness.execution.child import STARTS_AN_EVALUATION, ChildProcess, end_abandoned, inside_worker
 from harness.execution.executor import Executor, LocalExecutor, RefusingExecutor
 from harness.execution.fence import choose
 from harness.execution.job import Job
@@ -24,6 +24,7 @@ from harness.execution.needs import require_data
 from harness.execution.past import earlier
 from harness.execution.plan import Plan, PlanRequest, make_plan, open_track
 from harness.execution.room import cores, default_workers, room_for
+from harness.execution.run_files import SEALED
 from harness.execution.run_result import RunResult
 from harness.execution.runner import Observer, SilentObserver, discard, execute, forget_unbegun
 from harness.methods.client import MethodClient
@@ -99,10 +100,11 @@ def evaluate(request: Request, listener: Listener | None = None) -> RunResult:
     return evaluate_prepared(prepared, listener or Listener(), fresh=request.fresh, executor=executor)
 
 
-def executor_for(request: Request, prepared: Prepared) -> Executor:
-    """What runs the units as it was asked for. This machine's own processes begin to start; who gets them closes them."""
+def executor_for(request: Request, prepared: Prepared, ahead: ChildProcess | None = None) -> Executor:
+    """What runs the units as it was asked for. This machine's own processes begin to start, the first one is `ahead` where
+    that was started already; who gets them closes them."""
     if request.executor == "local":
-        return local_executor(prepared).start()
+        return local_executor(prepared).start(ahead)
     from harness.execution.clusters import named_cluster
     from harness.execution.dask_executor import DaskExecutor
 
@@ -116,6 +118,8 @@ def local_executor(prepared: Prepared) -> LocalExecutor:
     plan = prepared.plan
     _refuse_ways_out(plan.folder)
     room = room_for(prepared.track, plan.units, prepared.limits.device, earlier(plan))
+    if (plan.folder / SEALED).is_file():  # hardly anything is left
+        room = replace(room, seconds={})
     return LocalExecutor(job_of(prepared), prepared.workers, room)
 
 

@@ -6,9 +6,11 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.execution.child import ChildProcess
 from harness.execution.job import Job, UnitEnd
 from harness.execution.plan import unit_result
 from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
@@ -16,6 +18,7 @@ from harness.execution.waiting import Room, Waiting
 from harness.methods.conformance import Check
 from harness.spec.result import UnitStatus
 from harness.spec.run import Unit
+from harness.storage import StorageError
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Notice:
     text: str
 
 
+_LONG = 5.0  # seconds of units, for which it is worth to start all processes at once
 Event = UnitEnd | UnitProgress | Notice
 
 
@@ -53,8 +57,8 @@ class LocalExecutor:
 
     A unit process that dies takes only its unit with it; a new one goes on with the next. Never more units are under way
     than fit into memory; one that needs more than there is runs alone. The first process may also check the method;
-    further ones are then started when it has worked on units for as long as its start took, since what is over sooner needs
-    none; or at once, where past runs say that units take longer.
+    further ones are then started when it has worked on units for as long as its start took, and those that are left would
+    take it twice as long, since what is over sooner needs none; or at once, where past runs say that units take so long.
     """
 
     def __init__(self, job: Job, workers: int, room: Room | None = None) -> None:
@@ -63,10 +67,18 @@ class LocalExecutor:
         self._processes = [self._process(number) for number in range(workers)]
         self._started, self._patience = time.monotonic(), 0.0
 
-    def start(self) -> LocalExecutor:
-        """Start the first process without waiting for it."""
+    def start(self, ahead: ChildProcess | None = None) -> LocalExecutor:
+        """Start the first process without waiting for it, and as many as memory allows where units are known to take long.
+        ahead: one that was started already, without a graphics processor of its own; it is ended where it needs one."""
         self._started = time.monotonic()
-        self._processes[0].start()
+        if ahead is not None and self._room.cards:
+            ahead.kill()
+            ahead = None
+        self._processes[0].start(ahead)
+        if sum(self._room.seconds.values()) > _LONG:
+            for process in self._processes[1 : self._room.together]:
+                with suppress(StorageError):  # told where it is needed
+                    process.start()
         return self
 
     def check(self) -> Iterator[Check]:
@@ -136,6 +148,7 @@ class _Queue:
 
     def __init__(self, units: Mapping[str, Unit], room: Room | None = None) -> None:
         self._changed = threading.Condition()
+        self._begun, self._ended = time.monotonic(), 0
         self._units = units
         self._waiting = Waiting(units, room or Room())
 
@@ -148,10 +161,21 @@ class _Queue:
                 self._changed.wait()
         return None
 
+    def outlast(self, patience: float) -> None:
+        """Return when units have been under way for so many seconds, and those that wait would take twice as long as that,
+        at the pace so far; or when none waits."""
+        with self._changed:
+            while waiting := len(self._waiting):
+                left = self._begun + patience * max(1.0, 2 * self._ended / waiting) - time.monotonic()
+                if left <= 0:
+                    return
+                self._changed.wait(left)
+
     def give_back(self, key: str) -> None:
         """A unit has ended, and its memory is free."""
         with self._changed:
             self._waiting.give_back(key)
+            self._ended += 1
             self._changed.notify_all()
 
     def clear(self) -> None:
@@ -172,7 +196,7 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         model: str | None = None
-        self._stopping.wait(self._patience)
+        self._todo.outlast(self._patience)
         try:
             while not self._stopping.is_set() and (taken := self._todo.take(model)):
                 key, unit = taken

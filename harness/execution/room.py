@@ -14,6 +14,7 @@ from harness.tracks.base import Track
 from harness.tracks.costs import PAIR
 
 _MOST_WORKERS = 4
+_A_TRAINING = 0.25  # seconds, of the smallest network
 _KEPT_FREE = 0.1  # of the memory, for all else that a machine does
 
 
@@ -22,7 +23,13 @@ def room_for(track: Track, units: Mapping[str, Unit], device: str, past: Earlier
     free = free_memory()
     limit = None if free is None else free * (1 - _KEPT_FREE)
     own_cards = cards() if device == "cuda" else ()
-    return Room(limit, needs(track, units, past.memory), PAIR, own_cards, past.seconds)
+    return Room(limit, needs(track, units, past.memory), PAIR, own_cards, past.seconds or _trainings(track, units))
+
+
+def _trainings(track: Track, units: Mapping[str, Unit]) -> dict[str, float]:
+    """Seconds that units take at least, by id, where they train networks."""
+    trainings = track.workload(list(units.values())).trainings
+    return dict.fromkeys(units, _A_TRAINING * trainings / len(units)) if trainings else {}
 
 
 def needs(track: Track, units: Mapping[str, Unit], past: Mapping[str, float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from harness.execution.channel import ChannelClosedError, MalformedMessageError, Message
-from harness.execution.child import ChildProcess, one_line
+from harness.execution.child import ChildProcess, one_line, unit_child
 from harness.execution.claims import SetApartError
 from harness.execution.job import Job, UnitEnd
 from harness.methods.conformance import Check
@@ -35,9 +35,8 @@ class UnitProcess:
     """
 
     def __init__(self, job: Job, environment: Mapping[str, str] | None = None) -> None:
-        threads = str(job.limits.threads)
         self._job = job
-        self._environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **(environment or {})}
+        self._environment = environment
         self._child: ChildProcess | None = None
         self._owning = threading.Lock()
         self._closed = threading.Event()
@@ -61,10 +60,11 @@ class UnitProcess:
             if reply.what == "checked":
                 yield Check(**reply.meta)
 
-    def start(self) -> None:
-        """Start the process without waiting for it, so that it imports while others work."""
+    def start(self, ahead: ChildProcess | None = None) -> None:
+        """Start the process without waiting for it, so that it imports while others work. ahead: one that was started
+        already (`unit_child`), with the same environment."""
         with contextlib.suppress(ChannelClosedError):  # whoever asks it for something is told why
-            self._open()
+            self._open(ahead)
 
     def close(self, *, give_back: bool = False) -> None:
         """End the process for good, whatever it is doing; with `give_back` it may first say that its unit is free."""
@@ -84,10 +84,10 @@ class UnitProcess:
             raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
         yield reply
 
-    def _open(self) -> ChildProcess:
+    def _open(self, ahead: ChildProcess | None = None) -> ChildProcess:
         import numpy as np
 
-        child = ChildProcess("harness.execution.unit_process", environment=self._environment, clean=False)
+        child = ahead or unit_child(self._job.limits.threads, self._environment)
         with self._owning:
             self._child = child
         if self._closed.is_set():  # `close` came before there was a process to end

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 from harness.execution.channel import Channel, ChannelClosedError, Message
@@ -33,6 +34,8 @@ def main(fd: int, args: list[str]) -> None:
     try:
         description = channel.receive()
         with UnitServer(Job.of(description.meta, description.arrays["source"].tobytes())) as server:
+            with suppress(Exception):  # whatever it is, who needs it is told
+                server.get_ready()
             while True:
                 channel.send(_reply(server, channel.receive(), channel))
     except ChannelClosedError:

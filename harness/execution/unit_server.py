@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -22,7 +21,9 @@ from harness.data.catalog import LoadedBenchmark, load_protocol
 from harness.execution.answers import measured, outputs_id, outputs_path
 from harness.execution.claims import Claim, claimed
 from harness.execution.ended import answers_path, ends, leave, read_end, readable
+from harness.execution.environment import code_hash
 from harness.execution.fence import choose, described
+from harness.execution.importing import import_slow
 from harness.execution.job import Job, UnitEnd
 from harness.execution.method_process import MethodProcess
 from harness.execution.plan import open_track, unit_result
@@ -75,14 +76,21 @@ class UnitServer:
     ) -> None:
         self.method.close()
 
+    def get_ready(self) -> None:
+        """Start the method's worker, and read meanwhile what every unit needs. Raises what a unit would be stopped by."""
+        if not self.method.spec.oracle:
+            self.method.hide(self._protocol.private_folders())
+            self.method.start()
+        import_slow(self._track.slow_imports())
+        code_hash(self._track)  # which is kept
+        self._track.warm_up()
+
     def check(self) -> Iterator[Check]:
         """The conformance suite, in the worker that goes on with the units. Reference rows that read the outcomes have
         none to pass."""
         if not self.method.spec.oracle:
             self.method.hide(self._protocol.private_folders())
             self.method.start()
-            for name in self._track.slow_imports():
-                import_module(name)
             with self.method.checking():
                 yield from load(kind_of(self.method.spec.task).check)(self.method)
 

@@ -25,6 +25,12 @@ class Room:
     cards: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def together(self) -> int:
+        """Of the units of which is known how long they take, how many fit at once, whichever they are."""
+        largest = max([self.unknown, *(self.needs or {}).values()])
+        return len(self.seconds) if self.memory is None else min(len(self.seconds), int(self.memory / largest))
+
     def need(self, key: str) -> float:
         return (self.needs or {}).get(key, self.unknown)
 
@@ -65,6 +71,10 @@ class Waiting:
     def __bool__(self) -> bool:
         """Whether any unit waits."""
         return bool(self._by_model)
+
+    def __len__(self) -> int:
+        """How many units wait."""
+        return sum(map(len, self._by_model.values()))
 
     def take(self, model: str | None) -> str | None:
         """The next unit that fits beside what is under way: of the same model, else of one that nobody has begun, else

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.execution.channel import Channel, ChannelClosedError, Message
+from harness.execution.importing import import_slow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ def main(fd: int, args: list[str]) -> None:
         from harness.execution.fence import enclose
 
         enclose(scratch, borders["device"], borders["readable"], borders["hidden"])
+    import_slow(["torch"])
     import torch
 
     torch.set_num_threads(threads)

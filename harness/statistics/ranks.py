@@ -41,13 +41,11 @@ def rank_with_uncertainty(
 
     _check(values, replicates)
     names = list(values.index)
-    order, table = ranked(
-        [str(name) for name in names],
-        values.to_numpy(dtype=np.float64),
-        replicates[names].to_numpy(dtype=np.float64),
-        lower_is_better=lower_is_better,
-    )
-    return pd.DataFrame(table, index=pd.Index([names[place] for place in order], name="method"))
+    numbers, draws = values.to_numpy(dtype=np.float64), replicates[names].to_numpy(dtype=np.float64)
+    order, table = ranked([str(name) for name in names], numbers, draws, lower_is_better=lower_is_better)
+    low, high = percentile_interval(draws[:, order])
+    index = pd.Index([names[place] for place in order], name="method")
+    return pd.DataFrame({"value": numbers[order], "low": low, "high": high, **table}, index=index)
 
 
 def ranked(
@@ -55,7 +53,8 @@ def ranked(
 ) -> tuple[list[int], dict[str, NDArray[Any]]]:
     """`rank_with_uncertainty` on plain arrays, for boards of many columns: values (m,) and draws (replicates, m), finite.
 
-    Returns the positions of the methods sorted by rank, then by name, and the columns of its table in that order.
+    Returns the positions of the methods sorted by rank, then by name, and the columns of its table in that order, but for
+    values and their intervals.
     ValueError for missing or infinite numbers.
     """
     if not (np.isfinite(values).all() and np.isfinite(draws).all()):
@@ -63,12 +62,8 @@ def ranked(
     cost = values if lower_is_better else -values
     order = sorted(range(len(names)), key=lambda place: (cost[place], names[place]))
     draws = np.ascontiguousarray(draws[:, order])
-    low, high = percentile_interval(draws)
     ranks = lowest_ranks(draws if lower_is_better else -draws)
     return order, {
-        "value": values[order],
-        "low": low,
-        "high": high,
         "rank": lowest_ranks(cost[order][None])[0],
         "rank_low": np.percentile(ranks, TAILS[0], axis=0, method="lower"),
         "rank_high": np.percentile(ranks, TAILS[1], axis=0, method="higher"),

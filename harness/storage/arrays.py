@@ -25,7 +25,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can tell
 _ENCRYPTED = 0x1
 
 
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, npt.ArrayLike], *, compressed: bool = True) -> None:
+def write_arrays(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, npt.ArrayLike],
+    *,
+    compressed: bool = True,
+    durable: bool = True,
+) -> None:
     """Write `arrays` to `path`; guarantees and errors as `write_bytes`.
 
     Without `compressed` the file is larger and quicker to read: for caches.
@@ -37,7 +43,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, npt.ArrayLik
     for name in arrays:
         check_name(name)
     plain = {name: canonical_array(arrays[name]) for name in sorted(arrays)}
-    with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+    with replacing(path, durable=durable) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, array in plain.items():
             _write_member(archive, name, array, zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED)
 

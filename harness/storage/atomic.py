@@ -23,28 +23,29 @@ _LINE = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 _TEMPORARY = re.compile(r"\.harness-[0-9a-f]{16}\.tmp")
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = True) -> None:
     """Make `data` the content of `path`, durably and at once.
 
-    Raises `StorageError`, after which the old file (or its absence) is untouched and no temporary file is
+    Without `durable`, a power failure soon after may leave an empty or a damaged file: for what is then of no use, or is
+    made again. Raises `StorageError`, after which the old file (or its absence) is untouched and no temporary file is
     left.
     """
-    with replacing(path) as stream:
+    with replacing(path, durable=durable) as stream:
         stream.write(data)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = True) -> None:
     """Write `text` as UTF-8 with its line ends unchanged; guarantees and errors as `write_bytes`."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), durable=durable)
 
 
-def write_json(path: str | os.PathLike[str], value: object) -> None:
+def write_json(path: str | os.PathLike[str], value: object, *, durable: bool = True) -> None:
     """Write `value` as indented JSON with sorted keys, a row of plain values on one line; guarantees and errors as `write_bytes`.
 
     Equal values give equal bytes. Raises `TypeError` or `ValueError`, as `canonical_json`, before it writes.
     """
     check_json(value)
-    write_text(path, json_text(value) + "\n")
+    write_text(path, json_text(value) + "\n", durable=durable)
 
 
 def json_text(value: object, margin: str = "") -> str:
@@ -99,7 +100,7 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> tuple[Path, .
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[BinaryIO]:
     """A stream whose bytes become `path` when the block ends, and vanish when it raises.
 
     Guarantees and errors as `write_bytes`. An `OSError` of the block counts as a failed write.
@@ -110,7 +111,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with _create(temporary) as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(target)
     except OSError as error:
         raise StorageError(f"Could not write {target}: {reason(error)}; nothing was changed.") from error
@@ -119,7 +121,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     try:
-        sync_directory(target.parent)
+        if durable:
+            sync_directory(target.parent)
     except OSError as error:
         raise StorageError(f"{target} was written, but may be lost at a power failure: {reason(error)}.") from error
 

@@ -264,6 +264,10 @@ class Track(ABC):
         """Modules that every unit needs and that take long: a process imports them while the method's own starts."""
         return ()
 
+    def warm_up(self) -> None:
+        """Read what every unit rests on and that is kept, while the method's own process starts. Raises as `ask`."""
+        return
+
     def imports_to_show(self) -> tuple[str, ...]:
         """Modules that places and pages of runs need and that take long: the command imports them while units are run."""
         return ()

@@ -31,7 +31,7 @@ def cached_arrays(
     except StorageError as error:
         why = getattr(error.__cause__, "strerror", error)
         raise UsageError(f"the cache folder {path.parent} cannot be made ({why}); set HARNESS_CACHE.") from error
-    write_arrays(path, arrays, compressed=False)
+    write_arrays(path, arrays, compressed=False, durable=False)
     return arrays
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from harness.execution import executor, room
-from harness.execution.evaluate import Request, prepare
+from harness.execution.evaluate import Request, local_executor, prepare
 from harness.execution.executor import LocalExecutor, UnitEnd, _Queue
 from harness.execution.past import Earlier
 from harness.execution.plan import unit_result
 from harness.execution.waiting import Room, Waiting, in_turns
 from harness.spec.run import Unit
 from harness.storage import content_id, write_arrays
+from harness.tracks.base import Workload
 
 from .support import HONEST, request
 
@@ -166,6 +167,84 @@ def test_clearing_the_queue_ends_who_waits_for_memory():
     assert taken == [None]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "memory", "needs", "started"),
+    [
+        (2.0, None, 1.0, 4),  # 8 s in all
+        (1.0, None, 1.0, 1),  # 4 s
+        (2.0, 6.5, 3.0, 2),  # of 3 GiB each
+        (2.0, 2.0, 3.0, 1),  # one runs alone, though it needs more than there is
+        (2.0, 2.5, 0.1, 2),  # no process takes less than one of which nothing is known
+    ],
+)
+def test_all_processes_that_memory_allows_start_at_once_where_units_take_long(
+    monkeypatch, seconds, memory, needs, started
+):
+    begun = []
+
+    class Process:
+        def __init__(self, job, environment=None): ...
+        def start(self, ahead=None):
+            begun.append(ahead)
+
+    monkeypatch.setattr(executor, "UnitProcess", Process)
+    planned = units(4)
+    known = Room(memory, dict.fromkeys(planned, needs), seconds=dict.fromkeys(planned, seconds))
+    LocalExecutor(None, 4, known).start("ahead")
+    assert begun == ["ahead", *[None] * (started - 1)]
+
+
+def test_units_that_train_networks_are_known_to_take_time_before_any_has_run():
+    class Training:
+        def __init__(self, trainings):
+            self.trainings = trainings
+
+        def memory(self, unit): ...
+        def workload(self, units):
+            return Workload(trainings=self.trainings)
+
+    planned, nothing = units(6), Earlier({}, {})
+    assert sum(room.room_for(Training(30), planned, "cpu", nothing).seconds.values()) > 5
+    assert room.room_for(Training(0), planned, "cpu", nothing).seconds == {}
+    past = Earlier({}, dict.fromkeys(planned, 0.1))
+    assert room.room_for(Training(30), planned, "cpu", past).seconds == past.seconds
+
+
+def test_of_a_sealed_run_hardly_anything_is_left(tmp_path):
+    prepared = prepare(Request("predictive-entropy", out=tmp_path, device="cpu"))
+    assert local_executor(prepared)._room.seconds
+    prepared.plan.folder.mkdir(parents=True)
+    (prepared.plan.folder / "run.json").write_text("{}")
+    assert not local_executor(prepared)._room.seconds
+
+
+def test_a_further_process_is_not_begun_for_what_is_over_sooner_than_its_start():
+    """A start takes 1000 s. Of 27 units 20 ended in the first 1500 s, so that the 6 that wait would take 450 s more."""
+    todo, begun = _Queue(units(27), Room()), []
+    for _ in range(20):
+        todo.give_back(todo.take(None)[0])
+    todo.take(None)
+    todo._begun -= 1500.0
+    further = threading.Thread(target=lambda: begun.append(todo.outlast(1000.0)), daemon=True)
+    further.start()
+    further.join(0.2)
+    assert further.is_alive()
+    todo._begun -= 6000.0  # at 375 s a unit, they would take 2250 s
+    todo.give_back("")  # wakes who waits
+    further.join(60)
+    assert begun
+
+
+@pytest.mark.parametrize("end", ["take", "clear"])
+def test_who_waits_to_begin_goes_where_nothing_waits_any_more(end):
+    todo = _Queue(units(1), Room())
+    further = threading.Thread(target=todo.outlast, args=(1000.0,), daemon=True)
+    further.start()
+    todo.clear() if end == "clear" else todo.give_back(todo.take(None)[0])
+    further.join(60)
+    assert not further.is_alive()
+
+
 def test_each_process_gets_one_card(monkeypatch):
     planned = units(8)
     processes = Processes({}, 2)
@@ -200,6 +279,9 @@ def test_a_need_is_what_is_declared_or_was_seen_whatever_is_more():
     class Declaring:
         def memory(self, unit):
             return {"s0": 2.0, "s1": 5.0}.get(unit.study)
+
+        def workload(self, units):
+            return Workload()
 
     planned = units(4)
     first, second, third, _ = planned

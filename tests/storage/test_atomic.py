@@ -116,14 +116,16 @@ def test_a_file_whose_directory_cannot_be_synced_is_not_called_unchanged(old, mo
     assert old.read_bytes() == b"new"
 
 
-def test_the_file_is_synced_before_it_is_renamed_and_its_directory_after(old, monkeypatch):
+@pytest.mark.parametrize(("durable", "expected"), [(True, ["file", "rename", "directory"]), (False, ["rename"])])
+def test_the_file_is_synced_before_it_is_renamed_and_its_directory_after(old, monkeypatch, durable, expected):
     steps = []
     sync, replace = os.fsync, Path.replace
     kind = {True: "directory", False: "file"}
     monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(kind[stat.S_ISDIR(os.fstat(fd).st_mode)]), sync(fd)))
     monkeypatch.setattr(Path, "replace", lambda *paths: (steps.append("rename"), replace(*paths)))
-    write_bytes(old, b"new")
-    assert steps == ["file", "rename", "directory"]
+    write_bytes(old, b"new", durable=durable)
+    assert steps == expected
+    assert old.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("target", ["missing/result", "directory"])

@@ -66,9 +66,10 @@ class BenchmarkImages:
 
     def check_splits(self, splits: Path) -> None:
         """Raises UsageError for a set whose split is not listed."""
-        for each in self._source.sets:
-            if each.split is not None:
-                _check_split(read_json(splits), each)
+        chosen = [each for each in self._source.sets if each.split is not None]
+        listed = read_json(splits) if chosen else {}
+        for each in chosen:
+            _check_split(listed, each)
 
     def missing(self, sets: Iterable[ImageSet]) -> tuple[str, ...]:
         """The data sets that are not on this machine, and the parts of them that some sets are chosen from."""

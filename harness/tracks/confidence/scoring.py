@@ -16,7 +16,7 @@ from harness.metrics.bootstrap import replicate_table
 from harness.metrics.proper_scores import are_probabilities
 from harness.metrics.quick_augrc import augrc_of_counts, quick
 from harness.metrics.registry import METRICS, MetricInfo
-from harness.statistics import bootstrap_weights, weight_rows, weights_by_sample
+from harness.statistics import weight_rows, weights_by_sample
 from harness.storage import content_id, seed_of
 from harness.tracks.base import Score
 
@@ -31,7 +31,7 @@ FAILURE_RATE = "failure_rate"
 
 
 _MOST_KEPT = 1 << 24
-"""Counts of resamples up to which those of a study are kept for the next method: 16 MB by sample, 64 MB by replicate."""
+"""Counts of resamples up to which those of a study are kept for the next method, by sample and by replicate: 16 MB each."""
 _PIECE = 1 << 20
 _DRAWS = 1
 """Which way of drawing the kept resamples are from; one more whenever `weight_rows` draws others."""
@@ -126,7 +126,9 @@ def _in_pieces_by_sample(replicates: int, seed: int, sizes: tuple[int, ...]) -> 
 @lru_cache(maxsize=16)
 def _by_replicate(replicates: int, seed: int, sizes: tuple[int, ...]) -> np.ndarray:
     """The resamples of a study, (replicates, n)."""
-    return bootstrap_weights(int(sum(sizes)), replicates, seed, strata=_strata(sizes))
+    import numpy as np
+
+    return np.ascontiguousarray(_by_sample(replicates, seed, sizes).T)
 
 
 @lru_cache(maxsize=24)

@@ -235,6 +235,13 @@ class ConfidenceTrack(Track):
         if stored != wanted:
             yield f"the confidences of {unit.label} are stored as {stored}; a run stores them as {wanted}"
 
+    def slow_imports(self) -> tuple[str, ...]:
+        return ("scipy.sparse",)
+
+    def warm_up(self) -> None:
+        self.source.artefacts(self.models[0])
+        _ = self.outcomes.pinned
+
     def check_own_files(self) -> None:
         if isinstance(self.benchmark.source, TableSource | ResultsSource):
             for model in self.models:

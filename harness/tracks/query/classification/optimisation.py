@@ -43,7 +43,7 @@ def minimise(
         network.train()
         loss = torch.zeros(())
         for loss in losses():
-            network.zero_grad()
+            optimiser.forget_gradients()
             loss.backward()
             optimiser.step(spec.learning_rate * at(next(steps_done)))
         if not torch.isfinite(loss):
@@ -80,6 +80,11 @@ class _Optimiser:
     def __init__(self, parameters: Iterable[nn.Parameter], momentum: float, weight_decay: float) -> None:
         self._parameters, self._momentum, self._weight_decay = list(parameters), momentum, weight_decay
         self._velocities: list[Tensor | None] = [None] * len(self._parameters)
+
+    def forget_gradients(self) -> None:
+        """As `Module.zero_grad`, without looking for the parameters in all parts of the network again."""
+        for weights in self._parameters:
+            weights.grad = None
 
 
 class Nesterov(_Optimiser):
