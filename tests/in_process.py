@@ -16,7 +16,7 @@ import numpy as np
 from harness.execution.channel import Message
 from harness.execution.executor import _Queue
 from harness.execution.job import Job, UnitEnd
-from harness.execution.method_process import _counted, _reported, _sum
+from harness.execution.method_process import BEGINNINGS, _counted, _reported, _sum
 from harness.execution.unit_server import UnitServer
 from harness.execution.worker import _answer, _Host
 from harness.methods.client import MethodError
@@ -30,7 +30,7 @@ class MethodHere:
     printed = ""
 
     def __init__(self, method, limits=None, run_folder=None, scratch=None):
-        self.state, self._method, self._passes, self._host = None, method, None, None
+        self.state, self._method, self._passes, self._host, self._used = None, method, None, None, False
         self._own = None if scratch else tempfile.TemporaryDirectory()
         self._scratch = Path(scratch or self._own.name)
 
@@ -47,8 +47,9 @@ class MethodHere:
     def keep_printed(self): ...
 
     def call(self, what, arrays, *, seed, meta=None):
-        if self._host is None:
+        if self._host is None or (what in BEGINNINGS and self._used):
             self.load()
+        self._used = True
         return self._asked(Message(what, {**(meta or {}), "seed": seed}, dict(arrays)))
 
     def take_passes(self):
@@ -67,7 +68,7 @@ class MethodHere:
         self.close()
 
     def load(self):
-        self._host = _Host(self._scratch)
+        self._host, self._used = self._host or _Host(self._scratch), False
         facts = {
             "module": self._method.module,
             "symbol": self.spec.symbol,

@@ -60,8 +60,16 @@ class _CrowdedError(Exception):
     """A method in a sandbox has started more processes than it may."""
 
 
+BEGINNINGS = frozenset({"fit", "begin"})
+"""What a method is asked when something new begins: a network, a campaign's query, a unit."""
+
+
 class MethodProcess:
-    """Starts a worker when it is first needed, and again after one that crashed, hung or ran wild."""
+    """Starts a worker when it is first needed, and again after one that crashed, hung or ran wild.
+
+    At each beginning the method is loaded anew, so that no answer rests on what it kept of units that another process may
+    have had in its place.
+    """
 
     def __init__(self, method: FoundMethod, limits: Limits, run_folder: Path | None = None) -> None:
         self.state: str | None = None
@@ -72,7 +80,7 @@ class MethodProcess:
             choose("auto") if limits.fence == "auto" else limits.fence
         )  # others were tried when it was asked for
         self._child: ChildProcess | None = None
-        self._loaded = False
+        self._loaded = self._asked = False
         self._passes: Passes | None = None
         self._run_folder = run_folder
         self._kept = b""
@@ -87,7 +95,11 @@ class MethodProcess:
         self, what: str, arrays: Mapping[str, np.ndarray], *, seed: int, meta: Mapping[str, Any] | None = None
     ) -> dict[str, np.ndarray]:
         """See MethodClient. An exception in the method leaves the worker alive; anything worse ends it."""
+        if what in BEGINNINGS and self._asked and self._child is not None:
+            with contextlib.suppress(MethodError):  # that ends a worker in which its file cannot be run twice
+                self._load(self._child)
         child = self._child if self._child and self._loaded else self._start()
+        self._asked = True
         reply = self._exchange(child, Message(what, {**(meta or {}), "seed": seed}, arrays), self._limits.seconds)
         self._passes = _sum(self._passes, _counted(reply))
         return dict(reply.arrays)
@@ -174,8 +186,6 @@ class MethodProcess:
         return (str(offers_scratch().resolve()), *own, *granted), hidden
 
     def _start(self) -> ChildProcess:
-        import numpy as np
-
         self.start()
         child = self._child
         assert child is not None
@@ -186,6 +196,12 @@ class MethodProcess:
             reason = f"the worker did not start: {one_line(words[-1])}"
             self.close()
             raise MethodError("failed", reason) from error
+        self._load(child)
+        return child
+
+    def _load(self, child: ChildProcess) -> None:
+        import numpy as np
+
         meta = {
             "module": self._method.module,
             "path": str(self._method.path.resolve()),
@@ -196,8 +212,7 @@ class MethodProcess:
         }
         source = {"source": np.frombuffer(self._method.source, dtype=np.uint8)}
         self._exchange(child, Message("load", meta, source), self._limits.seconds)
-        self._loaded = True
-        return child
+        self._loaded, self._asked, self.state = True, False, None
 
     def _exchange(self, child: ChildProcess, message: Message, seconds: float) -> Message:
         deadline = time.monotonic() + seconds

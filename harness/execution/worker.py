@@ -7,13 +7,17 @@ this process does cannot become a result.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import linecache
 import os
+import shutil
 import socket
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +64,7 @@ def main(fd: int, args: list[str]) -> None:
     guard.limit_files()
     guard.limit_memory(memory)
     guard.fence(scratch, tuple(borders["hidden"]))
-    host = _Host(scratch)
+    host = _Host(scratch, partial(_begin_anew, scratch))
     channel.send(Message("ready"))
     while True:
         try:
@@ -72,19 +76,32 @@ def main(fd: int, args: list[str]) -> None:
         channel.send(answer)
 
 
-class _Host:
-    """Loads the user's method; everything else is done by the verbs of its kind."""
+def _begin_anew(scratch: Path) -> None:
+    """Before a method is loaded: an empty folder to work in, and the memory of what was loaded before."""
+    gc.collect()
+    work = scratch / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(exist_ok=True)
+    os.chdir(work)
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
+
+class _Host:
+    """Loads the user's method, as often as it is told to; everything else is done by the verbs of its kind."""
+
+    def __init__(self, scratch: Path, begin_anew: Callable[[], None] = lambda: None) -> None:
+        self._scratch, self._begin_anew = scratch, begin_anew
         self._host: Host | None = None
         self.verbs: dict[str, Verb] = {"load": self.load}
 
     def load(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Import the method: plug-ins and baselines by name, files from the hashed copy of their source."""
+        """Import the method: plug-ins and baselines by name, files from the hashed copy of their source. Nothing is left of
+        what its module held before."""
         from harness.spec.errors import EvaluatesItselfError
         from harness.spec.kinds import load
 
+        self._host, self.verbs = None, {"load": self.load}
+        sys.modules.pop(meta["module"] or "method", None)
+        self._begin_anew()
         if meta["module"]:
             module = importlib.import_module(meta["module"])
         else:

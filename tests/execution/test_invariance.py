@@ -1,6 +1,7 @@
 """How many workers there are, in which order units end and what ran before change no number."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,20 @@ from harness.execution.executor import LocalExecutor
 from harness.execution.job import Job
 from harness.storage import IntegrityError, write_arrays
 
-from .support import HONEST, request, stored, untimed
+from .support import HONEST, ends, request, stored, untimed
 
 # Uses the seeded generators, so that a wrong seed, or one shared between units, would be seen.
 NOISY = "return outputs.probabilities.amax(1).double() + 1e-6 * (torch.rand(len(outputs)) + np.random.rand(1)[0])"
-BEHAVIOURS = {"first": NOISY, "second": HONEST, "third": NOISY}
+# Goes by what it was asked first, as far as its module and its folder remember.
+REMEMBERING = """
+scale = globals().setdefault("SCALE", float(outputs.logits.abs().max()))
+if not os.path.exists("scale"):
+    with open("scale", "w") as file:
+        file.write(str(scale))
+with open("scale") as file:
+    return outputs.probabilities.amax(1).double() * (scale + float(file.read()))
+"""
+BEHAVIOURS = {"first": NOISY, "second": HONEST, "third": NOISY, "fourth": REMEMBERING}
 
 
 class Backwards:
@@ -100,3 +110,18 @@ def test_stored_answers_that_are_gone_are_asked_for_again_and_changed_ones_refus
         write_arrays(path, {"confidence": np.linspace(0, 1, 60, dtype=np.float32)})
         with pytest.raises(IntegrityError, match="was changed after it was scored; use --fresh"):
             run(prepared)
+
+
+def test_a_method_whose_file_cannot_be_run_twice_gets_a_new_process_each_time(tmp_path):
+    once = "import builtins\nassert not hasattr(builtins, 'ran')\nbuiltins.ran = True\n"
+    asked = request(tmp_path, {"first": HONEST, "second": HONEST}, models=2)
+    path = Path(asked.method)
+    path.write_text(once + path.read_text())
+    assert {status for status, _ in ends(run(prepare(asked))).values()} == {"ok"}
+
+
+def test_what_a_method_kept_for_another_network_takes_no_memory(tmp_path):
+    """240 MB for each of five, where it may grow by half a GiB."""
+    keeping = f"globals().setdefault('KEPT', np.ones(30_000_000))\n{HONEST}"
+    asked = request(tmp_path, {"first": keeping}, models=5, memory=0.5)
+    assert {status for status, _ in ends(run(prepare(asked))).values()} == {"ok"}

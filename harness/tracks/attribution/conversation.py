@@ -15,7 +15,7 @@ from harness.methods.answers import checked_maps
 from harness.methods.client import MethodClient, MethodError
 from harness.spec.method import AttributionMethod
 from harness.spec.run import Unit
-from harness.storage import array_id, content_id, seed_of
+from harness.storage import array_id, seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
 from harness.tracks.repetition import magnitudes, what_it_rests_on
@@ -45,15 +45,11 @@ class ExplainSession:
         self._orders = (shuffle, unit.method_hash, unit.model)
 
     def begin(self, description: Description, network: nn.Module, background: np.ndarray | None) -> None:
-        """Give the method's process the network, unless it has it already (and again after a restart)."""
-        state = content_id([self._seeds[1], None if background is None else array_id(background)])
-        if self._method.state == state:
-            return
+        """Give the network to the method, which begins anew."""
         arrays = {f"network/{name}": array for name, array in weights_of(network).items()}
         if background is not None:
             arrays["background"] = background
         self._method.call("fit", arrays, seed=self._seed("fit"), meta={"network": description.as_meta()})
-        self._method.state = state
 
     def explain_sets(self, sets: Mapping[str, SampleSet]) -> dict[str, np.ndarray]:
         """Maps (n, 1 or c, *spatial) float32 of each set, all of whose inputs have one shape.

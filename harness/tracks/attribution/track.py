@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +82,12 @@ class AttributionTrack(NetworksTrack):
             raise UsageError(f"study {study.id}: {needy[0]} needs masks, which the set {study.samples} does not have.")
         session = ExplainSession(unit, method, self.benchmark.explained_at_once, self.shuffle)
         # The weights at hand, also where there is no file of them: both processes must hold the same network.
-        session.begin(self.source.describe(model)[0], network.network, samples.background)
+        begin = partial(session.begin, self.source.describe(model)[0], network.network, samples.background)
         asked = (method, unit.model, unit.seed, unit.limit)
         if self._last is None or self._last[0] != asked or study.samples not in self._last[1]:
+            begin()
             self._last = (asked, session.explain_sets(sets))
+        begin()  # what comes now, only this study's metrics ask
         maps = self._last[1][study.samples]
         if not self.method.reference:
             check_spread(maps)

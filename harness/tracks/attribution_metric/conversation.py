@@ -48,15 +48,12 @@ class ScoringSession:
         self._seed = seed_of([unit.seed, unit.model, unit.study])
         self._order = [self._seed] if self._stochastic else [self._seed, shuffle]
 
-    def begin(self, state: str, description: Description, network: nn.Module) -> None:
-        """Give the metric's process the network, unless it has it already (and again after a restart)."""
-        if self._method.state == state:
-            return
+    def begin(self, description: Description, network: nn.Module) -> None:
+        """Give the network to the metric, which begins anew."""
         arrays = {f"network/{name}": array for name, array in weights_of(network).items()}
         if self._samples.background is not None:
             arrays["background"] = self._samples.background
         self._method.call("fit", arrays, seed=self._seed, meta={"network": description.as_meta()})
-        self._method.state = state
 
     def score(self, maps: MapFile) -> tuple[np.ndarray, np.ndarray | None]:
         """Scores (methods, n) of all maps, and of those of the randomised network where there are any.

@@ -89,7 +89,7 @@ class AttributionMetricTrack(NetworksTrack):
         check_fit(network, samples, f"{model.id} on {study.samples}")
         check_maps(maps, samples, unit.label)
         conversation = ScoringSession(unit, method, samples, self.benchmark.scored_at_once, self.shuffle)
-        conversation.begin(f"{model.id}/{study.samples}", self.source.describe(model)[0], network.network)
+        conversation.begin(self.source.describe(model)[0], network.network)
         scores, randomised = conversation.score(maps)
         outputs = {SCORES: scores} if randomised is None else {SCORES: scores, RANDOMISED: randomised}
         if not self.method.reference:

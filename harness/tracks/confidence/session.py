@@ -53,6 +53,7 @@ class ScoreSession:
         """Set -> confidences as given, finite or not. Raises MethodError, the same one for all studies of a network."""
         asked = (method, model.id, unit.seed, unit.limit)
         if self._last is None or self._last[0] != asked:
+            method.state = None  # whatever it was asked before, in this process or another
             try:
                 self._last = (asked, self._ask(unit, model, method, request))
             except MethodError as error:

@@ -76,7 +76,6 @@ class _SyntheticPool:
 
     def _query(self) -> np.ndarray:
         self._method.call("begin", {}, seed=1)
-        self._method.state = None  # a campaign begins anew
         return checked_picks(self._method.call("query", {}, seed=2, meta=self._meta), self._meta["budget"])
 
     def _hashes(self) -> dict[str, str]:

@@ -30,7 +30,7 @@ class QueryHost:
         return {"begin": self.begin, "query": self.query}
 
     def begin(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Begin with a new campaign: make a new object of a class."""
+        """Begin with a new pool: make a new object of a class."""
         self._strategy = self._definition() if isinstance(self._definition, type) else self._definition
         return {}
 

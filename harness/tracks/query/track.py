@@ -219,7 +219,10 @@ class _QuerySession:
         self._method, self._unit, self._client, self._campaign = method, unit, client, campaign
 
     def ask(self, loop: int, offer: PoolOffer) -> np.ndarray:
-        """The strategy's answer to one pool. Its generator comes from the run's seed, the campaign's and the loop."""
+        """The strategy's answer to one pool. Its generator comes from the run's seed, the campaign's and the loop.
+
+        It begins anew for each: a campaign that was interrupted in between must come to the same end.
+        """
         meta = {
             **offer.meta,
             "loop": loop,
@@ -231,9 +234,7 @@ class _QuerySession:
         }
         if self._method.oracle:
             return checked_picks(self._ask_oracle(meta), self._campaign.query)
-        if self._client.state != self._unit.label:
-            self._client.call("begin", {}, seed=self._unit.model_seed)
-            self._client.state = self._unit.label
+        self._client.call("begin", {}, seed=self._unit.model_seed)
         seed = seed_of([self._unit.seed, self._unit.model_seed, loop])
         return checked_picks(self._client.call("query", {}, seed=seed, meta=meta), self._campaign.query)
 
