@@ -206,11 +206,9 @@ def _exit_code(error: Exception) -> int | None:
     from harness.spec.errors import UsageError
     from harness.storage import IntegrityError, RunLockedError, StorageError
 
-    if isinstance(error, UsageError | RunLockedError):
+    if isinstance(error, UsageError | RunLockedError | StorageError):
         return 2
-    if isinstance(error, IntegrityError):
-        return 3
-    return 1 if isinstance(error, StorageError) else None
+    return 3 if isinstance(error, IntegrityError) else None
 
 
 def _complain(sentence: str) -> None:

@@ -89,9 +89,11 @@ def _write_array(prepared: Any, system: str, retries: int, *, as_json: bool) -> 
     from harness.cli.progress import run_bar
     from harness.execution.array import SUBMIT, known_system, write_array
     from harness.execution.evaluate import admit
+    from harness.execution.job import refuse_odd_path
     from harness.spec.errors import UsageError
 
     known_system(system)
+    refuse_odd_path(prepared.plan.folder)
     with run_bar("checking the method", quiet=as_json) as bar:
         failed = admit(prepared, bar.listener)
     if failed is not None:
@@ -99,7 +101,12 @@ def _write_array(prepared: Any, system: str, retries: int, *, as_json: bool) -> 
     made, folder = write_array(prepared, system, retries), prepared.plan.folder
     submit = SUBMIT[system].format(quote(str(made.script))) if made.script else None
     if as_json:
-        facts = {"folder": str(folder), "units": str(made.units), "jobs": made.jobs, "units_of_a_job": made.each}
+        facts = {
+            "folder": str(folder),
+            "units": str(made.units) if made.units else None,
+            "jobs": made.jobs,
+            "units_of_a_job": made.each,
+        }
         say_json({**facts, "script": str(made.script) if made.script else None, "submit": submit})
         return
     if submit is None:

@@ -234,7 +234,7 @@ def _print_scores(result: RunResult) -> None:
     }
     say(f"{method.name} {method.version} on {document.spec.benchmark}", "bold")
     _print_columns(("", headings), texts)
-    for name in names:
+    for name in () if result.failed else names:  # whose failures are told by themselves
         if all(name not in cells or cells[name].value is None for cells in columns.values()):
             say(_why_empty(name))
     say(kind_of(document.spec.task).caption, "dim")

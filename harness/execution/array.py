@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shlex
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -19,7 +18,7 @@ from harness.execution.claims import is_void, note_death, under_way
 from harness.execution.ended import ends_by_unit, readable, standing, take_up
 from harness.execution.evaluate import Prepared, job_of
 from harness.execution.executor import Event
-from harness.execution.job import UnitEnd, jobs_folder, planned_units, read_job, read_plan, write_job
+from harness.execution.job import UnitEnd, jobs_folder, planned_units, read_job, read_plan, refuse_odd_path, write_job
 from harness.execution.past import earlier
 from harness.execution.plan import unit_result
 from harness.execution.room import needs
@@ -61,16 +60,15 @@ exec {command} --index "$LSB_JOBINDEX"
 """
 _SCRIPTS = {"slurm": _SLURM, "lsf": _LSF}
 _GRAPHICS = {"slurm": "#SBATCH --gres=gpu:1\n", "lsf": '#BSUB -gpu "num=1"\n'}
-_READ_OTHERWISE = re.compile(r"[\s%\"']")
 SUBMIT = {"slurm": "sbatch {}", "lsf": "bsub < {}"}
 
 
 @dataclass(frozen=True)
 class Array:
-    """What was written for an array. each: units of one job, jobs: how many there are. script: None where nothing is
-    left to be run."""
+    """What was written for an array, nothing where no unit is left to be run. each: units of one job, jobs: how many there
+    are."""
 
-    units: Path
+    units: Path | None
     script: Path | None
     jobs: int
     each: int
@@ -81,15 +79,14 @@ def write_array(prepared: Prepared, system: str, retries: int = 2) -> Array:
     machines see it. Raises UsageError for a system that is not known, and a path that its script cannot name."""
     known_system(system)
     plan, job = prepared.plan, job_of(prepared, retries=retries, detached=True)
-    if odd := sorted(set(_READ_OTHERWISE.findall(str(plan.folder.resolve())))):
-        raise UsageError(
-            f"the path {plan.folder.resolve()} has {' and '.join(map(repr, odd))} in it, which batch systems read in their "
-            "own way where they are told where logs go; choose another folder with --out."
-        )
-    folder = make_folder(jobs_folder(plan.folder))
+    refuse_odd_path(plan.folder)
+    folder = jobs_folder(plan.folder)
     with RunLock(plan.folder):
-        write_job(job, plan)
         left = _left(prepared)
+        if not left:
+            return Array(None, None, 0, 0)
+        make_folder(folder)
+        write_job(job, plan)
         each = max(1, math.ceil(len(left) / _MOST_JOBS))
         order = list(left) if each > 1 else in_turns(left)  # a job goes on with a model, jobs of one unit do not
         text = "".join(canonical_json(left[key].canonical()) + "\n" for key in order)
@@ -98,8 +95,6 @@ def write_array(prepared: Prepared, system: str, retries: int = 2) -> Array:
         write_text(units, text)
         make_folder(folder / LOGS)
         jobs = math.ceil(len(left) / each)
-        if not left:
-            return Array(units, None, 0, each)
         script = folder / f"{system}-{name}.sh"
         write_text(script, _script(prepared, system, units, jobs, each))
     return Array(units, script, jobs, each)

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from harness.data.toml import read_toml
 from harness.execution.child import one_line
+from harness.execution.job import refuse_odd_path
 from harness.execution.method_process import Limits
 from harness.execution.room import cards
 from harness.spec.cluster import ClusterSpec
@@ -34,7 +35,8 @@ _WITHOUT_END = 1 << 30
 """Of how many lost workers dask gives a task up: never, because claims count them (`claims`)."""
 _SCHEDULER = {"dashboard": False, "dashboard_address": ":0", "allowed_failures": _WITHOUT_END}
 _ADDRESSES = ("tcp://", "tls://", "ucx://")
-_NAMES = ("local", "slurm", "lsf")
+_BATCH_SYSTEMS = ("slurm", "lsf")
+_NAMES = ("local", *_BATCH_SYSTEMS)
 _BESIDE_THE_METHOD = 4.0  # GiB of a job for the unit process, beside those by which the method may grow
 _SUBMIT_SECONDS = 120.0
 """How long a batch system may take to answer."""
@@ -111,7 +113,6 @@ def running(cluster: ClusterSpec, wanted: Wanted) -> Iterator[Running]:
             with _begun(lambda: _local(wanted)) as made:
                 yield Running(str(made.scheduler_address), f"their processes do not start; see {wanted.log}")
         else:
-            _refuse_without_command(cluster)
             answers = SimpleQueue[str]()
             with _begun(lambda: _submitted(cluster, wanted, answers)) as made:
                 _await_jobs(cluster, cluster.workers or wanted.workers, answers)
@@ -194,7 +195,11 @@ def _cluster_class(cluster: ClusterSpec) -> Any:
     return {"slurm": SLURMCluster, "lsf": LSFCluster}[cluster.kind]
 
 
-def _refuse_without_command(cluster: ClusterSpec) -> None:
+def refuse_where_none_can_run(cluster: ClusterSpec, run: Path) -> None:
+    """Raises UsageError where jobs cannot be submitted, or not for a run in this folder."""
+    if cluster.kind not in _BATCH_SYSTEMS:
+        return
+    refuse_odd_path(run)
     command = _cluster_class(cluster).job_cls.submit_command.split()[0]
     if shutil.which(command) is None:
         raise UsageError(f"there is no {command} here; run this where jobs of {cluster.kind} are submitted.")

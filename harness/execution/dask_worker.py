@@ -16,7 +16,7 @@ from harness.execution.child import end_abandoned
 from harness.execution.claims import note_death
 from harness.execution.ended import ends
 from harness.execution.job import read_job
-from harness.execution.unit_client import UnitProcess, UnitProcessDiedError
+from harness.execution.unit_client import UnitProcess, UnitProcessDiedError, UnitProcessToldToEndError
 from harness.spec.run import Unit
 from harness.storage import content_id
 
@@ -34,14 +34,14 @@ class WorkerStoppingError(Exception):
 def run_unit(run: str, session: str, plain: Mapping[str, Any], *, in_company: bool) -> str:
     """Run a unit of the job that lies in a run's folder; returns the name of the file that says how it ended.
 
-    Raises UnitProcessDiedError, WorkerStoppingError, and as `UnitServer.run`.
+    Raises UnitProcessDiedError, WorkerStoppingError where the unit was given back, and as `UnitServer.run`.
     """
     folder, unit = Path(run), Unit.of(plain)
     with _PROCESSES.held(folder, session) as held:
         try:
             held.run(unit, in_company=in_company)
         except UnitProcessDiedError as error:
-            if held.stopping:
+            if held.stopping or isinstance(error, UnitProcessToldToEndError):
                 raise WorkerStoppingError(str(error)) from error
             note_death(folder, content_id(unit.canonical()), str(error))
             raise
@@ -51,8 +51,17 @@ def run_unit(run: str, session: str, plain: Mapping[str, Any], *, in_company: bo
 class UnitProcesses(WorkerPlugin):
     """Ends the unit processes of a worker with it, or when the run is over, so that units under way are given back."""
 
+    def setup(self, worker: Any) -> None:
+        """A batch system ends a job by signals to all of its processes. A worker with a nanny leaves them to that, which ends
+        it in order; it would be gone before its units were given back."""
+        self._before: Any = None
+        if worker.nanny and threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
     def teardown(self, worker: Any) -> None:
         _PROCESSES.close()
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class _Held:

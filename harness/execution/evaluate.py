@@ -105,10 +105,11 @@ def executor_for(request: Request, prepared: Prepared, ahead: ChildProcess | Non
     that was started already; who gets them closes them."""
     if request.executor == "local":
         return local_executor(prepared).start(ahead)
-    from harness.execution.clusters import named_cluster
+    from harness.execution.clusters import named_cluster, refuse_where_none_can_run
     from harness.execution.dask_executor import DaskExecutor
 
     cluster = named_cluster(request.cluster or "local")
+    refuse_where_none_can_run(cluster, prepared.plan.folder)
     job = job_of(prepared, retries=request.retries, detached=True)
     return DaskExecutor(job, prepared.plan, cluster, cluster.workers or prepared.workers)
 

@@ -6,6 +6,7 @@ A unit is submitted as JSON: the job's file and the unit. Its answers are on dis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -28,6 +29,16 @@ from harness.tracks.base import Track
 JOBS = "jobs"
 """Folder of a run, while it is not sealed: its job's file, who works on which unit, and ends not yet journaled."""
 JOB = "job.json"
+_READ_OTHERWISE = re.compile(r"[\s%\"']")
+
+
+def refuse_odd_path(run: Path) -> None:
+    """Raises UsageError for a run's folder that a batch system's script cannot name."""
+    if odd := sorted(set(_READ_OTHERWISE.findall(str(run.resolve())))):
+        raise UsageError(
+            f"the path {run.resolve()} has {' and '.join(map(repr, odd))} in it, which batch systems read in their "
+            "own way where they are told where logs go; choose another folder with --out."
+        )
 
 
 @dataclass(frozen=True)

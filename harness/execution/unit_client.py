@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
@@ -22,10 +23,16 @@ _RUN_STOPPERS: dict[str, type[Exception]] = {
     "SetApartError": SetApartError,
 }
 _GIVING_BACK_SECONDS = 5.0
+TOLD_TO_END = 128 + signal.SIGTERM
+"""Exit code of a unit process that gave its unit back."""
 
 
 class UnitProcessDiedError(Exception):
     """The unit process ended without an answer; says how."""
+
+
+class UnitProcessToldToEndError(UnitProcessDiedError):
+    """Somebody else sent it SIGTERM, and it gave its unit back: a batch system signals all processes of a job."""
 
 
 class UnitProcess:
@@ -79,7 +86,7 @@ class UnitProcess:
             while (reply := child.channel.receive()).what not in ("done", "stop"):
                 yield reply
         except (ChannelClosedError, MalformedMessageError) as error:
-            raise UnitProcessDiedError(self._last_words()) from error
+            raise self._death() from error
         if reply.what == "stop":
             raise _RUN_STOPPERS[reply.meta["kind"]](reply.meta["reason"])
         yield reply
@@ -97,13 +104,14 @@ class UnitProcess:
         child.channel.send(Message("open", self._job.canonical(), {"source": source}))
         return child
 
-    def _last_words(self) -> str:
+    def _death(self) -> UnitProcessDiedError:
         child = self._child
         code = child.ended(wait=5.0) if child else None
         words = child.last_words(300).splitlines() if child else []
         self._end()
         detail = f": {one_line(words[-1])}" if words else ""
-        return f"the unit process died (exit code {code}){detail}"
+        kind = UnitProcessToldToEndError if code == TOLD_TO_END else UnitProcessDiedError
+        return kind(f"the unit process died (exit code {code}){detail}")
 
     def _end(self, *, give_back: bool = False) -> None:
         with self._owning:

@@ -123,7 +123,8 @@ class UnitServer:
             reason = f"{claim.deaths[-1]}, {len(claim.deaths)} times: it is not tried again in this run"
             return unit_result(unit, status, reason)
         if status == "lost":
-            return unit_result(unit, status, f"{claim.lost} workers were lost while it was under way")
+            were = "worker was" if claim.lost == 1 else "workers were"
+            return unit_result(unit, status, f"{claim.lost} {were} lost while it was under way")
         return None
 
     def _left(self, key: str) -> Path | None:

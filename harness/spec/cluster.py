@@ -22,7 +22,7 @@ class ClusterSpec(Spec):
 
     kind: Literal["local", "slurm", "lsf", "scheduler"]
     address: str | None = None
-    workers: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1, strict=True)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

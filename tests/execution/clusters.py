@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs the extra `cluster`")
 
+from harness.execution.processes import _descendants
 from harness.storage import Journal
 
 from .support import CHECKOUT, PATIENCE
@@ -22,12 +24,12 @@ _BEGIN = "import sys; from distributed.cli.{module} import main; sys.exit(main()
 class Cluster:
     """A scheduler and workers, each a process of its own, started again when they have ended.
 
-    host: address of the scheduler. elsewhere: number of a worker -> what its command begins with. settings: of dask, as
+    host: address of the scheduler. nanny: whether each worker has one, as jobs of a batch system have. elsewhere: number of a worker -> what its command begins with. settings: of dask, as
     variables of the environment.
     """
 
-    def __init__(self, folder, workers, host="127.0.0.1", elsewhere=None, settings=None):
-        self.folder, self._workers, self._host = folder, workers, host
+    def __init__(self, folder, workers, host="127.0.0.1", elsewhere=None, settings=None, nanny=False):
+        self.folder, self._workers, self._host, self._nanny = folder, workers, host, nanny
         self._elsewhere, self._settings = elsewhere or {}, settings or {}
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
@@ -57,6 +59,14 @@ class Cluster:
     def add_worker(self):
         with self._lock:
             self.processes.append(self._start_worker(len(self.processes)))
+
+    def end_a_job(self):
+        """As a batch system does: SIGTERM to every process of it. A new one comes in its place."""
+        with self._lock:
+            job = self.processes[0].pid
+            for number in (*_descendants(job), job):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGTERM)
 
     def kill_scheduler(self):
         self.scheduler.kill()
@@ -98,7 +108,8 @@ class Cluster:
                         self.processes[number] = self._start_worker(number)
 
     def _start_worker(self, number):
-        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0", "--death-timeout", "60")
+        nanny = "--nanny" if self._nanny else "--no-nanny"
+        options = ("--nthreads", "1", nanny, "--no-dashboard", "--memory-limit", "0", "--death-timeout", "60")
         return self._start(
             "dask_worker",
             self.address,

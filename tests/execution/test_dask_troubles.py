@@ -19,6 +19,7 @@ from harness.execution.evaluate import executor_for, prepare
 from harness.execution.runner import SilentObserver
 from harness.execution.unit_client import UnitProcessDiedError
 from harness.spec.errors import UsageError
+from harness.storage import read_json
 
 from .clusters import Cluster
 from .support import CHECKOUT, HONEST, PATIENCE, request, request_one, soon, waiting_for
@@ -141,6 +142,32 @@ def test_a_scheduler_that_is_lost_is_said(tmp_path):
         folder = on_cluster(asked, cluster.address, listener, retries=1000).folder
         losing.join(PATIENCE)
     assert listener.said[0] == "the scheduler is gone; waiting 10 min for it to come back"
+    assert_same(folder, serial_of(asked, tmp_path / "serial"))
+
+
+@pytest.mark.slow
+def test_a_job_whose_processes_are_all_told_to_end_gives_its_unit_back(tmp_path):
+    """As at the end of its time. Nobody is lost by that: no retry is allowed."""
+    go, claims = tmp_path / "go", "runs/*/jobs/begun/*.json"
+    asked = request_one(tmp_path, waiting_for(go))
+
+    def begun():
+        return {read_json(path)["pid"] for path in tmp_path.glob(claims)}
+
+    with Cluster(tmp_path / "cluster", 1, nanny=True) as cluster:
+
+        def end_a_job():
+            if soon(begun):
+                before = begun()
+                cluster.end_a_job()
+                soon(lambda: begun() - before)
+            go.touch()
+
+        ending = threading.Thread(target=end_a_job, daemon=True)
+        ending.start()
+        folder = on_cluster(asked, cluster.address, retries=0).folder
+        ending.join(PATIENCE)
+        assert cluster.restarts == 1
     assert_same(folder, serial_of(asked, tmp_path / "serial"))
 
 
