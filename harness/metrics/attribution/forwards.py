@@ -171,7 +171,7 @@ class Forwards:
         if not self._prepare or len(inputs) == 0:
             return self.model
         if self._prepared is None:
-            self._prepared = prepared(self.model, inputs)
+            self._prepared = prepared(self.model, inputs, min(self.micro_batch(inputs), _LARGEST))
         return self._prepared
 
     def _largest_activation(self, one: Tensor) -> int:
