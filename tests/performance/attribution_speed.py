@@ -116,7 +116,7 @@ class Scene:
 class Case:
     """A metric, or several that share maps, and what else scores the same samples and one map.
 
-    shared: whether all methods share its forwards. channels: Quantus' IROF and ROAD work with one only.
+    shared: whether all methods share a part of its work. channels: Quantus' IROF and ROAD work with one only.
     """
 
     metric: MapMetric | tuple[MapMetric, ...]
@@ -137,14 +137,15 @@ def measure(scene: Scene, case: Case) -> Measured:
     metrics = case.metric if isinstance(case.metric, tuple) else (case.metric,)
     ours, other, alone = [], [], []
     for _ in range(1 + REPEATS):  # the first is not counted
-        runs, explanations = Forwards(scene.model, prepare=True), Explanations(scene.explain)
+        runs, explanations = Forwards(scene.model, prepare=True), [Explanations(scene.explain) for _ in range(methods)]
         runs._prepared = scene.runs._prepared  # of the same network
         runs.base(MapBatch(scene.inputs, scene.targets, scene.maps[0], 0))  # all metrics share it
         before, count = scene.cost(), runs.count
-        ours.append(_seconds(_score, scene, metrics, runs, explanations, methods) / SAMPLES / methods)
+        ours.append(_seconds(_score, scene, metrics, runs, explanations) / SAMPLES / methods)
         other.append(_seconds(case.other, scene) / SAMPLES)
         cost = [min(pair) for pair in zip(before, scene.cost(), strict=True)]
-        alone.append(((runs.count - count) * cost[0] + explanations.asked * cost[1]) / SAMPLES / methods)
+        asked = sum(each.asked for each in explanations)
+        alone.append(((runs.count - count) * cost[0] + asked * cost[1]) / SAMPLES / methods)
         if SAMPLES * (methods * sum(ours) + sum(other)) > ENOUGH_SECONDS:
             break
     times = [1e3 * statistics.median(each[1:] or each) for each in (ours, other, alone)]
@@ -152,13 +153,12 @@ def measure(scene: Scene, case: Case) -> Measured:
     return Measured(name, times[0], times[1], METRIC, f"{times[2]:.2f}", times[2])
 
 
-def _score(
-    scene: Scene, metrics: tuple[MapMetric, ...], runs: Forwards, explanations: Explanations, methods: int
-) -> None:
-    for maps in scene.maps[:methods]:
+def _score(scene: Scene, metrics: tuple[MapMetric, ...], runs: Forwards, explanations: list[Explanations]) -> None:
+    """Of as many methods as there are objects that ask them."""
+    for maps, explain in zip(scene.maps, explanations, strict=False):
         for metric in metrics:
             generator = torch.Generator().manual_seed(0)
-            metric(runs, scene.inputs, scene.targets, maps, explain=explanations, generator=generator)
+            metric(runs, scene.inputs, scene.targets, maps, explain=explain, generator=generator)
 
 
 def methods() -> Iterator[Row]:
@@ -216,19 +216,24 @@ def cases() -> list[Case]:
         Case(m["region_perturbation"](), _quantus("RegionPerturbation", patch_size=4, regions_evaluation=20)),
         Case(m["insertion"](step=50, reading=latec), lambda scene: _latec_walk(scene, insert=True)),
         Case(m["deletion"](step=50, reading=latec), lambda scene: _latec_walk(scene, insert=False)),
-        Case(m["irof"](), _quantus("IROF", perturb_baseline="mean"), channels=1),
+        Case(m["irof"](), _quantus("IROF", perturb_baseline="mean"), shared=True, channels=1),
         Case(m["road"](), _quantus("ROAD", noise=0.1), channels=1),
         Case(m["local_lipschitz"](), _quantus("LocalLipschitzEstimate", nr_samples=5)),
         Case(m["max_sensitivity"](), _quantus("MaxSensitivity", nr_samples=10)),
-        Case(m["continuity"](), _quantus("Continuity", nr_steps=20)),
-        Case(m["relative_input_stability"](), _quantus("RelativeInputStability", nr_samples=10)),
-        Case(m["relative_output_stability"](), _quantus("RelativeOutputStability", nr_samples=10)),
-        Case(m["relative_representation_stability"](), _quantus("RelativeRepresentationStability", nr_samples=10)),
+        Case(m["continuity"](), _quantus("Continuity", nr_steps=20), shared=True),
+        Case(m["relative_input_stability"](), _quantus("RelativeInputStability", nr_samples=10), shared=True),
+        Case(m["relative_output_stability"](), _quantus("RelativeOutputStability", nr_samples=10), shared=True),
+        Case(
+            m["relative_representation_stability"](),
+            _quantus("RelativeRepresentationStability", nr_samples=10),
+            shared=True,
+        ),
         Case(
             tuple(m[f"relative_{of}_stability"]() for of in ("input", "output", "representation")),
             lambda scene: [
                 _quantus(f"Relative{of}Stability", nr_samples=10)(scene) for of in ("Input", "Output", "Representation")
             ],
+            shared=True,
         ),
         Case(m["sparseness"](), _quantus("Sparseness")),
         Case(m["complexity"](), _quantus("Complexity")),

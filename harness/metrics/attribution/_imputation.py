@@ -10,6 +10,7 @@ estimated diagonals).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, reduce
 from math import prod
 
 import torch
@@ -23,6 +24,7 @@ _AT_ONCE = 1 << 16  # positions of systems that are solved together: what a proc
 _CHECK_EVERY = 4
 _MOST_ITERATIONS = 10_000
 _SPACING = 4
+_SMALL = 1 << 14  # numbers of a matrix that is multiplied faster as a whole than axis by axis
 
 
 def imputed(inputs: Tensor, missing: Tensor) -> Tensor:
@@ -38,24 +40,36 @@ def imputed(inputs: Tensor, missing: Tensor) -> Tensor:
     low = values.flatten(1).amin(dim=1).view(-1, *[1] * len(spatial))
     span = (values.flatten(1).amax(dim=1).view_as(low) - low).clamp_min(torch.finfo(torch.float32).tiny)
     holes = missing.repeat_interleave(channels, dim=0).view(-1, *spatial)
-    lattice, size = _Lattice(spatial), max(1, _AT_ONCE // prod(spatial))
+    lattice, size = _lattice(tuple(spatial)), max(1, _AT_ONCE // prod(spatial))
     parts = zip(((values - low) / span).split(size), holes.split(size), strict=True)
     solved = torch.cat([_solve(part, hole, lattice) for part, hole in parts]) * span + low
     return torch.where(holes, solved, values).view_as(inputs).to(inputs.dtype)
 
 
+@lru_cache(maxsize=4)
+def _lattice(spatial: tuple[int, ...]) -> _Lattice:
+    return _Lattice(spatial)
+
+
 class _Lattice:
-    """Sums over neighbours on a grid whose axes are each followed by a 0 and which is then flattened.
+    """Sums over neighbours, and hat functions, on a grid whose axes are each followed by a 0 and which is then flattened.
 
     Positions one step apart along an axis are then a fixed number apart, and what lies beyond a border is 0.
     """
 
-    def __init__(self, spatial: Sequence[int]) -> None:
-        self.spatial = tuple(spatial)
+    def __init__(self, spatial: tuple[int, ...]) -> None:
+        self.spatial = spatial
         self.padded = tuple(size + 1 for size in spatial)
         self._strides = [prod(self.padded[axis + 1 :]) for axis in range(len(spatial))]
         self.inside = self.flat(torch.ones(1, *spatial))
         self.weights = self.sums(self.inside)
+        self.hats: list[list[Tensor]] = []
+        """Of spacing 4, 16, ...: matrices from each grid to the next, which takes a fourth along each axis."""
+        hats = [_padded_hats(size) for size in spatial]
+        while max(len(each) for each in hats) > _SPACING:
+            small = prod(each.numel() for each in hats) <= _SMALL
+            self.hats.append([reduce(torch.kron, hats)] if small else hats)
+            hats = [_hats(each.shape[1]) for each in hats]
 
     def flat(self, values: Tensor) -> Tensor:
         return F.pad(values, (0, 1) * len(self.spatial)).flatten(1)
@@ -86,15 +100,11 @@ class _Preconditioner:
         self._levels = []
         # What holds a hat down: the known pixels under it, and how steep it is.
         held, open_ = leak.view(-1, *lattice.padded), missing.view(-1, *lattice.padded)
-        sizes, spacing, hats = lattice.spatial, 1, [_padded_hats(size) for size in lattice.spatial]
-        while max(sizes) > 2:
-            held, open_ = _along_axes(held, hats), _along_axes(open_, hats)
-            spacing *= _SPACING
-            diagonal = held + open_ * (6 * 4 ** (dimensions - 1) / spacing**2)
+        for level, down in enumerate(lattice.hats, start=1):
+            held, open_ = _along_axes(held, down), _along_axes(open_, down)
+            diagonal = held + open_ * (3 * 4 ** (dimensions - 1) / _SPACING ** (2 * level))
             inverse = torch.where(diagonal > 0, 1 / diagonal, torch.zeros_like(diagonal))
-            self._levels.append((hats, [each.T.contiguous() for each in hats], inverse))
-            sizes = inverse.shape[1:]
-            hats = [_hats(size) for size in sizes]
+            self._levels.append((down, [each.T.contiguous() for each in down], inverse))
 
     def __call__(self, residual: Tensor) -> Tensor:
         grids = [residual.view(-1, *self._padded)]
@@ -102,7 +112,7 @@ class _Preconditioner:
             grids.append(_along_axes(grids[-1], down))
         coarse = torch.zeros_like(grids[-1])
         for (_, up, inverse), grid in zip(reversed(self._levels), reversed(grids), strict=False):
-            coarse = _along_axes(torch.addcmul(coarse, grid, inverse), up)
+            coarse = _along_axes(torch.addcmul(coarse.view_as(grid), grid, inverse), up)
         return torch.addcmul(residual * self._inverse, self._missing, coarse.view_as(residual))
 
     def keep(self, live: Tensor) -> None:
@@ -161,11 +171,19 @@ def _hats(size: int) -> Tensor:
 
 
 def _along_axes(grids: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Grids (m, s_1, s_2, ...) multiplied by the matrices (s_i, t_i) along their axes: (m, t_1, t_2, ...)."""
-    for axis, matrix in enumerate(matrices[:-1], start=1):
+    """Grids (m, s_1, s_2, ...) multiplied by the matrices (s_i, t_i) along their axes: (m, t_1, t_2, ...).
+
+    One matrix (s_1 * s_2 * ..., t) takes all axes together.
+    """
+    grids = grids.reshape(-1, *[each.shape[0] for each in matrices])
+    *others, last = matrices
+    grows = last.shape[1] > last.shape[0]  # then the last axis comes first: the fastest order, either way
+    if grows:
+        grids = grids @ last
+    for axis, matrix in enumerate(others, start=1):
         before, behind = grids.shape[:axis], grids.shape[axis + 1 :]
         grids = (matrix.T @ grids.reshape(prod(before), matrix.shape[0], -1)).view(*before, matrix.shape[1], *behind)
-    return grids @ matrices[-1]
+    return grids if grows else grids @ last
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -169,7 +169,6 @@ class MonotonicityCorrelation(MapMetric):
         require(self.draws >= 1, "draws must be at least 1")
 
     def _score(self, forwards: Forwards, samples: MapBatch) -> Tensor:
-        import torch
 
         from harness.metrics.attribution import _ordering as along
         from harness.metrics.attribution._correlation import spearman
@@ -182,9 +181,9 @@ class MonotonicityCorrelation(MapMetric):
 
         def perturb(rows: Tensor, pairs: Tensor) -> Tensor:
             step = pairs // self.draws
-            mask = along.between(order.index_select(0, rows), edges[step], edges[step + 1], inputs.shape[2:])
+            share = along.between(order.index_select(0, rows), edges[step], edges[step + 1], inputs)
             colour = drawn[rows, step, pairs % self.draws].view(-1, *[1] * (inputs.ndim - 1))
-            return torch.where(mask, colour, inputs.index_select(0, rows))
+            return inputs.index_select(0, rows).lerp(colour, share)
 
         curve = forwards.curve(samples, count * self.draws, perturb)
         change = curve - forwards.probability(samples)[:, None]

@@ -6,7 +6,7 @@ from torch import nn
 
 from harness.data.digits import POINTS, VOLUME_SIDE
 from harness.metrics.attribution import METRICS
-from harness.metrics.attribution._prepared import prepared
+from harness.metrics.attribution._prepared import _Fused, prepared
 from harness.metrics.attribution.forwards import Forwards
 from harness.metrics.attribution.map_batch import MapBatch
 from harness.tracks.attribution.models import Description, build
@@ -48,6 +48,80 @@ def test_every_embedded_network_is_prepared_and_answers_the_same(family):
     assert found is not model
     for some in (inputs, inputs[:1], inputs * 3 - 1):
         close(model, found, some)
+
+
+def convolutions() -> nn.Module:
+    """Of images, and with more convolutions than linear layers: what oneDNN puts together."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.ReLU()
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)).eval()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_of_convolutional_networks_of_images_are_put_together(family):
+    inputs = torch.rand(4, *SHAPES[FAMILIES[family].modality])
+    assert isinstance(prepared(build_network(family).eval(), inputs), _Fused) == (family in ("cnn", "resnet"))
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda inputs: inputs,
+        lambda inputs: inputs.transpose(2, 3),
+        lambda inputs: inputs.to(memory_format=torch.channels_last),
+        lambda inputs: inputs[:1].expand(8, -1, -1, -1),
+        lambda inputs: inputs.flip(0)[::3],
+        lambda inputs: inputs[:0],
+        lambda inputs: inputs.repeat(3, 1, 1, 1)[:19],
+    ],
+    ids=["contiguous", "transposed", "channels last", "expanded", "some", "none", "more than are run at once"],
+)
+def test_layers_put_together_take_inputs_however_they_lie_and_however_many(layout):
+    model, inputs = convolutions(), torch.randn(8, 1, 12, 12)
+    found = prepared(model, inputs, 8)
+    assert isinstance(found, _Fused)
+    some = layout(inputs)
+    kept = some.clone()
+    close(model, found, some)
+    assert torch.equal(some, kept)
+
+
+def test_the_answer_for_an_input_does_not_depend_on_how_many_there_are():
+    inputs = torch.randn(21, 1, 12, 12)
+    found = prepared(convolutions(), inputs, 8)
+    with torch.inference_mode():
+        alone = torch.cat([found(each) for each in inputs.split(1)])
+        assert all(torch.equal(found(inputs[:count]), alone[:count]) for count in range(1, 22))
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("broken", [False, True])
+def test_fusion_stays_switched_as_it_was(monkeypatch, before, broken):
+    if broken:
+        monkeypatch.setattr(torch.jit, "freeze", lambda traced: 1 / 0)
+    monkeypatch.setattr(torch.jit, "optimize_for_inference", lambda traced: traced)  # knows no fusion
+    torch.jit.enable_onednn_fusion(before)
+    try:
+        prepared(convolutions(), torch.rand(8, 1, 12, 12), 8)
+        assert torch.jit.onednn_fusion_enabled() == before
+    finally:
+        torch.jit.enable_onednn_fusion(False)
+
+
+@pytest.mark.parametrize("freeze", [lambda traced: 1 / 0, lambda traced: lambda inputs: traced(inputs) * 1.001])
+def test_layers_that_cannot_be_put_together_or_then_say_something_else_are_run_one_by_one(monkeypatch, freeze):
+    monkeypatch.setattr(torch.jit, "freeze", freeze)
+    monkeypatch.setattr(torch.jit, "optimize_for_inference", lambda traced: traced)
+    model, inputs = convolutions(), torch.rand(8, 1, 12, 12)
+    found = prepared(model, inputs, 8)
+    assert found is not model
+    assert not isinstance(found, _Fused)
+    close(model, found, inputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_only_single_precision_is_put_together(dtype):
+    assert not isinstance(prepared(convolutions().to(dtype), torch.rand(8, 1, 12, 12, dtype=dtype), 8), _Fused)
 
 
 class Wasteful(nn.Module):
