@@ -1,8 +1,8 @@
 """How many samples a method passes through the networks that it is given: what it costs, whatever machine it runs on.
 
 What counts is what a unit takes by itself, so that a run's count does not depend on which process has which units: what
-several studies of a network are asked together is shared out among them, and what is asked again to see whether answers
-agree does not count.
+several studies of a network are asked together is shared out among them, and calls that ask again, to see whether answers
+agree, do not count.
 """
 
 from __future__ import annotations
