@@ -16,12 +16,13 @@ import numpy as np
 from harness.execution.channel import Message
 from harness.execution.executor import _Queue
 from harness.execution.job import Job, UnitEnd
-from harness.execution.method_process import BEGINNINGS, _counted, _reported, _sum
+from harness.execution.method_process import BEGINNINGS, _counted, _reported
 from harness.execution.unit_server import UnitServer
 from harness.execution.worker import _answer, _Host
 from harness.methods.client import MethodError
 from harness.spec.kinds import kind_of
 from harness.spec.run import Unit
+from harness.tracks.passes import together
 
 
 class MethodHere:
@@ -30,7 +31,7 @@ class MethodHere:
     printed = ""
 
     def __init__(self, method, limits=None, run_folder=None, scratch=None):
-        self.state, self._method, self._passes, self._host, self._used = None, method, None, None, False
+        self.state, self.passes, self._method, self._host, self._used = None, None, method, None, False
         self._own = None if scratch else tempfile.TemporaryDirectory()
         self._scratch = Path(scratch or self._own.name)
 
@@ -51,10 +52,6 @@ class MethodHere:
             self.load()
         self._used = True
         return self._asked(Message(what, {**(meta or {}), "seed": seed}, dict(arrays)))
-
-    def take_passes(self):
-        taken, self._passes = self._passes, None
-        return taken
 
     def close(self):
         self._host = self.state = None
@@ -87,7 +84,7 @@ class MethodHere:
         if reply.what != "answer":
             self.state = None
             raise _reported(reply)
-        self._passes = _sum(self._passes, _counted(reply))
+        self.passes = together(self.passes, _counted(reply))
         return dict(reply.arrays)
 
 

@@ -27,6 +27,7 @@ from harness.spec.kinds import kind_of
 from harness.spec.method import MethodSpec
 from harness.spec.result import Passes
 from harness.storage import StorageError, write_bytes
+from harness.tracks.passes import together
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,7 @@ class MethodProcess:
         )  # others were tried when it was asked for
         self._child: ChildProcess | None = None
         self._loaded = self._asked = False
-        self._passes: Passes | None = None
+        self.passes: Passes | None = None
         self._run_folder = run_folder
         self._kept = b""
         self.printed = ""
@@ -101,17 +102,8 @@ class MethodProcess:
         child = self._child if self._child and self._loaded else self._start()
         self._asked = True
         reply = self._exchange(child, Message(what, {**(meta or {}), "seed": seed}, arrays), self._limits.seconds)
-        self._passes = _sum(self._passes, _counted(reply))
+        self.passes = together(self.passes, _counted(reply))
         return dict(reply.arrays)
-
-    def take_passes(self) -> Passes | None:
-        """What the method passed through networks in the calls since this was last asked; None where it got no network.
-
-        It is what the worker says, so no more to be believed than the time that a method takes.
-        """
-        taken = self._passes
-        self._passes = None if taken is None else Passes(forward=0, backward=0)
-        return taken
 
     @contextmanager
     def checking(self) -> Iterator[MethodProcess]:
@@ -121,7 +113,7 @@ class MethodProcess:
         try:
             yield self
         finally:
-            self._limits, self.state, self._passes = limits, None, None
+            self._limits, self.state, self.passes = limits, None, None
 
     def close(self) -> None:
         """End the worker and everything it started."""
@@ -270,12 +262,6 @@ def _counted(reply: Message) -> Passes | None:
     except (KeyError, ValidationError):
         return None
     return counted if max(counted.forward, counted.backward) <= _MOST_PASSES else None
-
-
-def _sum(one: Passes | None, other: Passes | None) -> Passes | None:
-    if one is None or other is None:
-        return one or other
-    return Passes(forward=one.forward + other.forward, backward=one.backward + other.backward)
 
 
 def _reported(reply: Message) -> MethodError | None:

@@ -133,7 +133,7 @@ class UnitServer:
 
     def _run(self, unit: Unit, key: str, claim: Claim, report: Report) -> UnitEnd:
         started, began = self._clock(), time.monotonic()
-        self.method.take_passes()
+        self.method.passes = None
 
         def tell(what: str, share: float) -> None:
             claim.report(what, share)
@@ -156,7 +156,7 @@ class UnitServer:
         return UnitEnd(
             result,
             self._clock() - started,
-            self.method.take_passes(),
+            self.method.passes,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             memory=round(peak_memory() / _GIBIBYTE, 3),
             fence=described(choose(self.job.limits.fence)),

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.spec.method import MethodSpec
-    from harness.spec.result import UnitStatus
+    from harness.spec.result import Passes, UnitStatus
 
 
 class MethodError(Exception):
@@ -25,10 +25,13 @@ class MethodClient(Protocol):
     """A method that lives elsewhere.
 
     `state` is for the caller: it names what the method has learnt so far (the model it was fitted
-    on) and falls back to None whenever the method had to be started afresh.
+    on) and falls back to None whenever the method had to be started afresh. `passes` is for it, too: calls add to it
+    what they passed through networks, and whoever wants to know sets it to None before; None where it got no network. It
+    is what the method's process says, so no more to be believed than the time that a method takes.
     """
 
     state: str | None
+    passes: Passes | None
 
     @property
     def spec(self) -> MethodSpec: ...

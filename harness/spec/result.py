@@ -82,7 +82,8 @@ class Environment(Grown):
 
 
 class Passes(Spec):
-    """Samples that a method passed through the networks it was given. A sample that goes through twice counts twice."""
+    """Samples that a method passed through the networks it was given; calls that only check its answers do not count. A
+    sample that goes through twice counts twice."""
 
     forward: int = Field(ge=0)
     backward: int = Field(ge=0, description="of these, how often gradients came back")

@@ -21,6 +21,7 @@ from harness.reports.rivals import board_rows, open_row
 from harness.spec.benchmark import ConfidenceBenchmark
 from harness.spec.errors import UsageError, unknown
 from harness.spec.method import MethodSpec
+from harness.spec.result import Passes
 from harness.spec.run import Unit
 from harness.spec.sources import TableModel
 from harness.storage import IntegrityError
@@ -181,6 +182,7 @@ class _Here:
 
     def __init__(self, spec: MethodSpec) -> None:
         self.state: str | None = None
+        self.passes: Passes | None = None
         self.spec = spec
         self._host = ConfidenceHost(load_baseline(spec), "cpu")
 

@@ -18,6 +18,7 @@ from harness.spec.run import Unit
 from harness.storage import array_id, seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
+from harness.tracks.passes import counted_apart
 from harness.tracks.repetition import magnitudes, what_it_rests_on
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ExplainSession:
         maps = np.concatenate(answered)[np.argsort(order)]
         if not self._stochastic and (first or rng.random() < _OFTEN):
             again = rng.permutation(len(maps))[:_AGAIN]
-            self._check(again, maps, batches, ask)
+            counted_apart(self._method, lambda: self._check(again, maps, batches, ask))
         return maps
 
     def _check(self, again: np.ndarray, maps: np.ndarray, batches: Sequence[np.ndarray], ask: _Ask) -> None:

@@ -21,12 +21,14 @@ from harness.tracks.attribution.conversation import ROUNDING, ExplainSession
 from harness.tracks.attribution.sources import SampleSet, built, check_fit
 from harness.tracks.attribution.studies import NetworksTrack
 from harness.tracks.base import Answers, Measurement, PlannedUnit, Tolerance, Workspace, check_applies, check_unchanged
+from harness.tracks.passes import counted_apart, share, together
 from harness.tracks.repetition import magnitudes
 
 if TYPE_CHECKING:
     import numpy as np
 
     from harness.metrics.attribution.base import MapMetric
+    from harness.spec.result import Passes
     from harness.tracks.costs import Estimate
     from harness.tracks.views import SampleList, Shown, View
 
@@ -47,8 +49,8 @@ class AttributionTrack(NetworksTrack):
         self, protocol: LoadedBenchmark, method: DeclaredMethod, device: str = "cpu", shuffle: int = 0
     ) -> None:
         super().__init__(protocol, method, device, shuffle)
-        # Whom and about what was asked last, and its maps: studies share those of a network.
-        self._last: tuple[object, Mapping[str, np.ndarray]] | None = None
+        # Whom and about what was asked last, its maps, and what was passed for them: studies share those of a network.
+        self._last: tuple[object, Mapping[str, np.ndarray], Passes | None] | None = None
 
     def metric_versions(self) -> dict[str, str]:
         criteria = {metric.criterion for study in self.benchmark.studies for metric in self.metrics(study)}
@@ -86,9 +88,11 @@ class AttributionTrack(NetworksTrack):
         asked = (method, unit.model, unit.seed, unit.limit)
         if self._last is None or self._last[0] != asked or study.samples not in self._last[1]:
             begin()
-            self._last = (asked, session.explain_sets(sets))
+            self._last = (asked, *counted_apart(method, lambda: session.explain_sets(sets)))
         begin()  # what comes now, only this study's metrics ask
-        maps = self._last[1][study.samples]
+        _, maps_of, passes = self._last
+        maps, sizes = maps_of[study.samples], {name: len(each.targets) for name, each in sets.items()}
+        method.passes = together(method.passes, share(passes, sizes, self._first_asked(unit, sets)))
         if not self.method.reference:
             check_spread(maps)
         explained = Explained(samples, maps, network, session.as_tensors, self._identity(unit))
@@ -96,12 +100,12 @@ class AttributionTrack(NetworksTrack):
         return {MAPS: maps, **{SCORES + name: values for name, values in scores.items()}}
 
     def _explained_together(self, unit: Unit) -> dict[str, SampleSet]:
-        """The unit's set, and those of the same network's other studies that can share a stream with it."""
+        """The unit's set, and those of the same network's other studies that can share a stream with it, in an order that
+        is the same for each of them."""
         import numpy as np
 
         own = self.study(unit.study).samples
-        studies = () if self.method.stochastic else self.benchmark.studies
-        names = dict.fromkeys([own, *(study.samples for study in studies if unit.model in study.models)])
+        names = [own] if self.method.stochastic else dict.fromkeys(study.samples for study in self._studies_of(unit))
         sets = {name: self.limited(name, unit.limit) for name in names}
 
         def alike(one: np.ndarray | None, other: np.ndarray | None) -> bool:
@@ -112,6 +116,16 @@ class AttributionTrack(NetworksTrack):
             for name, each in sets.items()
             if each.inputs.shape[1:] == sets[own].inputs.shape[1:] and alike(each.background, sets[own].background)
         }
+
+    def _studies_of(self, unit: Unit) -> list[AttributionStudy]:
+        """All studies of the unit's network."""
+        return [study for study in self.benchmark.studies if unit.model in study.models]
+
+    def _first_asked(self, unit: Unit, sets: Collection[str]) -> set[str]:
+        """Which of these sets the unit's study is the first to ask about."""
+        studies = self._studies_of(unit)
+        before = studies[: [study.id for study in studies].index(unit.study)]
+        return {self.study(unit.study).samples}.intersection(sets) - {study.samples for study in before}
 
     def measure(self, unit: Unit, outputs: Answers, metrics: Collection[str] | None = None) -> Measurement:
         """Medians of the stored scores of single samples, which are kept beside them."""

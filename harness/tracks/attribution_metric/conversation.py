@@ -13,6 +13,7 @@ from harness.storage import seed_of
 from harness.tracks.attribution.models import Description, weights_of
 from harness.tracks.attribution.sources import SampleSet
 from harness.tracks.attribution_metric.maps import MapFile
+from harness.tracks.passes import counted_apart
 from harness.tracks.repetition import magnitudes, what_it_rests_on
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ScoringSession:
         scores = np.empty(rows * n, dtype=np.float32)
         scores[order] = self._asked(flat, order)
         if not self._stochastic:
-            self._check_repeatable(flat, order, scores)
+            counted_apart(self._method, lambda: self._check_repeatable(flat, order, scores))
         table, stored = scores.reshape(rows, n), len(maps.maps)
         return table[:stored], table[stored:] if maps.randomised else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.methods.answers import confidences_as_given
@@ -16,9 +17,12 @@ from harness.spec.run import Unit
 from harness.storage import seed_of
 from harness.tracks.confidence.model_outputs import ModelOutputs, OutputSource
 from harness.tracks.confidence.stream import ask_as_stream
+from harness.tracks.passes import counted_apart, share, together
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from harness.spec.result import Passes
 
 PARTS = frozenset({"train", "validation"})
 """Of a reference."""
@@ -26,11 +30,15 @@ PARTS = frozenset({"train", "validation"})
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """What is asked of a score about a network; fields as in `ask_as_stream`, `sets` read only where it must be asked."""
+    """What is asked of a score about a network; fields as in `ask_as_stream`, `sets` read only where it must be asked.
+
+    own: the sets that no earlier study of the network has, whose share of what is passed counts for this one.
+    """
 
     sets: Callable[[], Mapping[str, ModelOutputs]]
     order: int
     tolerance: float
+    own: Collection[str]
 
 
 class ScoreSession:
@@ -44,8 +52,9 @@ class ScoreSession:
     ) -> None:
         self._source, self._needs, self._reference = source, needs, reference
         self._wanted: set[str] = set()  # parts that the method has asked for; never more than there are
-        # Whom and what was asked last, and what it said: studies share the answers of a network's one stream.
-        self._last: tuple[object, Mapping[str, np.ndarray] | MethodError] | None = None
+        self._learning: Passes | None = None  # what it passed when it last learnt from a reference
+        # Whom and what was asked last, what it said, and what it passed: studies share a network's one stream.
+        self._last: tuple[object, Mapping[str, np.ndarray] | MethodError, Passes | None] | None = None
 
     def answers(
         self, unit: Unit, model: Model, method: MethodClient, request: StreamRequest
@@ -54,19 +63,28 @@ class ScoreSession:
         asked = (method, model.id, unit.seed, unit.limit)
         if self._last is None or self._last[0] != asked:
             method.state = None  # whatever it was asked before, in this process or another
-            try:
-                self._last = (asked, self._ask(unit, model, method, request))
-            except MethodError as error:
-                self._last = (asked, error)
-        said = self._last[1]
+            self._last = (asked, *counted_apart(method, lambda: self._said(unit, model, method, request)))
+        _, said, passes = self._last
         if isinstance(said, MethodError):
             raise said
+        sizes = {name: len(confidence) for name, confidence in said.items()}
+        method.passes = together(method.passes, share(passes, sizes, request.own))
         return said
 
     def inputs(self, name: str) -> dict[str, np.ndarray]:
         """The images of a set, where the method asks for them and there are any."""
         inputs = self._source.inputs(name) if "inputs" in self._needs else None
         return {} if inputs is None else {"inputs": inputs}
+
+    def _said(
+        self, unit: Unit, model: Model, method: MethodClient, request: StreamRequest
+    ) -> Mapping[str, np.ndarray] | MethodError:
+        try:
+            said = self._ask(unit, model, method, request)
+        except MethodError as error:
+            return error
+        method.passes = together(method.passes, self._learning)
+        return said
 
     def _ask(self, unit: Unit, model: Model, method: MethodClient, request: StreamRequest) -> Mapping[str, np.ndarray]:
         calls = itertools.count()
@@ -84,7 +102,7 @@ class ScoreSession:
         """Let the method learn from reference outputs, once for each model (and again after a restart).
 
         What has to be computed first is deferred until the method asks for it: most learn nothing, and a training set
-        may cost more than all that they are asked about.
+        may cost more than all that they are asked about. Of a method that begins again, only the last time counts.
         """
         if method.state == model.id:
             return
@@ -102,7 +120,8 @@ class ScoreSession:
             for part in given:
                 arrays |= self._part(model, part, parts[part])
             meta |= {"reference": given, "deferred": [part for part in parts if part not in given]}
-            answer = method.call("fit", arrays, seed=seed_of([unit.seed, model.id, "fit"]), meta=meta)
+            learn = partial(method.call, "fit", arrays, seed=seed_of([unit.seed, model.id, "fit"]), meta=meta)
+            answer, self._learning = counted_apart(method, learn)
         method.state = model.id
 
     def _asks_for_more(self, answer: Mapping[str, np.ndarray], method: MethodClient) -> bool:

@@ -129,9 +129,11 @@ class ConfidenceTrack(Track):
             return {name: self._samples(model, name, unit.limit) for name in names}
 
         order = seed_of([self.shuffle, unit.method_hash, model.id, "order"])
-        return self._session.answers(
-            unit, model, method, StreamRequest(sets, order, self.tolerance("confidence").relative)
-        )
+        studies = [*self.benchmark.studies_of(model)]
+        before = studies[: [study.id for study in studies].index(unit.study)]
+        own = {*self.study(unit.study).sets}.difference(*(study.sets for study in before))
+        request = StreamRequest(sets, order, self.tolerance("confidence").relative, own)
+        return self._session.answers(unit, model, method, request)
 
     @cached_property
     def _session(self) -> ScoreSession:

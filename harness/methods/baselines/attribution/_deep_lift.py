@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from harness.methods.baselines.attribution._gradients import target_logits
 from harness.methods.baselines.attribution._operations import (
@@ -29,8 +28,10 @@ from harness.methods.outputs import NotOfferedError
 
 _LEAST = 1e-9  # differences below are none
 _CLOSE = 1e-3  # differences below this share of the numbers themselves are lost in rounding
+_ROUNDED = 1e-5  # share of contributions, by which they miss their sum in single precision; usual is a hundredth of it
 _SAME = 1e-9  # numbers of one sample among others of another batch
-_LINEAR = MOVES | SUMS | MATRIX_PRODUCTS | {"add", "sub", "rsub", "convolution"}
+_ADDITIONS = frozenset(["add", "sub", "rsub", "where"])
+_LINEAR = MOVES | SUMS | MATRIX_PRODUCTS | _ADDITIONS | {"convolution", "mul", "native_batch_norm"}  # of one input
 
 
 def contributions(
@@ -46,42 +47,48 @@ def contributions(
     Raises NotOfferedError where the network does other things for the baselines, for what has no such rule, and, if
     contributions must add up, where they do not: where neighbours, masks or other choices differ at the baseline.
     """
-    found = trace(model, inputs, None, precise=True)
+    found = trace(model, inputs, None, linear_norms=True, precise=True)
     all_the_same = bool((baselines == baselines[:1]).all())
     base = next(_repeated_each(model, found, baselines[:1])) if all_the_same else _partner(model, found, baselines)
-    return _contributions(found, base, targets, must_add_up).to(inputs.dtype)
+    return _contributions(found, base, targets, inputs.dtype, must_add_up=must_add_up)
 
 
 def contributions_for_each(model: nn.Module, inputs: Tensor, baselines: Tensor, targets: Tensor) -> Tensor:
     """(n, b, c, *spatial): the same of each input for each of the baselines (b, c, *spatial)."""
-    found = trace(model, inputs, None, precise=True)
+    found = trace(model, inputs, None, linear_norms=True, precise=True)
     parts = [
-        _contributions(found, base, targets, must_add_up=False).to(inputs.dtype)
+        _contributions(found, base, targets, inputs.dtype, must_add_up=False)
         for base in _repeated_each(model, found, baselines)
     ]
     return torch.stack(parts, dim=1)
 
 
-def _contributions(found: Trace, base: Trace, targets: Tensor, must_add_up: bool) -> Tensor:
+def _contributions(found: Trace, base: Trace, targets: Tensor, dtype: torch.dtype, *, must_add_up: bool) -> Tensor:
+    """In this type. What is traced in a more precise one goes back in this one, too, where there are only sums and slopes
+    from 0 to 1 on the way, which magnify no rounding, and once more in the precise one where large numbers cancel out."""
     partners = dict(zip(found.operations, base.operations, strict=True))
-    start = torch.zeros_like(found.logits).scatter_(1, targets[:, None], 1.0)
-    (multipliers,) = propagate(found, start, lambda each, of: _rule(each, partners[each], of))
-    parts = multipliers * (found.entry - base.entry)
     logits, others = (target_logits(each.logits, targets) for each in (found, base))
     difference = logits - others
-    wrong = (parts.flatten(1).sum(dim=1) - difference).abs()
+    gentle = all(_is_linear(each) or each.name in {"relu"} | POOLED_MAXIMA for each in found.operations)
+    for precision in dict.fromkeys([dtype, logits.dtype] if gentle else [logits.dtype]):
+        start = torch.zeros_like(found.logits, dtype=precision).scatter_(1, targets[:, None], 1.0)
+        (multipliers,) = propagate(found, start, lambda each, of: _rule(each, partners[each], of))
+        parts = (multipliers * (found.entry - base.entry)).flatten(1)
+        wrong = (parts.sum(dim=1) - difference).abs()
+        if bool((wrong <= _ROUNDED * parts.abs().sum(dim=1)).all()):
+            break
     near = 1e-2 * difference.abs() + 1e-4 * torch.maximum(logits.abs(), others.abs())
     if not bool(parts.isfinite().all()) or (must_add_up and bool((wrong > near).any())):
         raise NotOfferedError(
             "DeepLIFT's contributions do not add up on this model: it chooses otherwise for the baseline (neighbours, "
             "masks, steps), or divides by what is 0 there"
         )
-    return parts
+    return parts.view(found.entry.shape).to(dtype)
 
 
 def _partner(model: nn.Module, found: Trace, baselines: Tensor) -> Trace:
     """What the network does for as many baselines (n, c, *spatial) as there are traced inputs."""
-    base = trace(model, baselines, None, precise=True)
+    base = trace(model, baselines, None, linear_norms=True, precise=True)
     if [*map(_signature, found.operations)] != [*map(_signature, base.operations)]:
         raise NotOfferedError("this model takes another way for the baseline than for the input")
     return base
@@ -106,7 +113,9 @@ def _together(model: nn.Module, found: Trace, baselines: Tensor) -> Trace | None
     None where they are not what they were, and where shapes or constants are not those for as many rows."""
     count = len(baselines) + 1
     try:
-        base = trace(model, torch.cat([baselines, found.entry[:1].to(baselines.dtype)]), None, precise=True)
+        base = trace(
+            model, torch.cat([baselines, found.entry[:1].to(baselines.dtype)]), None, linear_norms=True, precise=True
+        )
     except NotOfferedError:
         return None
     pairs = zip(found.operations, base.operations, strict=False)
@@ -157,17 +166,18 @@ def _repeated(found: Trace, together: Trace, number: int, count: int) -> Trace:
 
 def _signature(operation: Operation) -> tuple[Any, ...]:
     """What two traces of the same way have in common."""
-    return operation.name, [each for each in tree_leaves(dict(operation.arguments)) if not isinstance(each, Tensor)]
+    given = (each if isinstance(each, list | tuple) else (each,) for each in operation.arguments.values())
+    return operation.name, [one for each in given for one in each if not isinstance(one, Tensor)]
 
 
 def _rule(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:
     """Multipliers of the inputs from those of the outputs."""
     name, multiplier = operation.name, of_outputs[0]
     one = len(operation.inputs) == 1
-    if (one and name in _LINEAR | {"mul"}) or name in MOVES | {"add", "sub", "rsub", "where"}:
+    if _is_linear(operation):
         return gradient(operation, of_outputs)
     if name == "relu" and multiplier is not None:
-        return [multiplier * _slope_of_relu(operation, base)]
+        return [multiplier * _slope_of_relu(operation, base, multiplier.dtype)]
     if one and operation.pointwise:
         return [_rescaled(operation, base, of_outputs)]
     if name == "mul" or name in MATRIX_PRODUCTS | {"convolution"}:
@@ -181,6 +191,10 @@ def _rule(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:
     if name == "div" and multiplier is not None:
         return _of_quotient(operation, base, multiplier)
     raise NotOfferedError(f"DeepLIFT has no rule for `{name}`, which this model computes")
+
+
+def _is_linear(operation: Operation) -> bool:
+    return operation.name in MOVES | _ADDITIONS or (len(operation.inputs) == 1 and operation.name in _LINEAR)
 
 
 def _middle(operation: Operation, base: Operation) -> list[Tensor]:
@@ -204,11 +218,19 @@ def _rescaled(operation: Operation, base: Operation, of_outputs: Parts) -> Tenso
     return torch.where(close, slope, rise / difference.where(~close, 1.0))
 
 
-def _slope_of_relu(operation: Operation, base: Operation) -> Tensor:
-    """As `_rescaled`, whose care for small differences it does not need: these are 0 or as large as the numbers."""
-    difference = operation.inputs[0] - base.inputs[0]
-    slope = (operation.outputs[0] - base.outputs[0]).div_(difference)
-    return torch.where(difference == 0, operation.outputs[0] > 0, slope)
+def _slope_of_relu(operation: Operation, base: Operation, dtype: torch.dtype) -> Tensor:
+    """As `_rescaled`, whose care for small differences it does not need: where signs differ, they are as large as the
+    numbers, and elsewhere the slope is 0 or 1 for whatever numbers of these signs, also for rounded ones."""
+    given, at_base = (_rounded(each.inputs[0], dtype) for each in (operation, base))
+    difference = given - at_base
+    slope = (given.clamp_min(0) - at_base.clamp_min(0)).div_(difference)
+    # Comparisons of all numbers cost more than all the rest.
+    return slope if difference.all() else torch.where(difference == 0, given > 0, slope)
+
+
+def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Only the first of rows that are one in memory."""
+    return (tensor[:1] if tensor.ndim and tensor.stride(0) == 0 else tensor).to(dtype)
 
 
 def _of_pooled_maximum(operation: Operation, base: Operation, multiplier: Tensor) -> Tensor:
@@ -216,28 +238,32 @@ def _of_pooled_maximum(operation: Operation, base: Operation, multiplier: Tensor
     assert operation.places is not None
     assert base.places is not None
     plane = -3 if "3d" in operation.name else -2
-    given, at_base, out, other, here, there, of = (
+    given, at_base, here, there, out, other, of = (
         each.flatten(plane)
         for each in (
-            *(*operation.inputs, *base.inputs, operation.outputs[0], base.outputs[0]),
-            *(operation.places, base.places, multiplier),
+            *(*operation.inputs, *base.inputs, operation.places, base.places),
+            *(operation.outputs[0], base.outputs[0], multiplier),
         )
     )
-    other_here = at_base.gather(-1, here)
-    between = _between(out, other, other_here, torch.maximum(out, other))
-    difference = out - other_here
-    none = difference.abs() <= _LEAST
-    parts = torch.where(none, of, of * (between - other) / difference.where(~none, 1.0))
-    spread = torch.zeros_like(given).scatter_add_(-1, here, parts)
-    difference = given.gather(-1, there) - other
-    none = difference.abs() <= _LEAST
-    parts = torch.where(none, 0.0, of * (out - between) / difference.where(~none, 1.0))
+    out, other, other_here, given_there = (
+        each.to(of.dtype) for each in (out, other, at_base.gather(-1, here), given.gather(-1, there))
+    )
+    rise = out - other
+    first = torch.where(_is_maximum_too(other, other_here), rise, rise.clamp_min(0))
+    parts = of * _quotient(first, out - other_here, 1.0)
+    spread = torch.zeros_like(given, dtype=of.dtype).scatter_add_(-1, here, parts)
+    parts = of * _quotient(rise - first, given_there - other, 0.0)
     return spread.scatter_add_(-1, there, parts).view(operation.inputs[0].shape)
 
 
-def _between(out: Tensor, other: Tensor, other_here: Tensor, extreme: Tensor) -> Tensor:
+def _quotient(rise: Tensor, difference: Tensor, otherwise: float) -> Tensor:
+    """Of no difference, what it is otherwise."""
+    return torch.where(difference.abs() <= _LEAST, otherwise, rise / difference)
+
+
+def _is_maximum_too(other: Tensor, other_here: Tensor) -> Tensor:
     """What is largest at the input may be so at the baseline, beside others: all points of a cloud of zeros are."""
-    return torch.where((other_here - other).abs() <= 1e-8 + 1e-5 * other.abs(), out, extreme)
+    return (other_here - other).abs() <= 1e-8 + 1e-5 * other.abs()
 
 
 def _of_maximum(operation: Operation, base: Operation, of_outputs: Parts) -> Parts:
@@ -246,7 +272,7 @@ def _of_maximum(operation: Operation, base: Operation, of_outputs: Parts) -> Par
         return gradient(operation, of_outputs)
     out, other = operation.outputs[0], base.outputs[0]
     extreme = torch.minimum(out, other) if "min" in operation.name else torch.maximum(out, other)
-    between = _between(out, other, _at_same_places(operation, base), extreme)
+    between = torch.where(_is_maximum_too(other, _at_same_places(operation, base)), out, extreme)
     here = gradient(operation, [multiplier * (between - other), *others])
     there = gradient(base, [multiplier * (out - between), *others])
     parts: list[Tensor | None] = []

@@ -17,7 +17,10 @@ Derivative = Callable[["Operation", Sequence[Tensor], Tensor], Sequence[Tensor] 
 
 
 def derivative(operation: Operation, at: Sequence[Tensor] | None, of_output: Tensor) -> Sequence[Tensor] | None:
-    """Gradients of an operation's inputs, at other inputs than those that it had if wanted; None if not known here."""
+    """Gradients of an operation's inputs, at other inputs than those that it had if wanted; None if not known here.
+
+    of_output: may be less precise than the operation; so may they.
+    """
     known = _DERIVATIVES.get(operation.name)
     return None if known is None else known(operation, at or operation.inputs, of_output)
 
@@ -29,10 +32,11 @@ def _convolution(operation: Operation, at: Sequence[Tensor], of_output: Tensor) 
         return None
     names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
     wanted = [given[name] is operation.inputs[0] for name in ("input", "weight", "bias")]
+    inputs = _of_shape_alone if wanted[0] else Tensor.to
     parts = torch.ops.aten.convolution_backward(
         of_output.contiguous(),
-        given["input"],
-        given["weight"],
+        inputs(given["input"], of_output.dtype),
+        given["weight"].to(of_output.dtype),
         [given["weight"].shape[0]],
         *map(given.get, names),
         wanted,
@@ -44,13 +48,22 @@ def _norm_by_training_set(operation: Operation, at: Sequence[Tensor], of_output:
     given = operation.arguments
     if len(at) != 1 or given["training"] or given["input"] is not operation.inputs[0]:
         return None
-    names = ("input", "weight", "running_mean", "running_var")
+    weight, mean, variance = (
+        each if each is None else each.to(of_output.dtype)
+        for each in map(given.get, ("weight", "running_mean", "running_var"))
+    )
     none = of_output.new_empty(0)
     wanted = [True, False, False]
+    inputs = _of_shape_alone(at[0], of_output.dtype)
     parts = torch.ops.aten.native_batch_norm_backward(
-        of_output, *map(given.get, names), none, none, False, given["eps"], wanted
+        of_output, inputs, weight, mean, variance, none, none, False, given["eps"], wanted
     )
     return [parts[0]]
+
+
+def _of_shape_alone(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """For what looks at the numbers of a tensor no more than to know of what type they are."""
+    return tensor if tensor.dtype == dtype else torch.empty_like(tensor, dtype=dtype)
 
 
 def _relu(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor]:
@@ -67,16 +80,18 @@ def _max_pool2d(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -
 
 def _sum(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor] | None:
     given = operation.arguments
-    if any(each.dtype != of_output.dtype for each in at) or given["alpha"] != 1:
+    if any(each.dtype != operation.outputs[0].dtype for each in at) or given["alpha"] != 1:
         return None
     return [of_output.sum_to_size(each.shape) for each in at]
 
 
 def _product(operation: Operation, at: Sequence[Tensor], of_output: Tensor) -> Sequence[Tensor] | None:
     factors = [operation.arguments[name] for name in ("self", "other")]
-    if any(each.dtype != of_output.dtype for each in at):
+    if any(each.dtype != operation.outputs[0].dtype for each in at):
         return None
     others = [*reversed(at)] if len(at) == 2 else [factors[1] if factors[0] is operation.inputs[0] else factors[0]]
+    dtype = operation.outputs[0].dtype
+    others = [each.to(of_output.dtype) if isinstance(each, Tensor) and each.dtype == dtype else each for each in others]
     return [(of_output * other).sum_to_size(each.shape) for each, other in zip(at, others, strict=True)]
 
 

@@ -57,6 +57,7 @@ MAXIMA = POOLED_MAXIMA | _names("max min amax amin topk sort median kthvalue")
 MATRIX_PRODUCTS = frozenset(["mm", "bmm", "addmm", "mv", "dot"])
 SOFTMAX = frozenset(["_softmax", "_safe_softmax", "softmax"])
 ELEMENTWISE = "elementwise"
+_MAX_POOL2D = torch.ops.aten.max_pool2d_with_indices.default
 _POINTWISE = _names("hardswish _prelu_kernel log_sigmoid_forward rsub masked_fill")  # not tagged as such
 
 
@@ -96,24 +97,31 @@ class Trace:
 
 
 def trace(
-    model: nn.Module, inputs: Tensor, targets: Tensor | None, *, whole_norms: bool = False, precise: bool = False
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor | None,
+    *,
+    whole_norms: bool = False,
+    linear_norms: bool = False,
+    precise: bool = False,
 ) -> Trace:
     """Run the network and write down what it does on the way to the logits (n,) of its targets (n,), or to all (n, classes).
 
     whole_norms: normalisation is one operation; else it is the means, products and roots that it consists of.
+    linear_norms: so it is where it is linear, by statistics of the training set, if PyTorch's own for processors does it.
     precise: in float64 if the network can, for rules that divide by numbers near 0.
     Raises NotOfferedError for networks that PyTorch cannot follow or whose logits do not depend on their input.
     """
     decompositions = OTHERS if whole_norms else {**OTHERS, **NORMS}
     try:
-        return _recorded(model, inputs, targets, decompositions, torch.float64 if precise else None)
+        return _recorded(model, inputs, targets, decompositions, torch.float64 if precise else None, linear_norms)
     except (RuntimeError, TypeError) as error:
         if "autograd.Function" in str(error):
             raise NotOfferedError("this model uses a torch.autograd.Function, into which nothing can look") from error
         if not precise:
             reason = " ".join(str(error).split())[:200]
             raise NotOfferedError(f"PyTorch cannot record what this model computes: {reason}") from error
-        return trace(model, inputs, targets, whole_norms=whole_norms)
+        return trace(model, inputs, targets, whole_norms=whole_norms, linear_norms=linear_norms)
 
 
 def _recorded(
@@ -122,12 +130,13 @@ def _recorded(
     targets: Tensor | None,
     decompositions: Mapping[str, Decomposition],
     dtype: torch.dtype | None,
+    linear_norms: bool,
 ) -> Trace:
     entry = inputs.detach().clone() if dtype is None else inputs.detach().to(dtype, copy=True)
     weights = {name: value.detach() for name, value in [*model.named_parameters(), *model.named_buffers()]}
     if dtype is not None:
         weights = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
-    recorder = _Recorder(entry, decompositions)
+    recorder = _Recorder(entry, decompositions, linear_norms)
 
     def run(given: Tensor) -> Tensor:
         given = given.clone()  # which a network may work on in place
@@ -162,17 +171,24 @@ def propagate(found: Trace, start: Tensor, rule: Rule, beside: Sequence[Tensor] 
 
 
 def gradient(operation: Operation, of_outputs: Parts, at: Sequence[Tensor] | None = None) -> Parts:
-    """The rule by which gradients go back, if wanted at other inputs than those that the operation had."""
+    """The rule by which gradients go back, if wanted at other inputs than those that the operation had; as precise as those
+    of the outputs, which may be less so than the operation."""
     known = None if of_outputs[0] is None else derivative(operation, at, of_outputs[0])
-    if known is not None:
-        return known
+    parts = _by_autograd(operation, of_outputs, at or operation.inputs) if known is None else known
+    for output, of in zip(operation.outputs, of_outputs, strict=True):
+        if of is not None and of.dtype != output.dtype:
+            return [None if part is None else part.to(of.dtype) for part in parts]
+    return parts
+
+
+def _by_autograd(operation: Operation, of_outputs: Parts, at: Sequence[Tensor]) -> Parts:
     with torch.enable_grad():
-        entries = [each.detach().requires_grad_() for each in at or operation.inputs]
+        entries = [each.detach().requires_grad_() for each in at]
         outputs = operation.call(*entries)
         pairs = [(out, of) for out, of in zip(outputs, of_outputs, strict=True) if of is not None and out.requires_grad]
         if not pairs:
             return [None] * len(entries)
-        wanted, given = zip(*pairs, strict=True)
+        wanted, given = zip(*((out, of.to(out.dtype)) for out, of in pairs), strict=True)
         return torch.autograd.grad(wanted, entries, given, allow_unused=True)
 
 
@@ -192,10 +208,11 @@ _Made = tuple[Any, list[Any], Any]
 
 
 class _Recorder(TorchDispatchMode):
-    def __init__(self, entry: Tensor, decompositions: Mapping[str, Decomposition]) -> None:
+    def __init__(self, entry: Tensor, decompositions: Mapping[str, Decomposition], linear_norms: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self._decompositions = decompositions
+        self._linear_norms = linear_norms
         self._seen: list[Any] = [entry]  # kept, so that ids stay those of these tensors
         self._depends = {id(entry)}
         self._maker: dict[int, Operation] = {}
@@ -217,12 +234,13 @@ class _Recorder(TorchDispatchMode):
             return self._in_place(func, types, args, kwargs)
         name = func.overloadpacket.__name__
         arguments = _named(func, args, kwargs)
-        if places and name in self._decompositions:
+        linear = self._linear_norms and name == "native_batch_norm" and not arguments["training"] and places == [0]
+        if places and name in self._decompositions and not linear:
             with self:
                 parts = self._decompositions[name](arguments)
             missing = len(func._schema.returns) - len(parts)
             return (*parts, *[parts[0].new_empty(0)] * missing) if len(func._schema.returns) > 1 else parts[0]
-        out = func(*args, **kwargs)
+        out = _pooled(func, args) if func is _MAX_POOL2D and not kwargs else func(*args, **kwargs)
         made = _tensors(out)
         self._seen += [leaves, made]
         pointwise = _is_pointwise(func)
@@ -304,6 +322,14 @@ def _call(
         return tuple(made[place] for place in floating)
 
     return call
+
+
+def _pooled(func: Any, args: Any) -> tuple[Tensor, ...]:
+    """With channels last, which PyTorch pools several times as fast on a CPU: the same numbers and places."""
+    images, *rest = args
+    if images.ndim != 4 or images.device.type != "cpu" or not images.is_contiguous():
+        return tuple(func(*args))
+    return tuple(each.contiguous() for each in func(images.contiguous(memory_format=torch.channels_last), *rest))
 
 
 def _flat(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], Any]:
