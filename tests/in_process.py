@@ -16,7 +16,7 @@ import numpy as np
 from harness.execution.channel import Message
 from harness.execution.executor import _Queue
 from harness.execution.job import Job, UnitEnd
-from harness.execution.method_process import BEGINNINGS, _counted, _reported
+from harness.execution.method_process import _counted, _reported
 from harness.execution.unit_server import UnitServer
 from harness.execution.worker import _answer, _Host
 from harness.methods.client import MethodError
@@ -48,10 +48,15 @@ class MethodHere:
     def keep_printed(self): ...
 
     def call(self, what, arrays, *, seed, meta=None):
-        if self._host is None or (what in BEGINNINGS and self._used):
+        if self._host is None:
             self.load()
         self._used = True
         return self._asked(Message(what, {**(meta or {}), "seed": seed}, dict(arrays)))
+
+    def begin_anew(self):
+        self.state = None
+        if self._used:
+            self.load()
 
     def close(self):
         self._host = self.state = None

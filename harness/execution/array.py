@@ -81,6 +81,7 @@ def write_array(prepared: Prepared, system: str, retries: int = 2) -> Array:
     plan, job = prepared.plan, job_of(prepared, retries=retries, detached=True)
     refuse_odd_path(plan.folder)
     folder = jobs_folder(plan.folder)
+    make_folder(plan.folder)
     with RunLock(plan.folder):
         left = _left(prepared)
         if not left:

@@ -61,16 +61,8 @@ class _CrowdedError(Exception):
     """A method in a sandbox has started more processes than it may."""
 
 
-BEGINNINGS = frozenset({"fit", "begin"})
-"""What a method is asked when something new begins: a network, a campaign's query, a unit."""
-
-
 class MethodProcess:
-    """Starts a worker when it is first needed, and again after one that crashed, hung or ran wild.
-
-    At each beginning the method is loaded anew, so that no answer rests on what it kept of units that another process may
-    have had in its place.
-    """
+    """Starts a worker when it is first needed, and again after one that crashed, hung or ran wild."""
 
     def __init__(self, method: FoundMethod, limits: Limits, run_folder: Path | None = None) -> None:
         self.state: str | None = None
@@ -96,14 +88,18 @@ class MethodProcess:
         self, what: str, arrays: Mapping[str, np.ndarray], *, seed: int, meta: Mapping[str, Any] | None = None
     ) -> dict[str, np.ndarray]:
         """See MethodClient. An exception in the method leaves the worker alive; anything worse ends it."""
-        if what in BEGINNINGS and self._asked and self._child is not None:
-            with contextlib.suppress(MethodError):  # that ends a worker in which its file cannot be run twice
-                self._load(self._child)
         child = self._child if self._child and self._loaded else self._start()
         self._asked = True
         reply = self._exchange(child, Message(what, {**(meta or {}), "seed": seed}, arrays), self._limits.seconds)
         self.passes = together(self.passes, _counted(reply))
         return dict(reply.arrays)
+
+    def begin_anew(self) -> None:
+        """See MethodClient. A worker in which its file cannot be run twice is ended, for a new one."""
+        self.state = None
+        if self._asked and self._child is not None:
+            with contextlib.suppress(MethodError):
+                self._load(self._child)
 
     @contextmanager
     def checking(self) -> Iterator[MethodProcess]:
@@ -204,7 +200,7 @@ class MethodProcess:
         }
         source = {"source": np.frombuffer(self._method.source, dtype=np.uint8)}
         self._exchange(child, Message("load", meta, source), self._limits.seconds)
-        self._loaded, self._asked, self.state = True, False, None
+        self._loaded, self._asked = True, False
 
     def _exchange(self, child: ChildProcess, message: Message, seconds: float) -> Message:
         deadline = time.monotonic() + seconds

@@ -64,25 +64,32 @@ def main(fd: int, args: list[str]) -> None:
     guard.limit_files()
     guard.limit_memory(memory)
     guard.fence(scratch, tuple(borders["hidden"]))
-    host = _Host(scratch, partial(_begin_anew, scratch))
+    work = scratch / "work"
+    host = _Host(scratch, partial(_begin_anew, work))
     channel.send(Message("ready"))
     while True:
         try:
             message = channel.receive()
         except ChannelClosedError:
             return
+        with contextlib.suppress(OSError):  # told where it matters
+            _work_in(work)
         answer = _answer(host, message)
         _flush()  # who asked copies what was printed, and ends this process without a warning
         channel.send(answer)
 
 
-def _begin_anew(scratch: Path) -> None:
+def _work_in(folder: Path) -> None:
+    """A method may have left its working folder, or removed it."""
+    folder.mkdir(exist_ok=True)
+    os.chdir(folder)
+
+
+def _begin_anew(folder: Path) -> None:
     """Before a method is loaded: an empty folder to work in, and the memory of what was loaded before."""
     gc.collect()
-    work = scratch / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(exist_ok=True)
-    os.chdir(work)
+    shutil.rmtree(folder, ignore_errors=True)
+    _work_in(folder)
 
 
 class _Host:
@@ -100,7 +107,8 @@ class _Host:
         from harness.spec.kinds import load
 
         self._host, self.verbs = None, {"load": self.load}
-        sys.modules.pop(meta["module"] or "method", None)
+        if meta["module"] is None or not meta["module"].startswith("harness."):  # the harness's own keep nothing
+            sys.modules.pop(meta["module"] or "method", None)
         self._begin_anew()
         if meta["module"]:
             module = importlib.import_module(meta["module"])

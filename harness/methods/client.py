@@ -41,3 +41,11 @@ class MethodClient(Protocol):
     ) -> dict[str, np.ndarray]:
         """Ask the method. Raises MethodError for a crash, a time-out, an exception or a malformed answer."""
         ...
+
+    def begin_anew(self) -> None:
+        """Forget all that the method has kept of earlier calls: its module is loaded again, into an empty folder.
+
+        Called where something begins that any process may be given first (a network, a query), so that no answer rests on
+        what else this process had before.
+        """
+        ...

@@ -121,7 +121,7 @@ def test_another_archive_than_the_published_one_is_refused(tmp_path: Path) -> No
 def test_a_full_or_forbidden_cache_is_told_with_its_place(folder: Path) -> None:
     (folder / "file").write_text("")
     done = harness("data", "fetch", "mine/source.toml", folder=folder, HARNESS_CACHE=str(folder / "file" / "cache"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "HARNESS_CACHE names another place for it." in done.stderr
     assert "unexpected" not in done.stderr
 

@@ -186,6 +186,10 @@ class _Here:
         self.spec = spec
         self._host = ConfidenceHost(load_baseline(spec), "cpu")
 
+    def begin_anew(self) -> None:
+        """The harness's own methods keep nothing."""
+        self.state = None
+
     def call(self, what: str, arrays: Mapping[str, Any], *, seed: int, meta: Mapping[str, Any] | None = None) -> Any:
         import torch
 

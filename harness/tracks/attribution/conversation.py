@@ -50,6 +50,7 @@ class ExplainSession:
         arrays = {f"network/{name}": array for name, array in weights_of(network).items()}
         if background is not None:
             arrays["background"] = background
+        self._method.begin_anew()
         self._method.call("fit", arrays, seed=self._seed("fit"), meta={"network": description.as_meta()})
 
     def explain_sets(self, sets: Mapping[str, SampleSet]) -> dict[str, np.ndarray]:

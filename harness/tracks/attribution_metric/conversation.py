@@ -54,6 +54,7 @@ class ScoringSession:
         arrays = {f"network/{name}": array for name, array in weights_of(network).items()}
         if self._samples.background is not None:
             arrays["background"] = self._samples.background
+        self._method.begin_anew()
         self._method.call("fit", arrays, seed=self._seed, meta={"network": description.as_meta()})
 
     def score(self, maps: MapFile) -> tuple[np.ndarray, np.ndarray | None]:

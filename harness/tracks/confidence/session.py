@@ -62,7 +62,7 @@ class ScoreSession:
         """Set -> confidences as given, finite or not. Raises MethodError, the same one for all studies of a network."""
         asked = (method, model.id, unit.seed, unit.limit)
         if self._last is None or self._last[0] != asked:
-            method.state = None  # whatever it was asked before, in this process or another
+            method.begin_anew()
             self._last = (asked, *counted_apart(method, lambda: self._said(unit, model, method, request)))
         _, said, passes = self._last
         if isinstance(said, MethodError):

@@ -234,6 +234,7 @@ class _QuerySession:
         }
         if self._method.oracle:
             return checked_picks(self._ask_oracle(meta), self._campaign.query)
+        self._client.begin_anew()
         self._client.call("begin", {}, seed=self._unit.model_seed)
         seed = seed_of([self._unit.seed, self._unit.model_seed, loop])
         return checked_picks(self._client.call("query", {}, seed=seed, meta=meta), self._campaign.query)
