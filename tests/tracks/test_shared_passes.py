@@ -131,6 +131,9 @@ class Learner:
         self.state, self.passes = None, None
         self._given = ()
 
+    def begin_anew(self):
+        self.state = None
+
     def call(self, what, arrays, *, seed, meta=None):
         if what == "fit":
             self._given = meta["reference"]
