@@ -202,16 +202,20 @@ def _connected(address: str, patience: float) -> Iterator[Any]:
     """A client, with what ends unit processes on every worker; waits so many seconds for a scheduler that is gone."""
     from harness.execution.dask_worker import UnitProcesses
 
-    client = _client(address, patience)
+    client, lost = _client(address, patience), False
     try:
         try:
             client.register_plugin(UnitProcesses(), name=_PLUGIN)
         except (OSError, TimeoutError) as error:
             raise _SchedulerLostError from error
         yield client
+    except _SchedulerLostError:
+        lost = True  # which would be waited for below
+        raise
     finally:
         with contextlib.suppress(Exception):  # the scheduler may be gone
-            client.unregister_worker_plugin(_PLUGIN)
+            if not lost:
+                client.unregister_worker_plugin(_PLUGIN)
         with contextlib.suppress(Exception):
             client.close(timeout=_CONNECT_SECONDS)
 

@@ -32,7 +32,7 @@ from harness.methods.conformance import Check
 from harness.methods.discovery import FoundMethod, find_method
 from harness.spec.errors import UsageError, unknown
 from harness.spec.kinds import kind_of, load
-from harness.storage import RunLockedError, StorageError
+from harness.storage import RunLock, RunLockedError, StorageError
 from harness.tracks.base import Track
 
 _MOST_GIBIBYTES = 2**20
@@ -138,6 +138,9 @@ def evaluate_prepared(
         if isinstance(executor, LocalExecutor):
             ending.callback(executor.close)
             checking = executor.check
+        if prepared.plan.folder.is_dir():
+            with RunLock(prepared.plan.folder):  # who else writes it is told before the check, too
+                pass
         failed = admit(prepared, listener, fresh=fresh, checking=checking)
         if failed is not None:
             executor = RefusingExecutor(failed.status, failed.problem)

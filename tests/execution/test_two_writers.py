@@ -51,6 +51,7 @@ def test_the_second_writer_disturbs_nothing_and_gets_a_sentence_with_exit_code_2
     )
     assert loser.returncode == 2, loser.stderr
     assert f"error: Process {winner.pid} on " in loser.stderr
+    assert "✓" not in loser.stdout, "it was told before its method was checked"
     (tmp_path / "go").touch()
     assert winner.wait(PATIENCE) == 0
     assert len(RunResult.open(folder).document.units) == 10
