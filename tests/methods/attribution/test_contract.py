@@ -32,7 +32,7 @@ NAMES = {
 REFERENCES = {"random-map", "constant-map", "edge-map", "randomised-saliency"}
 EVERY = [(name, *kind) for name in METHODS for kind in KINDS if applies(name, *kind)]
 NEEDS_CAPTUM = {
-    *("occlusion", "lime", "kernel-shap", "integrated-gradients"),
+    *("occlusion", "lime", "kernel-shap"),
     *("deep-lift-latec", "deep-lift-shap-latec", "lime-latec"),
 }
 VERSIONS = dict.fromkeys(["deep-lift", "deep-lift-shap", "guided-backprop", "lrp"], "2.0")  # follow operations
