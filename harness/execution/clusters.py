@@ -275,5 +275,6 @@ def job_options(cluster: ClusterSpec, wanted: Wanted) -> dict[str, Any]:
         "log_directory": str(wanted.log),
         "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", *resources],
         "job_extra_directives": asked,
+        "job_script_prologue": ["trap : TERM"],  # a shell that ends has what it runs killed before it gives back
         "scheduler_options": dict(_SCHEDULER),
     }

@@ -4,19 +4,22 @@ import dataclasses
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
+from harness.execution import clusters
 from harness.execution.array import gather, write_array
 from harness.execution.ended import ends
 from harness.execution.evaluate import executor_for, prepare, run
 from harness.execution.runner import SilentObserver
 from harness.execution.status import run_status
+from harness.storage import read_json
 
 from .dots import wanted, write_dots
 from .slurm import jobs_left, missing, slurm, wait_for_jobs
-from .support import CHECKOUT, HONEST, request, soon, stored, untimed
+from .support import CHECKOUT, HONEST, PATIENCE, request, request_one, soon, stored, untimed, waiting_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -152,4 +155,32 @@ def test_dask_workers_as_jobs(batch, asked, serial, monkeypatch):
     asked = dataclasses.replace(asked, executor="dask", cluster="slurm", workers=2)
     prepared = prepare(asked)
     assert_same(run(prepared, None, executor_for(asked, prepared)).folder, serial)
+    wait_for_jobs(batch)
+
+
+def test_a_job_of_dask_that_is_cancelled_gives_its_unit_back(batch, tmp_path, monkeypatch):
+    """SLURM signals every process of it. Nobody is lost by that: no retry is allowed, and another job goes on."""
+    for name in ("SLURM_CONF", "PATH", "PYTHONPATH"):
+        monkeypatch.setenv(name, batch[name])
+    monkeypatch.setattr(clusters, "_BETWEEN_JOBS", "1s")
+    go = tmp_path / "go"
+    here = request_one(tmp_path, waiting_for(go))
+
+    def begun():
+        return {read_json(path)["pid"] for path in tmp_path.glob("runs/*/jobs/begun/*.json")}
+
+    def cancel():
+        if soon(begun):
+            before = begun()
+            subprocess.run(["scancel", "--name=harness"], env=batch, check=True)
+            soon(lambda: begun() - before)
+        go.touch()
+
+    cancelling = threading.Thread(target=cancel, daemon=True)
+    cancelling.start()
+    asked = dataclasses.replace(here, executor="dask", cluster="slurm", workers=1, retries=0)
+    prepared = prepare(asked)
+    folder = run(prepared, None, executor_for(asked, prepared)).folder
+    cancelling.join(PATIENCE)
+    assert_same(folder, run(prepare(dataclasses.replace(here, out=tmp_path / "serial"))).folder)
     wait_for_jobs(batch)
