@@ -228,7 +228,7 @@ def _submitted(cluster: ClusterSpec, wanted: Wanted, answers: SimpleQueue[str]) 
             self.status = Status.closed
 
     count = cluster.workers or wanted.workers
-    options = job_options(cluster, wanted) | {"silence_logs": False, "job_cls": Job} | cluster.options
+    options = job_options(cluster, wanted) | {"silence_logs": False, "job_cls": Job}
     try:
         made = kind(**options)
     except (TypeError, ValueError) as error:
@@ -236,6 +236,15 @@ def _submitted(cluster: ClusterSpec, wanted: Wanted, answers: SimpleQueue[str]) 
     made.scale(jobs=count)
     made.adapt(minimum_jobs=count, maximum_jobs=count, interval=_BETWEEN_JOBS)  # a job that ends is replaced
     return made
+
+
+def _prologue(cluster: ClusterSpec) -> list[str]:
+    """What a job's script does first: what the user, or the configuration of dask, says, and outlive SIGTERM. Where the
+    shell ends, the batch system kills what it runs before that has given its unit back."""
+    import dask
+
+    configured = dask.config.get(f"jobqueue.{cluster.kind}.job-script-prologue", None) or []
+    return ["trap : TERM", *cluster.options.get("job_script_prologue", configured)]
 
 
 def _await_jobs(cluster: ClusterSpec, count: int, answers: SimpleQueue[str]) -> None:
@@ -262,7 +271,7 @@ def _words(error: Exception) -> str:
 
 
 def job_options(cluster: ClusterSpec, wanted: Wanted) -> dict[str, Any]:
-    """What a job of the batch system asks for where the user says nothing else: one unit at a time."""
+    """What a job of the batch system asks for: one unit at a time. What the user says goes before."""
     card = wanted.limits.device == "cuda"
     resources = ["--resources", f"{CARD}=1"] if card else []
     asked = {"slurm": ["--gres=gpu:1"], "lsf": ['-gpu "num=1"']}[cluster.kind] if card else []
@@ -274,7 +283,8 @@ def job_options(cluster: ClusterSpec, wanted: Wanted) -> dict[str, Any]:
         "python": sys.executable,
         "log_directory": str(wanted.log),
         "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", *resources],
-        "job_extra_directives": asked,
-        "job_script_prologue": ["trap : TERM"],  # a shell that ends has what it runs killed before it gives back
+        "job_extra_directives": asked or None,  # then what dask's configuration says
         "scheduler_options": dict(_SCHEDULER),
+        **cluster.options,
+        "job_script_prologue": _prologue(cluster),
     }

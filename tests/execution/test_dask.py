@@ -17,6 +17,7 @@ from harness.execution.clusters import Wanted, job_options, named_cluster
 from harness.execution.evaluate import evaluate, executor_for, prepare, run
 from harness.execution.method_process import Limits
 from harness.execution.status import run_status
+from harness.spec.cluster import ClusterSpec
 from harness.spec.errors import UsageError
 from harness.storage import StorageError
 
@@ -276,6 +277,22 @@ def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["slurm", "lsf"])
+def test_what_a_user_has_a_job_do_first_comes_after_what_outlives_sigterm(tmp_path, kind):
+    """By the file of a cluster, or else by dask's own configuration."""
+    import dask
+
+    wanted, own = Wanted(1, Limits(), tmp_path), ["module load cuda"]
+    configured = {f"jobqueue.{kind}.job-script-prologue": ["source env.sh"]}
+    assert job_options(named_cluster(kind), wanted)["job_script_prologue"] == ["trap : TERM"]
+    with dask.config.set(configured):
+        assert job_options(named_cluster(kind), wanted)["job_script_prologue"] == ["trap : TERM", "source env.sh"]
+        described = ClusterSpec(kind=kind, options={"job_script_prologue": own, "queue": "long"})
+        options = job_options(described, wanted)
+    assert options["job_script_prologue"] == ["trap : TERM", *own]
+    assert options["queue"] == "long"
+
+
+@pytest.mark.parametrize("kind", ["slurm", "lsf"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_job_scripts_of_clusters(tmp_path, kind, device):
     """What dask-jobqueue makes of it: one unit at a time, and a graphics processor as a resource."""
@@ -289,6 +306,7 @@ def test_job_scripts_of_clusters(tmp_path, kind, device):
     job = {"slurm": SLURMJob, "lsf": LSFJob}[kind]
     script = job(scheduler="tcp://head:8786", name="w", **options, **extra).job_script()
     card = device == "cuda"
+    assert script.index("trap : TERM") < script.index("--nthreads")
     assert "--nthreads 1" in script.rpartition("--nthreads 2")[2], "the last one counts"
     assert ("--resources GPU=1" in script) is card
     assert (("--gres=gpu:1" if kind == "slurm" else '-gpu "num=1"') in script) is card
