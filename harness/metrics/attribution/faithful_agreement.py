@@ -141,7 +141,7 @@ class Infidelity(MapMetric):
         changes = forwards.shared(
             self.id, self.constants, samples, lambda: {"changes": self._changes(forwards, samples)}
         )["changes"]
-        noise = self._noise(forwards, samples)
+        noise = self._noise(samples)
         maps = samples.positions
         if self.reading == "latec":
             maps = samples.raw_maps.detach().cpu().to(torch.float64).expand(samples.inputs.shape).flatten(1)
@@ -159,7 +159,7 @@ class Infidelity(MapMetric):
         """Change (n, draws) of the target's logit."""
         import torch
 
-        noise = self._noise(forwards, samples)
+        noise = self._noise(samples)
 
         def perturb(rows: Tensor, draws: Tensor) -> Tensor:
             drawn = [noise(row).index_select(0, draws[rows == row]) for row in rows.unique().tolist()]
@@ -168,8 +168,8 @@ class Infidelity(MapMetric):
         whole = forwards.base(samples).gather(1, samples.targets[:, None])
         return whole - forwards.curve(samples, self.draws, perturb, read="logit")
 
-    def _noise(self, forwards: Forwards, samples: MapBatch) -> Callable[[int], Tensor]:
-        """Draws (draws, 1 or c, *spatial) float32 for the sample of this position; each is asked for once."""
+    def _noise(self, samples: MapBatch) -> Callable[[int], Tensor]:
+        """Draws (draws, 1 or c, *spatial) float32 for the sample of this position, made anew; each is asked for once."""
         import torch
 
         generators = samples.generators(self.id)
@@ -178,9 +178,6 @@ class Infidelity(MapMetric):
 
         @lru_cache(maxsize=1)
         def noise(row: int) -> Tensor:
-            key = (self.id, self.noise, shape, samples.seed, samples.digests[row])
-            return forwards.drawn(
-                key, lambda: torch.from_numpy(generators[row].standard_normal(shape, dtype="float32")) * self.noise
-            )
+            return torch.from_numpy(generators[row].standard_normal(shape, dtype="float32")) * self.noise
 
         return noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -20,7 +20,6 @@ Perturb = Callable[[Tensor, Tensor], Tensor]
 Read = Literal["probability", "logit", "correct"]
 
 _CACHE_BYTES = 8 << 20
-_DRAWN_BYTES = 64 << 20
 _SMALLEST, _LARGEST = 8, 32
 _LARGEST_ON_GPU = 512
 
@@ -62,7 +61,6 @@ class Forwards:
         self._micro_batch = micro_batch
         self._store = store
         self._memory: dict[str, dict[str, Tensor]] = {}
-        self._drawn: dict[Hashable, Tensor] = {}
         self._identity = identity
         self._prepare = prepare and self.device.type == "cpu"
         self._prepared: nn.Module | None = None
@@ -152,18 +150,6 @@ class Forwards:
                     self._store.put(key, stored)
             self._memory[key] = dict(stored)
         return self._memory[key]
-
-    def drawn(self, key: Hashable, draw: Callable[[], Tensor]) -> Tensor:
-        """What is drawn for a sample, but for no map: kept in memory for all methods while there is room for it.
-
-        `key` must tell two different draws apart. What is kept stays, so that some are found however many there are.
-        """
-        if key in self._drawn:
-            return self._drawn[key]
-        drawn = draw()
-        if sum(each.nbytes for each in self._drawn.values()) + drawn.nbytes <= _DRAWN_BYTES:
-            self._drawn[key] = drawn
-        return drawn
 
     def micro_batch(self, inputs: Tensor) -> int:
         """How many inputs are run at once: as many as keep the largest activation within a processor's cache."""

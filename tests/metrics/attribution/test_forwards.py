@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from harness.metrics.attribution.faithful_agreement import Infidelity
 from harness.metrics.attribution.forwards import Forwards
 from harness.metrics.attribution.map_batch import MapBatch
 
@@ -160,31 +159,6 @@ def test_a_store_keeps_networks_apart_and_asks_who_they_are(given):
         assert found["value"].tolist() == [number]
     with pytest.raises(ValueError, match="a store needs the identity"):
         Forwards(given.model, store=store)
-
-
-def test_draws_are_kept_while_there_is_room(given, monkeypatch):
-    monkeypatch.setattr("harness.metrics.attribution.forwards._DRAWN_BYTES", 3 * 8 * 4)
-    forwards, drawn = Forwards(given.model), []
-
-    def draw(key):
-        return forwards.drawn(key, lambda: drawn.append(key) or torch.full((8,), float(key)))
-
-    for _ in range(3):
-        assert [draw(key)[0].item() for key in range(5)] == [0, 1, 2, 3, 4]
-    assert drawn == [0, 1, 2, 3, 4, 3, 4, 3, 4]
-
-
-@pytest.mark.parametrize("room", [0, 1 << 20])
-@pytest.mark.parametrize("reading", ["corrected", "latec"])
-def test_infidelity_is_the_same_for_methods_that_share_draws(given, monkeypatch, reading, room):
-    monkeypatch.setattr("harness.metrics.attribution.forwards._DRAWN_BYTES", room)
-    shared = Forwards(given.model)
-    for metric in (Infidelity(draws=4, reading=reading), Infidelity(draws=4, noise=0.2, reading=reading)):
-        for seed in (7, 8):
-            for maps in (given.maps, given.maps.flip(0)):
-                some = given.inputs, given.targets, maps
-                alone = metric(given.model, *some, generator=torch.Generator().manual_seed(seed))
-                assert torch.equal(metric(shared, *some, generator=torch.Generator().manual_seed(seed)), alone)
 
 
 def test_the_micro_batch_follows_the_largest_activation():
